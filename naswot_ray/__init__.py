@@ -1,0 +1,37 @@
+"""naswot-ray: training-free NASWOT scores of whole neural-architecture search spaces.
+
+The public face; everything is loaded when first used, so that scoring needs no Ray and reading a dataset needs no torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from naswot_ray.dataset.opening import open
+    from naswot_ray.network import Network
+    from naswot_ray.scoring.images import load_images
+    from naswot_ray.scoring.module import score_module
+    from naswot_ray.scoring.score import Score, score
+    from naswot_ray.spaces import get_space
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Network": "naswot_ray.network",
+    "Score": "naswot_ray.scoring.score",
+    "get_space": "naswot_ray.spaces",
+    "load_images": "naswot_ray.scoring.images",
+    "open": "naswot_ray.dataset.opening",
+    "score": "naswot_ray.scoring.score",
+    "score_module": "naswot_ray.scoring.module",
+}
+
+__all__ = ["Network", "Score", "get_space", "load_images", "open", "score", "score_module"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

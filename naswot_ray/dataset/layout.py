@@ -1,0 +1,64 @@
+"""Every path inside a dataset, relative to its root. Nothing else in the package spells one."""
+
+from __future__ import annotations
+
+import re
+from pathlib import PurePosixPath
+from urllib.parse import quote
+
+MANIFEST = PurePosixPath("dataset.json")
+RUNS = PurePosixPath("runs")
+
+_PART = re.compile(r"part-(\d{6})\.parquet")
+_TEMPORARY = re.compile(r"\..+\.tmp")
+
+
+def scores(space: str, images: str, batch_size: int, seed: int) -> PurePosixPath:
+    """The folder of the score parts of one point of the grid."""
+    return _folder("scores", space=space, images=images, batch_size=batch_size, seed=seed)
+
+
+def architectures(space: str) -> PurePosixPath:
+    """The folder of a space's architecture parts."""
+    return _folder("architectures", space=space)
+
+
+def accuracies(space: str, source: str) -> PurePosixPath:
+    """The file of the accuracies read from one source."""
+    return _folder("accuracies", space=space) / f"{quote(source, safe='')}.parquet"
+
+
+def joined(space: str) -> PurePosixPath:
+    """The file of a space's joined rows."""
+    return _folder("joined", space=space) / "joined.parquet"
+
+
+def run_record(run_id: str) -> PurePosixPath:
+    """The file of a run's record."""
+    return RUNS / f"{run_id}.json"
+
+
+def part(folder: PurePosixPath, number: int) -> PurePosixPath:
+    """The part file of the shard with this number."""
+    return folder / f"part-{number:06d}.parquet"
+
+
+def part_number(name: str) -> int | None:
+    """The number in a part's file name; None if the name is not a part's."""
+    match = _PART.fullmatch(name)
+    return int(match[1]) if match else None
+
+
+def temporary(path: PurePosixPath, token: str) -> PurePosixPath:
+    """Where a file is written before it is renamed; readers skip names that begin with a dot."""
+    return path.with_name(f".{path.name}.{token}.tmp")
+
+
+def is_temporary(name: str) -> bool:
+    """Whether a file name is one of `temporary`."""
+    return _TEMPORARY.fullmatch(name) is not None
+
+
+def _folder(table: str, **partition: str | int) -> PurePosixPath:
+    # Hive style: name=value with the value percent-encoded, as Arrow, DuckDB and Spark read it.
+    return PurePosixPath(table, *(f"{key}={quote(str(value), safe='')}" for key, value in partition.items()))

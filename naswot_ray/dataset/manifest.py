@@ -1,0 +1,158 @@
+"""`dataset.json`: what all rows of a dataset have in common.
+
+The settings are everything, besides a row's own key, that a row's value depends on: how weights and batches are drawn, the
+macro structure and initialisation of each space, the pixels and normalisation of each image source. A run may add spaces and
+image sources; it may not change one, since rows of two meanings would then lie side by side.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from naswot_ray.dataset import layout
+from naswot_ray.dataset.schema import SCHEMA_VERSION
+from naswot_ray.dataset.storage import Storage
+from naswot_ray.errors import DatasetError, SettingsError
+
+FORMAT = "naswot-ray dataset"
+
+
+class Settings(BaseModel):
+    """What a row's value depends on besides its key.
+
+    Attributes:
+        weights, batches: names of the ways in which weights and batches are drawn.
+        spaces: name -> macro structure and initialisation.
+        images: name -> digest, size and normalisation.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    weights: str
+    batches: str
+    spaces: dict[str, dict[str, Any]]
+    images: dict[str, dict[str, Any]]
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the settings in canonical JSON."""
+        canonical = json.dumps(self.model_dump(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+    def extended_by(self, other: Settings) -> Settings:
+        """Both settings together.
+
+        Raises:
+            SettingsError: they contradict each other; names every setting that differs.
+        """
+        mine, theirs = self.model_dump(), other.model_dump()
+        differences = list(_differences(mine, theirs))
+        if differences:
+            raise SettingsError("; ".join(differences))
+        return Settings(
+            weights=self.weights,
+            batches=self.batches,
+            spaces=self.spaces | other.spaces,
+            images=self.images | other.images,
+        )
+
+
+class Manifest(BaseModel):
+    """The content of `dataset.json`.
+
+    Attributes:
+        format, schema_version: what kind of directory this is.
+        shard_size: architectures per part; fixes which part holds which row.
+        settings: see `Settings`.
+        fingerprint: of the settings.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: str = FORMAT
+    schema_version: str = SCHEMA_VERSION
+    shard_size: int
+    settings: Settings
+    fingerprint: str
+
+
+def create(settings: Settings, *, shard_size: int) -> Manifest:
+    """The manifest of a new dataset."""
+    return Manifest(shard_size=shard_size, settings=settings, fingerprint=settings.fingerprint)
+
+
+def read(storage: Storage) -> Manifest:
+    """The manifest of an existing dataset.
+
+    Raises:
+        DatasetError: there is no dataset, it is damaged, or of another major schema version.
+    """
+    path = storage.path(layout.MANIFEST)
+    if not storage.exists(layout.MANIFEST):
+        raise DatasetError(f"{storage.root} is not a dataset: it has no {layout.MANIFEST}")
+    try:
+        content = json.loads(storage.read_bytes(layout.MANIFEST))
+        version = str(content.get("schema_version"))
+        if version.partition(".")[0] != SCHEMA_VERSION.partition(".")[0]:
+            raise DatasetError(f"{path}: schema version {version}, this program reads {SCHEMA_VERSION.partition('.')[0]}.x")
+        manifest = Manifest.model_validate(content)
+    except (ValueError, AttributeError, ValidationError) as error:
+        raise DatasetError(f"{path} is damaged ({str(error).splitlines()[0]}); restore it from a copy") from error
+    if manifest.fingerprint != manifest.settings.fingerprint:
+        raise DatasetError(f"{path} was changed by hand: its settings do not have its fingerprint; restore it from a copy")
+    return manifest
+
+
+def extend(storage: Storage, settings: Settings, *, shard_size: int | None, default_shard_size: int) -> Manifest:
+    """The manifest under which a run with these settings may write, without writing it yet.
+
+    Args:
+        storage: an existing dataset, or a directory that is empty or not there.
+        settings: of the run.
+        shard_size: as asked for; None takes the dataset's, or for a new one the default.
+        default_shard_size: for a new dataset.
+
+    Raises:
+        SettingsError: the run would change what a row means, or its place; names the settings.
+        DatasetError: the directory holds something that is not a dataset.
+    """
+    if storage.is_empty():
+        return create(settings, shard_size=shard_size or default_shard_size)
+    if not storage.exists(layout.MANIFEST):
+        raise DatasetError(f"{storage.root} is not empty and not a dataset; name an empty or a new directory")
+    manifest = read(storage)
+    if shard_size not in (None, manifest.shard_size):
+        raise SettingsError(
+            f"{storage.root} holds parts of {manifest.shard_size} architectures, --shard-size {shard_size} asked for; "
+            "leave the option out, or write to another directory"
+        )
+    try:
+        merged = manifest.settings.extended_by(settings)
+    except SettingsError as error:
+        raise SettingsError(f"{storage.root} holds rows of other settings: {error}; write to another directory") from error
+    return create(merged, shard_size=manifest.shard_size)
+
+
+def write(storage: Storage, manifest: Manifest) -> None:
+    """Write `dataset.json` unless it is there already, word for word."""
+    data = (manifest.model_dump_json(indent=2) + "\n").encode()
+    if not (storage.exists(layout.MANIFEST) and storage.read_bytes(layout.MANIFEST) == data):
+        storage.write_bytes(layout.MANIFEST, data)
+
+
+def _differences(mine: Mapping[str, Any], theirs: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """Settings that both sides have with different values. A space or an image source that only one side has is no conflict."""
+    for key in sorted(mine.keys() & theirs.keys()):
+        a, b = mine[key], theirs[key]
+        if isinstance(a, Mapping) and isinstance(b, Mapping):
+            yield from _differences(a, b, f"{prefix}{key}.")
+        elif a != b:
+            yield f"{prefix}{key} is {json.dumps(a)} there, {json.dumps(b)} in this run"
+    if prefix.count(".") >= 2:  # inside one space or image source both must have the same keys
+        for key in sorted(mine.keys() ^ theirs.keys()):
+            yield f"{prefix}{key} is only set {'there' if key in mine else 'in this run'}"

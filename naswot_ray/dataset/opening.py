@@ -1,0 +1,106 @@
+"""`naswot_ray.open(path)`: a dataset as pyarrow datasets and as DuckDB views."""
+
+from __future__ import annotations
+
+import os
+
+import duckdb
+import pyarrow as pa
+import pyarrow.dataset as pads
+
+from naswot_ray.dataset import manifest, runs, schema
+from naswot_ray.dataset.storage import Storage
+from naswot_ray.errors import DatasetError
+
+
+class Dataset:
+    """A dataset opened for reading. Tables that have not been written yet are empty, with their columns.
+
+    Attributes:
+        storage: where it lies.
+        manifest: its settings.
+    """
+
+    def __init__(self, root: str | os.PathLike[str]) -> None:
+        self.storage = Storage(root)
+        self.manifest = manifest.read(self.storage)
+
+    @property
+    def runs(self) -> list[runs.RunRecord]:
+        """The records of all runs, oldest first."""
+        return runs.read_all(self.storage)
+
+    @property
+    def scores(self) -> pads.Dataset:
+        """Score rows; `schema.SCORES`."""
+        return self._table("scores")
+
+    @property
+    def architectures(self) -> pads.Dataset:
+        """Architecture rows; `schema.ARCHITECTURES`."""
+        return self._table("architectures")
+
+    @property
+    def accuracies(self) -> pads.Dataset:
+        """Accuracy rows; `schema.ACCURACIES`."""
+        return self._table("accuracies")
+
+    @property
+    def joined(self) -> pads.Dataset:
+        """Scores with mean accuracies and baselines; `schema.JOINED`."""
+        return self._table("joined")
+
+    def connect(self) -> duckdb.DuckDBPyConnection:
+        """A new DuckDB connection in memory, with views `scores`, `architectures`, `accuracies` and `joined`."""
+        connection = duckdb.connect()
+        for name, columns in schema.TABLES.items():
+            if self._has_files(name):
+                connection.execute(f"CREATE VIEW {name} AS SELECT {', '.join(columns.names)} FROM {self.read_parquet(name)}")
+            else:
+                connection.register(name, columns.empty_table())
+        return connection
+
+    def read_parquet(self, table: str) -> str:
+        """The DuckDB expression that reads a table's files, for use in any DuckDB."""
+        pattern = f"{self.storage.root / table}/**/*.parquet".replace("'", "''")
+        partition = schema.PARTITIONS[table]
+        types = ", ".join(f"'{key}': {_duckdb_type(schema.TABLES[table].field(key).type)}" for key in partition)
+        return f"read_parquet('{pattern}', hive_partitioning=true, hive_types={{{types}}})"
+
+    def _table(self, name: str) -> pads.Dataset:
+        columns = schema.TABLES[name]
+        if not self._has_files(name):
+            return pads.dataset(columns.empty_table())
+        keys = pa.schema([columns.field(key) for key in schema.PARTITIONS[name]])
+        return pads.dataset(
+            str(self.storage.root / name),
+            schema=columns,
+            format="parquet",
+            filesystem=self.storage.filesystem,
+            partitioning=pads.partitioning(keys, flavor="hive"),
+        )
+
+    def _has_files(self, name: str) -> bool:
+        return next((self.storage.root / name).rglob("[!.]*.parquet"), None) is not None
+
+
+def open(path: str | os.PathLike[str]) -> Dataset:
+    """Open a dataset for reading.
+
+    Args:
+        path: its directory.
+
+    Raises:
+        DatasetError: there is no dataset.
+
+    Example:
+        >>> naswot_ray.open("scores-demo").connect().sql("SELECT arch_id, avg(score) FROM scores GROUP BY ALL").show()
+    """
+    storage = Storage(path)
+    if not storage.root.exists():
+        raise DatasetError(f"{storage.root} does not exist")
+    return Dataset(path)
+
+
+def _duckdb_type(type_: pa.DataType) -> str:
+    return {pa.string(): "VARCHAR", pa.int32(): "INTEGER", pa.int64(): "BIGINT"}[type_]

@@ -1,0 +1,77 @@
+"""`runs/<run_id>.json`: what was asked for, on what, by which versions, and what came of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from naswot_ray.dataset import layout
+from naswot_ray.dataset.storage import Storage
+from naswot_ray.errors import DatasetError
+
+
+class GridRecord(BaseModel):
+    """The rows a run was to fill: spaces x batch sizes x seeds, on one image source.
+
+    Attributes:
+        limit: only the first `limit` architectures of each space; None for all.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    spaces: tuple[str, ...]
+    images: str
+    batch_sizes: tuple[int, ...]
+    seeds: tuple[int, ...]
+    limit: int | None = None
+
+
+class RunRecord(BaseModel):
+    """The content of a run's record.
+
+    Attributes:
+        status: `running` also marks a run whose driver was killed.
+        fingerprint: of the settings it wrote under.
+        counts: rows scored by this run: `rows`, and by status.
+        seconds: from the first to the last task.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    run_id: str
+    status: Literal["running", "finished", "interrupted", "failed"]
+    started: datetime
+    finished: datetime | None = None
+    seconds: float | None = None
+    grid: GridRecord
+    options: Mapping[str, Any]
+    fingerprint: str
+    versions: Mapping[str, str | None]
+    hardware: Mapping[str, Any]
+    counts: Mapping[str, int] = {}
+
+
+def write(storage: Storage, record: RunRecord) -> None:
+    """Write a run's record, replacing its earlier state."""
+    storage.write_bytes(layout.run_record(record.run_id), (record.model_dump_json(indent=2) + "\n").encode())
+
+
+def read_all(storage: Storage) -> list[RunRecord]:
+    """All records, oldest first.
+
+    Raises:
+        DatasetError: one of them is damaged.
+    """
+    records = []
+    for name in storage.list_names(layout.RUNS):
+        if name.endswith(".json"):
+            try:
+                records.append(RunRecord.model_validate(json.loads(storage.read_bytes(layout.RUNS / name))))
+            except (ValueError, ValidationError) as error:
+                path = storage.path(layout.RUNS / name)
+                raise DatasetError(f"{path} is damaged ({str(error).splitlines()[0]}); move it away") from error
+    return sorted(records, key=lambda record: record.started)

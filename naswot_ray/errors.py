@@ -1,0 +1,34 @@
+"""What a user can do something about.
+
+Every error whose cause lies outside this package (an option, a file, a cluster) is a `NaswotError`: its message is one line
+that names the thing and the remedy. Entry points print that line and exit with status 2; anything else is a defect and
+keeps its traceback.
+"""
+
+
+class NaswotError(Exception):
+    """Base of all errors that a user can act on."""
+
+
+class ArchitectureError(NaswotError, ValueError):
+    """An architecture is malformed or not in its space."""
+
+
+class ImagesError(NaswotError, ValueError):
+    """An image source cannot be read or cannot serve the batch asked for."""
+
+
+class SettingsError(NaswotError, ValueError):
+    """An option is out of range or contradicts what a dataset holds."""
+
+
+class DatasetError(NaswotError):
+    """A dataset cannot be opened, read or written."""
+
+
+class BenchmarkError(NaswotError):
+    """A benchmark file cannot be read as what it claims to be."""
+
+
+class RunError(NaswotError):
+    """A run cannot start or cannot go on."""

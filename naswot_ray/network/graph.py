@@ -1,0 +1,167 @@
+"""`Network`: one architecture as a graph of plain operations, and everything that follows from it without running it.
+
+A network keeps every operation that the published code would execute, in that order; parameters and FLOPs are sums over it.
+Which ReLUs count is a matter of this graph alone (`naswot_ray.network.plan`), so no backward pass is needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+from naswot_ray.network import ops
+from naswot_ray.network.plan import Plan, make_plan
+
+Initialisation = Literal["kaiming_uniform"]
+"""How a space's published code draws weights.
+
+`kaiming_uniform`: PyTorch's default for Conv2d and Linear, U(-1/sqrt(fan_in), 1/sqrt(fan_in)), biases included.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One operation: its inputs by position in `Network.nodes`, and the shape of its result for one image."""
+
+    op: ops.Op
+    inputs: tuple[int, ...]
+    shape: ops.Shape
+
+
+@dataclass(frozen=True)
+class Network:
+    """An architecture as a graph. Built by a space through `NetworkBuilder`; never changed afterwards.
+
+    Attributes:
+        arch_id: the architecture's key in its space; keys the weights.
+        nodes: all operations, in order of execution; a node's inputs come before it.
+        output: position of the node that gives the logits.
+        initialisation: how weights are drawn.
+    """
+
+    arch_id: str
+    nodes: tuple[Node, ...]
+    output: int
+    initialisation: Initialisation = "kaiming_uniform"
+
+    @property
+    def input_shape(self) -> ops.Shape:
+        """Shape of one image, `(channels, height, width)`."""
+        return self.nodes[0].shape
+
+    @cached_property
+    def layers(self) -> tuple[ops.Weighted, ...]:
+        """The convolutions and linear layers; `layers[k].layer == k`."""
+        return tuple(node.op for node in self.nodes if isinstance(node.op, ops.Weighted))
+
+    @cached_property
+    def params(self) -> int:
+        """Trainable parameters, those of dead branches included (as the benchmarks count)."""
+        return sum(ops.params(node.op, node.shape) for node in self.nodes)
+
+    @cached_property
+    def flops(self) -> int:
+        """FLOPs per image, those of dead branches included (as the benchmarks count; see `ops`)."""
+        return sum(ops.flops(node.op, node.shape) for node in self.nodes)
+
+    @cached_property
+    def num_layers(self) -> int:
+        """Trainable layers: convolutions and linear layers, those of dead branches included."""
+        return len(self.layers)
+
+    @cached_property
+    def num_relus(self) -> int:
+        """Live ReLU layers, each counted once."""
+        return sum(unit.num_relus for unit in self.plan.codes)
+
+    @cached_property
+    def num_units(self) -> int:
+        """N_A: live ReLU units with the multiplicities of the published code."""
+        return sum(unit.multiplicity * unit.num_units for unit in self.plan.codes)
+
+    @cached_property
+    def num_units_paper(self) -> int:
+        """N_A of the paper's formula: every live ReLU unit once."""
+        return sum(unit.num_relus * unit.num_units for unit in self.plan.codes)
+
+    @cached_property
+    def plan(self) -> Plan:
+        """What an engine has to compute."""
+        return make_plan(self.nodes, self.output)
+
+
+class NetworkBuilder:
+    """Builds a `Network` operation by operation, in the order in which the published code executes them.
+
+    Methods take and return node positions. A wrong shape raises `ValueError` at the call that causes it.
+    """
+
+    def __init__(self, input_shape: Sequence[int]) -> None:
+        self._nodes: list[Node] = []
+        self._num_layers = 0
+        self.input = self._append(ops.Input(tuple(input_shape)))
+
+    def shape(self, x: int) -> ops.Shape:
+        """The shape of a node's result for one image."""
+        return self._nodes[x].shape
+
+    def conv(
+        self, x: int, out_channels: int, kernel: int, *, stride: int = 1, padding: int = 0, dilation: int = 1, groups: int = 1
+    ) -> int:
+        """Append a convolution without bias, a layer of its own."""
+        op = ops.Conv(self._num_layers, self.shape(x)[0], out_channels, kernel, stride, padding, dilation, groups)
+        self._num_layers += 1
+        return self._append(op, x)
+
+    def linear(self, x: int, out_features: int) -> int:
+        """Append a linear layer with bias, a layer of its own."""
+        op = ops.Linear(self._num_layers, self.shape(x)[0], out_features)
+        self._num_layers += 1
+        return self._append(op, x)
+
+    def batch_norm(self, x: int) -> int:
+        """Append a batch normalisation."""
+        return self._append(ops.BatchNorm(), x)
+
+    def relu(self, x: int, *, multiplicity: int = 1) -> int:
+        """Append a ReLU that the published code counts `multiplicity` times."""
+        return self._append(ops.Relu(multiplicity), x)
+
+    def avg_pool(self, x: int, kernel: int, *, stride: int = 1, padding: int = 0) -> int:
+        """Append an average pool that leaves the padding out of the average."""
+        return self._append(ops.AvgPool(kernel, stride, padding), x)
+
+    def max_pool(self, x: int, kernel: int, *, stride: int = 1, padding: int = 0) -> int:
+        """Append a max pool."""
+        return self._append(ops.MaxPool(kernel, stride, padding), x)
+
+    def global_avg_pool(self, x: int) -> int:
+        """Append a mean over height and width."""
+        return self._append(ops.GlobalAvgPool(), x)
+
+    def add(self, *xs: int) -> int:
+        """Append a sum, added from left to right."""
+        return self._append(ops.Add(), *xs)
+
+    def concat(self, *xs: int) -> int:
+        """Append a concatenation along the channels."""
+        return self._append(ops.Concat(), *xs)
+
+    def truncate(self, x: int, channels: int) -> int:
+        """Append a cut to the first `channels` channels."""
+        return self._append(ops.Truncate(channels), x)
+
+    def zero(self, x: int, *, stride: int = 1) -> int:
+        """Append a multiplication by zero."""
+        return self._append(ops.Zero(stride), x)
+
+    def build(self, output: int, *, arch_id: str, initialisation: Initialisation = "kaiming_uniform") -> Network:
+        """The finished network whose logits are the node `output`."""
+        return Network(arch_id, tuple(self._nodes), output, initialisation)
+
+    def _append(self, op: ops.Op, *inputs: int) -> int:
+        shape = ops.output_shape(op, tuple(self._nodes[i].shape for i in inputs))
+        self._nodes.append(Node(op, inputs, shape))
+        return len(self._nodes) - 1

@@ -1,0 +1,190 @@
+"""The scoring job: from options to a filled dataset."""
+
+from __future__ import annotations
+
+import os
+import platform
+import secrets
+import signal
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from types import FrameType
+from typing import Any, Literal
+
+from naswot_ray.dataset import manifest, runs
+from naswot_ray.dataset.manifest import Settings
+from naswot_ray.dataset.runs import GridRecord, RunRecord
+from naswot_ray.dataset.storage import Storage
+from naswot_ray.errors import NaswotError
+from naswot_ray.run.driver import Driver, Policy
+from naswot_ray.run.grid import Batch, Grid, Task
+from naswot_ray.run.options import DEFAULT_SHARD_SIZE, ScoreOptions
+from naswot_ray.run.pool import InProcessPool, Pool
+from naswot_ray.run.progress import ConsoleProgress
+from naswot_ray.run.worker import Pixels, Worker, write_failed
+from naswot_ray.scoring.images import BATCH_VERSION, ImageSource, load_images
+from naswot_ray.scoring.weights import WEIGHTS_VERSION
+from naswot_ray.spaces import get_space
+
+
+def score_spaces(options: ScoreOptions) -> RunRecord:
+    """Score what is missing of a grid and write it to a dataset.
+
+    Safe to run again after any interruption: rows that are there are kept, the rest is done.
+
+    Args:
+        options: what, where to and on what.
+
+    Returns:
+        the run's record, as written to `runs/`.
+
+    Raises:
+        NaswotError: bad options, unreadable images, a dataset of other settings, storage that cannot be written, no cluster.
+        KeyboardInterrupt: on Ctrl-C or SIGTERM; everything written stays.
+    """
+    source = load_images(options.images, options.data)
+    grid_record = GridRecord(
+        spaces=tuple(options.space),
+        images=options.images,
+        batch_sizes=tuple(options.batch_size),
+        seeds=tuple(options.seed),
+        limit=options.limit,
+    )
+    settings = _settings(options.space, source)
+    storage = Storage(options.output)
+    contract = manifest.extend(storage, settings, shard_size=options.shard_size, default_shard_size=DEFAULT_SHARD_SIZE)
+    grid = Grid(grid_record, contract.shard_size)
+    batches = {batch: source.batch(batch.batch_size, batch.seed) for batch in grid.batches()}
+    if storage.root.exists():
+        storage.sweep_temporaries()
+    tasks = grid.missing(storage, retry_failed=options.retry_failed)
+
+    record = RunRecord(
+        run_id=f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(4)}",
+        status="running",
+        started=datetime.now(UTC),
+        grid=grid_record,
+        options=options.model_dump(mode="json"),
+        fingerprint=contract.fingerprint,
+        versions=_versions(),
+        hardware=_hardware(),
+    )
+    with _pool(options, storage, record.run_id, batches, tasks) as (pool, resources):
+        manifest.write(storage, contract)
+        record = record.model_copy(update={"hardware": {**record.hardware, **resources}})
+        runs.write(storage, record)
+        return _drive(storage, record, pool, tasks, Policy(options.max_attempts, options.shard_timeout))
+
+
+def _drive(storage: Storage, record: RunRecord, pool: Pool, tasks: list[Task], policy: Policy) -> RunRecord:
+    num_rows = sum(len(task.indices) for task in tasks if task.shard.batch is not None)
+    started = time.perf_counter()
+    status: Literal["finished", "interrupted", "failed"] = "failed"
+    with ConsoleProgress(num_rows) as progress, _sigterm_interrupts():
+        driver = Driver(
+            pool, policy, lambda shard, index, error: write_failed(storage, shard, index, error, record.run_id), progress
+        )
+        try:
+            driver.drive(tasks)
+            status = "finished"
+        except KeyboardInterrupt:
+            status = "interrupted"
+            raise
+        finally:
+            counts = {key.removeprefix("scores."): n for key, n in driver.counts.items() if key.startswith("scores.")}
+            record = record.model_copy(
+                update={
+                    "status": status,
+                    "finished": datetime.now(UTC),
+                    "seconds": time.perf_counter() - started,
+                    "counts": {"rows": sum(counts.values()), **counts},
+                }
+            )
+            _write_record(storage, record, must_succeed=status == "finished")
+    return record
+
+
+def _write_record(storage: Storage, record: RunRecord, *, must_succeed: bool) -> None:
+    try:
+        runs.write(storage, record)
+    except NaswotError:
+        if must_succeed:
+            raise  # otherwise the run already fails for a reason of its own, which must not be hidden
+
+
+@contextmanager
+def _pool(
+    options: ScoreOptions, storage: Storage, run_id: str, batches: Mapping[Batch, Pixels], tasks: list[Task]
+) -> Iterator[tuple[Pool, dict[str, Any]]]:
+    root = str(storage.root)
+    if options.in_process or not tasks:
+        yield InProcessPool(Worker(root, run_id), batches), {}
+        return
+    from naswot_ray.run import ray_pool  # noqa: PLC0415  --in-process must work where Ray is not installed
+
+    ray_pool.connect(options.address)
+    pool = ray_pool.RayPool(
+        root,
+        run_id,
+        batches,
+        num_actors=options.num_actors,
+        actors_per_gpu=options.actors_per_gpu,
+        cpus_per_actor=options.cpus_per_actor,
+    )
+    try:
+        yield pool, pool.resources
+    finally:
+        pool.close()
+
+
+def _settings(spaces: list[str], source: ImageSource) -> Settings:
+    return Settings(
+        weights=WEIGHTS_VERSION,
+        batches=BATCH_VERSION,
+        spaces={name: dict(get_space(name).settings()) for name in spaces},
+        images={source.name: dict(source.settings())},
+    )
+
+
+def _versions() -> dict[str, str | None]:
+    found: dict[str, str | None] = {"python": platform.python_version()}
+    for package in ("naswot-ray", "torch", "numpy", "pyarrow", "ray"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = None
+    return found
+
+
+def _hardware() -> dict[str, Any]:
+    return {"platform": platform.platform(), "processor": _processor(), "cpus": os.cpu_count()}
+
+
+def _processor() -> str:
+    try:
+        with Path("/proc/cpuinfo").open() as lines:
+            return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor()
+
+
+@contextmanager
+def _sigterm_interrupts() -> Iterator[None]:
+    """Treat SIGTERM (`ray job stop`, a spot instance that ends) like Ctrl-C."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

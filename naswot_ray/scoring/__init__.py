@@ -1,0 +1,1 @@
+"""Images, weights, kernel, score and the engines. Needs torch; neither Ray nor pyarrow."""

@@ -1,0 +1,113 @@
+"""The engine `exact`: one forward pass in float32, K bit-identical to the published code's.
+
+Plain torch operations in the published order and layout, without gradients and without module objects. It is the oracle that
+every other engine is measured against.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from naswot_ray.network import Network, ops
+from naswot_ray.network.plan import Step
+from naswot_ray.scoring.kernel import IntMatrix, agreements
+from naswot_ray.scoring.weights import WeightSource
+
+NAME = "exact"
+DTYPE = "float32"
+
+
+@dataclass(frozen=True)
+class Kernels:
+    """The two kernels of a network on a batch, both shape (n, n), int64.
+
+    Attributes:
+        published: every ReLU with its multiplicity in the published code.
+        paper: every counted ReLU once.
+    """
+
+    published: IntMatrix
+    paper: IntMatrix
+
+
+def compute_kernels(network: Network, images: torch.Tensor, weights: WeightSource) -> Kernels:
+    """Run a network on a batch and take its kernels.
+
+    Args:
+        network: the architecture.
+        images: normalised, shape (n, *network.input_shape), float32; its device is where the network runs.
+        weights: gives each layer its weight.
+
+    Raises:
+        ValueError: the images do not have the network's input shape.
+    """
+    if tuple(images.shape[1:]) != network.input_shape:
+        raise ValueError(f"images of shape {tuple(images.shape[1:])} for a network that takes {network.input_shape}")
+    n = len(images)
+    published, paper = np.zeros((n, n), np.int64), np.zeros((n, n), np.int64)
+    codes_of = {codes.node: codes for codes in network.plan.codes if codes.node is not None}
+    for codes in network.plan.codes:
+        if codes.node is None:  # zero for every image: all agree on every unit
+            published += codes.multiplicity * codes.num_units
+            paper += codes.num_relus * codes.num_units
+    values: dict[int, torch.Tensor] = {}
+    with torch.no_grad(), _full_precision():
+        for step in network.plan.steps:
+            result = _execute(step, [values[i] for i in step.inputs], images, weights)
+            if (codes := codes_of.get(step.node)) is not None:
+                K_nn = agreements(result)
+                published += codes.multiplicity * K_nn
+                paper += codes.num_relus * K_nn
+            values[step.node] = result
+            for node in step.last_used:
+                del values[node]
+    return Kernels(published, paper)
+
+
+def _execute(step: Step, inputs: list[torch.Tensor], images: torch.Tensor, weights: WeightSource) -> torch.Tensor:
+    match step.op:
+        case ops.Input():
+            return images
+        case ops.Conv() as op:
+            weight = weights(op).to(images.device)
+            return F.conv2d(inputs[0], weight, None, op.stride, op.padding, op.dilation, op.groups)
+        case ops.BatchNorm():
+            return F.batch_norm(inputs[0], None, None, training=True, eps=1e-5)
+        case ops.Relu():
+            return F.relu(inputs[0])
+        case ops.AvgPool() as op:
+            return F.avg_pool2d(inputs[0], op.kernel, op.stride, op.padding, count_include_pad=False)
+        case ops.MaxPool() as op:
+            return F.max_pool2d(inputs[0], op.kernel, op.stride, op.padding)
+        case ops.Add():
+            total = inputs[0]
+            for other in inputs[1:]:
+                total = total + other
+            return total
+        case ops.Concat():
+            return torch.cat(inputs, dim=1)
+        case ops.Truncate() as op:
+            return inputs[0][:, : op.channels]
+        case ops.Zero():
+            return images.new_zeros(len(images), *step.shape)
+        case ops.GlobalAvgPool():
+            return inputs[0].mean((2, 3))
+        case ops.Linear():
+            raise ValueError("a ReLU behind a linear layer: no weight source gives biases, as no space has such a layer")
+
+
+@contextmanager
+def _full_precision() -> Iterator[None]:
+    """float32 means float32: no TF32 in cuDNN's convolutions (PyTorch's default on GPUs)."""
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = before

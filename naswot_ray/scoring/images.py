@@ -1,0 +1,101 @@
+"""Image sources, and the batch of N images that a seed draws from one."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from naswot_ray.errors import ImagesError
+from naswot_ray.scoring import image_files, random
+
+BATCH_VERSION = "philox4x64-1"
+"""Part of a dataset's settings; a change of how a batch is drawn needs a new name."""
+
+NOISE = "noise"
+
+# Per channel, in units of 1/255: the constants of the NAS-Bench-201 code, which every published score uses.
+_MEAN_STD = {
+    "cifar10": ((125.3, 123.0, 113.9), (63.0, 62.1, 66.7)),
+    "cifar100": ((129.3, 124.1, 112.4), (68.2, 65.4, 70.4)),
+    "imagenet16-120": ((122.68, 116.66, 104.01), (63.22, 61.26, 65.09)),
+}
+
+SOURCES = (NOISE, *_MEAN_STD)
+
+
+@dataclass(frozen=True)
+class ImageSource:
+    """A set of images to draw batches from.
+
+    Attributes:
+        name: one of `SOURCES`.
+        pixels: all images, uint8, shape (n, 3, h, w); None for `noise`, which is drawn from N(0, 1).
+        shape: `(3, h, w)`.
+        digest: SHA-256 of the pixels in order (not of the file: archive, batches and .npz of the same images agree); of the
+            name for `noise`.
+    """
+
+    name: str
+    pixels: npt.NDArray[np.uint8] | None
+    shape: tuple[int, int, int]
+    digest: str
+
+    def batch(self, batch_size: int, seed: int) -> npt.NDArray[np.float32]:
+        """The normalised batch that a seed draws, shape (batch_size, 3, h, w), float32.
+
+        Drawn without replacement; a function of (seed, source, batch size) alone.
+
+        Raises:
+            ImagesError: fewer than 2 images asked for, or more than the source holds.
+        """
+        if batch_size < 2:
+            raise ImagesError(f"batch size {batch_size}: a kernel needs at least 2 images")
+        purpose = ("batch", BATCH_VERSION, seed, self.name, batch_size)
+        if self.pixels is None:
+            return random.normal(purpose, batch_size * int(np.prod(self.shape))).reshape(batch_size, *self.shape)
+        if batch_size > len(self.pixels):
+            raise ImagesError(f"batch size {batch_size}: {self.name} holds only {len(self.pixels)} images here")
+        chosen = self.pixels[random.sample_without_replacement(purpose, len(self.pixels), batch_size)]
+        mean, std = (np.array(v, np.float32).reshape(3, 1, 1) / np.float32(255) for v in _MEAN_STD[self.name])
+        return (chosen.astype(np.float32) / np.float32(255) - mean) / std
+
+    def settings(self) -> Mapping[str, Any]:
+        """What a batch depends on besides its size and seed, as JSON values."""
+        mean, std = _MEAN_STD.get(self.name, (None, None))
+        return {
+            "digest": self.digest,
+            "num_images": None if self.pixels is None else len(self.pixels),
+            "shape": list(self.shape),
+            "mean_255": mean and list(mean),
+            "std_255": std and list(std),
+        }
+
+
+def load_images(name: str, data: str | Path | None = None) -> ImageSource:
+    """Open an image source.
+
+    Args:
+        name: one of `SOURCES`.
+        data: the directory that holds the images (see `image_files`); not needed for `noise`.
+
+    Raises:
+        ImagesError: unknown source, no directory given, or files that are missing, damaged or of the wrong shape.
+    """
+    if name == NOISE:
+        return ImageSource(name, None, (3, 32, 32), hashlib.sha256(NOISE.encode()).hexdigest())
+    if name not in SOURCES:
+        raise ImagesError(f"unknown image source {name!r}; there are: {', '.join(SOURCES)}")
+    if data is None:
+        raise ImagesError(f"image source {name} needs a data directory (--data DIR)")
+    if not Path(data).is_dir():
+        raise ImagesError(f"data directory {data} does not exist")
+    pixels = image_files.read_pixels(name, Path(data))
+    digest = hashlib.sha256(repr(pixels.shape).encode() + np.ascontiguousarray(pixels).tobytes()).hexdigest()
+    height, width = pixels.shape[2:]
+    return ImageSource(name, pixels, (3, height, width), digest)

@@ -1,0 +1,82 @@
+"""The kernel K_H of a set of binary codes, and the score log|det K_H| (Mellor et al., ICML 2021, section 3).
+
+Shape suffixes: n images, u units. `K_nn[i, j] = N_A - hamming(code_i, code_j)`, exact integers throughout.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+IntMatrix = npt.NDArray[np.int64]
+
+_EXACT_IN_FLOAT32 = 2**24
+"""Sums of zeros and ones stay exact in float32 below this many terms (IEEE 754: 24 bits of significand)."""
+
+
+def agreements(x: torch.Tensor) -> IntMatrix:
+    """One tensor's share of the kernel: for each pair of images the number of units whose codes agree.
+
+    Args:
+        x: what a ReLU reads, shape (n, ...); the code of a unit is `x > 0`.
+
+    Returns:
+        shape (n, n), int64: `X X^T + (1-X)(1-X)^T` with `X = (x > 0)`, computed as `2 X X^T + u - r_i - r_j`.
+    """
+    codes_nu = (x > 0).flatten(1)
+    K_nn = torch.zeros(len(x), len(x), dtype=torch.float64, device=x.device)
+    for chunk_nu in codes_nu.split(_EXACT_IN_FLOAT32 - 1, dim=1):
+        chunk_nu = chunk_nu.float()
+        both_nn = (chunk_nu @ chunk_nu.T).double()
+        r_n = both_nn.diagonal()
+        K_nn += 2 * both_nn + chunk_nu.shape[1] - r_n[:, None] - r_n[None, :]
+    return K_nn.cpu().numpy().astype(np.int64)
+
+
+def log_det(K_nn: IntMatrix) -> float:
+    """log|det K| of a kernel, -inf exactly where K is singular.
+
+    Kernels are positive semi-definite integer matrices. Floating-point elimination cannot tell a singular one from an
+    ill-conditioned one (the published code returns rounding noise there), so a doubtful one is decided by its rank modulo
+    a prime, in integers.
+
+    Args:
+        K_nn: shape (n, n), int64, symmetric.
+    """
+    n = len(K_nn)
+    # Two images with one code: the commonest singular kernel, seen without any elimination.
+    d_n = K_nn.diagonal()
+    same_nn = (K_nn == d_n[:, None]) & (K_nn == d_n[None, :])
+    if n == 0 or d_n.min() <= 0 or same_nn.sum() > n:
+        return -math.inf
+    sign, value = np.linalg.slogdet(K_nn.astype(np.float64))
+    eigenvalues = np.linalg.eigvalsh(K_nn.astype(np.float64))
+    trustworthy = eigenvalues[0] > n * np.finfo(np.float64).eps * eigenvalues[-1]
+    if sign <= 0 or (not trustworthy and _is_singular(K_nn)):
+        return -math.inf
+    return float(value)
+
+
+def _is_singular(K_nn: IntMatrix) -> bool:
+    """Whether det K = 0, by elimination modulo two primes.
+
+    A determinant that is not 0 modulo a prime is not 0; one that is 0 modulo both primes is 0 but for a chance of about
+    2^-60 per kernel.
+    """
+    return all(_is_singular_modulo(K_nn, prime) for prime in (2**31 - 1, 2**31 - 19))
+
+
+def _is_singular_modulo(K_nn: IntMatrix, prime: int) -> bool:
+    a = K_nn % prime
+    for k in range(len(a)):
+        pivots = np.flatnonzero(a[k:, k])
+        if not len(pivots):
+            return True
+        p = k + pivots[0]
+        a[[k, p]] = a[[p, k]]
+        factors = a[k + 1 :, k] * pow(int(a[k, k]), -1, prime) % prime
+        a[k + 1 :, k:] = (a[k + 1 :, k:] - factors[:, None] * a[k, k:][None, :]) % prime
+    return False

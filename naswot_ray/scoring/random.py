@@ -1,0 +1,61 @@
+"""Random numbers that are a pure function of what they are for, the same on every machine.
+
+One counter-based generator, Philox4x64-10 (Salmon et al., SC 2011), as in `numpy.random.Philox`, whose stream NumPy
+guarantees. Its 128-bit key is the BLAKE2b digest of a *purpose* (a tuple of strings and integers); the second word of its
+256-bit counter numbers independent streams under one key. What is derived from the 64-bit words uses integer arithmetic and
+single correctly rounded floating-point operations only, so a GPU can draw the same bits.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cache
+from statistics import NormalDist
+
+import numpy as np
+import numpy.typing as npt
+
+Purpose = tuple[str | int, ...]
+
+
+def raw_words(purpose: Purpose, count: int, *, stream: int = 0) -> npt.NDArray[np.uint64]:
+    """The first `count` 64-bit words of a stream, shape (count,)."""
+    digest = hashlib.blake2b("\0".join(map(str, purpose)).encode(), digest_size=16).digest()
+    key = np.frombuffer(digest, dtype="<u8")
+    counter = np.array([0, stream, 0, 0], dtype=np.uint64)
+    return np.random.Philox(key=key, counter=counter).random_raw(count)
+
+
+def uniform(purpose: Purpose, count: int, *, bound: float, stream: int = 0) -> npt.NDArray[np.float32]:
+    """`count` draws from U(-bound, bound), shape (count,), float32.
+
+    Each 32-bit half of a word (low half first), shifted to a signed 25-bit integer and made odd, is one of the 2^24 odd
+    integers in (-2^24, 2^24); one float32 product scales it. Symmetric, never 0.
+    """
+    words = raw_words(purpose, (count + 1) // 2, stream=stream)
+    halves = words.astype("<u8", copy=False).view("<i4")[:count]
+    scale = np.float32(bound * 2.0**-24)
+    return ((halves >> 7) | 1).astype(np.float32) * scale
+
+
+def normal(purpose: Purpose, count: int, *, stream: int = 0) -> npt.NDArray[np.float32]:
+    """`count` draws from N(0, 1) in 65,536 steps, shape (count,), float32.
+
+    Each 16-bit quarter of a word (lowest first) picks one of the distribution's 65,536 mid-quantiles: all within 4.33,
+    variance 1 to 2e-4.
+    """
+    words = raw_words(purpose, (count + 3) // 4, stream=stream)
+    quarters = words.astype("<u8", copy=False).view("<u2")[:count]
+    return _normal_quantiles()[quarters]
+
+
+@cache
+def _normal_quantiles() -> npt.NDArray[np.float32]:
+    upper = [NormalDist().inv_cdf((i + 0.5) / 65536) for i in range(32768, 65536)]
+    half = np.array(upper, dtype=np.float32)
+    return np.concatenate([-half[::-1], half])
+
+
+def sample_without_replacement(purpose: Purpose, population: int, count: int) -> npt.NDArray[np.int64]:
+    """`count` distinct integers below `population` in random order, shape (count,): the ranks of random words."""
+    return np.argsort(raw_words(purpose, population), kind="stable")[:count].astype(np.int64)
