@@ -1,1 +1,8 @@
-"""Thin entry points."""
+"""`ray job submit --working-dir . -- python jobs/score.py ...`: `naswot-ray score`, with the same options."""
+
+import sys
+
+from naswot_ray.cli import app
+
+if __name__ == "__main__":
+    app(["score", *sys.argv[1:]], prog_name="jobs/score.py")

@@ -28,9 +28,14 @@ def accuracies(space: str, source: str) -> PurePosixPath:
     return _folder("accuracies", space=space) / f"{quote(source, safe='')}.parquet"
 
 
-def joined(space: str) -> PurePosixPath:
-    """The file of a space's joined rows."""
-    return _folder("joined", space=space) / "joined.parquet"
+def joined(space: str, images: str, batch_size: int, seed: int) -> PurePosixPath:
+    """The file of the joined rows of one point of the grid."""
+    return _folder("joined", space=space) / f"{quote(images, safe='')}-{batch_size}-{seed}.parquet"
+
+
+def unmatched(space: str) -> PurePosixPath:
+    """The list of architectures that a join found on one side only."""
+    return _folder("joined", space=space) / "unmatched.csv"
 
 
 def run_record(run_id: str) -> PurePosixPath:

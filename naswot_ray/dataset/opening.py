@@ -69,15 +69,17 @@ class Dataset:
 
     def _table(self, name: str) -> pads.Dataset:
         columns = schema.TABLES[name]
-        if not self._has_files(name):
+        files = sorted(str(path) for path in (self.storage.root / name).rglob("[!.]*.parquet"))
+        if not files:
             return pads.dataset(columns.empty_table())
         keys = pa.schema([columns.field(key) for key in schema.PARTITIONS[name]])
         return pads.dataset(
-            str(self.storage.root / name),
+            files,
             schema=columns,
             format="parquet",
             filesystem=self.storage.filesystem,
             partitioning=pads.partitioning(keys, flavor="hive"),
+            partition_base_dir=str(self.storage.root / name),
         )
 
     def _has_files(self, name: str) -> bool:

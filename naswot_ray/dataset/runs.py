@@ -37,7 +37,7 @@ class RunRecord(BaseModel):
         status: `running` also marks a run whose driver was killed.
         fingerprint: of the settings it wrote under.
         counts: rows scored by this run: `rows`, and by status.
-        seconds: from the first to the last task.
+        seconds: from the first task on; the start of the workers is not in it.
     """
 
     model_config = ConfigDict(frozen=True)

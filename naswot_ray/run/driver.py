@@ -67,8 +67,14 @@ class Driver:
         self._queue: deque[Task] = deque()
         self._idle: set[WorkerId] = set()
         self._running: dict[WorkerId, _Running] = {}
+        self._started: float | None = None
         self.counts: Counter[str] = Counter()
         """Rows written so far, by table and status: ("scores" | "architectures") + "." + status."""
+
+    @property
+    def seconds(self) -> float:
+        """Since the first task was given to a worker; the start of the workers is not in it."""
+        return 0.0 if self._started is None else self._clock() - self._started
 
     def drive(self, tasks: Sequence[Task]) -> None:
         """Do all tasks. Whatever ends it early (an error, Ctrl-C) leaves what is written complete and countable.
@@ -105,6 +111,8 @@ class Driver:
             worker = self._idle.pop()
             self._running[worker] = _Running(task, self._clock() + self._policy.shard_timeout)
             busy.add(task.shard)
+            if self._started is None:
+                self._started = self._clock()
             self._pool.submit(worker, task)
         self._queue.extendleft(reversed(waiting))
 

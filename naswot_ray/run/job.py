@@ -7,7 +7,6 @@ import platform
 import secrets
 import signal
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -83,7 +82,6 @@ def score_spaces(options: ScoreOptions) -> RunRecord:
 
 def _drive(storage: Storage, record: RunRecord, pool: Pool, tasks: list[Task], policy: Policy) -> RunRecord:
     num_rows = sum(len(task.indices) for task in tasks if task.shard.batch is not None)
-    started = time.perf_counter()
     status: Literal["finished", "interrupted", "failed"] = "failed"
     with ConsoleProgress(num_rows) as progress, _sigterm_interrupts():
         driver = Driver(
@@ -101,7 +99,7 @@ def _drive(storage: Storage, record: RunRecord, pool: Pool, tasks: list[Task], p
                 update={
                     "status": status,
                     "finished": datetime.now(UTC),
-                    "seconds": time.perf_counter() - started,
+                    "seconds": driver.seconds,
                     "counts": {"rows": sum(counts.values()), **counts},
                 }
             )

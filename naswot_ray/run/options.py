@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from naswot_ray.errors import SettingsError
 
@@ -22,37 +22,38 @@ class ScoreOptions(BaseModel):
     batch_size: Annotated[list[int], Field(description="Images per batch (N); repeat for several.")] = [128]
     seed: Annotated[list[int], Field(description="Seed of weights and batch; repeat for several.")] = [0]
     limit: Annotated[
-        PositiveInt | None, Field(description="Only the first LIMIT architectures of each space, in its order [default: all].")
+        int | None, Field(gt=0, description="Only the first LIMIT architectures of each space, in its order. Default: all.")
     ] = None
     images: Annotated[str, Field(description="Image source: noise, cifar10, cifar100 or imagenet16-120.")] = "noise"
-    data: Annotated[Path | None, Field(description="Directory with the images (all sources but noise).")] = None
+    data: Annotated[Path | None, Field(description="Directory with the images; every source but noise needs one.")] = None
     retry_failed: Annotated[bool, Field(description="Score rows whose status is 'failed' again.")] = False
-    shard_size: Annotated[
-        PositiveInt | None,
-        Field(description=f"Architectures per part file [default: the dataset's, or {DEFAULT_SHARD_SIZE} for a new one]."),
-    ] = None
+    in_process: Annotated[bool, Field(description="Run in this process, without Ray.")] = False
     address: Annotated[
         str | None,
-        Field(description="Ray cluster, host:port or auto [default: RAY_ADDRESS, or else Ray on this machine alone]."),
+        Field(description="Ray cluster, HOST:PORT or auto. Default: RAY_ADDRESS, or else Ray on this machine alone."),
     ] = None
-    num_actors: Annotated[PositiveInt | None, Field(description="Scoring actors [default: as many as there is room for].")] = (
-        None
-    )
-    actors_per_gpu: Annotated[PositiveInt, Field(description="Actors that share one GPU, where there are GPUs.")] = 1
-    cpus_per_actor: Annotated[PositiveInt, Field(description="CPUs, and CPU threads, of each actor.")] = 1
+    num_actors: Annotated[int | None, Field(gt=0, description="Scoring actors. Default: as many as there is room for.")] = None
+    actors_per_gpu: Annotated[int, Field(gt=0, description="Actors that share one GPU, where there are GPUs.")] = 1
+    cpus_per_actor: Annotated[int, Field(gt=0, description="CPUs, and CPU threads, of each actor.")] = 1
+    shard_size: Annotated[
+        int | None,
+        Field(
+            gt=0,
+            description=f"Architectures per shard and part file. Default: the dataset's; {DEFAULT_SHARD_SIZE} for a new one.",
+        ),
+    ] = None
+    shard_timeout: Annotated[float, Field(gt=0, description="Seconds that one shard may take.")] = 3600.0
     max_attempts: Annotated[
-        PositiveInt, Field(description="Tries of a shard whose worker dies or hangs, before it is split to find the cause.")
+        int, Field(gt=0, description="Tries of a shard whose worker dies or hangs, before it is split to find the cause.")
     ] = 3
-    shard_timeout: Annotated[PositiveFloat, Field(description="Seconds one shard may take.")] = 3600.0
-    in_process: Annotated[bool, Field(description="Run in this process, without Ray.")] = False
 
     @model_validator(mode="after")
-    def _no_duplicates(self) -> ScoreOptions:
+    def _lists_without_repeats(self) -> ScoreOptions:
         for name in ("space", "batch_size", "seed"):
             values = getattr(self, name)
             if not values or len(set(values)) != len(values):
                 raise ValueError(f"--{name.replace('_', '-')} needs at least one value, each once, got {values}")
-        if any(seed < 0 or seed >= 2**63 for seed in self.seed):
+        if any(not 0 <= seed < 2**63 for seed in self.seed):
             raise ValueError(f"--seed must be from 0 to 2^63 - 1, got {self.seed}")
         return self
 
@@ -67,5 +68,6 @@ class ScoreOptions(BaseModel):
             return cls.model_validate(values)
         except ValidationError as error:
             first = error.errors()[0]
-            where = "".join(f"--{str(part).replace('_', '-')} " for part in first["loc"][:1])
-            raise SettingsError(f"{where}{first['msg'].removeprefix('Value error, ')}") from error
+            option = "".join(f"--{str(part).replace('_', '-')}: " for part in first["loc"][:1])
+            got = f", got {first['input']!r}" if option else ""
+            raise SettingsError(f"{option}{first['msg'].removeprefix('Value error, ')}{got}") from error

@@ -28,7 +28,7 @@ class Progress(Protocol):
 
 
 class Rate:
-    """Rows per second and seconds left, from the first call on.
+    """Rows per second and seconds left. Rows come in whole shards, so the rate is that up to the last of them.
 
     Args:
         total: rows to do.
@@ -39,19 +39,19 @@ class Rate:
         self.total = total
         self.done = 0
         self._clock = clock
-        self._started = clock()
+        self._started = self._last = clock()
 
-    @property
-    def per_second(self) -> float:
-        """Rows per second so far."""
-        elapsed = self._clock() - self._started
-        return self.done / elapsed if elapsed > 0 else 0.0
+    def advance(self, rows: int) -> None:
+        """Rows are written."""
+        self.done += rows
+        self._last = self._clock()
 
     def __str__(self) -> str:
-        if not self.done:
-            return f"0/{self.total} rows"
-        left = (self.total - self.done) / self.per_second
-        return f"{self.done}/{self.total} rows, {self.per_second:.1f} rows/s, {_duration(left)} left"
+        if not self.done or self._last <= self._started:
+            return f"{self.done}/{self.total} rows"
+        per_second = self.done / (self._last - self._started)
+        left = (self.total - self.done) / per_second - (self._clock() - self._last)
+        return f"{self.done}/{self.total} rows, {per_second:.1f} rows/s, {_duration(max(left, 0))} left"
 
 
 class ConsoleProgress:
@@ -88,7 +88,7 @@ class ConsoleProgress:
 
     def advance(self, table: str, rows: int) -> None:
         if table == "scores":
-            self._rate.done += rows
+            self._rate.advance(rows)
             self.tick()
 
     def note(self, message: str) -> None:

@@ -105,7 +105,7 @@ class RayPool:
         self.num_actors = num_actors or room
         self.resources = {"nodes": len(ray.nodes()), "cpus": cpus, "gpus": gpus, "actors": self.num_actors}
         self._batches = {batch: ray.put(pixels) for batch, pixels in batches.items()}
-        actor_class = ray.remote(worker_factory).options(  # type: ignore[call-overload]
+        actor_class: Any = ray.remote(worker_factory).options(
             max_restarts=-1, num_cpus=cpus_per_actor, num_gpus=1 / actors_per_gpu if gpus else 0
         )
         self._actors = [actor_class.remote(root, run_id, cpus_per_actor) for _ in range(self.num_actors)]

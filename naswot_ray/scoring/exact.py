@@ -60,7 +60,8 @@ def compute_kernels(network: Network, images: torch.Tensor, weights: WeightSourc
     with torch.no_grad(), _full_precision():
         for step in network.plan.steps:
             result = _execute(step, [values[i] for i in step.inputs], images, weights)
-            if (codes := codes_of.get(step.node)) is not None:
+            if step.node in codes_of:
+                codes = codes_of[step.node]
                 K_nn = agreements(result)
                 published += codes.multiplicity * K_nn
                 paper += codes.num_relus * K_nn

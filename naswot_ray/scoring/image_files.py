@@ -193,7 +193,8 @@ def _select(files: ImageFiles, source: str, pixels: Pixels, labels: Any) -> Pixe
     labels = np.asarray(labels)
     if labels.shape != (len(pixels),):
         raise ImagesError(f"{source}: {len(pixels)} images but labels of shape {labels.shape}")
-    return pixels[(labels >= 1) & (labels <= files.num_labels)]
+    selected: Pixels = pixels[(labels >= 1) & (labels <= files.num_labels)]
+    return selected
 
 
 def _describe(value: Any) -> str:

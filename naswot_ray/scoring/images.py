@@ -63,7 +63,8 @@ class ImageSource:
             raise ImagesError(f"batch size {batch_size}: {self.name} holds only {len(self.pixels)} images here")
         chosen = self.pixels[random.sample_without_replacement(purpose, len(self.pixels), batch_size)]
         mean, std = (np.array(v, np.float32).reshape(3, 1, 1) / np.float32(255) for v in _MEAN_STD[self.name])
-        return (chosen.astype(np.float32) / np.float32(255) - mean) / std
+        batch: npt.NDArray[np.float32] = (chosen.astype(np.float32) / np.float32(255) - mean) / std
+        return batch
 
     def settings(self) -> Mapping[str, Any]:
         """What a batch depends on besides its size and seed, as JSON values."""

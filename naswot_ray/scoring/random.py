@@ -35,7 +35,9 @@ def uniform(purpose: Purpose, count: int, *, bound: float, stream: int = 0) -> n
     words = raw_words(purpose, (count + 1) // 2, stream=stream)
     halves = words.astype("<u8", copy=False).view("<i4")[:count]
     scale = np.float32(bound * 2.0**-24)
-    return ((halves >> 7) | 1).astype(np.float32) * scale
+    odd: npt.NDArray[np.float32] = ((halves >> 7) | 1).astype(np.float32)
+    odd *= scale
+    return odd
 
 
 def normal(purpose: Purpose, count: int, *, stream: int = 0) -> npt.NDArray[np.float32]:
@@ -46,7 +48,8 @@ def normal(purpose: Purpose, count: int, *, stream: int = 0) -> npt.NDArray[np.f
     """
     words = raw_words(purpose, (count + 3) // 4, stream=stream)
     quarters = words.astype("<u8", copy=False).view("<u2")[:count]
-    return _normal_quantiles()[quarters]
+    drawn: npt.NDArray[np.float32] = _normal_quantiles()[quarters]
+    return drawn
 
 
 @cache

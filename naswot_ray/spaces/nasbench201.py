@@ -37,7 +37,7 @@ class NasBench201(Space):
     name = "nasbench201"
 
     def __len__(self) -> int:
-        return len(OPS) ** (NUM_NODES * (NUM_NODES - 1) // 2)
+        return int(len(OPS) ** (NUM_NODES * (NUM_NODES - 1) // 2))
 
     def __getitem__(self, index: int) -> str:
         if not 0 <= index < len(self):

@@ -1,0 +1,1 @@
+"""Official benchmark files -> accuracy tables: one file format a module."""

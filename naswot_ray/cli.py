@@ -1,0 +1,243 @@
+"""The command line, `naswot-ray`: reads options, calls the work, prints, sets the exit status.
+
+Exit status: 0 success, 1 partial (some rows are `failed` or missing), 2 a bad option, file or cluster, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import sys
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from types import NoneType
+from typing import Annotated, Any, get_args
+
+import duckdb
+import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
+import typer
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+from rich.console import Console
+
+from naswot_ray import console
+from naswot_ray.benchmarks.reading import read_accuracies
+from naswot_ray.dataset.join import add_accuracies
+from naswot_ray.dataset.join import join as join_space
+from naswot_ray.dataset.opening import open as open_dataset
+from naswot_ray.dataset.schema import STATUS_FAILED
+from naswot_ray.errors import NaswotError, SettingsError
+from naswot_ray.run.options import ScoreOptions
+from naswot_ray.spaces import SPACES, get_space
+
+EXIT_PARTIAL = 1
+EXIT_ERROR = 2
+EXIT_INTERRUPTED = 130
+
+app = typer.Typer(
+    help="Training-free NASWOT scores of whole neural-architecture search spaces.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+_METAVARS: dict[Any, str] = {int: "N", float: "X", str: "TEXT", Path: "PATH"}
+_stdout = Console(highlight=False, markup=False, emoji=False)
+
+
+class QueryFormat(StrEnum):
+    """How `query` writes its result."""
+
+    TABLE = "table"
+    CSV = "csv"
+    PARQUET = "parquet"
+
+
+Accuracies = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="PATH",
+        help="Trained accuracies to add: an unpacked NATS-Bench archive (NATS-tss-...-simple), or a .parquet or .csv table.",
+    ),
+]
+Mapping = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--map",
+        metavar="FIELD=COLUMN",
+        help="Which column of a table is what, FIELD=COLUMN; FIELD is arch_id or DATASET/SPLIT/EPOCHS. Repeat for several: "
+        "--map arch_id=arch_str --map cifar10/test/200=cifar10_test_acc",
+    ),
+]
+DatasetPath = Annotated[Path, typer.Argument(help="Directory of the dataset.", metavar="DATASET")]
+
+
+def _with_options(model: type[BaseModel]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the fields of a pydantic model as options, so that each option is defined once."""
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        parameters = []
+        for name, field in model.model_fields.items():
+            flags = [f"--{name.replace('_', '-')}", *(["-o"] if name == "output" else [])]
+            kinds = [t for t in (get_args(field.annotation) or (field.annotation,)) if t is not NoneType]
+            metavar = None if kinds == [bool] else _METAVARS[kinds[0]]
+            option = typer.Option(*flags, help=field.description, metavar=metavar)
+            default = inspect.Parameter.empty if field.default is PydanticUndefined else field.default
+            parameters.append(
+                inspect.Parameter(
+                    name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[field.annotation, option]
+                )
+            )
+        own = inspect.signature(command, eval_str=True).parameters.values()
+        parameters += [p.replace(kind=p.KEYWORD_ONLY) for p in own if p.kind is not p.VAR_KEYWORD]
+        command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        command.__annotations__ = {p.name: p.annotation for p in parameters}
+        return command
+
+    return decorate
+
+
+def _reporting_errors(command: Callable[..., None]) -> Callable[..., None]:
+    """One line and an exit status instead of a traceback, for what the user can act on."""
+
+    @functools.wraps(command)
+    def run(*args: Any, **kwargs: Any) -> None:
+        try:
+            command(*args, **kwargs)
+        except NaswotError as error:
+            print(f"error: {error}", file=sys.stderr)
+            raise typer.Exit(EXIT_ERROR) from None
+        except KeyboardInterrupt:
+            print("interrupted; everything written is kept, the same command does the rest", file=sys.stderr)
+            raise typer.Exit(EXIT_INTERRUPTED) from None
+
+    return run
+
+
+@app.command()
+@_reporting_errors
+@_with_options(ScoreOptions)
+def score(accuracies: Accuracies = None, mapping: Mapping = None, **values: Any) -> None:
+    """Score search spaces and write a dataset.
+
+    Safe to run again: rows that are there are kept, and only the rest is done. More batch sizes, seeds, spaces or image
+    sources extend the dataset. With --accuracies, the scores are joined with trained accuracies at the end.
+
+    Example: naswot-ray score -o scores --batch-size 32 --batch-size 128 --seed 0 --seed 1 --images cifar10 --data ~/cifar
+    """
+    from naswot_ray.run.job import score_spaces  # noqa: PLC0415  torch takes seconds to import; --help should not
+
+    options = ScoreOptions.checked(**values)
+    table = None
+    if accuracies is not None:  # read first: a bad file should not wait for the end of a long run
+        if len(options.space) > 1:
+            raise SettingsError(
+                "--accuracies belongs to one space; score with one --space, or use `naswot-ray join` afterwards"
+            )
+        table = read_accuracies(options.space[0], accuracies, mapping or ())
+    elif mapping:
+        raise SettingsError("--map says how to read --accuracies, which is not given")
+    record = score_spaces(options)
+    dataset = open_dataset(options.output)
+    console.print_run(_stdout, dataset, record)
+    if table is not None:
+        add_accuracies(dataset, table.space, table.source, table.digest, table.table)
+        console.print_join(_stdout, join_space(dataset, table.space))
+    console.print_summary(_stdout, dataset)
+    if record.counts.get(STATUS_FAILED):
+        raise typer.Exit(EXIT_PARTIAL)
+
+
+@app.command()
+@_reporting_errors
+def join(
+    dataset_path: DatasetPath,
+    accuracies: Accuracies = None,
+    mapping: Mapping = None,
+    space: Annotated[str, typer.Option(help="Space to join.")] = "nasbench201",
+) -> None:
+    """Join scores with trained accuracies.
+
+    Adds --accuracies to the dataset if given, then writes joined/: a row for each score and mean accuracy. Architectures
+    that only one side has are counted and listed.
+
+    Example: naswot-ray join scores --accuracies NATS-tss-v1_0-3ffb9-simple
+    """
+    dataset = open_dataset(dataset_path)
+    get_space(space)
+    if accuracies is not None:
+        table = read_accuracies(space, accuracies, mapping or ())
+        add_accuracies(dataset, table.space, table.source, table.digest, table.table)
+    elif mapping:
+        raise SettingsError("--map says how to read --accuracies, which is not given")
+    console.print_join(_stdout, join_space(dataset, space))
+    console.print_summary(_stdout, dataset)
+
+
+@app.command()
+@_reporting_errors
+def query(
+    dataset_path: DatasetPath,
+    sql: Annotated[str, typer.Argument(help="A DuckDB query over the views.", metavar="SQL")],
+    format: Annotated[QueryFormat, typer.Option(help="How to write the result.")] = QueryFormat.TABLE,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="File to write to; parquet needs one.")] = None,
+) -> None:
+    """Run SQL over a dataset's views: scores, architectures, accuracies, joined.
+
+    Example: naswot-ray query scores "SELECT arch_id, avg(score) FROM scores GROUP BY ALL ORDER BY 2 DESC LIMIT 5"
+    """
+    dataset = open_dataset(dataset_path)
+    if output is not None and output.exists():
+        raise SettingsError(f"{output} exists; name another file or remove it")
+    with dataset.connect() as connection:
+        try:
+            relation = connection.sql(sql)
+            if relation is None:
+                raise SettingsError("the query gives no rows; expected a SELECT")
+            _write_result(relation, format, output)
+        except duckdb.Error as error:
+            raise SettingsError(f"query failed: {error}") from error
+
+
+@app.command()
+@_reporting_errors
+def info(dataset_path: DatasetPath) -> None:
+    """Tell what a dataset holds, and what is missing from its grid.
+
+    Exit status 1 if rows that some run was to score are missing.
+    """
+    if not console.print_info(_stdout, open_dataset(dataset_path)):
+        raise typer.Exit(EXIT_PARTIAL)
+
+
+@app.command()
+def spaces() -> None:
+    """List the search spaces."""
+    for name in sorted(SPACES):
+        space = get_space(name)
+        _stdout.print(f"{name}: {len(space):,} architectures, the first is {space[0]}", soft_wrap=True)
+
+
+def main() -> None:
+    """Entry point of the console script and of `jobs/`."""
+    app()
+
+
+def _write_result(relation: duckdb.DuckDBPyRelation, format: QueryFormat, output: Path | None) -> None:
+    table = relation.to_arrow_table()
+    match format:
+        case QueryFormat.PARQUET:
+            if output is None:
+                raise SettingsError("--format parquet needs --output FILE")
+            pq.write_table(table, output)
+        case QueryFormat.CSV:
+            pacsv.write_csv(table, output if output is not None else sys.stdout.buffer)
+        case QueryFormat.TABLE:
+            text = str(relation) + "\n"
+            if output is None:
+                sys.stdout.write(text)
+            else:
+                output.write_text(text)

@@ -1,0 +1,96 @@
+"""What the commands print: summaries, tables and the line to go on with."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+
+from naswot_ray.analysis.summary import summarise
+from naswot_ray.dataset.join import JoinReport
+from naswot_ray.dataset.opening import Dataset
+from naswot_ray.dataset.runs import RunRecord
+from naswot_ray.run.coverage import coverage_of
+
+
+def print_run(console: Console, dataset: Dataset, record: RunRecord) -> None:
+    """What one run did."""
+    rows, seconds = record.counts.get("rows", 0), record.seconds or 0.0
+    failed, singular = record.counts.get("failed", 0), record.counts.get("singular", 0)
+    if rows:
+        actors = record.hardware.get("actors")
+        on = f" on {actors} actor{'s' if actors != 1 else ''}" if actors else " in this process"
+        console.print(f"{rows:,} rows scored in {seconds:.1f} s{on}: {rows / seconds:.2f} cells/s, {_of(failed, singular)}")
+    else:
+        console.print("nothing to do: every row of the grid is there")
+    console.print(f"dataset: {dataset.storage.root}")
+
+
+def print_summary(console: Console, dataset: Dataset) -> None:
+    """What a dataset holds, its best architectures and their rank correlation with accuracy, and how to query it."""
+    groups = summarise(dataset)
+    for group in groups:
+        name = f"{group.space}, {group.images}, batch size {group.batch_size}"
+        seeds = f"{group.num_seeds} seed{'s' if group.num_seeds != 1 else ''}"
+        console.print(f"\n{name}: {group.num_rows:,} rows, {seeds}, {_of(group.num_failed, group.num_singular)}")
+        for arch_id, mean in group.best:
+            console.print(f"  {mean:10.3f}  {arch_id}", soft_wrap=True)
+        for trained_on, tau in group.tau.items():
+            console.print(
+                f"  Kendall tau with {trained_on} test accuracy: {tau:.3f} ({group.num_joined[trained_on]:,} architectures)"
+            )
+    if groups:
+        console.print(f"\nContinue in DuckDB:\n{duckdb_line(dataset)}", soft_wrap=True)
+
+
+def print_join(console: Console, report: JoinReport) -> None:
+    """What a join found, and what it did not."""
+    console.print(f"{report.space}: {report.num_rows:,} joined rows, {report.num_matched:,} architectures matched")
+    for label, arch_ids in (("a score, no accuracy", report.only_scored), ("an accuracy, no score", report.only_trained)):
+        if arch_ids:
+            console.print(f"  {len(arch_ids):,} with {label}, such as {arch_ids[0]}", soft_wrap=True)
+    if report.only_scored or report.only_trained:
+        console.print(f"  all of these: {report.unmatched_path}", soft_wrap=True)
+
+
+def print_info(console: Console, dataset: Dataset) -> bool:
+    """What a dataset holds of what was asked for, its runs and accuracies. Returns whether it is complete."""
+    found = coverage_of(dataset)
+    table = Table("space", "images", "batch size", "seed", "wanted", "present", "failed", "missing", box=None)
+    for (space, batch), c in found.items():
+        point = (batch.images, str(batch.batch_size), str(batch.seed)) if batch else ("architectures", "", "")
+        table.add_row(space, *point, *(f"{n:,}" for n in (c.wanted, c.present, c.failed, c.wanted - c.present)))
+    manifest = dataset.manifest
+    console.print(f"{dataset.storage.root}: schema {manifest.schema_version}, settings {manifest.fingerprint[:12]}")
+    console.print(table)
+    for record in dataset.runs:
+        rows = record.counts.get("rows", 0)
+        rate = f", {rows / record.seconds:.2f} cells/s" if rows and record.seconds else ""
+        console.print(f"run {record.run_id}: {record.status}, {rows:,} rows{rate}")
+    with dataset.connect() as connection:
+        for row in connection.execute(_ACCURACIES).fetchall():
+            console.print("accuracies {}: {} {} after {} epochs, {:,} architectures".format(*row), soft_wrap=True)
+    num_missing = sum(c.wanted - c.present for c in found.values())
+    console.print(
+        "complete" if not num_missing else f"{num_missing:,} rows missing: run the same `naswot-ray score` command again"
+    )
+    return not num_missing
+
+
+def duckdb_line(dataset: Dataset) -> str:
+    """A query that runs in any DuckDB as it stands."""
+    files = f"{dataset.storage.root}/scores/**/*.parquet".replace("'", "''")
+    return (
+        f"SELECT batch_size, arch_id, avg(score) AS score FROM read_parquet('{files}', hive_partitioning=true) "
+        "GROUP BY ALL ORDER BY batch_size, score DESC LIMIT 10;"
+    )
+
+
+_ACCURACIES = """
+    SELECT space, dataset, string_agg(DISTINCT split, ', ' ORDER BY split), string_agg(DISTINCT epochs, ' and ' ORDER BY epochs),
+        count(DISTINCT arch_id)
+    FROM accuracies GROUP BY space, dataset ORDER BY ALL
+"""
+
+
+def _of(failed: int, singular: int) -> str:
+    return f"{failed:,} failed, {singular:,} singular"
