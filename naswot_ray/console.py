@@ -86,8 +86,8 @@ def duckdb_line(dataset: Dataset) -> str:
 
 
 _ACCURACIES = """
-    SELECT space, dataset, string_agg(DISTINCT split, ', ' ORDER BY split), string_agg(DISTINCT epochs, ' and ' ORDER BY epochs),
-        count(DISTINCT arch_id)
+    SELECT space, dataset, string_agg(DISTINCT split, ', ' ORDER BY split),
+        string_agg(DISTINCT epochs, ' and ' ORDER BY epochs), count(DISTINCT arch_id)
     FROM accuracies GROUP BY space, dataset ORDER BY ALL
 """
 

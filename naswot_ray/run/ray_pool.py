@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import ray
-from ray.exceptions import ActorDiedError, RayActorError, RayTaskError, RuntimeEnvSetupError, WorkerCrashedError
+from ray.exceptions import ActorDiedError, RayError, RayTaskError, RuntimeEnvSetupError
 
 from naswot_ray.errors import NaswotError, RunError
 from naswot_ray.run.grid import Batch, Task
@@ -150,7 +150,7 @@ class RayPool:
         except RayTaskError as error:
             # The worker itself raised; it lives on, and another try would raise again.
             raise (error.cause if isinstance(error.cause, NaswotError) else error) from None
-        except (RayActorError, WorkerCrashedError):
+        except RayError:  # everything else is the cluster's doing: a process, a node or an object was lost
             self._await_start(worker)
             return Lost(worker, "the worker process died")
 

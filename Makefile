@@ -1,0 +1,45 @@
+# Everything a newcomer runs: `make score`, `make test`. Each creates the environment it needs in .venv.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+# What `make score` writes and joins. A benchmark table is used if it is at hand:
+#   make score ACCURACIES=path/to/NATS-tss-v1_0-3ffb9-simple
+#   make score ACCURACIES=table.parquet MAP="arch_id=arch cifar10/test/200=accuracy"
+OUTPUT ?= scores-demo
+NEIGHBOUR := ../shared/benchmarks/nasbench201.parquet
+ifneq ($(wildcard NATS-tss-v1_0-3ffb9-simple),)
+ACCURACIES ?= NATS-tss-v1_0-3ffb9-simple
+else ifneq ($(wildcard $(NEIGHBOUR)),)
+ACCURACIES ?= $(NEIGHBOUR)
+endif
+ifeq ($(ACCURACIES),$(NEIGHBOUR))
+MAP ?= arch_id=arch_str cifar10/test/200=cifar10_test_acc_200 \
+	cifar100/test/200=cifar100_test_acc_200 imagenet16-120/test/200=imagenet16_test_acc_200
+endif
+
+.PHONY: score test check clean
+.DEFAULT_GOAL := score
+
+score: $(VENV)/installed
+	$(BIN)/naswot-ray score --output $(OUTPUT) --limit 200 --batch-size 32 --batch-size 64 --seed 0 --seed 1 --shard-size 25 \
+		$(if $(ACCURACIES),--accuracies "$(ACCURACIES)") $(foreach entry,$(MAP),--map "$(entry)")
+
+test: check
+	$(BIN)/python -m pytest
+
+check: $(VENV)/installed
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) scores-demo
+
+# A marker instead of the folder itself: an installation that broke off is done again.
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade "pip==26.3"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --build-constraint constraints.txt --editable ".[dev]"
+	touch $@

@@ -1,0 +1,25 @@
+"""Fixtures of all tests."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests import loopback
+
+SHARED = Path(__file__).parents[1].parent / "shared"
+"""Parity vectors, benchmark tables and images for development, beside the repository. Not published, so absent elsewhere."""
+
+torch.set_num_threads(1)
+
+
+def pytest_configure() -> None:
+    loopback.enter()
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of development data; skips the test where it is absent."""
+    if not SHARED.is_dir():
+        pytest.skip(f"needs {SHARED.name}/ beside the repository")
+    return SHARED

@@ -1,0 +1,36 @@
+"""What several tests need of datasets: making one in this process, and its rows without what tells how they came to be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import naswot_ray
+from naswot_ray.dataset import schema
+from naswot_ray.dataset.runs import RunRecord
+from naswot_ray.run.job import score_spaces
+from naswot_ray.run.options import ScoreOptions
+
+
+def score_here(output: Path, **options: Any) -> RunRecord:
+    """Score in this process, without Ray."""
+    return score_spaces(ScoreOptions.checked(output=output, in_process=True, **options))
+
+
+def logical_rows(root: Path) -> list[tuple[Any, ...]]:
+    """All score rows, sorted by their key, without the columns that may differ between two runs."""
+    columns = [name for name in schema.SCORES.names if name not in schema.SCORE_PROVENANCE]
+    table = naswot_ray.open(root).scores.to_table(columns=columns)
+    keys = [(name, "ascending") for name in ("space", "images", "batch_size", "seed", "arch_index")]
+    return [tuple(row.values()) for row in table.sort_by(keys).to_pylist()]
+
+
+def logical_architectures(root: Path) -> list[tuple[Any, ...]]:
+    """All architecture rows, sorted."""
+    table = naswot_ray.open(root).architectures.to_table().sort_by([("space", "ascending"), ("arch_index", "ascending")])
+    return [tuple(row.values()) for row in table.to_pylist()]
+
+
+def part_files(root: Path) -> list[Path]:
+    """All score parts."""
+    return sorted(root.glob("scores/**/part-*.parquet"))

@@ -1,0 +1,131 @@
+"""The job as operators run it: `ray start --head`, then `ray job submit --working-dir . -- python jobs/score.py ...`."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.datasets import logical_rows, score_here
+from tests.faults.processes import ROOT, environment
+
+RAY = Path(sys.executable).with_name("ray")
+GRID = {"limit": 12, "batch_size": [4, 8], "seed": [0], "shard_size": 4}
+ARGS = ["--limit", "12", "--batch-size", "4", "--batch-size", "8", "--seed", "0", "--shard-size", "4"]
+
+
+@pytest.fixture(scope="module")
+def environ(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    variables = environment(tmp_path_factory.mktemp("e2e") / "home")
+    return {**variables, "PATH": f"{RAY.parent}{os.pathsep}{variables['PATH']}"}
+
+
+@pytest.fixture(scope="module")
+def cluster(environ: dict[str, str]) -> Iterator[dict[str, str]]:
+    """A head node of its own, on free ports; yields the environment with RAY_ADDRESS and RAY_API_SERVER_ADDRESS set."""
+    gcs, dashboard = (_free_port() for _ in range(2))
+    temporary = Path("/tmp") / f"ray-e2e-{os.getpid()}"  # short: Ray puts sockets below it
+    head = subprocess.Popen(
+        [
+            str(RAY), "start", "--head", "--block", f"--port={gcs}", "--dashboard-host=127.0.0.1",
+            f"--dashboard-port={dashboard}", "--num-cpus=2", f"--temp-dir={temporary}", "--disable-usage-stats",
+        ],
+        env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    try:
+        _wait_for_dashboard(f"http://127.0.0.1:{dashboard}/api/version", head)
+        yield {**environ, "RAY_API_SERVER_ADDRESS": f"http://127.0.0.1:{dashboard}", "GCS_ADDRESS": f"127.0.0.1:{gcs}"}
+    finally:
+        head.terminate()
+        head.communicate(timeout=30)
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def working_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a checkout holds: no data, no environment."""
+    target = tmp_path_factory.mktemp("checkout")
+    for name in ("naswot_ray", "jobs"):
+        shutil.copytree(ROOT / name, target / name, ignore=shutil.ignore_patterns("__pycache__"))
+    return target
+
+
+def submit(cluster: dict[str, str], working_dir: Path, *command: str) -> tuple[int, str]:
+    done = subprocess.run(
+        [str(RAY), "job", "submit", "--working-dir", str(working_dir), "--", "python", *command],
+        env=cluster, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=200,
+    )  # fmt: skip
+    return done.returncode, done.stdout
+
+
+def test_score_and_join_as_submitted_jobs(cluster: dict[str, str], working_dir: Path, tmp_path: Path) -> None:
+    root, table = tmp_path / "scores", tmp_path / "accuracies.csv"
+    status, output = submit(cluster, working_dir, "jobs/score.py", "--output", str(root), *ARGS)
+    assert status == 0, output
+    assert "24 rows scored" in output
+    assert "on 2 actors" in output
+    assert "Continue in DuckDB" in output
+    score_here(tmp_path / "undisturbed", **GRID)
+    rows = logical_rows(tmp_path / "undisturbed")
+    assert logical_rows(root) == rows
+
+    arch_ids = dict.fromkeys(row[1] for row in rows)
+    table.write_text("arch_id,accuracy\n" + "".join(f'"{a}",{50 + i}\n' for i, a in enumerate(arch_ids)))
+    args = ["--accuracies", str(table), "--map", "cifar10/test/200=accuracy"]
+    status, output = submit(cluster, working_dir, "jobs/join.py", str(root), *args)
+    assert status == 0, output
+    assert "24 joined rows, 12 architectures matched" in output
+    assert "Kendall tau with cifar10 test accuracy" in output
+
+
+def test_a_job_with_a_bad_option_fails_with_one_line(cluster: dict[str, str], working_dir: Path, tmp_path: Path) -> None:
+    status, output = submit(cluster, working_dir, "jobs/score.py", "--output", str(tmp_path / "d"), "--space", "nasbench999")
+    assert status != 0
+    assert "error: unknown space 'nasbench999'; there are: nasbench201" in output
+    assert "Traceback" not in output.partition("error: unknown")[0]
+    assert not (tmp_path / "d").exists()
+
+
+def test_the_command_line_connects_to_a_running_cluster(cluster: dict[str, str], tmp_path: Path) -> None:
+    command = [sys.executable, "jobs/score.py", "-o", str(tmp_path / "d"), "--address", cluster["GCS_ADDRESS"], *ARGS]
+    done = subprocess.run(command, cwd=ROOT, env=cluster, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(logical_rows(tmp_path / "d")) == 24
+
+
+def test_an_unreachable_cluster_is_one_line_at_once(environ: dict[str, str], tmp_path: Path) -> None:
+    started = time.monotonic()
+    command = [sys.executable, "jobs/score.py", "-o", str(tmp_path / "d"), "--address", f"127.0.0.1:{_free_port()}", *ARGS]
+    done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: no Ray cluster at 127.0.0.1:")
+    assert len(done.stderr.splitlines()) == 1
+    assert not (tmp_path / "d").exists()
+    assert time.monotonic() - started < 60
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait_for_dashboard(url: str, head: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 90
+    while True:
+        assert head.poll() is None, head.communicate()[0]
+        assert time.monotonic() < deadline, "the dashboard does not answer"
+        try:
+            urllib.request.urlopen(url, timeout=2).close()
+        except OSError:
+            time.sleep(0.5)
+        else:
+            return

@@ -1,0 +1,60 @@
+"""Running the real command in a process of its own, and finding its Ray actors to kill them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+
+ROOT = Path(__file__).parents[2]
+
+
+def environment(home: Path) -> dict[str, str]:
+    """The environment of a fresh user: Ray writes its token to HOME, and a token there would make later commands want one."""
+    home.mkdir(exist_ok=True)
+    return {**os.environ, "HOME": str(home), "RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0", "COLUMNS": "200"}
+
+
+def start(home: Path, *args: str) -> subprocess.Popen[str]:
+    """Start `naswot-ray` with these arguments."""
+    command = [sys.executable, "-c", "from naswot_ray.cli import main; main()", *args]
+    return subprocess.Popen(
+        command, cwd=ROOT, env=environment(home), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def finish(process: subprocess.Popen[str], timeout: float = 120) -> tuple[int, str]:
+    """Wait for a process: its exit status and everything it printed."""
+    try:
+        output, _ = process.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        output, _ = process.communicate()
+        raise AssertionError(f"still running after {timeout} s:\n{output}") from None
+    return process.returncode, output
+
+
+def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str], timeout: float = 60) -> None:
+    """Wait for something that a running process is to bring about."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert process.poll() is None, f"ended too early:\n{process.communicate()[0]}"
+        assert time.monotonic() < deadline, "did not happen in time"
+        time.sleep(0.02)
+
+
+def actors(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    """The scoring actors that a driver with its own Ray has started: Ray renames them `ray::Worker...`."""
+    found = []
+    for child in psutil.Process(process.pid).children(recursive=True):
+        try:
+            if child.cmdline() and child.cmdline()[0].startswith("ray::Worker"):
+                found.append(child)
+        except psutil.Error:  # it ended while we looked
+            continue
+    return found

@@ -1,0 +1,95 @@
+"""Architectures that crash or hang their worker, and workers that cannot work, on real Ray actors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import ray
+
+import naswot_ray
+from naswot_ray.dataset import manifest
+from naswot_ray.dataset.runs import GridRecord
+from naswot_ray.dataset.storage import Storage
+from naswot_ray.errors import DatasetError, RunError
+from naswot_ray.run.driver import Driver, Policy
+from naswot_ray.run.grid import Grid
+from naswot_ray.run.ray_pool import RayPool, WorkerFactory, connect
+from naswot_ray.run.worker import write_failed
+from tests.datasets import logical_rows, score_here
+from tests.faults import workers
+from tests.faults.workers import CULPRIT, CrashingWorker, HangingWorker, RaisingWorker, UnstartableWorker
+from tests.run.test_driver import SilentProgress
+
+GRID = {"limit": 8, "batch_size": [4], "seed": [0], "shard_size": 8}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def local_ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
+        patch.setenv("RAY_AUTH_MODE", "disabled")
+        patch.delenv("RAY_ADDRESS", raising=False)
+        ray.cloudpickle.register_pickle_by_value(workers)  # actors do not have the tests on their path
+        connect(None)
+        yield
+        ray.shutdown()
+
+
+def drive(root: Path, worker_factory: WorkerFactory, policy: Policy) -> tuple[Driver, SilentProgress]:
+    """Fill the missing rows of a dataset that a healthy run has begun, with another kind of worker."""
+    storage = Storage(root)
+    contract = manifest.read(storage)
+    record = GridRecord(spaces=("nasbench201",), images="noise", batch_sizes=(4,), seeds=(1,), limit=8)
+    grid = Grid(record, contract.shard_size)
+    batches = {b: naswot_ray.load_images("noise").batch(b.batch_size, b.seed) for b in grid.batches()}
+    pool = RayPool(str(root), "test", batches, num_actors=2, worker_factory=worker_factory)
+    progress = SilentProgress()
+    driver = Driver(pool, policy, lambda shard, i, error: write_failed(storage, shard, i, error, "test"), progress)
+    try:
+        driver.drive(grid.missing(storage, retry_failed=False))
+    finally:
+        pool.close()
+    return driver, progress
+
+
+def check_all_but_the_culprit(root: Path, tmp_path: Path, error: str) -> None:
+    rows = logical_rows(root)
+    score_here(tmp_path / "undisturbed", **{**GRID, "seed": [0, 1]})
+    expected = logical_rows(tmp_path / "undisturbed")
+    position = 8 + CULPRIT
+    assert rows[:position] == expected[:position]
+    assert rows[position + 1 :] == expected[position + 1 :]
+    culprit = rows[position]
+    assert culprit[:3] == expected[position][:3]
+    assert error in culprit
+    assert "failed" in culprit
+
+
+def test_an_architecture_that_crashes_its_process_is_isolated_and_recorded(tmp_path: Path) -> None:
+    score_here(tmp_path / "d", **GRID)
+    driver, progress = drive(tmp_path / "d", CrashingWorker, Policy(max_attempts=2))
+    assert driver.counts["scores.failed"] == 1
+    assert driver.counts["scores.ok"] + driver.counts["scores.singular"] == 7
+    assert any("trying its halves" in note for note in progress.notes)
+    check_all_but_the_culprit(tmp_path / "d", tmp_path, "the worker process died in each of 2 attempts")
+
+
+def test_an_architecture_that_hangs_is_ended_isolated_and_recorded(tmp_path: Path) -> None:
+    score_here(tmp_path / "d", **GRID)
+    driver, _ = drive(tmp_path / "d", HangingWorker, Policy(max_attempts=1, shard_timeout=4))
+    assert driver.counts["scores.failed"] == 1
+    check_all_but_the_culprit(tmp_path / "d", tmp_path, "took longer than 4 s in each of 1 attempts")
+
+
+def test_a_worker_that_cannot_write_ends_the_run_with_its_own_message(tmp_path: Path) -> None:
+    score_here(tmp_path / "d", **GRID)
+    with pytest.raises(DatasetError, match=r"^cannot write part-000000\.parquet: No space left on device$"):
+        drive(tmp_path / "d", RaisingWorker, Policy())
+
+
+def test_a_worker_that_cannot_start_ends_the_run(tmp_path: Path) -> None:
+    score_here(tmp_path / "d", **GRID)
+    with pytest.raises(RunError, match=r"a scoring actor cannot start: .*libcudart"):
+        drive(tmp_path / "d", UnstartableWorker, Policy())

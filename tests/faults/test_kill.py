@@ -1,0 +1,110 @@
+"""Processes are really killed; afterwards the dataset equals an undisturbed one row for row."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from pathlib import Path
+
+import psutil
+import pyarrow.parquet as pq
+import pytest
+
+from tests.datasets import logical_architectures, logical_rows, part_files, score_here
+from tests.faults.processes import actors, finish, start, wait_until
+
+GRID = {"limit": 48, "batch_size": [8], "seed": [0, 1], "shard_size": 4}
+ARGS = ["--limit", "48", "--batch-size", "8", "--seed", "0", "--seed", "1", "--shard-size", "4", "--num-actors", "2"]
+NUM_ROWS = 96
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The dataset as it should be, made without Ray."""
+    root = tmp_path_factory.mktemp("undisturbed")
+    score_here(root, **GRID)
+    return root
+
+
+def assert_equal(root: Path, undisturbed: Path) -> None:
+    assert logical_rows(root) == logical_rows(undisturbed)
+    assert logical_architectures(root) == logical_architectures(undisturbed)
+
+
+def rows_there(root: Path) -> int:
+    return sum(pq.read_metadata(path).num_rows for path in part_files(root))
+
+
+def records(root: Path) -> list[dict[str, object]]:
+    return [json.loads(path.read_bytes()) for path in sorted((root / "runs").iterdir())]
+
+
+@pytest.mark.parametrize(
+    ("number", "exit_status", "record_status"),
+    [(signal.SIGKILL, -9, "running"), (signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 130, "interrupted")],
+)
+def test_a_run_whose_driver_ends_goes_on_where_it_stopped(
+    tmp_path: Path, undisturbed: Path, number: signal.Signals, exit_status: int, record_status: str
+) -> None:
+    root = tmp_path / "d"
+    first = start(tmp_path / "home", "score", "-o", str(root), *ARGS)
+    wait_until(lambda: len(part_files(root)) >= 4, first)
+    workers = actors(first)
+    first.send_signal(number)
+    status, output = finish(first, timeout=30)
+    _, alive = psutil.wait_procs(workers, timeout=30)  # an actor may still finish its shard
+    assert workers
+    assert not alive, "an actor outlives its driver"
+    assert status == exit_status, output
+    assert "Traceback" not in output
+    done = rows_there(root)
+    assert 0 < done < NUM_ROWS
+
+    status, output = finish(start(tmp_path / "home", "score", "-o", str(root), *ARGS))
+    assert status == 0, output
+    assert_equal(root, undisturbed)
+    by_status = {record["status"]: record for record in records(root)}
+    assert by_status.keys() == {record_status, "finished"}
+    assert by_status["finished"]["counts"]["rows"] == NUM_ROWS - done  # type: ignore[index]
+
+
+def test_killed_actors_cost_nothing(tmp_path: Path, undisturbed: Path) -> None:
+    root = tmp_path / "d"
+    driver = start(tmp_path / "home", "score", "-o", str(root), *ARGS)
+    wait_until(lambda: len(part_files(root)) >= 2, driver)
+    one, *_ = actors(driver)
+    one.kill()
+    wait_until(lambda: len(part_files(root)) >= 8, driver)
+    killed = actors(driver)
+    for actor in killed:  # every one at once
+        actor.kill()
+    status, output = finish(driver)
+    assert status == 0, output
+    assert killed
+    assert "the worker process died; trying again (1 of 3)" in output
+    assert_equal(root, undisturbed)
+    (record,) = records(root)
+    assert record["counts"]["rows"] == NUM_ROWS  # type: ignore[index]
+
+
+def test_a_full_disk_ends_the_run_with_one_line_and_the_next_one_goes_on(tmp_path: Path, undisturbed: Path) -> None:
+    root = tmp_path / "small"
+    root.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=192k", "none", str(root)], capture_output=True).returncode:
+        pytest.skip("mounting a tmpfs needs root")
+    try:
+        status, output = finish(start(tmp_path / "home", "score", "-o", str(root / "d"), *ARGS))
+        assert status == 2, output
+        assert "Traceback" not in output
+        (line,) = [line for line in output.splitlines() if line.startswith("error:")]
+        assert "cannot write" in line
+        assert "No space left on device; free space" in line
+        assert 0 < rows_there(root / "d") < NUM_ROWS, "every part that is there is whole"
+
+        subprocess.run(["mount", "-o", "remount,size=4m", str(root)], check=True)
+        status, output = finish(start(tmp_path / "home", "score", "-o", str(root / "d"), *ARGS))
+        assert status == 0, output
+        assert_equal(root / "d", undisturbed)
+    finally:
+        subprocess.run(["umount", "--lazy", str(root)], check=True)

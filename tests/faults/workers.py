@@ -1,0 +1,48 @@
+"""Workers with an architecture that goes wrong, for real actors."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import torch
+
+from naswot_ray.errors import DatasetError
+from naswot_ray.run.grid import Batch, Task
+from naswot_ray.run.worker import Pixels, Receipt, Row, Worker
+from naswot_ray.spaces import Space
+
+CULPRIT = 5
+
+
+class CrashingWorker(Worker):
+    """Dies at one architecture, as a crash in native code would."""
+
+    def score_row(self, space: Space, index: int, batch: Batch, images: torch.Tensor) -> Row:
+        if index == CULPRIT:
+            os.abort()
+        return super().score_row(space, index, batch, images)
+
+
+class HangingWorker(Worker):
+    """Never comes back from one architecture."""
+
+    def score_row(self, space: Space, index: int, batch: Batch, images: torch.Tensor) -> Row:
+        if index == CULPRIT:
+            time.sleep(3600)
+        return super().score_row(space, index, batch, images)
+
+
+class RaisingWorker(Worker):
+    """Cannot write."""
+
+    def run(self, task: Task, images: Pixels | None) -> Receipt:
+        raise DatasetError("cannot write part-000000.parquet: No space left on device")
+
+
+class UnstartableWorker(Worker):
+    """Cannot even start."""
+
+    def __init__(self, root: str, run_id: str, num_threads: int | None = None) -> None:
+        super().__init__(root, run_id, num_threads)
+        raise OSError("libcudart.so: cannot open shared object file")

@@ -1,0 +1,167 @@
+"""The policy of the driver, against a pool and a clock of the test's own."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from naswot_ray.errors import DatasetError
+from naswot_ray.run.driver import Driver, Policy
+from naswot_ray.run.grid import Batch, Shard, Task
+from naswot_ray.run.pool import Done, Event, Lost, Ready, WorkerId
+from naswot_ray.run.worker import Receipt
+
+BATCH = Batch("noise", 4, 0)
+
+
+class FakePool:
+    """Workers whose fate a function decides: 'ok', 'dies', 'hangs', or an exception to raise."""
+
+    def __init__(self, num_workers: int, fate: Callable[[Task], str | Exception], seconds_per_wait: float = 1.0) -> None:
+        self.fate = fate
+        self.now = 0.0
+        self.submitted: list[Task] = []
+        self.concurrent_shards_clashed = False
+        self._events: deque[Event] = deque(Ready(w) for w in range(num_workers))
+        self._busy: dict[WorkerId, Task] = {}
+        self._seconds_per_wait = seconds_per_wait
+
+    def submit(self, worker: WorkerId, task: Task) -> None:
+        assert worker not in self._busy, "a worker got a second task"
+        self.concurrent_shards_clashed |= task.shard in {t.shard for t in self._busy.values()}
+        self._busy[worker] = task
+        self.submitted.append(task)
+
+    def wait(self, timeout: float) -> Sequence[Event]:
+        self.now += self._seconds_per_wait
+        events, self._events = list(self._events), deque()
+        for worker, task in list(self._busy.items()):
+            fate = self.fate(task)
+            if isinstance(fate, Exception):
+                raise fate
+            if fate == "ok":
+                del self._busy[worker]
+                events.append(Done(worker, Receipt({"ok": len(task.indices)})))
+            elif fate == "dies":
+                self._lose(worker)
+        return events
+
+    def kill(self, worker: WorkerId) -> None:
+        self._lose(worker)
+
+    def close(self) -> None:
+        pass
+
+    def _lose(self, worker: WorkerId) -> None:
+        del self._busy[worker]
+        self._events += [Lost(worker, "the worker process died"), Ready(worker)]
+
+
+class SilentProgress:
+    def __init__(self) -> None:
+        self.rows: Counter[str] = Counter()
+        self.notes: list[str] = []
+
+    def advance(self, table: str, rows: int) -> None:
+        self.rows[table] += rows
+
+    def note(self, message: str) -> None:
+        self.notes.append(message)
+
+    def tick(self) -> None:
+        pass
+
+
+def drive(
+    pool: FakePool, tasks: Sequence[Task], policy: Policy | None = None
+) -> tuple[Driver, list[tuple[int, str]], SilentProgress]:
+    failed: list[tuple[int, str]] = []
+
+    def write_failed(shard: Shard, index: int, error: str) -> Receipt:
+        failed.append((index, error))
+        return Receipt({"failed": 1})
+
+    progress = SilentProgress()
+    driver = Driver(pool, policy or Policy(), write_failed, progress, clock=lambda: pool.now)
+    driver.drive(tasks)
+    return driver, failed, progress
+
+
+def make_tasks(num_shards: int, size: int = 4) -> list[Task]:
+    shards = [Shard("nasbench201", BATCH, number, size) for number in range(num_shards)]
+    return [Task(shard, tuple(shard.range)) for shard in shards]
+
+
+def test_every_task_is_done_once_when_nothing_goes_wrong() -> None:
+    pool = FakePool(3, lambda task: "ok")
+    tasks = make_tasks(10)
+    driver, failed, progress = drive(pool, tasks)
+    assert sorted(t.shard.number for t in pool.submitted) == list(range(10))
+    assert driver.counts == {"scores.ok": 40}
+    assert progress.rows == {"scores": 40}
+    assert not failed
+
+
+def test_no_tasks_need_no_worker() -> None:
+    driver, _, _ = drive(FakePool(0, lambda task: "ok"), [])
+    assert driver.seconds == 0
+
+
+def test_a_worker_that_dies_once_costs_one_more_try() -> None:
+    died: set[int] = set()
+
+    def fate(task: Task) -> str:
+        if task.shard.number == 2 and 2 not in died:
+            died.add(2)
+            return "dies"
+        return "ok"
+
+    pool = FakePool(2, fate)
+    driver, failed, progress = drive(pool, make_tasks(5))
+    assert driver.counts == {"scores.ok": 20}
+    assert not failed
+    assert [t.shard.number for t in pool.submitted].count(2) == 2
+    assert len(progress.notes) == 1
+    assert "trying again (1 of 3)" in progress.notes[0]
+    assert "part-000002.parquet" in progress.notes[0]
+
+
+@pytest.mark.parametrize("culprits", [{5}, {0}, {7}, {2, 3}, {0, 7}, set(range(8))])
+def test_an_architecture_that_always_kills_its_worker_is_found_and_its_neighbours_are_scored(culprits: set[int]) -> None:
+    pool = FakePool(2, lambda task: "dies" if culprits & set(task.indices) else "ok")
+    driver, failed, _ = drive(pool, make_tasks(1, size=8), Policy(max_attempts=2))
+    assert sorted(index for index, _ in failed) == sorted(culprits)
+    assert all(error == "the worker process died in each of 2 attempts" for _, error in failed)
+    scored = Counter(index for task in pool.submitted if not culprits & set(task.indices) for index in task.indices)
+    assert scored == Counter(set(range(8)) - culprits), "each innocent architecture is scored exactly once"
+    assert driver.counts["scores.failed"] == len(culprits)
+    assert driver.counts["scores.ok"] == 8 - len(culprits)
+
+
+def test_halves_of_one_shard_never_run_at_the_same_time() -> None:
+    pool = FakePool(4, lambda task: "dies" if 5 in task.indices else "ok")
+    drive(pool, make_tasks(3, size=8), Policy(max_attempts=1))
+    assert not pool.concurrent_shards_clashed
+
+
+def test_an_architecture_that_hangs_is_ended_and_recorded() -> None:
+    pool = FakePool(2, lambda task: "hangs" if 6 in task.indices else "ok")
+    driver, failed, _ = drive(pool, make_tasks(3), Policy(max_attempts=2, shard_timeout=10))
+    assert failed == [(6, "took longer than 10 s in each of 2 attempts")]
+    assert driver.counts == {"scores.ok": 11, "scores.failed": 1}
+
+
+def test_waiting_for_a_worker_to_start_is_no_attempt() -> None:
+    pool = FakePool(1, lambda task: "ok", seconds_per_wait=100)
+    driver, failed, _ = drive(pool, make_tasks(3), Policy(max_attempts=1, shard_timeout=150))
+    assert not failed
+    assert driver.counts == {"scores.ok": 12}
+
+
+def test_an_error_no_retry_can_cure_ends_the_run_at_once() -> None:
+    pool = FakePool(2, lambda task: DatasetError("cannot write part: No space left on device"))
+    with pytest.raises(DatasetError, match="No space left"):
+        drive(pool, make_tasks(5))
+    assert len(pool.submitted) == 2
