@@ -113,6 +113,7 @@ class Driver:
             busy.add(task.shard)
             if self._started is None:
                 self._started = self._clock()
+                self._progress.begin()
             self._pool.submit(worker, task)
         self._queue.extendleft(reversed(waiting))
 

@@ -20,6 +20,7 @@ from naswot_ray.dataset.manifest import Settings
 from naswot_ray.dataset.runs import GridRecord, RunRecord
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.errors import NaswotError
+from naswot_ray.run import ray_environment
 from naswot_ray.run.driver import Driver, Policy
 from naswot_ray.run.grid import Batch, Grid, Task
 from naswot_ray.run.options import DEFAULT_SHARD_SIZE, ScoreOptions
@@ -123,9 +124,11 @@ def _pool(
     if options.in_process or not tasks:
         yield InProcessPool(Worker(root, run_id), batches), {}
         return
-    from naswot_ray.run import ray_pool  # noqa: PLC0415  --in-process must work where Ray is not installed
+    address = ray_environment.resolve(options.address)
+    ray_environment.prepare(address)
+    from naswot_ray.run import ray_pool  # noqa: PLC0415  after `prepare`; --in-process must work where Ray is not installed
 
-    ray_pool.connect(options.address)
+    ray_pool.connect(address)
     pool = ray_pool.RayPool(
         root,
         run_id,

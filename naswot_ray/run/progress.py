@@ -17,6 +17,9 @@ LINE_SECONDS = 5.0
 class Progress(Protocol):
     """What the driver tells of its work."""
 
+    def begin(self) -> None:
+        """The first worker has started and gets its first task."""
+
     def advance(self, table: str, rows: int) -> None:
         """Rows of a table are written."""
 
@@ -40,6 +43,10 @@ class Rate:
         self.done = 0
         self._clock = clock
         self._started = self._last = clock()
+
+    def begin(self) -> None:
+        """Count time from now on."""
+        self._started = self._last = self._clock()
 
     def advance(self, rows: int) -> None:
         """Rows are written."""
@@ -85,6 +92,9 @@ class ConsoleProgress:
             self._bar.stop()
         elif self._rate.done:
             self._line()
+
+    def begin(self) -> None:
+        self._rate.begin()
 
     def advance(self, table: str, rows: int) -> None:
         if table == "scores":

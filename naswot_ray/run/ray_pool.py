@@ -8,7 +8,6 @@ attempts), and `num_cpus` is always explicit (an actor of a GPU alone would hold
 from __future__ import annotations
 
 import logging
-import os
 import socket
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
@@ -19,6 +18,7 @@ from ray.exceptions import ActorDiedError, RayError, RayTaskError, RuntimeEnvSet
 from naswot_ray.errors import NaswotError, RunError
 from naswot_ray.run.grid import Batch, Task
 from naswot_ray.run.pool import Done, Event, Lost, Ready, WorkerId, images_of
+from naswot_ray.run.ray_environment import LOCAL
 from naswot_ray.run.worker import Pixels, Worker
 
 CONNECT_SECONDS = 10.0
@@ -30,22 +30,20 @@ class WorkerFactory(Protocol):
     def __call__(self, root: str, run_id: str, num_threads: int | None = None) -> Worker: ...
 
 
-def connect(address: str | None) -> None:
+def connect(address: str) -> None:
     """Connect to a Ray cluster, or start one of this machine alone that ends with this process.
 
     Args:
-        address: `host:port` of the head or `auto`; None takes RAY_ADDRESS (set inside `ray job submit`), or else starts one.
+        address: `host:port` of the head, `auto`, or `ray_environment.LOCAL` to start one.
 
     Raises:
         RunError: no cluster answers at the address.
     """
     if ray.is_initialized():
         return
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    address = address or os.environ.get("RAY_ADDRESS") or "local"
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-    if address == "local":
-        ray.init(address="local", include_dashboard=False, **quiet)
+    if address == LOCAL:
+        ray.init(address=LOCAL, include_dashboard=False, **quiet)
         return
     _check_reachable(address)
     try:

@@ -15,6 +15,7 @@ from naswot_ray.dataset.storage import Storage
 from naswot_ray.errors import DatasetError, RunError
 from naswot_ray.run.driver import Driver, Policy
 from naswot_ray.run.grid import Grid
+from naswot_ray.run.ray_environment import LOCAL
 from naswot_ray.run.ray_pool import RayPool, WorkerFactory, connect
 from naswot_ray.run.worker import write_failed
 from tests.datasets import logical_rows, score_here
@@ -32,7 +33,7 @@ def local_ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("RAY_AUTH_MODE", "disabled")
         patch.delenv("RAY_ADDRESS", raising=False)
         ray.cloudpickle.register_pickle_by_value(workers)  # actors do not have the tests on their path
-        connect(None)
+        connect(LOCAL)
         yield
         ray.shutdown()
 

@@ -64,6 +64,9 @@ class SilentProgress:
         self.rows: Counter[str] = Counter()
         self.notes: list[str] = []
 
+    def begin(self) -> None:
+        pass
+
     def advance(self, table: str, rows: int) -> None:
         self.rows[table] += rows
 

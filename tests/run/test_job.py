@@ -8,8 +8,10 @@ import pytest
 
 import naswot_ray
 from naswot_ray.dataset import schema
+from naswot_ray.dataset.storage import Storage
 from naswot_ray.errors import DatasetError, NaswotError, SettingsError
 from naswot_ray.run import worker
+from naswot_ray.run.grid import Batch, Shard, Task
 from naswot_ray.scoring.score import Score
 from tests.datasets import logical_architectures, logical_rows, part_files, score_here
 
@@ -99,11 +101,11 @@ def test_an_architecture_that_raises_is_a_row_and_costs_nothing_else(tmp_path: P
 
 def test_singular_rows_say_so(tmp_path: Path) -> None:
     index = naswot_ray.get_space("nasbench201").index("|none~0|+|none~0|none~1|+|none~0|none~1|none~2|")
-    storage = worker.Storage(tmp_path)
-    batch = worker.Batch("noise", 4, 0)
-    shard = worker.Shard("nasbench201", batch, index // 4, 4)
+    storage = Storage(tmp_path)
+    batch = Batch("noise", 4, 0)
+    shard = Shard("nasbench201", batch, index // 4, 4)
     images = naswot_ray.load_images("noise").batch(4, 0)
-    receipt = worker.Worker(str(storage.root), "r").run(worker.Task(shard, (index,)), images)
+    receipt = worker.Worker(str(storage.root), "r").run(Task(shard, (index,)), images)
     assert receipt.counts == {"singular": 1}
     with storage.open_parquet(shard.path) as file:
         (row,) = file.read().to_pylist()

@@ -21,10 +21,12 @@ def test_rate_and_time_left_count_from_the_last_finished_shard() -> None:
     clock = Clock()
     rate = Rate(100, clock)
     assert str(rate) == "0/100 rows"
-    clock.now = 10
+    clock.now = 30  # the workers took that long to start
+    rate.begin()
+    clock.now = 40
     rate.advance(20)
     assert str(rate) == "20/100 rows, 2.0 rows/s, 0:00:40 left"
-    clock.now = 15
+    clock.now = 45
     assert str(rate) == "20/100 rows, 2.0 rows/s, 0:00:35 left"
     clock.now = 500
     assert str(rate).endswith("0:00:00 left")
