@@ -12,7 +12,7 @@ from naswot_ray.dataset.storage import Storage
 from naswot_ray.errors import DatasetError, NaswotError, SettingsError
 from naswot_ray.run import worker
 from naswot_ray.run.grid import Batch, Shard, Task
-from naswot_ray.scoring.score import Score
+from naswot_ray.scoring.score import Score, score
 from tests.datasets import logical_architectures, logical_rows, part_files, score_here
 
 OPTIONS = {"limit": 10, "batch_size": [4], "seed": [0], "shard_size": 4}
@@ -79,12 +79,11 @@ def test_another_image_source_extends_a_dataset(tmp_path: Path, shared: Path) ->
 
 def test_an_architecture_that_raises_is_a_row_and_costs_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     culprit = naswot_ray.get_space("nasbench201")[5]
-    real = worker.score
 
     def sabotaged(arch_id: str, *args: object, **kwargs: object) -> Score:
         if arch_id == culprit:
             raise RuntimeError("out of luck")
-        return real(arch_id, *args, **kwargs)  # type: ignore[arg-type]
+        return score(arch_id, *args, **kwargs)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
         patch.setattr(worker, "score", sabotaged)
