@@ -15,6 +15,7 @@ from types import NoneType
 from typing import Annotated, Any, get_args
 
 import duckdb
+import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import typer
@@ -22,7 +23,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 from rich.console import Console
 
-from naswot_ray import console
+from naswot_ray import __version__, console
 from naswot_ray.benchmarks.reading import read_accuracies
 from naswot_ray.dataset.join import add_accuracies
 from naswot_ray.dataset.join import join as join_space
@@ -45,7 +46,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 _METAVARS: dict[Any, str] = {int: "N", float: "X", str: "TEXT", Path: "PATH"}
-_stdout = Console(highlight=False, markup=False, emoji=False)
+_GIVE_ROWS = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)  # DESCRIBE, SUMMARIZE and SHOW are SELECTs too
+_stdout = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
 class QueryFormat(StrEnum):
@@ -72,7 +74,7 @@ Mapping = Annotated[
         "--map arch_id=arch_str --map cifar10/test/200=cifar10_test_acc",
     ),
 ]
-DatasetPath = Annotated[Path, typer.Argument(help="Directory of the dataset.", metavar="DATASET")]
+DatasetPath = Annotated[str, typer.Argument(help="Directory of the dataset.", metavar="DATASET")]
 
 
 def _with_options(model: type[BaseModel]) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -83,7 +85,7 @@ def _with_options(model: type[BaseModel]) -> Callable[[Callable[..., None]], Cal
         for name, field in model.model_fields.items():
             flags = [f"--{name.replace('_', '-')}", *(["-o"] if name == "output" else [])]
             kinds = [t for t in (get_args(field.annotation) or (field.annotation,)) if t is not NoneType]
-            metavar = None if kinds == [bool] else _METAVARS[kinds[0]]
+            metavar = None if kinds == [bool] else "PATH" if name == "output" else _METAVARS[kinds[0]]
             option = typer.Option(*flags, help=field.description, metavar=metavar)
             default = inspect.Parameter.empty if field.default is PydanticUndefined else field.default
             parameters.append(
@@ -115,6 +117,21 @@ def _reporting_errors(command: Callable[..., None]) -> Callable[..., None]:
             raise typer.Exit(EXIT_INTERRUPTED) from None
 
     return run
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        _stdout.print(f"naswot-ray {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
 
 
 @app.command()
@@ -192,14 +209,14 @@ def query(
     dataset = open_dataset(dataset_path)
     if output is not None and output.exists():
         raise SettingsError(f"{output} exists; name another file or remove it")
-    with dataset.connect() as connection:
-        try:
-            relation = connection.sql(sql)
-            if relation is None:
-                raise SettingsError("the query gives no rows; expected a SELECT")
-            _write_result(relation, format, output)
-        except duckdb.Error as error:
-            raise SettingsError(f"query failed: {error}") from error
+    try:
+        with dataset.naming_damaged_files(), dataset.connect() as connection:
+            statements = connection.extract_statements(sql)
+            if len(statements) != 1 or statements[0].type not in _GIVE_ROWS:
+                raise SettingsError("expected one statement that gives rows: SELECT, DESCRIBE or SUMMARIZE")
+            _write_result(connection.sql(sql), format, output)
+    except duckdb.Error as error:
+        raise SettingsError(f"query failed: {_first_sentence(error)}") from error
 
 
 @app.command()
@@ -227,17 +244,25 @@ def main() -> None:
 
 
 def _write_result(relation: duckdb.DuckDBPyRelation, format: QueryFormat, output: Path | None) -> None:
-    table = relation.to_arrow_table()
-    match format:
-        case QueryFormat.PARQUET:
-            if output is None:
-                raise SettingsError("--format parquet needs --output FILE")
-            pq.write_table(table, output)
-        case QueryFormat.CSV:
-            pacsv.write_csv(table, output if output is not None else sys.stdout.buffer)
-        case QueryFormat.TABLE:
-            text = str(relation) + "\n"
-            if output is None:
-                sys.stdout.write(text)
-            else:
-                output.write_text(text)
+    try:
+        match format:
+            case QueryFormat.PARQUET:
+                if output is None:
+                    raise SettingsError("--format parquet needs --output FILE")
+                pq.write_table(relation.to_arrow_table(), output)
+            case QueryFormat.CSV:
+                pacsv.write_csv(relation.to_arrow_table(), output if output is not None else sys.stdout.buffer)
+            case QueryFormat.TABLE:
+                (output.write_text if output is not None else sys.stdout.write)(f"{relation}\n")
+        sys.stdout.flush()
+    except BrokenPipeError:  # `| head`: the reader has all it wants
+        raise
+    except (OSError, pa.ArrowException) as error:
+        if output is not None:
+            output.unlink(missing_ok=True)
+        raise SettingsError(f"cannot write {output or 'the result'} as {format}: {_first_sentence(error)}") from error
+
+
+def _first_sentence(error: Exception) -> str:
+    """An error's message on one line, without the quotation of the query that DuckDB adds below."""
+    return " ".join(str(error).partition("\n\n")[0].split())

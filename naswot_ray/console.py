@@ -33,13 +33,12 @@ def print_summary(console: Console, dataset: Dataset) -> None:
         seeds = f"{group.num_seeds} seed{'s' if group.num_seeds != 1 else ''}"
         console.print(f"\n{name}: {group.num_rows:,} rows, {seeds}, {_of(group.num_failed, group.num_singular)}")
         for arch_id, mean in group.best:
-            console.print(f"  {mean:10.3f}  {arch_id}", soft_wrap=True)
+            console.print(f"  {mean:10.3f}  {arch_id}")
         for trained_on, tau in group.tau.items():
-            console.print(
-                f"  Kendall tau with {trained_on} test accuracy: {tau:.3f} ({group.num_joined[trained_on]:,} architectures)"
-            )
+            joined = f"{group.num_joined[trained_on]:,} architectures"
+            console.print(f"  Kendall tau with {trained_on} test accuracy: {tau:.3f} ({joined})")
     if groups:
-        console.print(f"\nContinue in DuckDB:\n{duckdb_line(dataset)}", soft_wrap=True)
+        console.print(f"\nContinue in DuckDB:\n{duckdb_line(dataset)}")
 
 
 def print_join(console: Console, report: JoinReport) -> None:
@@ -47,9 +46,9 @@ def print_join(console: Console, report: JoinReport) -> None:
     console.print(f"{report.space}: {report.num_rows:,} joined rows, {report.num_matched:,} architectures matched")
     for label, arch_ids in (("a score, no accuracy", report.only_scored), ("an accuracy, no score", report.only_trained)):
         if arch_ids:
-            console.print(f"  {len(arch_ids):,} with {label}, such as {arch_ids[0]}", soft_wrap=True)
+            console.print(f"  {len(arch_ids):,} with {label}, such as {arch_ids[0]}")
     if report.only_scored or report.only_trained:
-        console.print(f"  all of these: {report.unmatched_path}", soft_wrap=True)
+        console.print(f"  all of these: {report.unmatched_path}")
 
 
 def print_info(console: Console, dataset: Dataset) -> bool:
@@ -60,15 +59,16 @@ def print_info(console: Console, dataset: Dataset) -> bool:
         point = (batch.images, str(batch.batch_size), str(batch.seed)) if batch else ("architectures", "", "")
         table.add_row(space, *point, *(f"{n:,}" for n in (c.wanted, c.present, c.failed, c.wanted - c.present)))
     manifest = dataset.manifest
-    console.print(f"{dataset.storage.root}: schema {manifest.schema_version}, settings {manifest.fingerprint[:12]}")
+    settings = f"schema {manifest.schema_version}, settings {manifest.fingerprint[:12]}"
+    console.print(f"{dataset.storage.root}: {settings}")
     console.print(table)
     for record in dataset.runs:
         rows = record.counts.get("rows", 0)
         rate = f", {rows / record.seconds:.2f} cells/s" if rows and record.seconds else ""
         console.print(f"run {record.run_id}: {record.status}, {rows:,} rows{rate}")
-    with dataset.connect() as connection:
+    with dataset.naming_damaged_files(), dataset.connect() as connection:
         for row in connection.execute(_ACCURACIES).fetchall():
-            console.print("accuracies {}: {} {} after {} epochs, {:,} architectures".format(*row), soft_wrap=True)
+            console.print("accuracies {}: {} {} after {} epochs, {:,} architectures".format(*row))
     num_missing = sum(c.wanted - c.present for c in found.values())
     console.print(
         "complete" if not num_missing else f"{num_missing:,} rows missing: run the same `naswot-ray score` command again"
@@ -78,9 +78,9 @@ def print_info(console: Console, dataset: Dataset) -> bool:
 
 def duckdb_line(dataset: Dataset) -> str:
     """A query that runs in any DuckDB as it stands."""
-    files = f"{dataset.storage.root}/scores/**/*.parquet".replace("'", "''")
     return (
-        f"SELECT batch_size, arch_id, avg(score) AS score FROM read_parquet('{files}', hive_partitioning=true) "
+        "SELECT batch_size, arch_id, avg(score) AS score "
+        f"FROM read_parquet({dataset.pattern('scores')}, hive_partitioning=true) "
         "GROUP BY ALL ORDER BY batch_size, score DESC LIMIT 10;"
     )
 

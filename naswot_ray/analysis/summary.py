@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from scipy.stats import kendalltau
@@ -19,7 +20,7 @@ class Group:
         num_seeds, num_rows, num_singular, num_failed: what there is.
         best: (arch_id, mean score over seeds) of the highest, best first.
         tau: dataset -> Kendall's tau-b of the mean score with the mean test accuracy at the most epochs there are, over all
-            joined architectures without a failed row; singular ones rank last.
+            joined architectures without a failed row; singular ones rank last. NaN where either side has one value only.
         num_joined: dataset -> how many architectures that is.
     """
 
@@ -37,7 +38,7 @@ class Group:
 
 def summarise(dataset: Dataset) -> list[Group]:
     """Summarise a dataset per (space, image source, batch size)."""
-    with dataset.connect() as connection:
+    with dataset.naming_damaged_files(), dataset.connect() as connection:
         groups = connection.execute(
             """
             SELECT space, images, batch_size, count(DISTINCT seed), count(*),
@@ -58,12 +59,17 @@ def summarise(dataset: Dataset) -> list[Group]:
             pairs: dict[str, list[tuple[float, float]]] = {}
             for name, score, accuracy in connection.execute(_PAIRS, [*key, *key]).fetchall():
                 pairs.setdefault(name, []).append((score, accuracy))
-            tau = {name: float(kendalltau(*zip(*values, strict=True)).statistic) for name, values in pairs.items()}
+            tau = {name: _tau(values) for name, values in pairs.items()}
             num_joined = {name: len(values) for name, values in pairs.items()}
             summary.append(
                 Group(space, images, batch_size, num_seeds, num_rows, num_singular, num_failed, best, tau, num_joined)
             )
     return summary
+
+
+def _tau(pairs: list[tuple[float, float]]) -> float:
+    """Kendall's tau-b; NaN where there is no order to compare."""
+    return float(kendalltau(*zip(*pairs, strict=True)).statistic) if len(pairs) > 1 else math.nan
 
 
 _KEY = "space = ? AND images = ? AND batch_size = ?"

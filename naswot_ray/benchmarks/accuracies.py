@@ -35,6 +35,17 @@ def make_table(space: str, digest: str, rows: Iterable[Mapping[str, Any]]) -> pa
     return pa.Table.from_pylist([{"space": space, "source_digest": digest, **row} for row in rows], schema=ACCURACIES)
 
 
+def percentage(value: Any) -> float:
+    """An accuracy as a source gives it.
+
+    Raises:
+        ValueError: not a number from 0 to 100.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 100:
+        raise ValueError(f"expected a percentage from 0 to 100, found {value!r}")
+    return float(value)
+
+
 def digest_of(paths: Iterable[Path]) -> str:
     """SHA-256 of one file; of the names and digests of several.
 

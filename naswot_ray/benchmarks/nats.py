@@ -20,8 +20,9 @@ from statistics import fmean
 from typing import Any
 
 from naswot_ray import safe_pickle
-from naswot_ray.benchmarks.accuracies import AccuracyTable, digest_of, make_table
+from naswot_ray.benchmarks.accuracies import AccuracyTable, digest_of, make_table, percentage
 from naswot_ray.errors import BenchmarkError
+from naswot_ray.spaces import get_space
 
 META = "meta.pickle.pbz2"
 
@@ -57,8 +58,8 @@ def read_nats(path: Path) -> AccuracyTable:
     if space is None:
         raise BenchmarkError(f"{path}: expected a directory called {' or '.join(_SPACES)}-...-simple")
     arch_ids = _load(path / META).get("meta_archs")
-    if not isinstance(arch_ids, list) or not all(isinstance(arch_id, str) for arch_id in arch_ids):
-        raise BenchmarkError(f"{path / META}: no list of architectures under 'meta_archs'")
+    if not isinstance(arch_ids, list) or arch_ids != list(get_space(space)):
+        raise BenchmarkError(f"{path / META}: its 'meta_archs' are not the architectures of {space}")
     files = sorted(file for file in path.glob("*.pickle.pbz2") if file.name != META)
     if not files:
         raise BenchmarkError(f"{path}: no architecture files (000000.pickle.pbz2, ...) beside {META}")
@@ -75,6 +76,8 @@ def _rows_of(file: Path, arch_ids: list[str]) -> Iterator[dict[str, Any]]:
     try:
         arch_id = arch_ids[int(file.name.partition(".")[0])]
         for epochs, state in content.items():
+            if not isinstance(state, dict):  # create_from_state_dict takes a string for the name of a file, and unpickles that
+                raise TypeError(f"expected a dictionary of results under {epochs!r}, found {type(state).__name__}")
             results = ArchResults.create_from_state_dict(state)
             if results.arch_str != arch_id:
                 raise BenchmarkError(f"{file}: holds {results.arch_str!r}, its number belongs to {arch_id!r}")
@@ -88,7 +91,7 @@ def _rows_of_dataset(results: Any, arch_id: str, dataset: str, epochs: int) -> I
     trials = results.query(dataset)
     for evaluation_set, split in _SPLITS[dataset].items():
         found = {
-            seed: float(trial.get_eval(evaluation_set)["accuracy"])
+            seed: percentage(trial.get_eval(evaluation_set)["accuracy"])
             for seed, trial in sorted(trials.items())
             if evaluation_set in trial.get_eval_set()
         }

@@ -8,7 +8,6 @@ Which column is what is said by a mapping, `FIELD=COLUMN`:
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,10 +16,13 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
-from naswot_ray.benchmarks.accuracies import AccuracyTable, digest_of, make_table
+from naswot_ray.benchmarks.accuracies import AccuracyTable, digest_of, make_table, percentage
 from naswot_ray.errors import BenchmarkError, SettingsError
 
 SUFFIXES = (".parquet", ".csv")
+
+_MAX_DIGITS = 9
+"""Of a number of epochs: what fits the column's int32."""
 
 Key = tuple[str, str, int]
 
@@ -31,7 +33,8 @@ def parse_map(entries: Sequence[str]) -> tuple[str, dict[Key, str]]:
     Raises:
         SettingsError: an entry is malformed, or none names an accuracy.
     """
-    arch_id, columns = "arch_id", {}
+    arch_id = "arch_id"
+    columns: dict[Key, str] = {}
     for entry in entries:
         field, equals, column = entry.partition("=")
         if not equals or not column:
@@ -40,9 +43,12 @@ def parse_map(entries: Sequence[str]) -> tuple[str, dict[Key, str]]:
             arch_id = column
             continue
         key = field.split("/")
-        if len(key) != 3 or not all(key) or not key[2].isdecimal():
+        if len(key) != 3 or not all(key) or not (key[2].isdecimal() and len(key[2]) <= _MAX_DIGITS):
             raise SettingsError(f"--map {entry!r}: expected arch_id or DATASET/SPLIT/EPOCHS before '=', as in cifar10/test/200")
-        columns[key[0], key[1], int(key[2])] = column
+        dataset, split, epochs = key[0], key[1], int(key[2])
+        if (dataset, split, epochs) in columns:
+            raise SettingsError(f"--map {entry!r}: {field} is already column {columns[dataset, split, epochs]!r}")
+        columns[dataset, split, epochs] = column
     if not columns:
         raise SettingsError("a table needs at least one --map DATASET/SPLIT/EPOCHS=COLUMN to say which columns are accuracies")
     return arch_id, columns
@@ -65,6 +71,8 @@ def read_table(space: str, path: Path, mapping: Sequence[str]) -> AccuracyTable:
     for column in (arch_id_column, *columns.values()):
         if column not in table.column_names:
             raise BenchmarkError(f"{path}: no column {column!r}; it has {', '.join(table.column_names)}")
+        if table.column_names.count(column) > 1:
+            raise BenchmarkError(f"{path}: column {column!r} is there twice")
     arch_ids = table[arch_id_column].to_pylist()
     _check_keys(path, arch_id_column, arch_ids)
     digest = digest_of([path])
@@ -98,7 +106,8 @@ def _accuracies(path: Path, column: str, arch_ids: list[str], values: list[Any])
     for row, (arch_id, value) in enumerate(zip(arch_ids, values, strict=True)):
         if value is None:
             continue
-        if not isinstance(value, (int, float)) or math.isnan(value) or not 0 <= value <= 100:
-            raise BenchmarkError(f"{path}: row {row}, column {column!r}: expected a percentage from 0 to 100, found {value!r}")
-        found[arch_id] = float(value)
+        try:
+            found[arch_id] = percentage(value)
+        except ValueError as error:
+            raise BenchmarkError(f"{path}: row {row}, column {column!r}: {error}") from error
     return found

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -13,6 +15,8 @@ from naswot_ray.dataset import layout
 from naswot_ray.dataset.opening import Dataset
 from naswot_ray.dataset.schema import ACCURACIES, JOINED
 from naswot_ray.errors import DatasetError
+
+_ACCURACY_KEY = ("dataset", "split", "epochs")
 
 
 @dataclass(frozen=True)
@@ -45,23 +49,27 @@ def add_accuracies(dataset: Dataset, space: str, source: str, digest: str, table
         table: rows of `schema.ACCURACIES`.
 
     Raises:
-        DatasetError: another source already gives one of the same accuracies.
+        DatasetError: the dataset already holds other accuracies of the same (dataset, split, epochs).
     """
-    path = layout.accuracies(space, f"{source}-{digest[:8]}")
-    if dataset.storage.exists(path):
-        return
-    key = ["dataset", "split", "epochs"]
-    there = dataset.accuracies.to_table(filter=pc.field("space") == space, columns=[*key, "source_digest"])
-    mine = set(map(tuple, (row.values() for row in table.select(key).group_by(key).aggregate([]).to_pylist())))
-    for row in there.group_by([*key, "source_digest"]).aggregate([]).to_pylist():
-        if tuple(row[k] for k in key) in mine:
-            name = "/".join(str(row[k]) for k in key)
-            folder = dataset.storage.path(path.parent)
+    keys = sorted(_distinct(table, *_ACCURACY_KEY))
+    names = ["/".join(map(str, key)) for key in keys]
+    content = hashlib.sha256(" ".join([digest, *names]).encode()).hexdigest()
+    path = layout.accuracies(space, f"{source}-{content[:8]}")
+    rows = table.cast(ACCURACIES)
+    with dataset.naming_damaged_files():
+        if dataset.storage.exists(path):
+            with dataset.storage.open_parquet(path) as file:
+                if file.read().equals(rows):
+                    return
+        there = dataset.accuracies.to_table(filter=pc.field("space") == space, columns=[*_ACCURACY_KEY, "source_digest"])
+    sources = {(a, b, c): source_digest for a, b, c, source_digest in _distinct(there, *_ACCURACY_KEY, "source_digest")}
+    for key, name in zip(keys, names, strict=True):
+        if key in sources:
             raise DatasetError(
-                f"{folder} already holds {name} accuracies from a source with SHA-256 {row['source_digest'][:8]}...; "
-                f"remove its file there first to take them from {source}"
+                f"{dataset.storage.path(path.parent)} already holds {name} accuracies from a source with SHA-256 "
+                f"{sources[key][:8]}...; remove that file there first to take them from {source}"
             )
-    dataset.storage.write_table(path, table.cast(ACCURACIES))
+    dataset.storage.write_table(path, rows)
 
 
 def join(dataset: Dataset, space: str) -> JoinReport:
@@ -77,7 +85,7 @@ def join(dataset: Dataset, space: str) -> JoinReport:
         DatasetError: there are no scores or no accuracies of the space.
     """
     storage = dataset.storage
-    with dataset.connect() as connection:
+    with dataset.naming_damaged_files(), dataset.connect() as connection:
         scored = connection.execute(
             "SELECT DISTINCT arch_id, arch_index FROM scores WHERE space = ? ORDER BY ALL", [space]
         ).fetchall()
@@ -107,6 +115,11 @@ _JOIN = """
     WHERE space = ? AND s.images = ? AND s.batch_size = ? AND s.seed = ? AND a.seed IS NULL
     ORDER BY s.arch_index, a.dataset, a.split, a.epochs
 """
+
+
+def _distinct(table: pa.Table, *columns: str) -> list[tuple[Any, ...]]:
+    found = table.group_by(list(columns)).aggregate([])
+    return list(zip(*(found[column].to_pylist() for column in columns), strict=True))
 
 
 def _csv(only_scored: list[str], only_trained: list[str]) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import PurePosixPath
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 MANIFEST = PurePosixPath("dataset.json")
 RUNS = PurePosixPath("runs")
@@ -25,7 +25,8 @@ def architectures(space: str) -> PurePosixPath:
 
 def accuracies(space: str, source: str) -> PurePosixPath:
     """The file of the accuracies read from one source."""
-    return _folder("accuracies", space=space) / f"{quote(source, safe='')}.parquet"
+    # No leading dot: readers skip hidden files.
+    return _folder("accuracies", space=space) / f"{quote(source, safe='').lstrip('.')}.parquet"
 
 
 def joined(space: str, images: str, batch_size: int, seed: int) -> PurePosixPath:
@@ -62,6 +63,12 @@ def temporary(path: PurePosixPath, token: str) -> PurePosixPath:
 def is_temporary(name: str) -> bool:
     """Whether a file name is one of `temporary`."""
     return _TEMPORARY.fullmatch(name) is not None
+
+
+def partition_of(path: PurePosixPath) -> dict[str, str]:
+    """The column values that name a file's folders."""
+    keys = (part.partition("=") for part in path.parent.parts)
+    return {key: unquote(value) for key, equals, value in keys if equals}
 
 
 def _folder(table: str, **partition: str | int) -> PurePosixPath:

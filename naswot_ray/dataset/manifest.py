@@ -10,16 +10,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from naswot_ray.dataset import layout
 from naswot_ray.dataset.schema import SCHEMA_VERSION
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.errors import DatasetError, SettingsError
 
-FORMAT = "naswot-ray dataset"
+FORMAT: Literal["naswot-ray dataset"] = "naswot-ray dataset"
 
 
 class Settings(BaseModel):
@@ -74,9 +74,9 @@ class Manifest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    format: str = FORMAT
+    format: Literal["naswot-ray dataset"] = FORMAT
     schema_version: str = SCHEMA_VERSION
-    shard_size: int
+    shard_size: Annotated[int, Field(gt=0)]
     settings: Settings
     fingerprint: str
 
@@ -126,6 +126,11 @@ def extend(storage: Storage, settings: Settings, *, shard_size: int | None, defa
     if not storage.exists(layout.MANIFEST):
         raise DatasetError(f"{storage.root} is not empty and not a dataset; name an empty or a new directory")
     manifest = read(storage)
+    if _minor(manifest.schema_version) > _minor(SCHEMA_VERSION):
+        raise DatasetError(
+            f"{storage.root} has schema version {manifest.schema_version}; this program would write {SCHEMA_VERSION} and lose "
+            "columns: upgrade it"
+        )
     if shard_size not in (None, manifest.shard_size):
         raise SettingsError(
             f"{storage.root} holds parts of {manifest.shard_size} architectures, --shard-size {shard_size} asked for; "
@@ -143,6 +148,10 @@ def write(storage: Storage, manifest: Manifest) -> None:
     data = (manifest.model_dump_json(indent=2) + "\n").encode()
     if not (storage.exists(layout.MANIFEST) and storage.read_bytes(layout.MANIFEST) == data):
         storage.write_bytes(layout.MANIFEST, data)
+
+
+def _minor(version: str) -> int:
+    return int(version.partition(".")[2])
 
 
 def _differences(mine: Mapping[str, Any], theirs: Mapping[str, Any], prefix: str = "") -> Iterator[str]:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import glob
 import os
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
 
 import duckdb
 import pyarrow as pa
@@ -11,6 +15,15 @@ import pyarrow.dataset as pads
 from naswot_ray.dataset import manifest, runs, schema
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.errors import DatasetError
+
+_ERRORS_OF_A_QUERY = (
+    duckdb.ParserException,
+    duckdb.BinderException,
+    duckdb.CatalogException,
+    duckdb.ConversionException,
+    duckdb.OutOfRangeException,
+)
+"""What DuckDB raises because of what was asked, never because of what a file holds."""
 
 
 class Dataset:
@@ -54,7 +67,7 @@ class Dataset:
         """A new DuckDB connection in memory, with views `scores`, `architectures`, `accuracies` and `joined`."""
         connection = duckdb.connect()
         for name, columns in schema.TABLES.items():
-            if self._has_files(name):
+            if next(self._files(name), None):
                 connection.execute(f"CREATE VIEW {name} AS SELECT {', '.join(columns.names)} FROM {self.read_parquet(name)}")
             else:
                 connection.register(name, columns.empty_table())
@@ -62,14 +75,38 @@ class Dataset:
 
     def read_parquet(self, table: str) -> str:
         """The DuckDB expression that reads a table's files, for use in any DuckDB."""
-        pattern = f"{self.storage.root / table}/**/*.parquet".replace("'", "''")
         partition = schema.PARTITIONS[table]
         types = ", ".join(f"'{key}': {_duckdb_type(schema.TABLES[table].field(key).type)}" for key in partition)
-        return f"read_parquet('{pattern}', hive_partitioning=true, hive_types={{{types}}})"
+        return f"read_parquet({self.pattern(table)}, hive_partitioning=true, hive_types={{{types}}})"
+
+    def pattern(self, table: str) -> str:
+        """The files of a table as a DuckDB string literal with wildcards."""
+        folder = glob.escape(str(self.storage.root / table)).replace("'", "''")
+        return f"'{folder}/**/*.parquet'"
+
+    @contextlib.contextmanager
+    def naming_damaged_files(self) -> Iterator[None]:
+        """Around reading: an error that comes from a damaged file becomes one that names the file.
+
+        Looks only after an error, so that reading a dataset of many files does not read their footers twice.
+
+        Raises:
+            DatasetError: a file is damaged.
+        """
+        try:
+            yield
+        except _ERRORS_OF_A_QUERY:
+            raise
+        except (duckdb.Error, pa.ArrowException, OSError):
+            for table in schema.TABLES:
+                for path in self._files(table):
+                    with self.storage.open_parquet(PurePosixPath(path.relative_to(self.storage.root))) as file:
+                        file.read()
+            raise
 
     def _table(self, name: str) -> pads.Dataset:
         columns = schema.TABLES[name]
-        files = sorted(str(path) for path in (self.storage.root / name).rglob("[!.]*.parquet"))
+        files = sorted(map(str, self._files(name)))
         if not files:
             return pads.dataset(columns.empty_table())
         keys = pa.schema([columns.field(key) for key in schema.PARTITIONS[name]])
@@ -82,8 +119,8 @@ class Dataset:
             partition_base_dir=str(self.storage.root / name),
         )
 
-    def _has_files(self, name: str) -> bool:
-        return next((self.storage.root / name).rglob("[!.]*.parquet"), None) is not None
+    def _files(self, table: str) -> Iterator[Path]:
+        return (self.storage.root / table).rglob("[!.]*.parquet")
 
 
 def open(path: str | os.PathLike[str]) -> Dataset:

@@ -9,7 +9,9 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
+from naswot_ray.dataset import layout
 from naswot_ray.dataset.schema import SCHEMA_VERSION, STATUS_FAILED
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.errors import DatasetError
@@ -45,16 +47,18 @@ def inspect(storage: Storage, path: PurePosixPath, full_range: range) -> PartSta
     with storage.open_parquet(path) as file:
         num_rows = file.metadata.num_rows
         num_failed = int((file.schema_arrow.metadata or {}).get(_FAILED_KEY, b"-1"))
-        if num_rows == len(full_range) and num_failed == 0:
+        belongs = _belongs(file.metadata, path, full_range)
+        if belongs and num_rows == len(full_range) and num_failed == 0:
             return PartState(frozenset(full_range))
-        table = file.read(columns=["arch_index", "status"])
+        table = file.read(columns=["arch_index", "status"]).select(["arch_index", "status"])
+        failed = table.filter(pc.equal(table["status"], STATUS_FAILED))["arch_index"].to_pylist()
     present = table["arch_index"].to_pylist()
-    if len(set(present)) != len(present) or not set(present) <= set(full_range):
+    if not belongs or len(set(present)) != len(present) or not set(present) <= set(full_range):
         raise DatasetError(
             f"{storage.path(path)} holds rows that do not belong to it (expected arch_index {full_range.start}.."
-            f"{full_range.stop - 1}, each once); move it away and run the same command again"
+            f"{full_range.stop - 1}, each once, and the values that its folders are named by); move it away and run the same "
+            "command again"
         )
-    failed = table.filter(pc.equal(table["status"], STATUS_FAILED))["arch_index"].to_pylist()
     return PartState(frozenset(present), frozenset(failed))
 
 
@@ -80,3 +84,19 @@ def write(storage: Storage, path: PurePosixPath, schema: pa.Schema, rows: Sequen
     num_failed = pc.sum(pc.equal(table["status"], STATUS_FAILED)).as_py() or 0
     metadata = {_VERSION_KEY: SCHEMA_VERSION, _FAILED_KEY: str(num_failed)}
     storage.write_table(path, table.replace_schema_metadata(metadata))
+
+
+def _belongs(metadata: pq.FileMetaData, path: PurePosixPath, full_range: range) -> bool:
+    """Whether the rows can be those of this part, by the minima and maxima in the footer."""
+    names = layout.partition_of(path)
+    for group in range(metadata.num_row_groups):
+        for position in range(metadata.num_columns):
+            column = metadata.row_group(group).column(position)
+            name, statistics = column.path_in_schema, column.statistics
+            if statistics is None or not statistics.has_min_max:
+                continue
+            if name == "arch_index" and not (full_range.start <= statistics.min and statistics.max < full_range.stop):
+                return False
+            if name in names and {str(statistics.min), str(statistics.max)} != {names[name]}:
+                return False
+    return True

@@ -12,6 +12,7 @@ import secrets
 import time
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
+from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -40,7 +41,7 @@ class Storage:
             raise DatasetError(f"{text}: only local paths and file:// URIs are supported")
         # pyarrow.fs throughout for reading, so that other file systems can come in here.
         self.filesystem: fs.FileSystem = fs.LocalFileSystem()
-        self.root = Path(text.removeprefix("file://")).absolute()
+        self.root = Path(unquote(urlsplit(text).path) if text.startswith("file://") else text).absolute()
         if self.root.exists() and not self.root.is_dir():
             raise DatasetError(f"{self.root} is a file; a dataset is a directory")
 
@@ -76,17 +77,17 @@ class Storage:
 
     @contextlib.contextmanager
     def open_parquet(self, relative: PurePosixPath) -> Iterator[pq.ParquetFile]:
-        """A Parquet file, its footer read and verified.
+        """A Parquet file, its footer read; the pages' checksums are verified as they are read.
 
         Raises:
             DatasetError: not a Parquet file, truncated or damaged; the message says how to replace it.
         """
         path = self.path(relative)
         try:
-            with pq.ParquetFile(path, filesystem=self.filesystem) as file:
+            with pq.ParquetFile(path, filesystem=self.filesystem, page_checksum_verification=True) as file:
                 yield file
-        except (pa.ArrowInvalid, pa.ArrowSerializationError, OSError) as error:
-            reason = str(error).strip().splitlines()[0]
+        except (pa.ArrowException, OSError, ValueError, KeyError) as error:  # a damaged footer can fail in any of these ways
+            reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
             raise DatasetError(
                 f"{path} is not a whole Parquet file ({reason}); move it away and run the same command again to replace it"
             ) from error
@@ -98,7 +99,7 @@ class Storage:
             DatasetError: the disk is full or the folder cannot be written; what was there before is untouched.
         """
         sink = pa.BufferOutputStream()
-        pq.write_table(table, sink, compression="zstd")
+        pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
         self.write_bytes(relative, sink.getvalue())
 
     def write_bytes(self, relative: PurePosixPath, data: bytes | pa.Buffer) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from naswot_ray.errors import SettingsError
 
@@ -17,7 +18,11 @@ class ScoreOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    output: Annotated[Path, Field(description="Dataset to write to: a new or empty directory, or a dataset to extend.")]
+    output: Annotated[
+        str,
+        BeforeValidator(os.fspath),
+        Field(description="Dataset to write to: a new or empty directory, or a dataset to extend."),
+    ]
     space: Annotated[list[str], Field(description="Search space; repeat for several.")] = ["nasbench201"]
     batch_size: Annotated[list[int], Field(description="Images per batch (N); repeat for several.")] = [128]
     seed: Annotated[list[int], Field(description="Seed of weights and batch; repeat for several.")] = [0]

@@ -18,7 +18,7 @@ from naswot_ray.dataset import parts, schema
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.run.grid import Batch, Shard, Task
 from naswot_ray.scoring import exact
-from naswot_ray.scoring.score import score
+from naswot_ray.scoring.score import as_batch, score
 from naswot_ray.spaces import Space, get_space
 
 Pixels = npt.NDArray[np.float32]
@@ -68,7 +68,7 @@ class Worker:
             parts.write(self._storage, shard.path, schema.ARCHITECTURES, rows)
         else:
             assert images is not None
-            batch = torch.from_numpy(images.copy() if not images.flags.writeable else images).to(self._device)
+            batch = as_batch(images).to(self._device)
             rows = [self.score_row(space, index, shard.batch, batch) for index in task.indices]
             parts.write(self._storage, shard.path, schema.SCORES, rows)
         return Receipt(Counter(row["status"] for row in rows))

@@ -15,8 +15,6 @@ from __future__ import annotations
 import hashlib
 import pickle
 import tarfile
-import zipfile
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -175,14 +173,15 @@ def _read_batch(files: ImageFiles, source: str, data: bytes) -> Pixels:
 
 def _read_npz(files: ImageFiles, path: Path) -> Pixels:
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        # The file is opened here, since np.load leaves a damaged one open.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             pixels = arrays[files.npz_pixels]
             labels = arrays[files.npz_labels] if files.npz_labels else None
     except KeyError as error:
         raise ImagesError(f"{path}: {error.args[0]}; expected the array {files.npz_pixels!r} of uint8 images") from error
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except Exception as error:  # a damaged header can fail in any way inside numpy, zipfile and zlib
         raise ImagesError(f"{path} is damaged or not an .npz file: {error}") from error
-    if pixels.dtype != np.uint8 or pixels.shape[1:] != (3, files.size, files.size):
+    if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or pixels.shape[1:] != (3, files.size, files.size):
         raise ImagesError(f"{path}: expected uint8 images (n, 3, {files.size}, {files.size}), found {_describe(pixels)}")
     return _select(files, str(path), pixels, labels)
 

@@ -35,25 +35,32 @@ def score_module(module: nn.Module, images: Images, *, return_kernel: bool = Fal
         return_kernel: whether to return K as well.
 
     Raises:
-        ValueError: no module with "ReLU" in its class's name was called, or images of the wrong shape.
+        ValueError: no module with "ReLU" in its class's name was called, the outputs hold no tensor or no autograd graph, or
+            images of the wrong shape.
     """
-    batch = as_batch(images).detach()
     calls: list[_Call] = []
     hooks = [
-        m.register_forward_hook(lambda m, args, result: calls.append(_Call(m, args, result)))
+        m.register_forward_hook(
+            lambda m, args, kwargs, result: calls.append(_Call(m, (args, kwargs), result)), with_kwargs=True
+        )
         for m in module.modules()
         if "ReLU" in str(type(m))
     ]
     try:
-        with _left_as_it_was(module), torch.enable_grad():
-            # A copy that is not a leaf: it carries a graph, and a module may change it in place.
-            outputs = list(_tensors(module(batch.requires_grad_().clone())))
+        with torch.inference_mode(False), torch.enable_grad(), _left_as_it_was(module):
+            # Copies: one that is not an inference tensor, and of that one that is not a leaf, since a module may change its
+            # input in place.
+            batch = as_batch(images).detach().clone().requires_grad_()
+            outputs = module(batch.clone())
     finally:
         for hook in hooks:
             hook.remove()
     if not calls:
         raise ValueError(f"{type(module).__name__} called no module with 'ReLU' in its class's name (F.relu is not seen)")
-    live = _graph_of(outputs)
+    tensors = [tensor for tensor in _tensors(outputs) if tensor.grad_fn is not None]
+    if not tensors:
+        raise ValueError(f"{type(module).__name__} returned {type(outputs).__name__}: expected tensors with an autograd graph")
+    live = _graph_of(tensors)
     n = len(batch)
     published, paper = np.zeros((n, n), np.int64), np.zeros((n, n), np.int64)
     num_units = num_units_paper = 0
@@ -70,8 +77,8 @@ def score_module(module: nn.Module, images: Images, *, return_kernel: bool = Fal
 class _Call:
     """One call of a counted module: the codes of what it read, and its result's place in the autograd graph."""
 
-    def __init__(self, module: nn.Module, args: tuple[Any, ...], result: Any) -> None:
-        x = next(_tensors(args)).detach()
+    def __init__(self, module: nn.Module, inputs: Any, result: Any) -> None:
+        x = next(_tensors(inputs)).detach()
         self.is_leaf = next(module.children(), None) is None
         self.num_units = prod(x.shape[1:])
         self.K_nn: IntMatrix = agreements(x)
@@ -81,7 +88,7 @@ class _Call:
 
 def _graph_of(outputs: list[torch.Tensor]) -> set[Any]:
     """All nodes of the autograd graph that the outputs depend on."""
-    stack = [tensor.grad_fn for tensor in outputs if tensor.grad_fn is not None]
+    stack: list[Any] = [tensor.grad_fn for tensor in outputs]
     seen = set(stack)
     while stack:
         for node, _ in stack.pop().next_functions:
@@ -105,7 +112,7 @@ def _tensors(value: Any) -> Iterator[torch.Tensor]:
 def _left_as_it_was(module: nn.Module) -> Iterator[None]:
     """Train mode inside; afterwards the modes and buffers (running statistics) are what they were."""
     modes = [(m, m.training) for m in module.modules()]
-    buffers = [(b, b.clone()) for b in module.buffers()]
+    buffers = [(m, name, b, b.clone()) for m in module.modules() for name, b in m.named_buffers(recurse=False)]
     module.train()
     try:
         yield
@@ -113,5 +120,6 @@ def _left_as_it_was(module: nn.Module) -> Iterator[None]:
         for m, training in modes:
             m.training = training
         with torch.no_grad():
-            for buffer, saved in buffers:
+            for m, name, buffer, saved in buffers:
                 buffer.copy_(saved)
+                setattr(m, name, buffer)

@@ -105,7 +105,7 @@ def as_batch(images: Images) -> torch.Tensor:
     Raises:
         ValueError: not four-dimensional, not floating point, or fewer than 2 images.
     """
-    batch = images if isinstance(images, torch.Tensor) else torch.from_numpy(np.ascontiguousarray(images))
+    batch = images if isinstance(images, torch.Tensor) else torch.from_numpy(np.require(images, requirements=["C", "W"]))
     if batch.ndim != 4 or not batch.is_floating_point():
         raise ValueError(f"images must be floating point (n, channels, height, width), got {batch.dtype} {tuple(batch.shape)}")
     if len(batch) < 2:
