@@ -1,0 +1,185 @@
+"""The summary's numbers on hand-made rows."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from scipy.stats import kendalltau
+
+from naswot_ray.analysis.summary import NUM_BEST, Group, summarise
+from naswot_ray.benchmarks.accuracies import make_table
+from naswot_ray.dataset import layout, parts, schema
+from naswot_ray.dataset.join import add_accuracies, join
+from naswot_ray.dataset.opening import Dataset
+from tests.dataset.making import FAILED, SINGULAR, SPACE, Row, add, arch_id, make_dataset, mean_accuracy, score_row
+
+INF = float("inf")
+
+
+def scored(root: Path, scores: Mapping[int, list[float | None]]) -> Dataset:
+    """A dataset with the given scores: position -> one per seed; None failed, -inf singular."""
+    seeds = tuple(range(len(next(iter(scores.values())))))
+
+    def change(row: Row) -> Row:
+        score = scores[row["arch_index"]][row["seed"]]
+        if score is None:
+            return FAILED
+        return SINGULAR if score == -INF else {"score": score}
+
+    return make_dataset(root, indices=scores, seeds=seeds, change=change)
+
+
+def with_accuracies(dataset: Dataset, accuracies: Mapping[int, float], **key: Any) -> Group:
+    add(dataset, [mean_accuracy(i, accuracy=accuracy, **key) for i, accuracy in accuracies.items()])
+    join(dataset, SPACE)
+    (group,) = summarise(dataset)
+    return group
+
+
+def test_an_empty_dataset(tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path / "d", indices=())
+    assert summarise(dataset) == []
+
+
+def test_counts(tmp_path: Path) -> None:
+    dataset = scored(tmp_path / "d", {0: [1.0, 2.0], 1: [None, 2.0], 2: [-INF, -INF], 3: [None, None]})
+    (group,) = summarise(dataset)
+    assert (group.space, group.images, group.batch_size) == (SPACE, "noise", 4)
+    assert (group.num_seeds, group.num_rows, group.num_singular, group.num_failed) == (2, 8, 2, 3)
+    assert (group.tau, group.num_joined) == ({}, {})
+
+
+def test_the_best_are_those_of_the_highest_mean_over_seeds(tmp_path: Path) -> None:
+    dataset = scored(tmp_path / "d", {0: [10.0, 0.0], 1: [6.0, 6.0], 2: [-INF, 100.0], 3: [None, None], 4: [8.0, 0.0]})
+    (group,) = summarise(dataset)
+    assert group.best == [(arch_id(1), 6.0), (arch_id(0), 5.0), (arch_id(4), 4.0), (arch_id(2), -INF)]
+
+
+def test_ties_among_the_best_are_in_a_stable_order(tmp_path: Path) -> None:
+    dataset = scored(tmp_path / "d", {i: [1.0] for i in range(8)})
+    (group,) = summarise(dataset)
+    assert group.best == [(name, 1.0) for name in sorted(arch_id(i) for i in range(8))[:NUM_BEST]]
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_sign_is_kept(tmp_path: Path, sign: int) -> None:
+    dataset = scored(tmp_path / "d", {i: [float(i)] for i in range(5)})
+    group = with_accuracies(dataset, {i: 50.0 + sign * i for i in range(5)})
+    assert group.tau == {"cifar10": pytest.approx(sign)}
+    assert group.num_joined == {"cifar10": 5}
+
+
+def test_tau_is_scipys_of_the_mean_scores_with_ties(tmp_path: Path) -> None:
+    draw = random.Random(0)
+    scores: dict[int, list[float | None]] = {i: [float(draw.randrange(6)), float(draw.randrange(6))] for i in range(16)}
+    accuracies = {i: float(draw.randrange(80, 90)) for i in range(16)}
+    group = with_accuracies(scored(tmp_path / "d", scores), accuracies)
+    means = [sum(score or 0.0 for score in scores[i]) / 2 for i in range(16)]
+    expected = kendalltau(means, list(accuracies.values()), variant="b").statistic
+    assert len(set(means)) < 16, "there are ties"
+    assert group.tau["cifar10"] == pytest.approx(expected, abs=1e-12)
+    assert abs(expected) < 0.9
+    first_seed = kendalltau([scores[i][0] for i in range(16)], list(accuracies.values())).statistic
+    assert group.tau["cifar10"] != pytest.approx(first_seed)
+
+
+def test_singular_architectures_rank_last_and_tie(tmp_path: Path) -> None:
+    dataset = scored(tmp_path / "d", {0: [-INF], 1: [-5.0], 2: [3.0], 3: [-INF], 4: [7.0]})
+    accuracies = {0: 10.0, 1: 60.0, 2: 50.0, 3: 90.0, 4: 80.0}
+    group = with_accuracies(dataset, accuracies)
+    expected = kendalltau([-1000, -5, 3, -1000, 7], list(accuracies.values())).statistic
+    assert group.tau["cifar10"] == pytest.approx(expected)
+    assert group.num_joined == {"cifar10": 5}
+
+
+def test_an_architecture_singular_on_one_seed_ranks_last(tmp_path: Path) -> None:
+    dataset = scored(tmp_path / "d", {0: [100.0, -INF], 1: [1.0, 1.0], 2: [2.0, 2.0]})
+    group = with_accuracies(dataset, {0: 10.0, 1: 20.0, 2: 30.0})
+    assert group.tau["cifar10"] == pytest.approx(1.0)
+
+
+def test_architectures_with_a_failed_row_are_left_out_and_counted(tmp_path: Path) -> None:
+    dataset = scored(tmp_path / "d", {0: [1.0, 1.0], 1: [2.0, 2.0], 2: [9.0, None], 3: [None, None], 4: [3.0, 3.0]})
+    group = with_accuracies(dataset, {0: 10.0, 1: 20.0, 2: 5.0, 3: 99.0, 4: 30.0})
+    assert group.tau["cifar10"] == pytest.approx(1.0)
+    assert group.num_joined == {"cifar10": 3}
+    assert group.num_failed == 3
+
+
+def test_architectures_without_an_accuracy_are_left_out(tmp_path: Path) -> None:
+    dataset = scored(tmp_path / "d", {i: [float(i)] for i in range(5)})
+    group = with_accuracies(dataset, {0: 10.0, 1: 20.0, 4: 5.0, 100: 99.0})
+    assert group.num_joined == {"cifar10": 3}
+    assert group.tau["cifar10"] == pytest.approx(kendalltau([0, 1, 4], [10, 20, 5]).statistic)
+
+
+def test_only_the_test_split_at_the_most_epochs_counts(tmp_path: Path) -> None:
+    dataset = scored(tmp_path / "d", {i: [float(i)] for i in range(4)})
+    up, down = ([mean_accuracy(i, accuracy=50.0 + sign * i) for i in range(4)] for sign in (1, -1))
+    add(
+        dataset,
+        [
+            *up,
+            *(row | {"epochs": 12} for row in down),
+            *(row | {"split": "valid", "epochs": 1000} for row in down),
+            *(row | {"split": "valtest"} for row in down),
+            *(row | {"dataset": "cifar100", "epochs": 12} for row in down),
+            *(row | {"dataset": "imagenet16-120", "split": "valid"} for row in down),
+        ],
+    )
+    join(dataset, SPACE)
+    (group,) = summarise(dataset)
+    assert group.tau == {"cifar10": pytest.approx(1.0), "cifar100": pytest.approx(-1.0)}
+
+
+@pytest.mark.parametrize(
+    ("scores", "accuracies"),
+    [({0: 1.0}, {0: 50.0}), ({0: 1.0, 1: 1.0, 2: 1.0}, {0: 1.0, 1: 2.0, 2: 3.0}), ({0: 1.0, 1: 2.0}, {0: 5.0, 1: 5.0})],
+    ids=["one architecture", "all scores the same", "all accuracies the same"],
+)
+def test_where_there_is_no_order_there_is_no_tau(
+    tmp_path: Path, scores: dict[int, float], accuracies: dict[int, float]
+) -> None:
+    group = with_accuracies(scored(tmp_path / "d", {i: [score] for i, score in scores.items()}), accuracies)
+    assert math.isnan(group.tau["cifar10"])
+    assert group.num_joined == {"cifar10": len(scores)}
+
+
+def test_groups_are_kept_apart_and_in_order(tmp_path: Path) -> None:
+    dataset = make_dataset(
+        tmp_path / "d",
+        batch_sizes=(16, 4),
+        seeds=(0, 1),
+        change=lambda row: {"score": float(row["arch_index"] * (1 if row["batch_size"] == 4 else -1))},
+    )
+    rows = [score_row(i, images="cifar10") for i in range(4)]
+    path = layout.part(layout.scores(SPACE, "cifar10", 4, 0), 0)
+    parts.write(dataset.storage, path, schema.SCORES, rows)
+    add(dataset, [mean_accuracy(i, accuracy=50.0 + i) for i in range(8)])
+    join(dataset, SPACE)
+    groups = summarise(dataset)
+    assert [(g.images, g.batch_size, g.num_seeds, g.num_rows) for g in groups] == [
+        ("cifar10", 4, 1, 4),
+        ("noise", 4, 2, 16),
+        ("noise", 16, 2, 16),
+    ]
+    assert [g.tau for g in groups] == [
+        {"cifar10": pytest.approx(1.0)},
+        {"cifar10": pytest.approx(1.0)},
+        {"cifar10": pytest.approx(-1.0)},
+    ]
+    assert groups[1].best[0] == (arch_id(7), 7.0)
+    assert groups[2].best[0] == (arch_id(0), 0.0)
+
+
+def test_accuracies_of_another_space_are_not_mixed_in(tmp_path: Path) -> None:
+    dataset = scored(tmp_path / "d", {i: [float(i)] for i in range(3)})
+    rows = make_table("other", "e" * 64, [mean_accuracy(i, accuracy=90.0 - i) for i in range(3)])
+    add_accuracies(dataset, "other", "other.csv", "e" * 64, rows)
+    group = with_accuracies(dataset, {i: 50.0 + i for i in range(3)})
+    assert group.tau["cifar10"] == pytest.approx(1.0)

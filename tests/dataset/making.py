@@ -1,0 +1,135 @@
+"""Datasets made of written-down rows: the same files as a run writes, in milliseconds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from naswot_ray.benchmarks.accuracies import make_table
+from naswot_ray.dataset import layout, manifest, parts, runs, schema
+from naswot_ray.dataset.join import add_accuracies
+from naswot_ray.dataset.manifest import Settings
+from naswot_ray.dataset.opening import Dataset
+from naswot_ray.dataset.storage import Storage
+from naswot_ray.run.grid import Batch
+from naswot_ray.run.worker import empty_architecture_row, empty_score_row
+from naswot_ray.scoring.images import BATCH_VERSION, ImageSource, load_images
+from naswot_ray.scoring.weights import WEIGHTS_VERSION
+from naswot_ray.spaces import get_space
+
+SPACE = "nasbench201"
+Row = dict[str, Any]
+Change = Callable[[Row], Row]
+
+
+def arch_id(index: int) -> str:
+    """The architecture at a position of the space."""
+    return get_space(SPACE)[index]
+
+
+def score_row(index: int, *, images: str = "noise", batch_size: int = 4, seed: int = 0, **changes: Any) -> Row:
+    """A score row; its score is 100 + index unless changed."""
+    row = empty_score_row(get_space(SPACE), index, Batch(images, batch_size, seed), device="cpu", run_id="run")
+    computed = {"score": 100.0 + index, "score_paper": 50.0 + index, "num_units": 1000 + index, "status": "ok"}
+    return row | computed | changes
+
+
+def failed_row(index: int, **key: Any) -> Row:
+    """A score row without a score."""
+    return score_row(index, **key, **FAILED)
+
+
+FAILED: Row = {"score": None, "score_paper": None, "num_units": None, "status": "failed", "error": "RuntimeError: no"}
+SINGULAR: Row = {"score": float("-inf"), "status": "singular"}
+
+
+def architecture_row(index: int) -> Row:
+    """A row of the architectures table with made-up baselines."""
+    row = empty_architecture_row(get_space(SPACE), index)
+    derived = {"params": 10 * index, "flops": 20 * index, "num_relus": index, "num_layers": index + 1}
+    return row | derived | {"isomorphism_class": f"class-{index}", "status": "ok"}
+
+
+def settings(source: ImageSource | None = None) -> Settings:
+    """The settings of a run on an image source, by default noise."""
+    source = source or load_images("noise")
+    return Settings(
+        weights=WEIGHTS_VERSION,
+        batches=BATCH_VERSION,
+        spaces={SPACE: dict(get_space(SPACE).settings())},
+        images={source.name: dict(source.settings())},
+    )
+
+
+def make_dataset(
+    root: Path,
+    *,
+    indices: Iterable[int] = range(8),
+    batch_sizes: tuple[int, ...] = (4,),
+    seeds: tuple[int, ...] = (0,),
+    shard_size: int = 4,
+    source: ImageSource | None = None,
+    limit: int | None = None,
+    change: Change = lambda row: {},
+) -> Dataset:
+    """A dataset with the rows of some architectures, as one finished run leaves it.
+
+    Args:
+        root: where to.
+        indices: positions in the space that have rows.
+        batch_sizes, seeds, shard_size: of the run.
+        source: of the images, by default noise.
+        limit: of the run; by default as many as there are indices.
+        change: score row -> the columns that are to be different.
+    """
+    indices, storage, source = list(indices), Storage(root), source or load_images("noise")
+    contract = manifest.create(settings(source), shard_size=shard_size)
+    manifest.write(storage, contract)
+    numbers = {index // shard_size for index in indices}
+    for number in sorted(numbers):
+        mine = [index for index in indices if index // shard_size == number]
+        folder = layout.architectures(SPACE)
+        parts.write(storage, layout.part(folder, number), schema.ARCHITECTURES, [architecture_row(i) for i in mine])
+        for batch_size in batch_sizes:
+            for seed in seeds:
+                folder = layout.scores(SPACE, source.name, batch_size, seed)
+                rows = [score_row(i, images=source.name, batch_size=batch_size, seed=seed) for i in mine]
+                rows = [row | change(row) for row in rows]
+                parts.write(storage, layout.part(folder, number), schema.SCORES, rows)
+    runs.write(
+        storage,
+        runs.RunRecord(
+            run_id="20260101T000000-00000000",
+            status="finished",
+            started=datetime(2026, 1, 1, tzinfo=UTC),
+            finished=datetime(2026, 1, 1, 0, 1, tzinfo=UTC),
+            seconds=60.0,
+            grid=runs.GridRecord(
+                spaces=(SPACE,), images=source.name, batch_sizes=batch_sizes, seeds=seeds, limit=limit or len(indices)
+            ),
+            options={},
+            fingerprint=contract.fingerprint,
+            versions={},
+            hardware={},
+            counts={"rows": len(indices) * len(batch_sizes) * len(seeds)},
+        ),
+    )
+    return Dataset(root)
+
+
+def mean_accuracy(index: int, **changes: Any) -> Row:
+    """An accuracy row without a seed: cifar10/test/200, 90 - index percent unless changed."""
+    row = {"arch_id": arch_id(index), "dataset": "cifar10", "split": "test", "epochs": 200, "accuracy": 90.0 - index}
+    return row | {"num_repeats": 3} | changes
+
+
+def add(dataset: Dataset, rows: Iterable[Row], *, source: str = "table.csv", digest: str = "d" * 64) -> None:
+    """Add accuracy rows to a dataset."""
+    add_accuracies(dataset, SPACE, source, digest, make_table(SPACE, digest, rows))
+
+
+def snapshot(root: Path) -> dict[str, bytes | None]:
+    """Everything under a folder: relative path -> content, None for a folder."""
+    return {str(path.relative_to(root)): None if path.is_dir() else path.read_bytes() for path in root.rglob("*")}

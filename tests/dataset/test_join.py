@@ -1,0 +1,196 @@
+"""Scores joined with accuracies: what matches, what does not, and which accuracies a dataset takes."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from naswot_ray.benchmarks.accuracies import make_table
+from naswot_ray.dataset import schema
+from naswot_ray.dataset.join import add_accuracies, join
+from naswot_ray.dataset.opening import Dataset
+from naswot_ray.errors import DatasetError
+from tests.dataset.making import (
+    FAILED,
+    SINGULAR,
+    SPACE,
+    Row,
+    add,
+    arch_id,
+    architecture_row,
+    make_dataset,
+    mean_accuracy,
+    score_row,
+    snapshot,
+)
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Dataset:
+    return make_dataset(tmp_path / "d")
+
+
+def joined(dataset: Dataset) -> list[Row]:
+    order = [(name, "ascending") for name in ("images", "batch_size", "seed", "arch_index", "dataset", "split", "epochs")]
+    found: list[Row] = dataset.joined.to_table().sort_by(order).to_pylist()
+    return found
+
+
+def unmatched(dataset: Dataset) -> list[dict[str, str]]:
+    with (dataset.storage.root / "joined" / f"space={SPACE}" / "unmatched.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def expected(index: int, accuracy: Row, **key: Any) -> Row:
+    row = score_row(index, **key) | architecture_row(index) | {"status": "ok"} | accuracy
+    return {name: row[name] for name in schema.JOINED.names}
+
+
+def test_rows_are_scores_times_mean_accuracies(tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path / "d", batch_sizes=(4, 8), seeds=(0, 1))
+    settings: list[Row] = [{}, {"split": "valid"}, {"dataset": "cifar100", "epochs": 12, "num_repeats": 2}]
+    add(dataset, [mean_accuracy(i, **changes) for i in range(8) for changes in settings])
+    report = join(dataset, SPACE)
+    assert (report.num_rows, report.num_matched, report.only_scored, report.only_trained) == (8 * 4 * 3, 8, [], [])
+    assert joined(dataset) == [
+        expected(i, mean_accuracy(i, **changes), batch_size=batch_size, seed=seed)
+        for batch_size in (4, 8)
+        for seed in (0, 1)
+        for i in range(8)
+        for changes in settings
+    ]
+    assert unmatched(dataset) == []
+
+
+def test_repeats_are_kept_but_not_joined(dataset: Dataset) -> None:
+    add(dataset, [mean_accuracy(0), *(mean_accuracy(0, seed=seed, accuracy=1.0, num_repeats=None) for seed in (777, 888))])
+    assert join(dataset, SPACE).num_rows == 1
+    assert joined(dataset) == [expected(0, mean_accuracy(0))]
+    assert dataset.accuracies.count_rows() == 3
+
+
+def test_what_only_one_side_has_is_counted_and_listed(dataset: Dataset) -> None:
+    add(dataset, [mean_accuracy(i) for i in (100, 5, 2, 90)])
+    report = join(dataset, SPACE)
+    assert (report.num_rows, report.num_matched) == (2, 2)
+    assert report.only_scored == [arch_id(i) for i in (0, 1, 3, 4, 6, 7)]
+    assert report.only_trained == sorted([arch_id(90), arch_id(100)])
+    assert [row["arch_index"] for row in joined(dataset)] == [2, 5]
+    assert Path(report.unmatched_path).is_file()
+    assert unmatched(dataset) == [
+        *({"arch_id": name, "has_only": "score"} for name in report.only_scored),
+        *({"arch_id": name, "has_only": "accuracy"} for name in report.only_trained),
+    ]
+
+
+def test_nothing_in_common(dataset: Dataset) -> None:
+    add(dataset, [mean_accuracy(100)])
+    report = join(dataset, SPACE)
+    assert (report.num_rows, report.num_matched, len(report.only_scored), len(report.only_trained)) == (0, 0, 8, 1)
+    assert dataset.joined.to_table().schema.equals(schema.JOINED)
+
+
+def test_failed_and_singular_rows_are_joined_as_they_are(tmp_path: Path) -> None:
+    changes = {1: FAILED, 2: SINGULAR}
+    dataset = make_dataset(tmp_path / "d", change=lambda row: changes.get(row["arch_index"], {}))
+    add(dataset, [mean_accuracy(i) for i in range(4)])
+    assert join(dataset, SPACE).num_rows == 4
+    found = {row["arch_index"]: (row["score"], row["status"]) for row in joined(dataset)}
+    assert found == {0: (100.0, "ok"), 1: (None, "failed"), 2: (float("-inf"), "singular"), 3: (103.0, "ok")}
+
+
+def test_joining_again_changes_nothing(dataset: Dataset) -> None:
+    add(dataset, [mean_accuracy(i) for i in range(2, 10)])
+    first = join(dataset, SPACE)
+    there = snapshot(dataset.storage.root)
+    assert join(dataset, SPACE) == first
+    assert snapshot(dataset.storage.root) == there
+
+
+def test_joining_again_takes_what_is_new(dataset: Dataset) -> None:
+    add(dataset, [mean_accuracy(i) for i in range(8)])
+    join(dataset, SPACE)
+    add(dataset, [mean_accuracy(i, dataset="cifar100") for i in range(8)], source="other.csv", digest="e" * 64)
+    assert join(dataset, SPACE).num_rows == 16
+    assert {row["dataset"] for row in joined(dataset)} == {"cifar10", "cifar100"}
+
+
+def test_the_same_source_again_is_not_written(dataset: Dataset) -> None:
+    rows = [mean_accuracy(i) for i in range(8)]
+    add(dataset, rows)
+    files = list((dataset.storage.root / "accuracies").rglob("*.parquet"))
+    before = [file.stat().st_ino for file in files]
+    add(dataset, rows)
+    assert [file.stat().st_ino for file in (dataset.storage.root / "accuracies").rglob("*.parquet")] == before
+    assert dataset.accuracies.count_rows() == 8
+
+
+def test_other_accuracies_of_the_same_source_are_taken(dataset: Dataset) -> None:
+    """One table, read twice with different --map."""
+    add(dataset, [mean_accuracy(i) for i in range(8)])
+    add(dataset, [mean_accuracy(i, dataset="cifar100") for i in range(8)])
+    assert dataset.accuracies.count_rows() == 16
+
+
+def test_other_values_of_the_same_source_are_refused(dataset: Dataset) -> None:
+    """One table, its accuracies first read from the wrong column."""
+    add(dataset, [mean_accuracy(i) for i in range(8)])
+    with pytest.raises(DatasetError, match="cifar10/test/200"):
+        add(dataset, [mean_accuracy(i, accuracy=1.0) for i in range(8)])
+
+
+@pytest.mark.parametrize("source", ["table.csv", "other.csv"])
+def test_a_second_source_of_the_same_accuracies_is_refused(dataset: Dataset, source: str) -> None:
+    add(dataset, [mean_accuracy(i) for i in range(8)])
+    there = snapshot(dataset.storage.root)
+    with pytest.raises(DatasetError) as caught:
+        add(dataset, [mean_accuracy(9), mean_accuracy(9, split="valid")], source=source, digest="e" * 64)
+    message = str(caught.value)
+    assert "already holds cifar10/test/200 accuracies" in message
+    assert "SHA-256 dddddddd..." in message
+    assert source in message
+    assert str(dataset.storage.root / "accuracies") in message
+    assert snapshot(dataset.storage.root) == there
+
+
+def test_another_space_may_have_the_same_accuracies(dataset: Dataset) -> None:
+    add(dataset, [mean_accuracy(0)])
+    rows = make_table("other", "e" * 64, [mean_accuracy(0)])
+    add_accuracies(dataset, "other", "other.csv", "e" * 64, rows)
+    assert dataset.accuracies.count_rows() == 2
+    assert join(dataset, SPACE).num_rows == 1
+
+
+@pytest.mark.parametrize("source", ["a/b.csv", "späte Tabelle.csv", ".hidden.csv", "x" * 200 + ".csv"])
+def test_sources_with_odd_names(dataset: Dataset, source: str) -> None:
+    add(dataset, [mean_accuracy(i) for i in range(8)], source=source)
+    assert dataset.accuracies.count_rows() == 8
+    assert join(dataset, SPACE).num_rows == 8
+
+
+def test_nothing_to_join(dataset: Dataset) -> None:
+    with pytest.raises(DatasetError, match=rf"holds no accuracies of {SPACE}: nothing to join"):
+        join(dataset, SPACE)
+    with pytest.raises(DatasetError, match="holds no scores of other: nothing to join"):
+        join(dataset, "other")
+
+
+def test_a_damaged_part_is_a_clear_error(dataset: Dataset) -> None:
+    add(dataset, [mean_accuracy(i) for i in range(8)])
+    part = next((dataset.storage.root / "scores").rglob("*.parquet"))
+    part.write_bytes(part.read_bytes()[:1000])
+    with pytest.raises(DatasetError, match=part.name):
+        join(dataset, SPACE)
+
+
+def test_a_damaged_accuracies_file_is_a_clear_error(dataset: Dataset) -> None:
+    add(dataset, [mean_accuracy(i) for i in range(8)])
+    file = next((dataset.storage.root / "accuracies").rglob("*.parquet"))
+    file.write_bytes(file.read_bytes()[:1000])
+    with pytest.raises(DatasetError, match=file.name):
+        join(dataset, SPACE)
+    with pytest.raises(DatasetError, match=file.name):
+        add(dataset, [mean_accuracy(9, split="valid")], source="other.csv", digest="e" * 64)

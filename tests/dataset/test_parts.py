@@ -1,0 +1,217 @@
+"""A part is merged, not appended to, and believed only after a look at it."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from naswot_ray.dataset import layout, parts, schema
+from naswot_ray.dataset.parts import PartState
+from naswot_ray.dataset.storage import Storage
+from naswot_ray.errors import DatasetError
+from tests.dataset.making import SPACE, Row, architecture_row, failed_row, score_row, snapshot
+
+PATH = layout.part(layout.scores(SPACE, "noise", 4, 0), 1)
+FULL = range(4, 8)
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Storage:
+    return Storage(tmp_path)
+
+
+def write(storage: Storage, rows: Sequence[Row]) -> None:
+    parts.write(storage, PATH, schema.SCORES, rows)
+
+
+def read(storage: Storage) -> list[Row]:
+    with storage.open_parquet(PATH) as file:
+        found: list[Row] = file.read().to_pylist()
+    return found
+
+
+def inspect(storage: Storage) -> PartState:
+    return parts.inspect(storage, PATH, FULL)
+
+
+def num_failed(storage: Storage) -> int:
+    return int(pq.read_schema(storage.path(PATH)).metadata[b"naswot_ray.num_failed"])
+
+
+def test_a_part_keeps_what_it_is_given(storage: Storage) -> None:
+    rows = [score_row(i) for i in FULL]
+    write(storage, rows)
+    assert read(storage) == rows
+
+
+def test_rows_are_sorted_by_index(storage: Storage) -> None:
+    write(storage, [score_row(i) for i in (7, 5, 4, 6)])
+    assert [row["arch_index"] for row in read(storage)] == [4, 5, 6, 7]
+
+
+def test_new_rows_join_those_that_are_there(storage: Storage) -> None:
+    write(storage, [score_row(6), score_row(5)])
+    write(storage, [score_row(4), score_row(7)])
+    assert read(storage) == [score_row(i) for i in FULL]
+
+
+def test_rows_of_the_same_architecture_are_replaced(storage: Storage) -> None:
+    write(storage, [score_row(4), failed_row(5), score_row(6)])
+    assert num_failed(storage) == 1
+    write(storage, [score_row(5, score=1.5), score_row(7)])
+    assert read(storage) == [score_row(4), score_row(5, score=1.5), score_row(6), score_row(7)]
+    assert num_failed(storage) == 0
+
+
+def test_the_file_is_the_same_in_however_many_steps_it_was_written(tmp_path: Path) -> None:
+    one, two = Storage(tmp_path / "1"), Storage(tmp_path / "2")
+    write(one, [score_row(i) for i in FULL])
+    for i in (6, 4, 7, 5):
+        write(two, [score_row(i)])
+    assert snapshot(one.root) == snapshot(two.root)
+
+
+@given(st.lists(st.lists(st.tuples(st.sampled_from(FULL), st.booleans()), min_size=1, max_size=4, unique_by=lambda t: t[0])))
+@settings(max_examples=20, deadline=None)
+def test_whatever_is_written_the_last_row_of_each_architecture_stays(
+    tmp_path_factory: pytest.TempPathFactory, writes: list[list[tuple[int, bool]]]
+) -> None:
+    storage, last = Storage(tmp_path_factory.mktemp("p")), dict[int, Row]()
+    for number, chosen in enumerate(writes):
+        rows = [failed_row(i, run_id=str(number)) if failed else score_row(i, run_id=str(number)) for i, failed in chosen]
+        write(storage, rows)
+        last |= {row["arch_index"]: row for row in rows}
+    if not writes:
+        return
+    assert read(storage) == [last[i] for i in sorted(last)]
+    failed = frozenset(i for i, row in last.items() if row["status"] == "failed")
+    assert inspect(storage) == PartState(frozenset(last), failed)
+    assert num_failed(storage) == len(failed)
+
+
+def test_a_complete_part(storage: Storage) -> None:
+    write(storage, [score_row(i) for i in FULL])
+    assert inspect(storage) == PartState(frozenset(FULL), frozenset())
+
+
+def test_a_partial_part(storage: Storage) -> None:
+    write(storage, [score_row(5), score_row(7)])
+    assert inspect(storage) == PartState(frozenset({5, 7}), frozenset())
+
+
+def test_failed_rows_are_present_and_failed(storage: Storage) -> None:
+    write(storage, [failed_row(4), score_row(5), score_row(6, score=float("-inf"), status="singular"), failed_row(7)])
+    assert inspect(storage) == PartState(frozenset(FULL), frozenset({4, 7}))
+
+
+def test_architecture_parts_work_alike(storage: Storage) -> None:
+    path = layout.part(layout.architectures(SPACE), 1)
+    parts.write(storage, path, schema.ARCHITECTURES, [architecture_row(4), architecture_row(5) | {"status": "failed"}])
+    assert parts.inspect(storage, path, FULL) == PartState(frozenset({4, 5}), frozenset({5}))
+
+
+def as_table(rows: Sequence[Row]) -> pa.Table:
+    return pa.Table.from_pylist(list(rows), schema=schema.SCORES)
+
+
+FOREIGN: dict[str, list[int]] = {
+    "one row twice, partial": [5, 5],
+    "rows of the part before": [0, 1, 2, 3],
+    "one row of the part after": [5, 6, 7, 8],
+    "too many rows": [4, 5, 6, 7, 8],
+    "rows of the part before, partial": [2, 3],
+}
+
+
+def refuses(storage: Storage) -> None:
+    with pytest.raises(DatasetError, match=r"rows that do not belong to it \(expected arch_index 4\.\.7") as caught:
+        inspect(storage)
+    assert storage.path(PATH) in str(caught.value)
+    assert "move it away" in str(caught.value)
+
+
+@pytest.mark.parametrize("indices", FOREIGN.values(), ids=list(FOREIGN))
+@pytest.mark.parametrize("metadata", [{}, {"naswot_ray.num_failed": "0"}], ids=["foreign writer", "own writer"])
+def test_rows_that_do_not_belong_here_are_refused(storage: Storage, indices: list[int], metadata: dict[str, str]) -> None:
+    storage.write_table(PATH, as_table([score_row(i) for i in indices]).replace_schema_metadata(metadata))
+    refuses(storage)
+
+
+def test_as_many_rows_as_expected_but_one_of_them_twice_are_refused(storage: Storage) -> None:
+    storage.write_table(PATH, as_table([score_row(i) for i in (4, 5, 5, 6)]))
+    refuses(storage)
+
+
+@pytest.mark.parametrize("key", ["images", "batch_size", "seed"])
+def test_a_part_copied_from_another_folder_is_refused(storage: Storage, key: str) -> None:
+    changed = {"images": "cifar10", "batch_size": 5, "seed": 1}[key]
+    write(storage, [score_row(i) | {key: changed} for i in FULL])
+    with pytest.raises(DatasetError, match="do not belong"):
+        inspect(storage)
+
+
+def test_a_part_of_another_table_is_refused(storage: Storage) -> None:
+    storage.write_table(PATH, pa.table({"a": [1, 2]}))
+    with pytest.raises(DatasetError, match="move it away"):
+        inspect(storage)
+    with pytest.raises(DatasetError, match="move it away"):
+        write(storage, [score_row(4)])
+
+
+def damages(whole: bytes) -> dict[str, bytes]:
+    """Ways in which a part is no Parquet file any more."""
+    cuts = {f"cut at {n}": whole[:n] for n in (0, 1, 4, 12, len(whole) // 2, len(whole) - 8, len(whole) - 4, len(whole) - 1)}
+    return cuts | {
+        "zeros": bytes(len(whole)),
+        "random": random.Random(0).randbytes(1000),
+        "random between the marks": b"PAR1" + random.Random(1).randbytes(1000) + b"PAR1",
+        "text": b"<html>404 Not Found</html>\n" * 20,
+        "begins again": whole[: len(whole) // 2] + whole[: len(whole) // 2],
+        "footer zeroed": whole[:-300] + bytes(292) + whole[-8:],
+    }
+
+
+@pytest.mark.parametrize("kind", damages(bytes(1000)))
+@pytest.mark.parametrize("use", [inspect, lambda storage: write(storage, [score_row(4)])], ids=["inspect", "write"])
+def test_damaged_parts_are_named(storage: Storage, kind: str, use: Callable[[Storage], object]) -> None:
+    write(storage, [score_row(i) for i in FULL])
+    file = Path(storage.path(PATH))
+    # the cut points are fractions of the length, so the names are the same up to the number
+    names = list(damages(bytes(1000)))
+    damaged = list(damages(file.read_bytes()).values())[names.index(kind)]
+    file.write_bytes(damaged)
+    with pytest.raises(DatasetError) as caught:
+        use(storage)
+    assert str(file) in str(caught.value)
+    assert "move it away and run the same command again to replace it" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert file.read_bytes() == damaged
+
+
+@pytest.mark.parametrize("word", [b"arch_index", b"status", b"naswot_ray.num_failed", b"score_paper"])
+@pytest.mark.parametrize("mask", [0x01, 0x80], ids=["another letter", "no letter"])
+@pytest.mark.parametrize("use", [inspect, lambda storage: write(storage, [score_row(7)])], ids=["inspect", "write"])
+def test_a_flipped_bit_in_the_footer_is_a_clear_error_or_does_not_matter(
+    storage: Storage, word: bytes, mask: int, use: Callable[[Storage], object]
+) -> None:
+    write(storage, [score_row(4), failed_row(5), score_row(6)])
+    file = Path(storage.path(PATH))
+    whole = file.read_bytes()
+    places = [match.start() for match in re.finditer(re.escape(word), whole)]
+    assert places
+    for place in places:
+        damaged = bytearray(whole)
+        damaged[place] ^= mask
+        file.write_bytes(damaged)
+        try:
+            use(storage)
+        except DatasetError as error:
+            assert str(file) in str(error)  # noqa: PT017

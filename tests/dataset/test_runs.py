@@ -1,0 +1,61 @@
+"""Run records are read back, oldest first; a damaged one is named."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from naswot_ray.dataset import runs
+from naswot_ray.dataset.runs import GridRecord, RunRecord
+from naswot_ray.dataset.storage import Storage
+from naswot_ray.errors import DatasetError
+
+RECORD = RunRecord(
+    run_id="a",
+    status="running",
+    started=datetime(2026, 1, 2, tzinfo=UTC),
+    grid=GridRecord(spaces=("nasbench201",), images="noise", batch_sizes=(4,), seeds=(0, 2**63 - 1), limit=8),
+    options={"output": "d", "limit": 8},
+    fingerprint="f",
+    versions={"torch": "2.11", "ray": None},
+    hardware={"cpus": 2},
+)
+
+
+def test_records_come_back_oldest_first(tmp_path: Path) -> None:
+    storage = Storage(tmp_path)
+    older = RECORD.model_copy(update={"run_id": "b", "started": datetime(2026, 1, 1, tzinfo=UTC), "status": "finished"})
+    runs.write(storage, RECORD)
+    runs.write(storage, older)
+    (tmp_path / "runs" / "notes.txt").write_text("")
+    assert runs.read_all(storage) == [older, RECORD]
+
+
+def test_a_record_is_replaced(tmp_path: Path) -> None:
+    storage = Storage(tmp_path)
+    runs.write(storage, RECORD)
+    done = RECORD.model_copy(update={"status": "finished", "counts": {"rows": 8, "ok": 8}})
+    runs.write(storage, done)
+    assert runs.read_all(storage) == [done]
+
+
+def test_no_runs(tmp_path: Path) -> None:
+    assert runs.read_all(Storage(tmp_path)) == []
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"run_id": "a"}', b"\xff"])
+def test_a_damaged_record_is_named(tmp_path: Path, content: bytes) -> None:
+    storage = Storage(tmp_path)
+    runs.write(storage, RECORD)
+    (tmp_path / "runs" / "b.json").write_bytes(content)
+    with pytest.raises(DatasetError, match=r"runs/b\.json is damaged .*; move it away") as caught:
+        runs.read_all(storage)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_unknown_status_is_no_record() -> None:
+    with pytest.raises(ValidationError):
+        RunRecord.model_validate(RECORD.model_dump() | {"status": "perhaps"})

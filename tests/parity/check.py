@@ -1,0 +1,195 @@
+"""Compares scores with parity vectors: what the published NASWOT code gave for a network, weights and a batch.
+
+A vector file is JSON: a `recipe` for the weights, and `cases` with, per batch size, the published score and facts of K.
+To check a new space, add its vectors' name and a function from case to `Network` to `NETWORKS`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import zlib
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from naswot_ray.errors import NaswotError
+from naswot_ray.network import Network, ops
+from naswot_ray.scoring.kernel import IntMatrix
+from naswot_ray.scoring.score import score_with_weights
+from naswot_ray.scoring.weights import WeightSource
+from naswot_ray.spaces import get_space
+
+Case = Mapping[str, Any]
+Recipe = Mapping[str, Any] | str
+
+SCORE_TOLERANCE = 1e-3
+
+
+def _nb201(case: Case) -> Network:
+    return get_space("nasbench201").network(case["arch"], input_shape=(3, case["hw"], case["hw"]))
+
+
+NETWORKS: dict[str, Callable[[Case], Network]] = {"nb201": _nb201}
+"""The vectors' name of a space -> the network of a case. Cases of other spaces are reported as unsupported."""
+
+
+class VectorsError(Exception):
+    """A file is not a file of parity vectors."""
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """A vector file."""
+
+    path: Path
+    recipe: Recipe
+    cases: Sequence[Case]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One case at one batch size.
+
+    Attributes:
+        differences: what is out of tolerance, each as `what: expected ..., got ...`; empty if the case passes.
+        bit_identical: whether K has the SHA-256 of the published code's.
+        score_error: |score - published score|, 0 where either is not finite.
+    """
+
+    case: Case
+    batch_size: int
+    differences: tuple[str, ...]
+    bit_identical: bool = False
+    score_error: float = 0.0
+
+    @property
+    def passed(self) -> bool:
+        return not self.differences
+
+
+def read_vectors(path: Path) -> Vectors:
+    """Read a vector file.
+
+    Raises:
+        VectorsError: unreadable, or not of the form of a vector file.
+    """
+    try:
+        content = json.loads(path.read_text())
+        vectors = Vectors(path, content["recipe"], content["cases"])
+        for case in vectors.cases:
+            if not case["results"] or not isinstance(case["space"], str):
+                raise VectorsError(f"{path}: case {case['name']!r} has no results or no space")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise VectorsError(f"{path} is not a file of parity vectors: {type(error).__name__}: {error}") from error
+    if not isinstance(vectors.recipe, str) and "salt" not in vectors.recipe:
+        raise VectorsError(f"{path}: unknown recipe, neither an order-keyed text nor an object with a 'salt'")
+    return vectors
+
+
+def batch_sizes(case: Case, max_n: int | None = None) -> list[int]:
+    """The batch sizes of a case, up to `max_n`."""
+    return sorted(n for n in map(int, case["results"]) if max_n is None or n <= max_n)
+
+
+def compare_case(recipe: Recipe, case: Case, batch_size: int) -> Comparison:
+    """Score a case at a batch size and compare it with what its vector holds."""
+    expect_error = case.get("expect") == "error"
+    try:
+        network = NETWORKS[case["space"]](case)
+        result = score_with_weights(network, batch_of(case, batch_size), weights_of(recipe, network), return_kernel=True)
+        assert result.kernel is not None
+    except Exception as error:  # one case that breaks must not hide the others
+        message = f"{type(error).__name__}: {error}"
+        if expect_error and isinstance(error, (NaswotError, ValueError)):
+            return Comparison(case, batch_size, ())
+        wanted = "a NaswotError or ValueError" if expect_error else "a score"
+        return Comparison(case, batch_size, (f"expected {wanted}, got {message}",))
+    if expect_error:
+        return Comparison(case, batch_size, (f"expected a NaswotError or ValueError, got the score {result.score}",))
+    expected = case["results"][str(batch_size)]
+    try:
+        differences = [
+            *_integer_differences(expected, result.kernel, result.num_units),
+            *_score_difference(float(expected["score"]), result.score),
+        ]
+    except KeyError as error:
+        return Comparison(case, batch_size, (f"the vector lacks {error}",))
+    score_error = abs(float(expected["score"]) - result.score)
+    return Comparison(
+        case,
+        batch_size,
+        tuple(differences),
+        bit_identical=sha256_of(result.kernel) == expected.get("K_sha256"),
+        score_error=score_error if math.isfinite(score_error) else 0.0,
+    )
+
+
+def _integer_differences(expected: Mapping[str, Any], K_nn: IntMatrix, num_units: int) -> list[str]:
+    differences = []
+    if num_units != expected["n_units"]:
+        differences.append(f"n_units: expected {expected['n_units']}, got {num_units}")
+    trace = int(K_nn.trace())
+    if trace != expected["K_trace"]:
+        differences.append(f"K_trace: expected {expected['K_trace']}, got {trace}")
+    if not np.array_equal(K_nn.diagonal(), np.full(len(K_nn), num_units)):
+        differences.append(f"diag(K): expected {num_units} throughout, got {K_nn.diagonal().tolist()}")
+    tolerance = max(8, 2e-4 * expected["n_units"])
+    row = expected.get("K_row0_8", [])
+    largest = max((abs(int(a) - b) for a, b in zip(K_nn[0], row, strict=False)), default=0)
+    if largest > tolerance:
+        differences.append(f"K_row0_8: expected {row}, got {K_nn[0, : len(row)].tolist()} (tolerance {tolerance:g})")
+    total = int(K_nn.sum())
+    if "K_sum" in expected and abs(total - expected["K_sum"]) > tolerance * K_nn.size:
+        differences.append(f"K_sum: expected {expected['K_sum']}, got {total} (tolerance {tolerance * K_nn.size:g})")
+    return differences
+
+
+def _score_difference(expected: float, got: float) -> list[str]:
+    agree = got == expected or abs(got - expected) <= SCORE_TOLERANCE  # -inf only equals -inf, NaN nothing
+    return [] if agree else [f"score: expected {expected}, got {got} (tolerance {SCORE_TOLERANCE:g})"]
+
+
+def sha256_of(K_nn: IntMatrix) -> str:
+    """The digest of a kernel as the vectors give it: little-endian int64, C order."""
+    return hashlib.sha256(np.ascontiguousarray(K_nn, dtype="<i8").tobytes()).hexdigest()
+
+
+def batch_of(case: Case, batch_size: int) -> npt.NDArray[np.float32]:
+    """The batch of a case, shape (batch_size, 3, hw, hw)."""
+    shape = (batch_size, 3, case["hw"], case["hw"])
+    return np.random.default_rng(case["batch_seed"]).standard_normal(shape, dtype=np.float32)
+
+
+def weights_of(recipe: Recipe, network: Network) -> WeightSource:
+    """The weights that a file's recipe gives a network.
+
+    Shape-keyed (an object with a salt): tensors of one shape are equal. Order-keyed (a text): the k-th executed layer of a
+    shape has values of its own.
+    """
+    if isinstance(recipe, str):
+        seen: Counter[ops.Shape] = Counter()
+        seeds: dict[int, Any] = {}
+        for layer in network.layers:
+            shape = layer.weight_shape
+            seeds[layer.layer] = [_crc32(shape) ^ 0x4E415357, seen[shape]]
+            seen[shape] += 1
+        return lambda layer: _drawn(layer.weight_shape, seeds[layer.layer])
+    salt = int(recipe["salt"])
+    return lambda layer: _drawn(layer.weight_shape, _crc32(layer.weight_shape) ^ salt)
+
+
+def _crc32(shape: ops.Shape) -> int:
+    return zlib.crc32(repr(shape).encode())
+
+
+def _drawn(shape: ops.Shape, seed: int | list[int]) -> torch.Tensor:
+    weight = np.random.Generator(np.random.PCG64(seed)).standard_normal(shape, dtype=np.float32)
+    return torch.from_numpy(weight * np.float32(math.sqrt(2 / math.prod(shape[1:]))))

@@ -1,0 +1,240 @@
+"""Parity with the published code, and that the command which checks it can fail."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from naswot_ray.network import ops
+from naswot_ray.scoring import score as score_module
+from tests.conftest import SHARED
+from tests.parity import check
+from tests.parity.__main__ import main
+
+FILES = ("shape_keyed", "order_keyed")
+LARGE = ("all_conv3x3", "all_none", "dead_conv_0to1", "literal_indices_dead_node2", "reordered_inputs")
+
+CELL = "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|skip_connect~0|nor_conv_3x3~1|nor_conv_3x3~2|"
+RECIPES: dict[str, check.Recipe] = {"shape_keyed": {"salt": 1312904023}, "order_keyed": "weight tensor of shape S ..., k)"}
+# What the published code gives for CELL under both recipes: parity that needs no file.
+PUBLISHED: dict[str, dict[str, Any]] = {
+    "shape_keyed": {
+        "score": 218.16849995648965,
+        "K_sum": 220390460,
+        "K_row0_8": [1511424, 818119, 826394, 811156, 824587, 807338, 823589, 830665],
+    },
+    "order_keyed": {
+        "score": 218.6493342004194,
+        "K_sum": 214809928,
+        "K_row0_8": [1511424, 790388, 802529, 785701, 794018, 790010, 804245, 788881],
+    },
+}
+
+
+def _cases() -> list[Any]:
+    """(file, name, N) of every nb201 case at N <= 32, and of a few at 64 and 128."""
+    found = []
+    for file in FILES:
+        path = SHARED / "parity" / f"{file}.json"
+        if not path.exists():
+            continue
+        for case in json.loads(path.read_text())["cases"]:
+            if case["space"] == "nb201":
+                sizes = check.batch_sizes(case, None if case["name"] in LARGE else 32)
+                found += [pytest.param(file, case["name"], n, id=f"{file}-{case['name']}-{n}") for n in sizes]
+    return found
+
+
+CASES = _cases()
+
+
+@pytest.fixture(scope="module")
+def vectors(shared: Path) -> dict[str, check.Vectors]:
+    return {file: check.read_vectors(shared / "parity" / f"{file}.json") for file in FILES}
+
+
+def _golden(recipe: str) -> dict[str, Any]:
+    """A vector file with the one case whose published result is written down above."""
+    result = {"n_units": 1511424, "K_trace": 16 * 1511424, **PUBLISHED[recipe]}
+    case = {"space": "nb201", "name": "golden", "arch": CELL, "hw": 32, "batch_seed": 20210718, "results": {"16": result}}
+    return {"recipe": RECIPES[recipe], "cases": [case]}
+
+
+def _written(tmp_path: Path, content: Any) -> str:
+    path = tmp_path / "vectors.json"
+    path.write_text(json.dumps(content))
+    return str(path)
+
+
+@pytest.mark.parametrize(("file", "name", "n"), CASES)
+def test_published_score(vectors: dict[str, check.Vectors], file: str, name: str, n: int) -> None:
+    (case,) = (c for c in vectors[file].cases if c["name"] == name and c["space"] == "nb201")
+    assert check.compare_case(vectors[file].recipe, case, n).differences == ()
+
+
+def test_every_nb201_case_is_among_the_tests(vectors: dict[str, check.Vectors]) -> None:
+    """An empty list of cases would pass unseen."""
+    for file, at_least in (("shape_keyed", 3 * 41), ("order_keyed", 2 * 10)):
+        assert sum(param.values[0] == file for param in CASES) >= at_least
+
+
+@pytest.mark.parametrize("recipe", FILES)
+def test_published_score_without_the_files(recipe: str) -> None:
+    content = _golden(recipe)
+    assert check.compare_case(content["recipe"], content["cases"][0], 16).differences == ()
+
+
+def test_recipes_give_different_kernels() -> None:
+    """Else a layer that takes another's weights would stay hidden."""
+    kernels = []
+    for recipe in FILES:
+        content = _golden(recipe)
+        case = content["cases"][0]
+        network = check.NETWORKS["nb201"](case)
+        weights = check.weights_of(content["recipe"], network)
+        scored = score_module.score_with_weights(network, check.batch_of(case, 16), weights, return_kernel=True)
+        assert scored.kernel is not None
+        kernels.append(check.sha256_of(scored.kernel))
+    assert kernels[0] != kernels[1]
+
+
+def test_swapped_layers_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two convolutions of one cell that exchange their weights: in tolerance shape-keyed, out of it order-keyed."""
+    original = check.weights_of
+
+    def swapped(recipe: check.Recipe, network: Any) -> Callable[[ops.Weighted], torch.Tensor]:
+        weights = original(recipe, network)
+        exchange = {1: 2, 2: 1}
+        return lambda layer: weights(network.layers[exchange.get(layer.layer, layer.layer)])
+
+    monkeypatch.setattr(check, "weights_of", swapped)
+    for recipe, differs in (("shape_keyed", False), ("order_keyed", True)):
+        content = _golden(recipe)
+        assert bool(check.compare_case(content["recipe"], content["cases"][0], 16).differences) is differs
+
+
+def test_command_passes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([_written(tmp_path, _golden("order_keyed"))]) == 0
+    out = capsys.readouterr().out
+    assert "FAILED" not in out
+    assert "1 cases, 1 comparisons (case x N): 1 within tolerance" in out
+    assert "0 failed" in out
+    assert "unsupported: 0 cases" in out
+
+
+@pytest.mark.parametrize(
+    ("key", "change"),
+    [
+        ("score", lambda v: v + 2e-3),
+        ("score", lambda v: "-inf"),
+        ("n_units", lambda v: v + 1),
+        ("K_trace", lambda v: v + 1),
+        ("K_sum", lambda v: v + 16 * 16 * 400),
+        ("K_row0_8", lambda v: [*v[:-1], v[-1] + 400]),
+    ],
+)
+def test_command_fails_on_an_altered_vector(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], key: str, change: Callable[[Any], Any]
+) -> None:
+    content = _golden("order_keyed")
+    content["cases"].insert(0, copy.deepcopy(content["cases"][0]) | {"name": "untouched"})
+    result = content["cases"][1]["results"]["16"]
+    result[key] = change(result[key])
+    assert main([_written(tmp_path, content)]) == 1
+    *failures, closing = capsys.readouterr().out.splitlines()
+    assert len(failures) == 1
+    assert failures[0].startswith("FAILED vectors.json: golden (nb201), N=16: ")
+    assert f"{key}: expected {result[key]}, got " in failures[0]
+    assert "2 comparisons (case x N): 1 within tolerance" in closing
+    assert "1 failed" in closing
+
+
+def test_command_fails_on_a_score_for_a_singular_kernel(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    content = _golden("order_keyed")
+    content["cases"][0]["arch"] = "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|"
+    assert main([_written(tmp_path, content)]) == 1
+    assert "got -inf" in capsys.readouterr().out
+
+
+def test_command_fails_on_a_vector_without_facts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    content = _golden("order_keyed")
+    del content["cases"][0]["results"]["16"]["K_trace"]
+    assert main([_written(tmp_path, content)]) == 1
+    assert "the vector lacks 'K_trace'" in capsys.readouterr().out
+
+
+def test_unsupported_space_is_neither_dropped_nor_passed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    content = _golden("order_keyed")
+    content["cases"].append({**content["cases"][0], "space": "other"})
+    path = _written(tmp_path, content)
+    assert main([path]) == 1
+    out = capsys.readouterr().out
+    assert "2 cases, 1 comparisons (case x N): 1 within tolerance" in out
+    assert out.rstrip().endswith("unsupported: 1 cases, other 1")
+    assert main([path, "--allow-unsupported"]) == 0
+    assert "unsupported: 1 cases, other 1" in capsys.readouterr().out
+    assert main([path, "--space", "nb201"]) == 0
+    assert main([path, "--space", "other", "--allow-unsupported"]) == 1, "nothing was compared"
+
+
+def test_adding_a_space_is_one_entry(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = _golden("order_keyed")
+    content["cases"][0]["space"] = "new"
+    monkeypatch.setitem(check.NETWORKS, "new", check.NETWORKS["nb201"])
+    assert main([_written(tmp_path, content)]) == 0
+    assert "unsupported: 0 cases" in capsys.readouterr().out
+
+
+def test_expected_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    content = _golden("order_keyed")
+    content["cases"][0] |= {"expect": "error", "arch": "|none~0|"}
+    assert main([_written(tmp_path, content)]) == 0
+    content["cases"][0]["arch"] = CELL
+    assert main([_written(tmp_path, content)]) == 1
+    assert "golden (nb201), N=16: expected a NaswotError or ValueError, got the score" in capsys.readouterr().out
+
+
+def test_unexpected_error_fails_the_case_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    content = _golden("order_keyed")
+    content["cases"].insert(0, {**content["cases"][0], "name": "broken", "arch": "|none~0|"})
+    assert main([_written(tmp_path, content)]) == 1
+    out = capsys.readouterr().out
+    assert (
+        "FAILED vectors.json: broken (nb201), N=16: expected a score, got ArchitectureError: '|none~0|': 1 node groups" in out
+    )
+    assert "2 comparisons (case x N): 1 within tolerance" in out
+
+
+def test_max_n(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    content = _golden("order_keyed")
+    content["cases"][0]["results"]["64"] = {"score": 0.0, "n_units": 0, "K_trace": 0}
+    path = _written(tmp_path, content)
+    assert main([path]) == 1
+    assert main([path, "--max-n", "16"]) == 0
+    assert main([path, "--max-n", "8"]) == 1, "nothing was compared"
+    assert "nothing was compared" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "content", ["{", "[]", '{"recipe": {"seed": 1}, "cases": []}', '{"recipe": "order", "cases": [{"name": "a"}]}']
+)
+def test_not_a_vector_file(tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str) -> None:
+    path = tmp_path / "vectors.json"
+    path.write_text(content)
+    assert main([str(path)]) == 2
+    assert str(path) in capsys.readouterr().err
+
+
+def test_unknown_space_and_missing_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([_written(tmp_path, _golden("order_keyed")), "--space", "nb102"]) == 2
+    assert "no case of space nb102; there are: nb201" in capsys.readouterr().err
+    assert main([str(tmp_path / "absent.json")]) == 2
+    assert "absent.json" in capsys.readouterr().err
