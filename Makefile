@@ -23,7 +23,7 @@ endif
 .DEFAULT_GOAL := score
 
 score: $(VENV)/installed
-	$(BIN)/naswot-ray score --output $(OUTPUT) --limit 200 --batch-size 32 --batch-size 64 --seed 0 --seed 1 --shard-size 25 \
+	$(BIN)/naswot-ray score --output $(OUTPUT) --limit 200 --batch-size 16 --batch-size 32 --seed 0 --seed 1 --shard-size 25 \
 		$(if $(ACCURACIES),--accuracies "$(ACCURACIES)") $(foreach entry,$(MAP),--map "$(entry)")
 
 test: check
