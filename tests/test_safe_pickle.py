@@ -138,3 +138,9 @@ def test_truncated_anywhere(protocol: int) -> None:
 def test_nothing_says_damaged() -> None:
     with pytest.raises(pickle.UnpicklingError, match="damaged: EOFError"):
         safe_pickle.loads(b"")
+
+
+@pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
+def test_arrays_of_every_protocol(protocol: int) -> None:
+    array = np.arange(6, dtype=np.uint8).reshape(2, 3)
+    np.testing.assert_array_equal(safe_pickle.loads(pickle.dumps({"data": array}, protocol=protocol))["data"], array)

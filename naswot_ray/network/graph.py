@@ -162,6 +162,8 @@ class NetworkBuilder:
         return Network(arch_id, tuple(self._nodes), output, initialisation)
 
     def _append(self, op: ops.Op, *inputs: int) -> int:
+        if not all(0 <= i < len(self._nodes) for i in inputs):
+            raise ValueError(f"{op} reads nodes {inputs}, there are 0..{len(self._nodes) - 1}")
         shape = ops.output_shape(op, tuple(self._nodes[i].shape for i in inputs))
         self._nodes.append(Node(op, inputs, shape))
         return len(self._nodes) - 1

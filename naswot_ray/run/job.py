@@ -122,7 +122,7 @@ def _pool(
 ) -> Iterator[tuple[Pool, dict[str, Any]]]:
     root = str(storage.root)
     if options.in_process or not tasks:
-        yield InProcessPool(Worker(root, run_id), batches), {}
+        yield InProcessPool(Worker(root, run_id, options.cpus_per_actor), batches), {}
         return
     address = ray_environment.resolve(options.address)
     ray_environment.prepare(address)

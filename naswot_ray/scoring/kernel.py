@@ -37,11 +37,11 @@ def agreements(x: torch.Tensor) -> IntMatrix:
 
 
 def log_det(K_nn: IntMatrix) -> float:
-    """log|det K| of a kernel, -inf exactly where K is singular.
+    """log|det K| of a kernel, -inf where K is singular.
 
     Kernels are positive semi-definite integer matrices. Floating-point elimination cannot tell a singular one from an
     ill-conditioned one (the published code returns rounding noise there), so a doubtful one is decided by its rank modulo
-    a prime, in integers.
+    a prime, in integers. -inf as well where elimination in float64 finds a determinant that is not positive, as defined.
 
     Args:
         K_nn: shape (n, n), int64, symmetric.

@@ -66,6 +66,10 @@ def score_module(module: nn.Module, images: Images, *, return_kernel: bool = Fal
     num_units = num_units_paper = 0
     for call in calls:
         if call.graph_node in live:
+            if len(call.K_nn) != n:
+                raise ValueError(
+                    f"{call.name} reads a tensor of {len(call.K_nn)} rows, expected a row for each of the {n} images"
+                )
             published += call.K_nn
             num_units += call.num_units
             if call.is_leaf:
@@ -79,6 +83,7 @@ class _Call:
 
     def __init__(self, module: nn.Module, inputs: Any, result: Any) -> None:
         x = next(_tensors(inputs)).detach()
+        self.name = type(module).__name__
         self.is_leaf = next(module.children(), None) is None
         self.num_units = prod(x.shape[1:])
         self.K_nn: IntMatrix = agreements(x)

@@ -103,11 +103,13 @@ def as_batch(images: Images) -> torch.Tensor:
     """Images as a float32 tensor (n, channels, height, width).
 
     Raises:
-        ValueError: not four-dimensional, not floating point, or fewer than 2 images.
+        ValueError: not four-dimensional, not floating point, fewer than 2 images, or a value that is not finite.
     """
     batch = images if isinstance(images, torch.Tensor) else torch.from_numpy(np.require(images, requirements=["C", "W"]))
     if batch.ndim != 4 or not batch.is_floating_point():
         raise ValueError(f"images must be floating point (n, channels, height, width), got {batch.dtype} {tuple(batch.shape)}")
     if len(batch) < 2:
         raise ValueError(f"{len(batch)} image: a kernel needs at least 2")
+    if not bool(torch.isfinite(batch).all()):
+        raise ValueError("images hold values that are not finite")
     return batch.float().contiguous()

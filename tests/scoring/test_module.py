@@ -287,3 +287,14 @@ class TestErrors:
                 return self.relu1(input=self.conv1(x))
 
         assert score_module(Keyword(), IMAGES).num_units == UNITS[0]
+
+    def test_relu_over_a_folded_batch(self) -> None:
+        class Folded(Small):
+            def forward(self, x: torch.Tensor) -> Any:
+                y = self.conv1(x)
+                return self.relu1(y.reshape(2 * len(y), -1)).sum(1)
+
+        with pytest.raises(
+            ValueError, match=f"ReLU reads a tensor of {2 * len(IMAGES)} rows, expected .* {len(IMAGES)} images"
+        ):
+            score_module(Folded(), IMAGES)

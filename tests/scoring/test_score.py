@@ -217,3 +217,11 @@ class TestImports:
             assert callable(getattr(naswot_ray, name))
         with pytest.raises(AttributeError, match="module 'naswot_ray' has no attribute 'scores'"):
             naswot_ray.scores  # noqa: B018
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_images_that_are_not_finite(value: float) -> None:
+    images = IMAGES.copy()
+    images[1, 2, 3, 4] = value
+    with pytest.raises(ValueError, match="not finite"):
+        score(CELL, images)

@@ -1,0 +1,73 @@
+"""The documentation is true where a machine can tell: links lead somewhere, options exist, Python parses."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+import typer.main
+
+from naswot_ray.cli import app
+from naswot_ray.dataset import schema
+from tests.datasets import score_here
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+        assert target.startswith("https://") or (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_have_the_options_that_are_shown(page: Path) -> None:
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    known = {name: {flag for p in command.params for flag in p.opts} for name, command in commands.items()}
+    for block in blocks(page, "bash"):
+        for line in block.replace("\\\n", " ").splitlines():
+            if match := re.search(r"(?:naswot-ray |jobs/)(\w+)(?:\.py)?(.*)", line.partition("#")[0]):
+                command, arguments = match.groups()
+                assert command in known, line
+                assert set(re.findall(r"(?<!\S)--?[a-z][a-z-]*", arguments)) <= known[command], line
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_python_parses(page: Path) -> None:
+    for block in blocks(page, "python"):
+        ast.parse(block)
+
+
+def test_every_column_is_explained() -> None:
+    text = (ROOT / "docs" / "dataset.md").read_text()
+    for table, columns in schema.TABLES.items():
+        section = text.partition(f"\n## {table}\n")[2].partition("\n## ")[0]
+        for name in columns.names:
+            assert f"`{name}`" in section, f"{table}.{name}"
+
+
+def test_the_queries_of_the_readme_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    score_here(tmp_path / "scores", limit=3, batch_size=[4], seed=[0])
+    monkeypatch.chdir(tmp_path)
+    (block,) = [b for b in blocks(ROOT / "README.md", "python") if "naswot_ray.open" in b]
+    exec(compile(block, "README.md", "exec"), {})
+    assert "corr(score, accuracy)" in capsys.readouterr().out
+    for query in re.findall(r'naswot-ray query scores "([^"]+)"', (ROOT / "README.md").read_text()):
+        with pytest.raises(SystemExit) as ended:
+            app(["query", "scores", query])
+        assert ended.value.code == 0
+
+
+def test_the_readmes_example_of_one_network_runs() -> None:
+    (block,) = [b for b in blocks(ROOT / "README.md", "python") if "load_images" in b]
+    head, _, _ = block.partition("module = ...")
+    exec(compile(head.replace("batch(64", "batch(4"), "README.md", "exec"), {})
