@@ -13,6 +13,14 @@ import psutil
 
 ROOT = Path(__file__).parents[2]
 
+# A shell starts background jobs with SIGINT ignored, which children inherit; a person's terminal does not.
+_PROGRAM = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from naswot_ray.cli import main
+main()
+"""
+
 
 def environment(home: Path) -> dict[str, str]:
     """The environment of a fresh user: Ray writes its token to HOME, and a token there would make later commands want one."""
@@ -22,7 +30,7 @@ def environment(home: Path) -> dict[str, str]:
 
 def start(home: Path, *args: str) -> subprocess.Popen[str]:
     """Start `naswot-ray` with these arguments."""
-    command = [sys.executable, "-c", "from naswot_ray.cli import main; main()", *args]
+    command = [sys.executable, "-c", _PROGRAM, *args]
     return subprocess.Popen(
         command, cwd=ROOT, env=environment(home), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )

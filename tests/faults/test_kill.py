@@ -14,8 +14,8 @@ import pytest
 from tests.datasets import logical_architectures, logical_rows, part_files, score_here
 from tests.faults.processes import actors, finish, start, wait_until
 
-GRID = {"limit": 48, "batch_size": [8], "seed": [0, 1], "shard_size": 4}
-ARGS = ["--limit", "48", "--batch-size", "8", "--seed", "0", "--seed", "1", "--shard-size", "4", "--num-actors", "2"]
+GRID = {"limit": 48, "batch_size": [16], "seed": [0, 1], "shard_size": 4}
+ARGS = ["--limit", "48", "--batch-size", "16", "--seed", "0", "--seed", "1", "--shard-size", "4", "--num-actors", "2"]
 NUM_ROWS = 96
 
 
