@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import math
 import time
 from collections import Counter
@@ -46,6 +47,7 @@ class Worker:
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         if num_threads is not None:
             torch.set_num_threads(num_threads)
+        _keep_freed_memory()
 
     def run(self, task: Task, images: Pixels | None) -> Receipt:
         """Do a task: compute its rows and write them to the shard's part.
@@ -164,3 +166,14 @@ def _or_failed(compute: Callable[[], Row]) -> Row:
         return compute()
     except Exception as error:  # whatever one architecture does must not cost its shard; the row tells
         return {"status": schema.STATUS_FAILED, "error": f"{type(error).__name__}: {error}"}
+
+
+def _keep_freed_memory() -> None:
+    """Have glibc keep the memory of freed tensors instead of giving it back and mapping it anew (bench/throughput.py)."""
+    m_trim_threshold, m_mmap_threshold = -1, -3  # <malloc.h>
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except AttributeError:  # another C library
+        return
+    mallopt(m_mmap_threshold, 32 * 2**20)  # the most it takes
+    mallopt(m_trim_threshold, 2**31 - 1)
