@@ -94,9 +94,10 @@ def load_images(name: str, data: str | Path | None = None) -> ImageSource:
         raise ImagesError(f"unknown image source {name!r}; there are: {', '.join(SOURCES)}")
     if data is None:
         raise ImagesError(f"image source {name} needs a data directory (--data DIR)")
-    if not Path(data).is_dir():
+    directory = Path(data).expanduser()
+    if not directory.is_dir():
         raise ImagesError(f"data directory {data} does not exist")
-    pixels = image_files.read_pixels(name, Path(data))
+    pixels = image_files.read_pixels(name, directory)
     digest = hashlib.sha256(repr(pixels.shape).encode() + np.ascontiguousarray(pixels).tobytes()).hexdigest()
     height, width = pixels.shape[2:]
     return ImageSource(name, pixels, (3, height, width), digest)
