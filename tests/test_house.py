@@ -1,0 +1,66 @@
+"""Imports run one way (docs: README, Develop), and heavy packages stay in their rooms."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "naswot_ray"
+
+ROOMS = {
+    "network": {"network"},
+    "spaces": {"spaces", "network", "errors"},
+    "scoring": {"scoring", "spaces", "network", "errors", "safe_pickle"},
+    "dataset": {"dataset", "errors"},
+    "benchmarks": {"benchmarks", "dataset", "spaces", "errors", "safe_pickle"},
+    "analysis": {"analysis", "dataset", "errors"},
+    "run": {"run", "dataset", "scoring", "spaces", "errors"},
+}
+"""Room -> the rooms and modules of the package that it may import."""
+
+OUTSIDE = {
+    "torch": {"scoring", "run"},
+    "pyarrow": {"dataset", "benchmarks", "cli.py"},
+    "duckdb": {"dataset", "cli.py"},
+    "ray": {"run"},
+}
+"""Package -> the rooms that may import it."""
+
+
+def imports(path: Path) -> set[str]:
+    """Dotted names of everything a module imports."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_imports_run_one_way(room: str) -> None:
+    for path in (PACKAGE / room).glob("*.py"):
+        own = {name.split(".")[1] for name in imports(path) if name.startswith("naswot_ray.")}
+        assert own <= ROOMS[room], path
+
+
+@pytest.mark.parametrize("package", OUTSIDE)
+def test_heavy_packages_stay_in_their_rooms(package: str) -> None:
+    users = {
+        path.relative_to(PACKAGE).parts[0]
+        for path in PACKAGE.rglob("*.py")
+        if any(name.split(".")[0] == package for name in imports(path))
+    }
+    assert users == OUTSIDE[package]
+
+
+def test_ray_is_imported_in_one_module() -> None:
+    users = {path.name for path in PACKAGE.rglob("*.py") if any(name.split(".")[0] == "ray" for name in imports(path))}
+    assert users == {"ray_pool.py"}
+
+
+def test_no_room_is_forgotten() -> None:
+    assert {path.name for path in PACKAGE.iterdir() if path.is_dir() and path.name != "__pycache__"} == set(ROOMS)
