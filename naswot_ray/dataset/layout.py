@@ -9,7 +9,6 @@ from urllib.parse import quote, unquote
 MANIFEST = PurePosixPath("dataset.json")
 RUNS = PurePosixPath("runs")
 
-_PART = re.compile(r"part-(\d{6})\.parquet")
 _TEMPORARY = re.compile(r"\..+\.tmp")
 
 
@@ -47,12 +46,6 @@ def run_record(run_id: str) -> PurePosixPath:
 def part(folder: PurePosixPath, number: int) -> PurePosixPath:
     """The part file of the shard with this number."""
     return folder / f"part-{number:06d}.parquet"
-
-
-def part_number(name: str) -> int | None:
-    """The number in a part's file name; None if the name is not a part's."""
-    match = _PART.fullmatch(name)
-    return int(match[1]) if match else None
 
 
 def temporary(path: PurePosixPath, token: str) -> PurePosixPath:

@@ -39,7 +39,7 @@ class ImageFiles:
         folder: of the official batches, relative to the data directory.
         batches: official file -> MD5.
         archive, archive_md5: the official archive that holds `folder`.
-        label_key, npz_labels, num_labels: keep labels 1..num_labels only (None: keep all).
+        npz_labels, num_labels: keep labels 1..num_labels only (None: keep all).
     """
 
     size: int
@@ -49,7 +49,6 @@ class ImageFiles:
     batches: dict[str, str] = field(repr=False)
     archive: str | None = None
     archive_md5: str | None = None
-    label_key: str = "labels"
     npz_labels: str | None = None
     num_labels: int | None = None
 
@@ -162,7 +161,7 @@ def _concatenate(files: ImageFiles, batches: Iterator[tuple[str, bytes]]) -> Pix
 def _read_batch(files: ImageFiles, source: str, data: bytes) -> Pixels:
     try:
         content = safe_pickle.loads(data, encoding="latin1")
-        rows, labels = content["data"], content.get(files.label_key)
+        rows, labels = content["data"], content.get("labels")
     except (pickle.UnpicklingError, KeyError, TypeError, AttributeError) as error:
         raise ImagesError(f"{source} is not a python batch of images: {error}") from error
     num_values = 3 * files.size**2

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from urllib.parse import unquote
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -39,16 +38,6 @@ def test_any_name_is_one_folder_and_comes_back(space: str, images: str) -> None:
     assert len(layout.joined(space, images, 4, 0).parts) == 3
 
 
-@given(st.integers(0, 999_999))
-def test_part_numbers_come_back(number: int) -> None:
-    assert layout.part_number(layout.part(PurePosixPath("x"), number).name) == number
-
-
-@pytest.mark.parametrize("name", ["part-1.parquet", "part-000001.csv", ".part-000001.parquet", "part-000001.parquet.tmp", "x"])
-def test_other_names_are_no_parts(name: str) -> None:
-    assert layout.part_number(name) is None
-
-
 def test_a_temporary_is_hidden_beside_its_file() -> None:
     path = layout.part(layout.architectures("s"), 3)
     temporary = layout.temporary(path, "token")
@@ -56,7 +45,6 @@ def test_a_temporary_is_hidden_beside_its_file() -> None:
     assert temporary.name.startswith(".")
     assert layout.is_temporary(temporary.name)
     assert not layout.is_temporary(path.name)
-    assert layout.part_number(temporary.name) is None
 
 
 def test_odd_names_are_read_back_by_pyarrow_and_duckdb(tmp_path: Path) -> None:
