@@ -25,7 +25,7 @@ from rich.console import Console
 
 from naswot_ray import __version__, console
 from naswot_ray.benchmarks.reading import read_accuracies
-from naswot_ray.dataset.join import add_accuracies
+from naswot_ray.dataset.accuracies import StagedAccuracies, add_accuracies, stage
 from naswot_ray.dataset.join import join as join_space
 from naswot_ray.dataset.opening import open as open_dataset
 from naswot_ray.dataset.schema import STATUS_FAILED
@@ -148,21 +148,21 @@ def score(accuracies: Accuracies = None, mapping: Mapping = None, **values: Any)
     from naswot_ray.run.job import score_spaces  # noqa: PLC0415  torch takes seconds to import; --help should not
 
     options = ScoreOptions.checked(**values)
-    table = None
+    staged: StagedAccuracies | None = None
     if accuracies is not None:  # read first: a bad file should not wait for the end of a long run
         if len(options.space) > 1:
             raise SettingsError(
                 "--accuracies belongs to one space; score with one --space, or use `naswot-ray join` afterwards"
             )
-        table = read_accuracies(options.space[0], accuracies, mapping or ())
+        staged = stage(read_accuracies(options.space[0], accuracies, mapping or ()))
     elif mapping:
         raise SettingsError("--map says how to read --accuracies, which is not given")
     record = score_spaces(options)
     dataset = open_dataset(options.output)
     console.print_run(_stdout, dataset, record)
-    if table is not None:
-        add_accuracies(dataset, table.space, table.source, table.digest, table.table)
-        console.print_join(_stdout, join_space(dataset, table.space))
+    if staged is not None:
+        add_accuracies(dataset, staged)
+        console.print_join(_stdout, join_space(dataset, staged.space))
     console.print_summary(_stdout, dataset)
     if record.counts.get(STATUS_FAILED):
         raise typer.Exit(EXIT_PARTIAL)
@@ -186,8 +186,7 @@ def join(
     dataset = open_dataset(dataset_path)
     get_space(space)
     if accuracies is not None:
-        table = read_accuracies(space, accuracies, mapping or ())
-        add_accuracies(dataset, table.space, table.source, table.digest, table.table)
+        add_accuracies(dataset, stage(read_accuracies(space, accuracies, mapping or ())))
     elif mapping:
         raise SettingsError("--map says how to read --accuracies, which is not given")
     console.print_join(_stdout, join_space(dataset, space))

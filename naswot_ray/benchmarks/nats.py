@@ -20,7 +20,8 @@ from statistics import fmean
 from typing import Any
 
 from naswot_ray import safe_pickle
-from naswot_ray.benchmarks.accuracies import AccuracyTable, digest_of, make_table, percentage
+from naswot_ray.benchmarks.sources import digest_of, percentage
+from naswot_ray.dataset.accuracies import AccuracyTable, batches_of
 from naswot_ray.errors import BenchmarkError
 from naswot_ray.spaces import get_space
 
@@ -51,8 +52,8 @@ def read_nats(path: Path) -> AccuracyTable:
         path: the directory; it may hold any subset of the architectures.
 
     Raises:
-        BenchmarkError: not such a directory, or a file in it is damaged, foreign or not what its name says. Nothing is
-            returned then.
+        BenchmarkError: not such a directory, or a file in it is damaged, foreign or not what its name says; that of
+            an architecture's file is raised by the batches. Nothing is added to a dataset then.
     """
     space = next((space for prefix, space in _SPACES.items() if path.resolve().name.startswith(prefix)), None)
     if space is None:
@@ -64,8 +65,8 @@ def read_nats(path: Path) -> AccuracyTable:
     if not files:
         raise BenchmarkError(f"{path}: no architecture files (000000.pickle.pbz2, ...) beside {META}")
     digest = digest_of([path / META, *files])
-    rows = [row for file in files for row in _rows_of(file, arch_ids)]
-    return AccuracyTable(space, path.resolve().name, digest, make_table(space, digest, rows))
+    rows = (row for file in files for row in _rows_of(file, arch_ids))
+    return AccuracyTable(space, path.resolve().name, digest, batches_of(space, digest, rows))
 
 
 def _rows_of(file: Path, arch_ids: list[str]) -> Iterator[dict[str, Any]]:
@@ -100,7 +101,7 @@ def _rows_of_dataset(results: Any, arch_id: str, dataset: str, epochs: int) -> I
         key = {"arch_id": arch_id, "dataset": dataset.lower(), "split": split, "epochs": epochs}
         for seed, accuracy in found.items():
             yield {**key, "seed": seed, "accuracy": accuracy}
-        yield {**key, "accuracy": fmean(found.values()), "num_repeats": len(found)}
+        yield {**key, "accuracy": fmean(found.values()), "max_accuracy": max(found.values()), "num_repeats": len(found)}
 
 
 def _load(file: Path) -> dict[str, Any]:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from naswot_ray.benchmarks import table
-from naswot_ray.benchmarks.accuracies import AccuracyTable
 from naswot_ray.benchmarks.nats import is_nats_directory, read_nats
 from naswot_ray.benchmarks.table import read_table
+from naswot_ray.dataset.accuracies import AccuracyTable
 from naswot_ray.errors import BenchmarkError, SettingsError
 
 

@@ -16,7 +16,8 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
-from naswot_ray.benchmarks.accuracies import AccuracyTable, digest_of, make_table, percentage
+from naswot_ray.benchmarks.sources import digest_of, percentage
+from naswot_ray.dataset.accuracies import AccuracyTable, batches_of
 from naswot_ray.errors import BenchmarkError, SettingsError
 
 SUFFIXES = (".parquet", ".csv")
@@ -81,7 +82,7 @@ def read_table(space: str, path: Path, mapping: Sequence[str]) -> AccuracyTable:
         for (dataset, split, epochs), column in columns.items()
         for arch_id, accuracy in _accuracies(path, column, arch_ids, table[column].to_pylist()).items()
     ]
-    return AccuracyTable(space, path.name, digest, make_table(space, digest, rows))
+    return AccuracyTable(space, path.name, digest, batches_of(space, digest, rows))
 
 
 def _read(path: Path) -> pa.Table:

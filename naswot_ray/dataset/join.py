@@ -1,22 +1,17 @@
-"""Accuracies into a dataset, and scores joined with them."""
+"""Scores joined with trained accuracies."""
 
 from __future__ import annotations
 
-import hashlib
 import io
 from dataclasses import dataclass
-from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
 from naswot_ray.dataset import layout
 from naswot_ray.dataset.opening import Dataset
-from naswot_ray.dataset.schema import ACCURACIES, JOINED
+from naswot_ray.dataset.schema import JOINED
 from naswot_ray.errors import DatasetError
-
-_ACCURACY_KEY = ("dataset", "split", "epochs")
 
 
 @dataclass(frozen=True)
@@ -38,38 +33,6 @@ class JoinReport:
     only_scored: list[str]
     only_trained: list[str]
     unmatched_path: str
-
-
-def add_accuracies(dataset: Dataset, space: str, source: str, digest: str, table: pa.Table) -> None:
-    """Write accuracy rows into a dataset; rows that are there word for word are left alone.
-
-    Args:
-        dataset: where to.
-        space, source, digest: which architectures, from what, and the SHA-256 of that.
-        table: rows of `schema.ACCURACIES`.
-
-    Raises:
-        DatasetError: the dataset already holds other accuracies of the same (dataset, split, epochs).
-    """
-    keys = sorted(_distinct(table, *_ACCURACY_KEY))
-    names = ["/".join(map(str, key)) for key in keys]
-    content = hashlib.sha256(" ".join([digest, *names]).encode()).hexdigest()
-    path = layout.accuracies(space, f"{source}-{content[:8]}")
-    rows = table.cast(ACCURACIES)
-    with dataset.naming_damaged_files():
-        if dataset.storage.exists(path):
-            with dataset.storage.open_parquet(path) as file:
-                if file.read().equals(rows):
-                    return
-        there = dataset.accuracies.to_table(filter=pc.field("space") == space, columns=[*_ACCURACY_KEY, "source_digest"])
-    sources = {(a, b, c): source_digest for a, b, c, source_digest in _distinct(there, *_ACCURACY_KEY, "source_digest")}
-    for key, name in zip(keys, names, strict=True):
-        if key in sources:
-            raise DatasetError(
-                f"{dataset.storage.path(path.parent)} already holds {name} accuracies from a source with SHA-256 "
-                f"{sources[key][:8]}...; remove that file there first to take them from {source}"
-            )
-    dataset.storage.write_table(path, rows)
 
 
 def join(dataset: Dataset, space: str) -> JoinReport:
@@ -110,16 +73,11 @@ def join(dataset: Dataset, space: str) -> JoinReport:
 
 _JOIN = """
     SELECT space, arch_id, s.arch_index, s.images, s.batch_size, s.seed, s.score, s.score_paper, s.num_units, s.status,
-        t.params, t.flops, t.num_relus, t.num_layers, a.dataset, a.split, a.epochs, a.accuracy, a.num_repeats
+        t.params, t.flops, t.num_relus, t.num_layers, a.dataset, a.split, a.epochs, a.accuracy, a.max_accuracy, a.num_repeats
     FROM scores s JOIN accuracies a USING (space, arch_id) LEFT JOIN architectures t USING (space, arch_id)
     WHERE space = ? AND s.images = ? AND s.batch_size = ? AND s.seed = ? AND a.seed IS NULL
     ORDER BY s.arch_index, a.dataset, a.split, a.epochs
 """
-
-
-def _distinct(table: pa.Table, *columns: str) -> list[tuple[Any, ...]]:
-    found = table.group_by(list(columns)).aggregate([])
-    return list(zip(*(found[column].to_pylist() for column in columns), strict=True))
 
 
 def _csv(only_scored: list[str], only_trained: list[str]) -> bytes:

@@ -6,7 +6,7 @@ from typing import Final
 
 import pyarrow as pa
 
-SCHEMA_VERSION: Final = "1.0"
+SCHEMA_VERSION: Final = "2.0"
 """major.minor: columns are added in minor versions; a dataset of another major version is refused."""
 
 STATUS_OK: Final = "ok"
@@ -47,6 +47,7 @@ ARCHITECTURES: Final = pa.schema(
         _required("space", pa.string()),
         _required("arch_id", pa.string()),
         _required("arch_index", pa.int32()),
+        pa.field("benchmark_index", pa.int32()),
         pa.field("architecture", pa.string()),
         pa.field("isomorphism_class", pa.string()),
         pa.field("params", pa.int64()),
@@ -67,7 +68,12 @@ ACCURACIES: Final = pa.schema(
         _required("epochs", pa.int32()),
         pa.field("seed", pa.int64()),
         _required("accuracy", pa.float64()),
+        pa.field("max_accuracy", pa.float64()),
         pa.field("num_repeats", pa.int32()),
+        pa.field("training_seconds", pa.float64()),
+        pa.field("params", pa.int64()),
+        pa.field("flops", pa.int64()),
+        pa.field("optimiser", pa.string()),
         _required("source_digest", pa.string()),
     ]
 )
@@ -77,7 +83,7 @@ JOINED: Final = pa.schema(
         *(SCORES.field(name) for name in ("space", "arch_id", "arch_index", "images", "batch_size", "seed")),
         *(SCORES.field(name) for name in ("score", "score_paper", "num_units", "status")),
         *(ARCHITECTURES.field(name) for name in ("params", "flops", "num_relus", "num_layers")),
-        *(ACCURACIES.field(name) for name in ("dataset", "split", "epochs", "accuracy", "num_repeats")),
+        *(ACCURACIES.field(name) for name in ("dataset", "split", "epochs", "accuracy", "max_accuracy", "num_repeats")),
     ]
 )
 

@@ -121,6 +121,7 @@ def empty_architecture_row(space: Space, index: int) -> Row:
         "space": space.name,
         "arch_id": space[index],
         "arch_index": index,
+        "benchmark_index": None,
         "architecture": space[index],
         "isomorphism_class": None,
         "params": None,

@@ -12,9 +12,8 @@ import pytest
 from scipy.stats import kendalltau
 
 from naswot_ray.analysis.summary import NUM_BEST, Group, summarise
-from naswot_ray.benchmarks.accuracies import make_table
 from naswot_ray.dataset import layout, parts, schema
-from naswot_ray.dataset.join import add_accuracies, join
+from naswot_ray.dataset.join import join
 from naswot_ray.dataset.opening import Dataset
 from tests.dataset.making import FAILED, SINGULAR, SPACE, Row, add, arch_id, make_dataset, mean_accuracy, score_row
 
@@ -179,7 +178,6 @@ def test_groups_are_kept_apart_and_in_order(tmp_path: Path) -> None:
 
 def test_accuracies_of_another_space_are_not_mixed_in(tmp_path: Path) -> None:
     dataset = scored(tmp_path / "d", {i: [float(i)] for i in range(3)})
-    rows = make_table("other", "e" * 64, [mean_accuracy(i, accuracy=90.0 - i) for i in range(3)])
-    add_accuracies(dataset, "other", "other.csv", "e" * 64, rows)
+    add(dataset, [mean_accuracy(i, accuracy=90.0 - i) for i in range(3)], space="other", source="other.csv", digest="e" * 64)
     group = with_accuracies(dataset, {i: 50.0 + i for i in range(3)})
     assert group.tau["cifar10"] == pytest.approx(1.0)

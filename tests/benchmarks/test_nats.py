@@ -66,7 +66,7 @@ def dump(file: Path, content: Any) -> None:
 
 def test_the_values_are_those_published_elsewhere(fixture: Path, shared: Path) -> None:
     published = {row["arch_index"]: row for row in pq.read_table(shared / "benchmarks" / "nasbench201.parquet").to_pylist()}
-    rows = read_nats(fixture / TSS).table.to_pylist()
+    rows = read_nats(fixture / TSS).read_all().to_pylist()
     means = {(r["arch_id"], r["dataset"], r["split"], r["epochs"]): r["accuracy"] for r in rows if r["seed"] is None}
     for index in INDEXES:
         assert published[index]["arch_str"] == get_space("nasbench201")[index]
@@ -76,7 +76,7 @@ def test_the_values_are_those_published_elsewhere(fixture: Path, shared: Path) -
 
 
 def test_repeats_are_kept_and_their_mean_says_how_many_they_are(fixture: Path) -> None:
-    rows = read_nats(fixture / TSS).table.to_pylist()
+    rows = read_nats(fixture / TSS).read_all().to_pylist()
     for arch_id in {row["arch_id"] for row in rows}:
         mine = [r for r in rows if (r["arch_id"], r["dataset"], r["split"], r["epochs"]) == (arch_id, "cifar10", "test", 200)]
         repeats = {row["seed"]: row["accuracy"] for row in mine if row["seed"] is not None}
@@ -91,7 +91,7 @@ def test_repeats_are_kept_and_their_mean_says_how_many_they_are(fixture: Path) -
 
 
 def test_valtest_is_the_mean_of_its_halves(fixture: Path) -> None:
-    rows = read_nats(fixture / TSS).table.to_pylist()
+    rows = read_nats(fixture / TSS).read_all().to_pylist()
     found = {(r["arch_id"], r["dataset"], r["epochs"], r["seed"], r["split"]): r["accuracy"] for r in rows}
     checked = 0
     for (*key, split), accuracy in found.items():
@@ -103,12 +103,13 @@ def test_valtest_is_the_mean_of_its_halves(fixture: Path) -> None:
 
 def test_the_table_has_the_schema_and_says_where_it_comes_from(fixture: Path) -> None:
     accuracies = read_nats(fixture / TSS)
-    assert accuracies.table.schema.equals(schema.ACCURACIES)
+    table = accuracies.read_all()
+    assert table.schema.equals(schema.ACCURACIES)
     assert (accuracies.space, accuracies.source) == ("nasbench201", TSS)
-    assert set(accuracies.table["space"].to_pylist()) == {"nasbench201"}
-    assert set(accuracies.table["source_digest"].to_pylist()) == {accuracies.digest}
-    assert set(accuracies.table["arch_id"].to_pylist()) == {get_space("nasbench201")[i] for i in INDEXES}
-    assert set(accuracies.table["dataset"].to_pylist()) == {"cifar10", "cifar10-valid", "cifar100", "imagenet16-120"}
+    assert set(table["space"].to_pylist()) == {"nasbench201"}
+    assert set(table["source_digest"].to_pylist()) == {accuracies.digest}
+    assert set(table["arch_id"].to_pylist()) == {get_space("nasbench201")[i] for i in INDEXES}
+    assert set(table["dataset"].to_pylist()) == {"cifar10", "cifar10-valid", "cifar100", "imagenet16-120"}
 
 
 def test_the_digest_is_of_the_content(fixture: Path, copy: Path) -> None:
@@ -117,7 +118,7 @@ def test_the_digest_is_of_the_content(fixture: Path, copy: Path) -> None:
     (copy / ARCHITECTURE).unlink()
     fewer = read_nats(copy)
     assert fewer.digest != whole.digest
-    assert fewer.table.num_rows == whole.table.num_rows * 2 // 3
+    assert fewer.read_all().num_rows == whole.read_all().num_rows * 2 // 3
 
 
 def test_relative_and_linked_paths(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,7 +130,7 @@ def test_relative_and_linked_paths(copy: Path, monkeypatch: pytest.MonkeyPatch) 
 
 def refuses(path: Path, *named: Path | str) -> str:
     with pytest.raises(BenchmarkError) as caught:
-        read_nats(path)
+        read_nats(path).read_all()
     message = str(caught.value)
     for name in named:
         assert str(name) in message
@@ -295,7 +296,7 @@ def test_what_is_a_nats_directory(copy: Path, tmp_path: Path) -> None:
 
 
 def test_read_accuracies_takes_the_directory(copy: Path) -> None:
-    assert read_accuracies("nasbench201", copy).table.equals(read_nats(copy).table)
+    assert read_accuracies("nasbench201", copy).read_all().equals(read_nats(copy).read_all())
     with pytest.raises(BenchmarkError, match=f"{TSS} holds accuracies of nasbench201, not of nats_sss"):
         read_accuracies("nats_sss", copy)
     with pytest.raises(SettingsError, match=f"--map is for tables; .*{TSS} is a NATS-Bench directory"):

@@ -52,11 +52,13 @@ def test_values(path: Path) -> None:
     accuracies = read_accuracies("s", path, [*MAP, "cifar100/valid/12=acc100"])
     assert (accuracies.space, accuracies.source) == ("s", path.name)
     assert accuracies.digest == hashlib.sha256(path.read_bytes()).hexdigest()
-    assert accuracies.table.schema.equals(schema.ACCURACIES)
-    common = {"space": "s", "seed": None, "num_repeats": None, "source_digest": accuracies.digest}
+    table = accuracies.read_all()
+    assert table.schema.equals(schema.ACCURACIES)
+    nulls = ("seed", "max_accuracy", "num_repeats", "training_seconds", "params", "flops", "optimiser")
+    common = {**dict.fromkeys(nulls), "space": "s", "source_digest": accuracies.digest}
     ten = {"dataset": "cifar10", "split": "test", "epochs": 200}
     hundred = {"dataset": "cifar100", "split": "valid", "epochs": 12}
-    assert accuracies.table.to_pylist() == [
+    assert table.to_pylist() == [
         *({**common, **ten, "arch_id": a, "accuracy": v} for a, v in zip(ARCHS, [90.5, 0.0, 100.0], strict=True)),
         *({**common, **hundred, "arch_id": a, "accuracy": v} for a, v in zip(ARCHS, [70.0, 71.0, 72.0], strict=True)),
     ]
@@ -64,27 +66,27 @@ def test_values(path: Path) -> None:
 
 def test_the_key_is_called_arch_id_unless_said_otherwise(path: Path) -> None:
     write(path, {"arch_id": ARCHS, "arch": ["x", "y", "z"], "acc": [1.0, 2.0, 3.0]})
-    assert read_accuracies("s", path, MAP[1:]).table["arch_id"].to_pylist() == ARCHS
-    assert read_accuracies("s", path, MAP).table["arch_id"].to_pylist() == ["x", "y", "z"]
+    assert read_accuracies("s", path, MAP[1:]).read_all()["arch_id"].to_pylist() == ARCHS
+    assert read_accuracies("s", path, MAP).read_all()["arch_id"].to_pylist() == ["x", "y", "z"]
 
 
 def test_empty_cells_are_skipped(path: Path) -> None:
     write(path, {"arch": ARCHS, "acc": [1.0, None, 3.0], "other": [None, None, 4.0]})
-    table = read_accuracies("s", path, [*MAP, "cifar100/test/200=other"]).table
+    table = read_accuracies("s", path, [*MAP, "cifar100/test/200=other"]).read_all()
     found = [(row["arch_id"], row["dataset"], row["accuracy"]) for row in table.to_pylist()]
     assert found == [("a", "cifar10", 1.0), ("c", "cifar10", 3.0), ("c", "cifar100", 4.0)]
 
 
 def test_a_table_without_any_value(path: Path) -> None:
     write(path, {"arch": ARCHS, "acc": [None, None, None]})
-    assert read_accuracies("s", path, MAP).table.num_rows == 0
+    assert read_accuracies("s", path, MAP).read_all().num_rows == 0
 
 
 def test_large_strings_and_dictionaries(tmp_path: Path) -> None:
     for type_ in (pa.large_string(), pa.dictionary(pa.int32(), pa.string())):
         columns = {"arch": pa.array(ARCHS).cast(type_), "acc": pa.array([1.0, 2.0, 3.0], pa.float32())}
         pq.write_table(pa.table(columns), tmp_path / "t.parquet")
-        assert read_table("s", tmp_path / "t.parquet", MAP).table["arch_id"].to_pylist() == ARCHS
+        assert read_table("s", tmp_path / "t.parquet", MAP).read_all()["arch_id"].to_pylist() == ARCHS
 
 
 @pytest.mark.parametrize(("missing", "mapping"), [("arch", ["arch_id=arch", "d/s/1=acc"]), ("acc", ["d/s/1=acc"])])
@@ -139,7 +141,7 @@ def test_nan_is_no_percentage(tmp_path: Path) -> None:
 
 def test_nan_in_a_csv_is_an_empty_cell(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("arch,acc\na,1\nb,NaN\nc,\n")
-    assert read_table("s", tmp_path / "t.csv", MAP).table["arch_id"].to_pylist() == ["a"]
+    assert read_table("s", tmp_path / "t.csv", MAP).read_all()["arch_id"].to_pylist() == ["a"]
 
 
 @pytest.mark.parametrize("value", ["94.3%", "n/a-", "high"])

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import pytest
 
-from naswot_ray.benchmarks.accuracies import make_table
 from tests.cli.running import naswot_process
-from tests.dataset.making import SPACE, make_dataset, mean_accuracy
+from tests.dataset.making import make_dataset, mean_accuracy
 
 
 @pytest.fixture
@@ -27,9 +27,10 @@ SAME = ("--limit", 8, "--batch-size", 4, "--batch-size", 8, "--seed", 0, "--seed
 @pytest.fixture
 def accuracies(tmp_path: Path) -> Path:
     """A CSV table with the accuracies of architectures 0 to 9."""
-    rows = make_table(SPACE, "", [mean_accuracy(i) for i in range(10)]).select(["arch_id", "accuracy"])
-    pacsv.write_csv(rows.rename_columns(["arch", "acc"]), tmp_path / "accuracies.csv")
-    pq.write_table(rows.rename_columns(["arch", "acc"]), tmp_path / "accuracies.parquet")
+    rows = [mean_accuracy(i) for i in range(10)]
+    table = pa.table({"arch": [row["arch_id"] for row in rows], "acc": [row["accuracy"] for row in rows]})
+    pacsv.write_csv(table, tmp_path / "accuracies.csv")
+    pq.write_table(table, tmp_path / "accuracies.parquet")
     return tmp_path / "accuracies.csv"
 
 

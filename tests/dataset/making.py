@@ -7,9 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from naswot_ray.benchmarks.accuracies import make_table
 from naswot_ray.dataset import layout, manifest, parts, runs, schema
-from naswot_ray.dataset.join import add_accuracies
+from naswot_ray.dataset.accuracies import AccuracyTable, add_accuracies, batches_of, stage
 from naswot_ray.dataset.manifest import Settings
 from naswot_ray.dataset.opening import Dataset
 from naswot_ray.dataset.storage import Storage
@@ -122,12 +121,14 @@ def make_dataset(
 def mean_accuracy(index: int, **changes: Any) -> Row:
     """An accuracy row without a seed: cifar10/test/200, 90 - index percent unless changed."""
     row = {"arch_id": arch_id(index), "dataset": "cifar10", "split": "test", "epochs": 200, "accuracy": 90.0 - index}
-    return row | {"num_repeats": 3} | changes
+    return row | {"max_accuracy": 91.0 - index, "num_repeats": 3} | changes
 
 
-def add(dataset: Dataset, rows: Iterable[Row], *, source: str = "table.csv", digest: str = "d" * 64) -> None:
+def add(
+    dataset: Dataset, rows: Iterable[Row], *, space: str = SPACE, source: str = "table.csv", digest: str = "d" * 64
+) -> None:
     """Add accuracy rows to a dataset."""
-    add_accuracies(dataset, SPACE, source, digest, make_table(SPACE, digest, rows))
+    add_accuracies(dataset, stage(AccuracyTable(space, source, digest, batches_of(space, digest, rows))))
 
 
 def snapshot(root: Path) -> dict[str, bytes | None]:

@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from naswot_ray.benchmarks.accuracies import make_table
 from naswot_ray.dataset import schema
-from naswot_ray.dataset.join import add_accuracies, join
+from naswot_ray.dataset.join import join
 from naswot_ray.dataset.opening import Dataset
 from naswot_ray.errors import DatasetError
 from tests.dataset.making import (
@@ -158,8 +157,7 @@ def test_a_second_source_of_the_same_accuracies_is_refused(dataset: Dataset, sou
 
 def test_another_space_may_have_the_same_accuracies(dataset: Dataset) -> None:
     add(dataset, [mean_accuracy(0)])
-    rows = make_table("other", "e" * 64, [mean_accuracy(0)])
-    add_accuracies(dataset, "other", "other.csv", "e" * 64, rows)
+    add(dataset, [mean_accuracy(0)], space="other", source="other.csv", digest="e" * 64)
     assert dataset.accuracies.count_rows() == 2
     assert join(dataset, SPACE).num_rows == 1
 

@@ -1,38 +1,18 @@
-"""An accuracy table: trained accuracies of one space, read from one source."""
+"""What the readers of official files share: percentages, and the digest of a source."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
-from naswot_ray.dataset.schema import ACCURACIES
-
-
-@dataclass(frozen=True)
-class AccuracyTable:
-    """Accuracies of a space.
-
-    Attributes:
-        space: which architectures they belong to.
-        source: name of the file or directory they came from.
-        digest: SHA-256 of its content.
-        table: rows of `schema.ACCURACIES`; rows with a null seed are means over repeats.
-    """
-
-    space: str
-    source: str
-    digest: str
-    table: pa.Table
+Progress = Callable[[int, int], None]
+"""Called now and then with the bytes read so far and the bytes in all."""
 
 
-def make_table(space: str, digest: str, rows: Iterable[Mapping[str, Any]]) -> pa.Table:
-    """Accuracy rows as a table of `schema.ACCURACIES`; columns a row leaves out are null."""
-    return pa.Table.from_pylist([{"space": space, "source_digest": digest, **row} for row in rows], schema=ACCURACIES)
+def no_progress(done: int, total: int) -> None:
+    """The progress of a reader that nobody watches."""
 
 
 def percentage(value: Any) -> float:
