@@ -14,10 +14,11 @@ from typing import Literal
 from naswot_ray.network import ops
 from naswot_ray.network.plan import Plan, make_plan
 
-Initialisation = Literal["kaiming_uniform"]
+Initialisation = Literal["kaiming_uniform", "normal_fan_out"]
 """How a space's published code draws weights.
 
 `kaiming_uniform`: PyTorch's default for Conv2d and Linear, U(-1/sqrt(fan_in), 1/sqrt(fan_in)), biases included.
+`normal_fan_out`: N(0, 2 / (kernel height * kernel width * out_channels)) for Conv2d, whatever its groups.
 """
 
 
@@ -108,10 +109,21 @@ class NetworkBuilder:
         return self._nodes[x].shape
 
     def conv(
-        self, x: int, out_channels: int, kernel: int, *, stride: int = 1, padding: int = 0, dilation: int = 1, groups: int = 1
+        self,
+        x: int,
+        out_channels: int,
+        kernel: int | ops.Pair,
+        *,
+        stride: int | ops.Pair = 1,
+        padding: int | ops.Pair = 0,
+        dilation: int = 1,
+        groups: int = 1,
     ) -> int:
-        """Append a convolution without bias, a layer of its own."""
-        op = ops.Conv(self._num_layers, self.shape(x)[0], out_channels, kernel, stride, padding, dilation, groups)
+        """Append a convolution without bias, a layer of its own. One number for a pair means both."""
+        in_channels = self.shape(x)[0]
+        op = ops.Conv(
+            self._num_layers, in_channels, out_channels, _pair(kernel), _pair(stride), _pair(padding), dilation, groups
+        )
         self._num_layers += 1
         return self._append(op, x)
 
@@ -153,6 +165,10 @@ class NetworkBuilder:
         """Append a cut to the first `channels` channels."""
         return self._append(ops.Truncate(channels), x)
 
+    def shift(self, x: int) -> int:
+        """Append a move up and to the left by one pixel."""
+        return self._append(ops.Shift(), x)
+
     def zero(self, x: int, *, stride: int = 1) -> int:
         """Append a multiplication by zero."""
         return self._append(ops.Zero(stride), x)
@@ -167,3 +183,7 @@ class NetworkBuilder:
         shape = ops.output_shape(op, tuple(self._nodes[i].shape for i in inputs))
         self._nodes.append(Node(op, inputs, shape))
         return len(self._nodes) - 1
+
+
+def _pair(value: int | ops.Pair) -> ops.Pair:
+    return (value, value) if isinstance(value, int) else value

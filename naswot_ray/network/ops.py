@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from math import prod
 
 Shape = tuple[int, ...]
+Pair = tuple[int, int]
+"""Of the height and of the width."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,16 +31,16 @@ class Conv:
     layer: int
     in_channels: int
     out_channels: int
-    kernel: int
-    stride: int = 1
-    padding: int = 0
+    kernel: Pair
+    stride: Pair = (1, 1)
+    padding: Pair = (0, 0)
     dilation: int = 1
     groups: int = 1
 
     @property
     def weight_shape(self) -> Shape:
-        """`(out_channels, in_channels / groups, kernel, kernel)`."""
-        return (self.out_channels, self.in_channels // self.groups, self.kernel, self.kernel)
+        """`(out_channels, in_channels / groups, *kernel)`."""
+        return (self.out_channels, self.in_channels // self.groups, *self.kernel)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,13 +110,18 @@ class Truncate:
 
 
 @dataclass(frozen=True, slots=True)
+class Shift:
+    """The input moved up and to the left by one pixel; zeros come in at the bottom and on the right."""
+
+
+@dataclass(frozen=True, slots=True)
 class Zero:
     """The input times 0, every `stride`-th pixel: zero everywhere, yet connected to its input in the autograd graph."""
 
     stride: int = 1
 
 
-Op = Input | Conv | Linear | BatchNorm | Relu | AvgPool | MaxPool | GlobalAvgPool | Add | Concat | Truncate | Zero
+Op = Input | Conv | Linear | BatchNorm | Relu | AvgPool | MaxPool | GlobalAvgPool | Add | Concat | Truncate | Shift | Zero
 Weighted = Conv | Linear
 
 
@@ -131,13 +138,16 @@ def output_shape(op: Op, inputs: tuple[Shape, ...]) -> Shape:
             channels, height, width = _image(op, inputs)
             if channels != op.in_channels or channels % op.groups or op.out_channels % op.groups:
                 raise ValueError(f"{op} does not fit an input of {channels} channels")
-            reach = op.dilation * (op.kernel - 1) + 1
-            return (op.out_channels, *(_windows(op, s, reach, op.stride, op.padding) for s in (height, width)))
+            reaches = (op.dilation * (kernel - 1) + 1 for kernel in op.kernel)
+            sizes = zip((height, width), reaches, op.stride, op.padding, strict=True)
+            return (op.out_channels, *(_windows(op, *size) for size in sizes))
         case AvgPool() | MaxPool():
             channels, height, width = _image(op, inputs)
             if 2 * op.padding > op.kernel:
                 raise ValueError(f"{op}: padding exceeds half of the kernel")
             return (channels, *(_windows(op, s, op.kernel, op.stride, op.padding) for s in (height, width)))
+        case Shift():
+            return _image(op, inputs)
         case Zero():
             channels, height, width = _image(op, inputs)
             return (channels, -(-height // op.stride), -(-width // op.stride))
@@ -203,6 +213,8 @@ def _image(op: Op, inputs: tuple[Shape, ...]) -> Shape:
 
 
 def _windows(op: Op, size: int, reach: int, stride: int, padding: int) -> int:
+    if reach < 1 or stride < 1 or padding < 0:
+        raise ValueError(f"{op}: a kernel and its stride have at least 1 pixel, a padding at least 0")
     positions = (size + 2 * padding - reach) // stride + 1
     if positions < 1:
         raise ValueError(f"{op} does not fit an input {size} pixels wide")

@@ -95,6 +95,8 @@ def _execute(step: Step, inputs: list[torch.Tensor], images: torch.Tensor, weigh
             return torch.cat(inputs, dim=1)
         case ops.Truncate() as op:
             return inputs[0][:, : op.channels]
+        case ops.Shift():
+            return F.pad(inputs[0], (0, 1, 0, 1))[:, :, 1:, 1:]
         case ops.Zero():
             return images.new_zeros(len(images), *step.shape)
         case ops.GlobalAvgPool():

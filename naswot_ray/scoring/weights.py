@@ -8,6 +8,7 @@ from __future__ import annotations
 from math import prod
 from typing import Protocol
 
+import numpy as np
 import torch
 
 from naswot_ray.network import Network, ops
@@ -39,4 +40,7 @@ class SeededWeights:
             case "kaiming_uniform":
                 bound = prod(shape[1:]) ** -0.5
                 drawn = random.uniform(self._purpose, prod(shape), bound=bound, stream=layer.layer)
+            case "normal_fan_out":
+                drawn = random.normal(self._purpose, prod(shape), stream=layer.layer)
+                drawn *= np.float32((2 / (prod(shape[2:]) * shape[0])) ** 0.5)
         return torch.from_numpy(drawn).view(shape)

@@ -2,26 +2,77 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
-from typing import Final
+from typing import Any, Final
 
 from naswot_ray.errors import SettingsError
 from naswot_ray.spaces.base import Space
 from naswot_ray.spaces.nasbench201 import NasBench201
+from naswot_ray.spaces.nats_sss import NatsSss
 
-__all__ = ["SPACES", "Space", "get_space"]
+__all__ = ["SPACES", "Space", "get_space", "open_spaces"]
 
-SPACES: Final[dict[str, Callable[[], Space]]] = {cls.name: cls for cls in (NasBench201,)}
+SPACES: Final[dict[str, Callable[..., Space]]] = {cls.name: cls for cls in (NasBench201, NatsSss)}
+"""Name -> what makes the space; its keyword arguments are the space's parameters."""
 
 
 @cache
-def get_space(name: str) -> Space:
-    """The space called `name`, one object per process.
+def get_space(name: str, **parameters: Any) -> Space:
+    """The space called `name`, one object per process and parameters.
+
+    Args:
+        name: a key of `SPACES`.
+        parameters: of the space, such as `stem_channels=128` of nasbench101; see each space.
 
     Raises:
-        SettingsError: no space has that name.
+        SettingsError: no space has that name, or it has no such parameter.
     """
     if name not in SPACES:
         raise SettingsError(f"unknown space {name!r}; there are: {', '.join(sorted(SPACES))}")
-    return SPACES[name]()
+    known = inspect.signature(SPACES[name]).parameters
+    for parameter in parameters:
+        if parameter not in known:
+            raise SettingsError(f"{name} has no parameter {parameter!r}; it has: {', '.join(known) or 'none'}")
+    return SPACES[name](**parameters)
+
+
+def open_spaces(names: Sequence[str], options: Iterable[str] = ()) -> dict[str, Space]:
+    """The spaces of a run.
+
+    Args:
+        names: keys of `SPACES`.
+        options: entries `PARAMETER=VALUE`; each goes to every space that has the parameter.
+
+    Raises:
+        SettingsError: an unknown space, an entry that is malformed or that none of the spaces takes.
+    """
+    parameters: dict[str, dict[str, Any]] = {name: {} for name in names}
+    for name in names:
+        if name not in SPACES:
+            get_space(name)
+    for entry in options:
+        parameter, equals, text = entry.partition("=")
+        if not equals:
+            raise SettingsError(f"--space-option {entry!r}: expected PARAMETER=VALUE, as in stem_channels=128")
+        takers = [name for name in names if parameter in inspect.signature(SPACES[name]).parameters]
+        if not takers:
+            known = sorted({key for name in names for key in inspect.signature(SPACES[name]).parameters})
+            raise SettingsError(
+                f"--space-option {entry!r}: {' and '.join(names)} take{'s' if len(names) == 1 else ''} "
+                f"{', '.join(known) if known else 'no parameters'}"
+            )
+        for name in takers:
+            parameters[name][parameter] = _value(entry, name, parameter, text)
+    return {name: get_space(name, **parameters[name]) for name in names}
+
+
+def _value(entry: str, name: str, parameter: str, text: str) -> int | str:
+    kind = inspect.signature(SPACES[name], eval_str=True).parameters[parameter].annotation
+    if kind is not int:
+        return text
+    try:
+        return int(text)
+    except ValueError:
+        raise SettingsError(f"--space-option {entry!r}: expected a whole number after '='") from None

@@ -18,6 +18,12 @@ class Space(ABC):
     name: str
     """The space's name in datasets and on the command line."""
 
+    image_size: int = 32
+    """Height and width of the images that its networks were trained on."""
+
+    num_classes: int = 10
+    """Classes that its networks were trained to tell apart."""
+
     @abstractmethod
     def __len__(self) -> int: ...
 
@@ -59,6 +65,34 @@ class Space(ABC):
     @abstractmethod
     def isomorphism_class(self, arch_id: str) -> str | None:
         """A key shared by exactly the architectures that compute the same family of functions; None where not defined."""
+
+    def architecture(self, arch_id: str) -> str:
+        """The architecture itself, in the benchmark's notation; the arch_id where that says it all.
+
+        Raises:
+            ArchitectureError: not in the space.
+        """
+        return arch_id
+
+    def benchmark_index(self, arch_id: str) -> int | None:
+        """Position in the benchmark's own order; None where it has none.
+
+        Raises:
+            ArchitectureError: not in the space.
+        """
+        return self.index(arch_id)
+
+    def trained_network(self, arch_id: str) -> Network:
+        """The architecture as the benchmark trained it; the baselines (parameters, FLOPs) are this network's.
+
+        Raises:
+            ArchitectureError: malformed arch_id.
+        """
+        size = self.image_size
+        return self.network(arch_id, input_shape=(3, size, size), num_classes=self.num_classes)
+
+    def prepare(self) -> None:  # noqa: B027  most spaces have nothing to prepare
+        """Compute what every architecture's row needs of the whole space, once, before the space is sent to workers."""
 
     @abstractmethod
     def settings(self) -> Mapping[str, Any]:

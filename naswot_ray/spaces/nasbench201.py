@@ -15,6 +15,7 @@ from typing import Any
 from naswot_ray.errors import ArchitectureError
 from naswot_ray.network import Network, NetworkBuilder
 from naswot_ray.spaces.base import Space
+from naswot_ray.spaces.blocks import relu_conv_bn, residual_block
 
 OPS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 NUM_NODES = 4
@@ -60,7 +61,7 @@ class NasBench201(Space):
         x = b.batch_norm(b.conv(b.input, CHANNELS[0], 3, padding=1))
         for stage, channels in enumerate(CHANNELS):
             if stage > 0:
-                x = _residual_block(b, x, channels)
+                x = residual_block(b, x, channels)
             for _ in range(CELLS_PER_STAGE):
                 x = _cell(b, x, cell, channels)
         x = b.relu(b.batch_norm(x))
@@ -164,16 +165,4 @@ def _operation(b: NetworkBuilder, x: int, op: str, channels: int) -> int:
         case "avg_pool_3x3":
             return b.avg_pool(x, 3, padding=1)
         case _:
-            return _relu_conv_bn(b, x, channels, 3 if op == "nor_conv_3x3" else 1, stride=1)
-
-
-def _relu_conv_bn(b: NetworkBuilder, x: int, channels: int, kernel: int, *, stride: int) -> int:
-    # The published hook matches "ReLU" in the names of both the block and the ReLU inside it: counted twice.
-    x = b.relu(x, multiplicity=2)
-    return b.batch_norm(b.conv(x, channels, kernel, stride=stride, padding=kernel // 2))
-
-
-def _residual_block(b: NetworkBuilder, x: int, channels: int) -> int:
-    residual = _relu_conv_bn(b, _relu_conv_bn(b, x, channels, 3, stride=2), channels, 3, stride=1)
-    shortcut = b.conv(b.avg_pool(x, 2, stride=2), channels, 1)
-    return b.add(shortcut, residual)
+            return relu_conv_bn(b, x, channels, 3 if op == "nor_conv_3x3" else 1)

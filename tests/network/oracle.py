@@ -95,5 +95,9 @@ def execute(op: ops.Op, inputs: list[torch.Tensor], images: torch.Tensor, weight
             return torch.cat(inputs, dim=1)
         case ops.Truncate():
             return inputs[0][:, : op.channels]
+        case ops.Shift():
+            shifted = torch.zeros_like(inputs[0])
+            shifted[:, :, :-1, :-1] = inputs[0][:, :, 1:, 1:]
+            return shifted
         case ops.Zero():
             return inputs[0][:, :, :: op.stride, :: op.stride].mul(0.0)

@@ -11,6 +11,8 @@ KINDS = (
     "strided conv",
     "grouped conv",
     "dilated conv",
+    "flat conv",
+    "shift",
     "batch norm",
     "relu",
     "relu",
@@ -49,7 +51,7 @@ def networks(draw: st.DrawFn, max_nodes: int = 20) -> Network:
 
 
 def _append(draw: st.DrawFn, b: NetworkBuilder, nodes: list[int], kind: str, x: int) -> int:
-    channels, size, _ = b.shape(x)
+    channels, *size = b.shape(x)
     match kind:
         case "conv":
             kernel = draw(st.sampled_from([1, 3]))
@@ -60,6 +62,10 @@ def _append(draw: st.DrawFn, b: NetworkBuilder, nodes: list[int], kind: str, x: 
             return b.conv(x, 2 * channels, 3, padding=1, groups=channels) if 2 * channels <= _MAX_CHANNELS else b.relu(x)
         case "dilated conv":
             return b.conv(x, channels, 3, padding=2, dilation=2)
+        case "flat conv":
+            return b.conv(x, channels, (1, 3), stride=(1, 2), padding=(0, 1))
+        case "shift":
+            return b.shift(x)
         case "batch norm":
             return b.batch_norm(x)
         case "relu":
@@ -70,7 +76,7 @@ def _append(draw: st.DrawFn, b: NetworkBuilder, nodes: list[int], kind: str, x: 
             return b.avg_pool(x, 3, padding=1)
         case "max pool":
             return b.max_pool(x, 3, padding=1)
-        case "strided pool" if size >= 2:
+        case "strided pool" if min(size) >= 2:
             pool = draw(st.sampled_from([b.avg_pool, b.max_pool]))
             return pool(x, 2, stride=2)
         case "add":

@@ -84,6 +84,8 @@ def _module(op: ops.Op, shape: ops.Shape) -> nn.Module:
             return _Function(lambda *xs: torch.cat(xs, 1))
         case ops.Truncate() as cut:
             return _Function(lambda x: x[:, : cut.channels])
+        case ops.Shift():
+            return _Function(lambda x: nn.ZeroPad2d((0, 1, 0, 1))(x)[:, :, 1:, 1:])
         case ops.Zero() as zero:
             return _Function(lambda x: x[:, :, :: zero.stride, :: zero.stride] * 0)
         case ops.Input():
@@ -119,6 +121,8 @@ def test_builder_reports_shapes() -> None:
     assert b.shape(b.conv(b.input, 4, 3, stride=2, padding=2, dilation=2)) == (4, 5, 4)
     assert b.shape(b.max_pool(b.input, 3, stride=2)) == (3, 4, 3)
     assert b.shape(b.concat(b.input, b.truncate(b.input, 2))) == (5, 9, 7)
+    assert b.shape(b.conv(b.input, 4, (1, 7), stride=(1, 2), padding=(0, 3))) == (4, 9, 4)
+    assert b.shape(b.shift(b.input)) == (3, 9, 7)
     assert b.build(0, arch_id="a").input_shape == (3, 9, 7)
 
 
@@ -130,6 +134,8 @@ def test_builder_reports_shapes() -> None:
         (lambda b: b.conv(0, 4, 9), r"Conv\(.*kernel=9.*\) does not fit an input 8 pixels wide"),
         (lambda b: b.conv(0, 4, 5, dilation=2), r"Conv\(.*dilation=2.*\) does not fit an input 8 pixels wide"),
         (lambda b: b.conv(b.global_avg_pool(0), 4, 1), r"Conv\(.*\) takes one input of shape \(channels, height, width\)"),
+        (lambda b: b.conv(0, 4, 0), r"Conv\(.*kernel=\(0, 0\).*\): a kernel and its stride have at least 1 pixel"),
+        (lambda b: b.max_pool(0, 2, stride=0), r"MaxPool\(.*stride=0.*\): a kernel and its stride have at least 1 pixel"),
         (lambda b: b.avg_pool(0, 9), r"AvgPool\(kernel=9.*\) does not fit an input 8 pixels wide"),
         (lambda b: b.max_pool(0, 2, padding=2), r"MaxPool\(kernel=2.*\): padding exceeds half of the kernel"),
         (lambda b: b.max_pool(b.global_avg_pool(0), 2), r"MaxPool\(.*\) takes one input of shape .*got \(\(3,\),\)"),

@@ -37,7 +37,11 @@ def _nb201(case: Case) -> Network:
     return get_space("nasbench201").network(case["arch"], input_shape=(3, case["hw"], case["hw"]))
 
 
-NETWORKS: dict[str, Callable[[Case], Network]] = {"nb201": _nb201}
+def _sss(case: Case) -> Network:
+    return get_space("nats_sss").network(case["channels"], input_shape=(3, case["hw"], case["hw"]))
+
+
+NETWORKS: dict[str, Callable[[Case], Network]] = {"nb201": _nb201, "sss": _sss}
 """The vectors' name of a space -> the network of a case. Cases of other spaces are reported as unsupported."""
 
 

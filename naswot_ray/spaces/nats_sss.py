@@ -1,0 +1,107 @@
+"""NATS-Bench's size space (SSS): one fixed cell, five numbers of channels.
+
+Source: Dong et al., "NATS-Bench" (TPAMI 2021), section 3.1; channel strings as in the benchmark's files: `8:16:24:32:40`.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+from naswot_ray.errors import ArchitectureError
+from naswot_ray.network import Network, NetworkBuilder
+from naswot_ray.spaces.base import Space
+from naswot_ray.spaces.blocks import relu_conv_bn, residual_block
+
+CHANNELS = tuple(range(8, 65, 8))
+NUM_LAYERS = 5
+
+
+class NatsSss(Space):
+    """All 32,768 strings of five channel numbers out of 8, 16, ..., 64.
+
+    The order is the official one: lexicographic by the five numbers.
+    """
+
+    name = "nats_sss"
+
+    def __len__(self) -> int:
+        return int(len(CHANNELS) ** NUM_LAYERS)
+
+    def __getitem__(self, index: int) -> str:
+        if not 0 <= index < len(self):
+            raise IndexError(f"index {index} is outside of nats_sss (0..{len(self) - 1})")
+        return self._arch_ids[index]
+
+    def index(self, arch_id: str) -> int:
+        position = 0
+        for channels in parse(arch_id):
+            position = position * len(CHANNELS) + CHANNELS.index(channels)
+        return position
+
+    def network(self, arch_id: str, *, input_shape: Sequence[int] = (3, 32, 32), num_classes: int = 10) -> Network:
+        layers = parse(arch_id)
+        b = NetworkBuilder(input_shape)
+        x = b.batch_norm(b.conv(b.input, layers[0], 3, padding=1))
+        for number, channels in enumerate(layers):
+            # Cells are at 0, 2 and 4; each residual block halves the image.
+            x = residual_block(b, x, channels) if number % 2 else _cell(b, x, channels)
+        x = b.relu(b.batch_norm(x))
+        return b.build(b.linear(b.global_avg_pool(x), num_classes), arch_id=arch_id)
+
+    def neighbours(self, arch_id: str) -> list[str]:
+        layers = parse(arch_id)
+        return [
+            channel_string([*layers[:position], other, *layers[position + 1 :]])
+            for position, channels in enumerate(layers)
+            for other in CHANNELS
+            if other != channels
+        ]
+
+    def isomorphism_class(self, arch_id: str) -> str | None:
+        return None
+
+    def settings(self) -> Mapping[str, Any]:
+        return {"cells_per_stage": 1, "initialisation": "kaiming_uniform"}
+
+    @cached_property
+    def _arch_ids(self) -> list[str]:
+        return [channel_string(layers) for layers in itertools.product(CHANNELS, repeat=NUM_LAYERS)]
+
+
+def channel_string(layers: Sequence[int]) -> str:
+    """The channel string of five numbers."""
+    return ":".join(map(str, layers))
+
+
+def parse(arch_id: str) -> tuple[int, ...]:
+    """Read a channel string.
+
+    Raises:
+        ArchitectureError: naming what is wrong and what would be right.
+    """
+    parts = arch_id.split(":")
+    if len(parts) != NUM_LAYERS:
+        raise ArchitectureError(
+            f"{arch_id!r}: {len(parts)} channel numbers, expected {NUM_LAYERS} joined by ':', as in '8:16:24:32:40'"
+        )
+    allowed = {str(channels): channels for channels in CHANNELS}
+    for part in parts:
+        if part not in allowed:
+            raise ArchitectureError(f"{arch_id!r}: {part!r} channels, expected one of {', '.join(allowed)}")
+    return tuple(allowed[part] for part in parts)
+
+
+def _cell(b: NetworkBuilder, x: int, channels: int) -> int:
+    """`|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|skip_connect~0|nor_conv_3x3~1|nor_conv_3x3~2|`."""
+
+    def conv(source: int) -> int:
+        return relu_conv_bn(b, source, channels, 3)
+
+    node1 = conv(x)
+    node2 = b.add(conv(x), conv(node1))
+    # Between unequal channels a FactorizedReduce of stride 1, whose ReLU is never called.
+    skip = x if b.shape(x)[0] == channels else b.batch_norm(b.conv(x, channels, 1))
+    return b.add(skip, conv(node1), conv(node2))
