@@ -131,7 +131,7 @@ def test_builder_reports_shapes() -> None:
     [
         (lambda b: b.conv(0, 4, 3, groups=2), r"Conv\(.*groups=2\) does not fit an input of 3 channels"),
         (lambda b: b.conv(0, 4, 3, groups=3), r"Conv\(.*out_channels=4.*groups=3\) does not fit"),
-        (lambda b: b.conv(0, 4, 9), r"Conv\(.*kernel=9.*\) does not fit an input 8 pixels wide"),
+        (lambda b: b.conv(0, 4, 9), r"Conv\(.*kernel=\(9, 9\).*\) does not fit an input 8 pixels wide"),
         (lambda b: b.conv(0, 4, 5, dilation=2), r"Conv\(.*dilation=2.*\) does not fit an input 8 pixels wide"),
         (lambda b: b.conv(b.global_avg_pool(0), 4, 1), r"Conv\(.*\) takes one input of shape \(channels, height, width\)"),
         (lambda b: b.conv(0, 4, 0), r"Conv\(.*kernel=\(0, 0\).*\): a kernel and its stride have at least 1 pixel"),
