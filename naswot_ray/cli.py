@@ -27,11 +27,12 @@ from naswot_ray import __version__, console
 from naswot_ray.benchmarks.reading import read_accuracies
 from naswot_ray.dataset.accuracies import StagedAccuracies, add_accuracies, stage
 from naswot_ray.dataset.join import join as join_space
+from naswot_ray.dataset.opening import Dataset
 from naswot_ray.dataset.opening import open as open_dataset
 from naswot_ray.dataset.schema import STATUS_FAILED
 from naswot_ray.errors import NaswotError, SettingsError
 from naswot_ray.run.options import ScoreOptions
-from naswot_ray.spaces import SPACES, get_space
+from naswot_ray.spaces import SPACES, check_name, get_space
 
 EXIT_PARTIAL = 1
 EXIT_ERROR = 2
@@ -62,7 +63,7 @@ Accuracies = Annotated[
     Path | None,
     typer.Option(
         metavar="PATH",
-        help="Trained accuracies to add: an unpacked NATS-Bench archive (NATS-tss-...-simple), or a .parquet or .csv table.",
+        help="Trained accuracies to add: an official benchmark file or directory, or a .parquet or .csv table.",
     ),
 ]
 Mapping = Annotated[
@@ -154,7 +155,7 @@ def score(accuracies: Accuracies = None, mapping: Mapping = None, **values: Any)
             raise SettingsError(
                 "--accuracies belongs to one space; score with one --space, or use `naswot-ray join` afterwards"
             )
-        staged = stage(read_accuracies(options.space[0], accuracies, mapping or ()))
+        staged = _staged(options.space[0], accuracies, mapping)
     elif mapping:
         raise SettingsError("--map says how to read --accuracies, which is not given")
     record = score_spaces(options)
@@ -174,7 +175,7 @@ def join(
     dataset_path: DatasetPath,
     accuracies: Accuracies = None,
     mapping: Mapping = None,
-    space: Annotated[str, typer.Option(help="Space to join.")] = "nasbench201",
+    space: Annotated[str | None, typer.Option(help="Space to join. Default: the one that has scores.")] = None,
 ) -> None:
     """Join scores with trained accuracies.
 
@@ -184,13 +185,33 @@ def join(
     Example: naswot-ray join scores --accuracies NATS-tss-v1_0-3ffb9-simple
     """
     dataset = open_dataset(dataset_path)
-    get_space(space)
+    space = space or _only_space(dataset)
+    check_name(space)
     if accuracies is not None:
-        add_accuracies(dataset, stage(read_accuracies(space, accuracies, mapping or ())))
+        add_accuracies(dataset, _staged(space, accuracies, mapping))
     elif mapping:
         raise SettingsError("--map says how to read --accuracies, which is not given")
     console.print_join(_stdout, join_space(dataset, space))
     console.print_summary(_stdout, dataset)
+
+
+@app.command("accuracies")
+@_reporting_errors
+def import_accuracies(
+    space: Annotated[str, typer.Argument(help="Space that the accuracies belong to.", metavar="SPACE")],
+    file: Annotated[Path, typer.Argument(help="An official benchmark file, or a .parquet or .csv table.", metavar="FILE")],
+    dataset_path: Annotated[str, typer.Option("--dataset", help="Dataset to add them to.", metavar="PATH")],
+    mapping: Mapping = None,
+) -> None:
+    """Import trained accuracies from a benchmark's official file into a dataset.
+
+    Example: naswot-ray accuracies nasbench101 nasbench_only108.tfrecord --dataset scores
+    """
+    check_name(space)
+    dataset = open_dataset(dataset_path)
+    staged = _staged(space, file, mapping)
+    add_accuracies(dataset, staged)
+    console.print_accuracies(_stdout, staged)
 
 
 @app.command()
@@ -240,6 +261,18 @@ def spaces() -> None:
 def main() -> None:
     """Entry point of the console script and of `jobs/`."""
     app()
+
+
+def _staged(space: str, path: Path, mapping: list[str] | None) -> StagedAccuracies:
+    return stage(read_accuracies(space, path, mapping or ()))
+
+
+def _only_space(dataset: Dataset) -> str:
+    """The space that a dataset has scores of."""
+    spaces = sorted(dataset.manifest.settings.spaces)
+    if len(spaces) != 1:
+        raise SettingsError(f"{dataset.storage.root} holds scores of {', '.join(spaces) or 'no space'}: say which with --space")
+    return spaces[0]
 
 
 def _write_result(relation: duckdb.DuckDBPyRelation, format: QueryFormat, output: Path | None) -> None:

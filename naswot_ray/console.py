@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from naswot_ray.analysis.summary import summarise
+from naswot_ray.dataset.accuracies import StagedAccuracies
 from naswot_ray.dataset.join import JoinReport
 from naswot_ray.dataset.opening import Dataset
 from naswot_ray.dataset.runs import RunRecord
@@ -39,6 +40,13 @@ def print_summary(console: Console, dataset: Dataset) -> None:
             console.print(f"  Kendall tau with {trained_on} test accuracy: {tau:.3f} ({joined})")
     if groups:
         console.print(f"\nContinue in DuckDB:\n{duckdb_line(dataset)}")
+
+
+def print_accuracies(console: Console, staged: StagedAccuracies) -> None:
+    """What an import added."""
+    keys = ", ".join(f"{dataset} {split} after {epochs}" for dataset, split, epochs in staged.keys)
+    console.print(f"{staged.space}: {staged.num_rows:,} rows from {staged.source} (SHA-256 {staged.digest[:12]}...)")
+    console.print(f"  dataset, split and epochs: {keys}")
 
 
 def print_join(console: Console, report: JoinReport) -> None:

@@ -18,7 +18,9 @@ class GridRecord(BaseModel):
     """The rows a run was to fill: spaces x batch sizes x seeds, on one image source.
 
     Attributes:
+        num_architectures: how many each of the spaces has, in their order.
         limit: only the first `limit` architectures of each space; None for all.
+        sample: only `sample` architectures of each space, drawn at random; None for all.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -27,7 +29,9 @@ class GridRecord(BaseModel):
     images: str
     batch_sizes: tuple[int, ...]
     seeds: tuple[int, ...]
+    num_architectures: tuple[int, ...]
     limit: int | None = None
+    sample: int | None = None
 
 
 class RunRecord(BaseModel):

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import PurePosixPath
 
 from naswot_ray.dataset import layout, parts
 from naswot_ray.dataset.parts import PartState
 from naswot_ray.dataset.runs import GridRecord
 from naswot_ray.dataset.storage import Storage
-from naswot_ray.spaces import get_space
+from naswot_ray.scoring import random
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,18 +27,25 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """A contiguous range of a space, on one batch; `batch` is None for the shard's rows of the architectures table."""
+    """A contiguous range of a space, on one batch.
+
+    Attributes:
+        space: name.
+        batch: None for the shard's rows of the architectures table.
+        number: of the shard in the space.
+        start, stop: the positions in the space that the shard's part holds when complete.
+    """
 
     space: str
     batch: Batch | None
     number: int
-    size: int
+    start: int
+    stop: int
 
     @property
     def range(self) -> range:
         """The positions in the space that the shard's part holds when complete."""
-        start = self.number * self.size
-        return range(start, min(start + self.size, len(get_space(self.space))))
+        return range(self.start, self.stop)
 
     @property
     def path(self) -> PurePosixPath:
@@ -82,10 +91,12 @@ class Grid:
         self.record = record
         self.shard_size = shard_size
 
-    def num_architectures(self, space: str) -> int:
-        """How many of a space's architectures the grid takes: the first ones in its order."""
-        size = len(get_space(space))
-        return size if self.record.limit is None else min(self.record.limit, size)
+    def positions(self, space: str) -> Sequence[int]:
+        """Which of a space's architectures the grid takes, as ascending positions in its order."""
+        size = self._size(space)
+        if self.record.sample is not None:
+            return _sample(space, size, self.record.sample)
+        return range(size if self.record.limit is None else min(self.record.limit, size))
 
     def batches(self) -> list[Batch]:
         """Every batch of the grid."""
@@ -131,11 +142,16 @@ class Grid:
         return dict(found)
 
     def _shards_of(self, space: str, batch: Batch | None) -> Iterator[Shard]:
-        for number in range(-(-self.num_architectures(space) // self.shard_size)):
-            yield Shard(space, batch, number, self.shard_size)
+        size, step = self._size(space), self.shard_size
+        for number in dict.fromkeys(position // step for position in self.positions(space)):
+            yield Shard(space, batch, number, number * step, min((number + 1) * step, size))
 
-    def _wanted(self, shard: Shard) -> range:
-        return range(shard.range.start, min(shard.range.stop, self.num_architectures(shard.space)))
+    def _wanted(self, shard: Shard) -> Sequence[int]:
+        positions = self.positions(shard.space)
+        return positions[bisect_left(positions, shard.start) : bisect_left(positions, shard.stop)]
+
+    def _size(self, space: str) -> int:
+        return self.record.num_architectures[self.record.spaces.index(space)]
 
     def _states(self, storage: Storage) -> Iterator[tuple[Shard, PartState]]:
         # One listing a folder; a part that is there is believed only after a look at its footer.
@@ -148,3 +164,9 @@ class Grid:
                 yield shard, parts.inspect(storage, shard.path, shard.range)
             else:
                 yield shard, PartState()
+
+
+@cache
+def _sample(space: str, size: int, count: int) -> tuple[int, ...]:
+    """Ascending positions of a random sample; always the same, and part of every larger one."""
+    return tuple(sorted(random.sample_without_replacement(("sample", space), size, count).tolist()))

@@ -19,17 +19,17 @@ from naswot_ray.dataset import manifest, runs
 from naswot_ray.dataset.manifest import Settings
 from naswot_ray.dataset.runs import GridRecord, RunRecord
 from naswot_ray.dataset.storage import Storage
-from naswot_ray.errors import NaswotError
+from naswot_ray.errors import NaswotError, SettingsError
 from naswot_ray.run import ray_environment
 from naswot_ray.run.driver import Driver, Policy
-from naswot_ray.run.grid import Batch, Grid, Task
+from naswot_ray.run.grid import Batch, Grid, Shard, Task
 from naswot_ray.run.options import DEFAULT_SHARD_SIZE, ScoreOptions
 from naswot_ray.run.pool import InProcessPool, Pool
 from naswot_ray.run.progress import ConsoleProgress
-from naswot_ray.run.worker import Pixels, Worker, write_failed
+from naswot_ray.run.worker import Pixels, Receipt, Worker, write_failed
 from naswot_ray.scoring.images import BATCH_VERSION, ImageSource, load_images
 from naswot_ray.scoring.weights import WEIGHTS_VERSION
-from naswot_ray.spaces import get_space
+from naswot_ray.spaces import Space, open_spaces
 
 
 def score_spaces(options: ScoreOptions) -> RunRecord:
@@ -47,15 +47,19 @@ def score_spaces(options: ScoreOptions) -> RunRecord:
         NaswotError: bad options, unreadable images, a dataset of other settings, storage that cannot be written, no cluster.
         KeyboardInterrupt: on Ctrl-C or SIGTERM; everything written stays.
     """
-    source = load_images(options.images, options.data)
+    spaces = open_spaces(options.space, options.space_option)
+    source = load_images(options.images, options.data, image_size=options.image_size)
+    _check_image_sizes(spaces, source, options.image_size)
     grid_record = GridRecord(
-        spaces=tuple(options.space),
-        images=options.images,
+        spaces=tuple(spaces),
+        num_architectures=tuple(map(len, spaces.values())),
+        images=source.name,
         batch_sizes=tuple(options.batch_size),
         seeds=tuple(options.seed),
         limit=options.limit,
+        sample=options.sample,
     )
-    settings = _settings(options.space, source)
+    settings = _settings(spaces, source)
     storage = Storage(options.output)
     contract = manifest.extend(storage, settings, shard_size=options.shard_size, default_shard_size=DEFAULT_SHARD_SIZE)
     grid = Grid(grid_record, contract.shard_size)
@@ -74,20 +78,25 @@ def score_spaces(options: ScoreOptions) -> RunRecord:
         versions=_versions(),
         hardware=_hardware(),
     )
-    with _pool(options, storage, record.run_id, batches, tasks) as (pool, resources):
+    for name in {task.shard.space for task in tasks if task.shard.batch is None}:
+        spaces[name].prepare()
+    with _pool(options, storage, record.run_id, spaces, batches, tasks) as (pool, resources):
         manifest.write(storage, contract)
         record = record.model_copy(update={"hardware": {**record.hardware, **resources}})
         runs.write(storage, record)
-        return _drive(storage, record, pool, tasks, Policy(options.max_attempts, options.shard_timeout))
+        return _drive(storage, record, spaces, pool, tasks, Policy(options.max_attempts, options.shard_timeout))
 
 
-def _drive(storage: Storage, record: RunRecord, pool: Pool, tasks: list[Task], policy: Policy) -> RunRecord:
+def _drive(
+    storage: Storage, record: RunRecord, spaces: Mapping[str, Space], pool: Pool, tasks: list[Task], policy: Policy
+) -> RunRecord:
+    def record_failed(shard: Shard, index: int, error: str) -> Receipt:
+        return write_failed(storage, spaces[shard.space], shard, index, error, record.run_id)
+
     num_rows = sum(len(task.indices) for task in tasks if task.shard.batch is not None)
     status: Literal["finished", "interrupted", "failed"] = "failed"
     with ConsoleProgress(num_rows) as progress, _sigterm_interrupts():
-        driver = Driver(
-            pool, policy, lambda shard, index, error: write_failed(storage, shard, index, error, record.run_id), progress
-        )
+        driver = Driver(pool, policy, record_failed, progress)
         try:
             driver.drive(tasks)
             status = "finished"
@@ -118,11 +127,16 @@ def _write_record(storage: Storage, record: RunRecord, *, must_succeed: bool) ->
 
 @contextmanager
 def _pool(
-    options: ScoreOptions, storage: Storage, run_id: str, batches: Mapping[Batch, Pixels], tasks: list[Task]
+    options: ScoreOptions,
+    storage: Storage,
+    run_id: str,
+    spaces: Mapping[str, Space],
+    batches: Mapping[Batch, Pixels],
+    tasks: list[Task],
 ) -> Iterator[tuple[Pool, dict[str, Any]]]:
     root = str(storage.root)
     if options.in_process or not tasks:
-        yield InProcessPool(Worker(root, run_id, options.cpus_per_actor), batches), {}
+        yield InProcessPool(Worker(root, run_id, spaces, options.cpus_per_actor), batches), {}
         return
     address = ray_environment.resolve(options.address)
     ray_environment.prepare(address)
@@ -132,6 +146,7 @@ def _pool(
     pool = ray_pool.RayPool(
         root,
         run_id,
+        spaces,
         batches,
         num_actors=options.num_actors,
         actors_per_gpu=options.actors_per_gpu,
@@ -143,11 +158,20 @@ def _pool(
         pool.close()
 
 
-def _settings(spaces: list[str], source: ImageSource) -> Settings:
+def _check_image_sizes(spaces: Mapping[str, Space], source: ImageSource, asked_for: int | None) -> None:
+    for space in spaces.values():
+        if asked_for is None and space.image_size > source.shape[1]:
+            raise SettingsError(
+                f"{space.name} has networks for images of {space.image_size} pixels, those of {source.name} have "
+                f"{source.shape[1]}: say --image-size {space.image_size}, or whatever size is to be scored"
+            )
+
+
+def _settings(spaces: Mapping[str, Space], source: ImageSource) -> Settings:
     return Settings(
         weights=WEIGHTS_VERSION,
         batches=BATCH_VERSION,
-        spaces={name: dict(get_space(name).settings()) for name in spaces},
+        spaces={name: dict(space.settings()) for name, space in spaces.items()},
         images={source.name: dict(source.settings())},
     )
 

@@ -29,8 +29,27 @@ class ScoreOptions(BaseModel):
     limit: Annotated[
         int | None, Field(gt=0, description="Only the first LIMIT architectures of each space, in its order. Default: all.")
     ] = None
+    sample: Annotated[
+        int | None,
+        Field(
+            gt=0,
+            description="Only SAMPLE architectures of each space, drawn at random: always the same ones, a smaller sample is "
+            "part of a larger one.",
+        ),
+    ] = None
+    space_option: Annotated[
+        list[str], Field(description="PARAMETER=VALUE of a space, as in stem_channels=128; repeat for several.")
+    ] = []
     images: Annotated[str, Field(description="Image source: noise, cifar10, cifar100 or imagenet16-120.")] = "noise"
     data: Annotated[Path | None, Field(description="Directory with the images; every source but noise needs one.")] = None
+    image_size: Annotated[
+        int | None,
+        Field(
+            gt=0,
+            description="Height and width that images are drawn at (noise) or enlarged to. Default: the source's own. Spaces "
+            "of ImageNet-size networks need it; they were trained at 224.",
+        ),
+    ] = None
     retry_failed: Annotated[bool, Field(description="Score rows whose status is 'failed' again.")] = False
     in_process: Annotated[bool, Field(description="Run in this process, without Ray.")] = False
     address: Annotated[
@@ -60,6 +79,8 @@ class ScoreOptions(BaseModel):
                 raise ValueError(f"--{name.replace('_', '-')} needs at least one value, each once, got {values}")
         if any(not 0 <= seed < 2**63 for seed in self.seed):
             raise ValueError(f"--seed must be from 0 to 2^63 - 1, got {self.seed}")
+        if self.limit is not None and self.sample is not None:
+            raise ValueError("--limit and --sample both say which architectures; give one")
         return self
 
     @classmethod

@@ -20,6 +20,7 @@ from naswot_ray.run.grid import Batch, Task
 from naswot_ray.run.pool import Done, Event, Lost, Ready, WorkerId, images_of
 from naswot_ray.run.ray_environment import LOCAL
 from naswot_ray.run.worker import Pixels, Worker
+from naswot_ray.spaces import Space
 
 CONNECT_SECONDS = 10.0
 
@@ -27,7 +28,7 @@ CONNECT_SECONDS = 10.0
 class WorkerFactory(Protocol):
     """Makes a worker inside an actor's process: `Worker` itself, or a test's variant of it."""
 
-    def __call__(self, root: str, run_id: str, num_threads: int | None = None) -> Worker: ...
+    def __call__(self, root: str, run_id: str, spaces: Mapping[str, Space], num_threads: int | None = None) -> Worker: ...
 
 
 def connect(address: str) -> None:
@@ -74,7 +75,7 @@ class RayPool:
 
     Args:
         root, run_id: of the dataset and the run.
-        batches: sent once through the object store.
+        spaces, batches: sent once through the object store.
         num_actors: how many; None fills the cluster.
         actors_per_gpu: on a cluster with GPUs, how many share one.
         cpus_per_actor: CPUs, and threads, of an actor.
@@ -88,6 +89,7 @@ class RayPool:
         self,
         root: str,
         run_id: str,
+        spaces: Mapping[str, Space],
         batches: Mapping[Batch, Pixels],
         *,
         num_actors: int | None = None,
@@ -106,7 +108,8 @@ class RayPool:
         actor_class: Any = ray.remote(worker_factory).options(
             max_restarts=-1, num_cpus=cpus_per_actor, num_gpus=1 / actors_per_gpu if gpus else 0
         )
-        self._actors = [actor_class.remote(root, run_id, cpus_per_actor) for _ in range(self.num_actors)]
+        self._spaces = ray.put(dict(spaces))  # held: an actor that starts again asks for it
+        self._actors = [actor_class.remote(root, run_id, self._spaces, cpus_per_actor) for _ in range(self.num_actors)]
         self._starting: dict[Any, WorkerId] = {}
         self._working: dict[Any, WorkerId] = {}
         for worker in range(self.num_actors):

@@ -19,7 +19,7 @@ from naswot_ray.dataset.storage import Storage
 from naswot_ray.run.grid import Batch, Shard, Task
 from naswot_ray.scoring import exact
 from naswot_ray.scoring.score import as_batch, score
-from naswot_ray.spaces import Space, get_space
+from naswot_ray.spaces import Space
 
 Pixels = npt.NDArray[np.float32]
 Row = dict[str, Any]
@@ -38,12 +38,14 @@ class Worker:
     Args:
         root: of the dataset.
         run_id: of the run, written to each row.
+        spaces: those that tasks can be of, by name.
         num_threads: of torch's CPU operations; None leaves them as they are.
     """
 
-    def __init__(self, root: str, run_id: str, num_threads: int | None = None) -> None:
+    def __init__(self, root: str, run_id: str, spaces: Mapping[str, Space], num_threads: int | None = None) -> None:
         self._storage = Storage(root)
         self._run_id = run_id
+        self._spaces = spaces
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         if num_threads is not None:
             torch.set_num_threads(num_threads)
@@ -62,7 +64,7 @@ class Worker:
             DatasetError: the part could not be written.
         """
         shard = task.shard
-        space = get_space(shard.space)
+        space = self._spaces[shard.space]
         if shard.batch is None:
             rows = [architecture_row(space, index) for index in task.indices]
             parts.write(self._storage, shard.path, schema.ARCHITECTURES, rows)
@@ -79,7 +81,8 @@ class Worker:
         row = empty_score_row(space, index, batch, device=self._device, run_id=self._run_id)
 
         def compute() -> Row:
-            result = score(row["arch_id"], images, seed=batch.seed, space=space.name)
+            network = space.network(row["arch_id"], input_shape=images.shape[1:])
+            result = score(network, images, seed=batch.seed)
             if math.isnan(result.score):
                 raise ArithmeticError("the score is NaN")
             return {
@@ -122,7 +125,7 @@ def empty_architecture_row(space: Space, index: int) -> Row:
         "arch_id": space[index],
         "arch_index": index,
         "benchmark_index": None,
-        "architecture": space[index],
+        "architecture": None,
         "isomorphism_class": None,
         "params": None,
         "flops": None,
@@ -134,13 +137,16 @@ def empty_architecture_row(space: Space, index: int) -> Row:
 
 
 def architecture_row(space: Space, index: int) -> Row:
-    """One row of the architectures table: the baselines of the network as trained on CIFAR-10 (32 x 32, 10 classes)."""
+    """One row of the architectures table: the architecture, and the baselines of the network as it was trained."""
     row = empty_architecture_row(space, index)
 
     def derive() -> Row:
-        network = space.network(row["arch_id"])
+        arch_id = row["arch_id"]
+        network = space.trained_network(arch_id)
         return {
-            "isomorphism_class": space.isomorphism_class(row["arch_id"]),
+            "benchmark_index": space.benchmark_index(arch_id),
+            "architecture": space.architecture(arch_id),
+            "isomorphism_class": space.isomorphism_class(arch_id),
             "params": network.params,
             "flops": network.flops,
             "num_relus": network.num_relus,
@@ -151,9 +157,8 @@ def architecture_row(space: Space, index: int) -> Row:
     return row | _or_failed(derive)
 
 
-def write_failed(storage: Storage, shard: Shard, index: int, error: str, run_id: str) -> Receipt:
+def write_failed(storage: Storage, space: Space, shard: Shard, index: int, error: str, run_id: str) -> Receipt:
     """Record an architecture that could not be computed in any worker."""
-    space = get_space(shard.space)
     if shard.batch is None:
         row, columns = empty_architecture_row(space, index), schema.ARCHITECTURES
     else:

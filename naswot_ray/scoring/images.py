@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +34,9 @@ class ImageSource:
     """A set of images to draw batches from.
 
     Attributes:
-        name: one of `SOURCES`.
+        name: one of `SOURCES`; with `-SIZE` behind it where the images are not of the source's own size.
         pixels: all images, uint8, shape (n, 3, h, w); None for `noise`, which is drawn from N(0, 1).
-        shape: `(3, h, w)`.
+        shape: `(3, h, w)` of a batch's images; pixels of another size are enlarged to it.
         digest: SHA-256 of the pixels in order (not of the file: archive, batches and .npz of the same images agree); of the
             name for `noise`.
     """
@@ -56,19 +56,27 @@ class ImageSource:
         """
         if batch_size < 2:
             raise ImagesError(f"batch size {batch_size}: a kernel needs at least 2 images")
-        purpose = ("batch", BATCH_VERSION, seed, self.name, batch_size)
+        purpose = ("batch", BATCH_VERSION, seed, self._base, batch_size)
         if self.pixels is None:
             return random.normal(purpose, batch_size * int(np.prod(self.shape))).reshape(batch_size, *self.shape)
         if batch_size > len(self.pixels):
             raise ImagesError(f"batch size {batch_size}: {self.name} holds only {len(self.pixels)} images here")
         chosen = self.pixels[random.sample_without_replacement(purpose, len(self.pixels), batch_size)]
-        mean, std = (np.array(v, np.float32).reshape(3, 1, 1) / np.float32(255) for v in _MEAN_STD[self.name])
-        batch: npt.NDArray[np.float32] = (chosen.astype(np.float32) / np.float32(255) - mean) / std
+        mean, std = (np.array(v, np.float32).reshape(3, 1, 1) / np.float32(255) for v in _MEAN_STD[self._base])
+        values = chosen.astype(np.float32)
+        if self.shape[1:] != values.shape[2:]:
+            values = enlarge(values, self.shape[1])
+        batch: npt.NDArray[np.float32] = (values / np.float32(255) - mean) / std
         return batch
+
+    @property
+    def _base(self) -> str:
+        """The name without a size."""
+        return next(name for name in SOURCES if self.name in (name, f"{name}-{self.shape[1]}"))
 
     def settings(self) -> Mapping[str, Any]:
         """What a batch depends on besides its size and seed, as JSON values."""
-        mean, std = _MEAN_STD.get(self.name, (None, None))
+        mean, std = _MEAN_STD.get(self._base, (None, None))
         return {
             "digest": self.digest,
             "num_images": None if self.pixels is None else len(self.pixels),
@@ -78,18 +86,35 @@ class ImageSource:
         }
 
 
-def load_images(name: str, data: str | Path | None = None) -> ImageSource:
+def enlarge(images: npt.NDArray[np.float32], size: int) -> npt.NDArray[np.float32]:
+    """Images, shape (n, c, h, w), enlarged to (n, c, size, size) by linear interpolation between pixel centres.
+
+    Two elementwise steps in float64, rounded once: the same on every machine.
+    """
+    values = images.astype(np.float64)
+    for axis in (2, 3):
+        length = values.shape[axis]
+        positions = np.clip((np.arange(size) + 0.5) * (length / size) - 0.5, 0, length - 1)
+        below = np.minimum(positions.astype(np.int64), length - 2)
+        weight = (positions - below).reshape([-1 if a == axis else 1 for a in range(4)])
+        values = values.take(below, axis) * (1 - weight) + values.take(below + 1, axis) * weight
+    return values.astype(np.float32)
+
+
+def load_images(name: str, data: str | Path | None = None, *, image_size: int | None = None) -> ImageSource:
     """Open an image source.
 
     Args:
         name: one of `SOURCES`.
         data: the directory that holds the images (see `image_files`); not needed for `noise`.
+        image_size: height and width of the batches' images; None leaves them as they are.
 
     Raises:
-        ImagesError: unknown source, no directory given, or files that are missing, damaged or of the wrong shape.
+        ImagesError: unknown source, no directory given, files that are missing, damaged or of the wrong shape, or images
+            that are larger than `image_size`.
     """
     if name == NOISE:
-        return ImageSource(name, None, (3, 32, 32), hashlib.sha256(NOISE.encode()).hexdigest())
+        return _resized(ImageSource(name, None, (3, 32, 32), hashlib.sha256(NOISE.encode()).hexdigest()), image_size)
     if name not in SOURCES:
         raise ImagesError(f"unknown image source {name!r}; there are: {', '.join(SOURCES)}")
     if data is None:
@@ -100,4 +125,12 @@ def load_images(name: str, data: str | Path | None = None) -> ImageSource:
     pixels = image_files.read_pixels(name, directory)
     digest = hashlib.sha256(repr(pixels.shape).encode() + np.ascontiguousarray(pixels).tobytes()).hexdigest()
     height, width = pixels.shape[2:]
-    return ImageSource(name, pixels, (3, height, width), digest)
+    return _resized(ImageSource(name, pixels, (3, height, width), digest), image_size)
+
+
+def _resized(source: ImageSource, size: int | None) -> ImageSource:
+    if size is None or (size, size) == source.shape[1:]:
+        return source
+    if source.pixels is not None and size < source.shape[1]:
+        raise ImagesError(f"image size {size}: the images of {source.name} have {source.shape[1]} pixels and are not reduced")
+    return replace(source, name=f"{source.name}-{size}", shape=(3, size, size))

@@ -14,7 +14,7 @@ from naswot_ray.network import Network
 from naswot_ray.scoring import exact
 from naswot_ray.scoring.kernel import IntMatrix, log_det
 from naswot_ray.scoring.weights import SeededWeights, WeightSource
-from naswot_ray.spaces import get_space
+from naswot_ray.spaces import Space, get_space
 
 Images = torch.Tensor | npt.NDArray[np.floating]
 
@@ -48,7 +48,7 @@ def score(
     images: Images,
     *,
     seed: int = 0,
-    space: str = "nasbench201",
+    space: Space | str = "nasbench201",
     return_kernel: bool = False,
 ) -> Score:
     """Score an untrained architecture on a batch, exactly as the published code does.
@@ -58,7 +58,7 @@ def score(
         images: normalised images, shape (n, channels, height, width), floating point, n >= 2. A tensor's device is where
             the network runs.
         seed: of the weights.
-        space: the space an arch_id belongs to; not used for a `Network`.
+        space: the space an arch_id belongs to, or its name; not used for a `Network`.
         return_kernel: whether to return K as well.
 
     Returns:
@@ -75,7 +75,8 @@ def score(
     """
     batch = as_batch(images)
     if isinstance(architecture, str):
-        architecture = get_space(space).network(architecture, input_shape=batch.shape[1:])
+        space = get_space(space) if isinstance(space, str) else space
+        architecture = space.network(architecture, input_shape=batch.shape[1:])
     return score_with_weights(architecture, batch, SeededWeights(architecture, seed), return_kernel=return_kernel)
 
 

@@ -12,10 +12,20 @@ from naswot_ray.spaces.base import Space
 from naswot_ray.spaces.nasbench201 import NasBench201
 from naswot_ray.spaces.nats_sss import NatsSss
 
-__all__ = ["SPACES", "Space", "get_space", "open_spaces"]
+__all__ = ["SPACES", "Space", "check_name", "get_space", "open_spaces"]
 
 SPACES: Final[dict[str, Callable[..., Space]]] = {cls.name: cls for cls in (NasBench201, NatsSss)}
 """Name -> what makes the space; its keyword arguments are the space's parameters."""
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that no space has.
+
+    Raises:
+        SettingsError: names the spaces there are.
+    """
+    if name not in SPACES:
+        raise SettingsError(f"unknown space {name!r}; there are: {', '.join(sorted(SPACES))}")
 
 
 @cache
@@ -29,8 +39,7 @@ def get_space(name: str, **parameters: Any) -> Space:
     Raises:
         SettingsError: no space has that name, or it has no such parameter.
     """
-    if name not in SPACES:
-        raise SettingsError(f"unknown space {name!r}; there are: {', '.join(sorted(SPACES))}")
+    check_name(name)
     known = inspect.signature(SPACES[name]).parameters
     for parameter in parameters:
         if parameter not in known:
@@ -50,8 +59,7 @@ def open_spaces(names: Sequence[str], options: Iterable[str] = ()) -> dict[str, 
     """
     parameters: dict[str, dict[str, Any]] = {name: {} for name in names}
     for name in names:
-        if name not in SPACES:
-            get_space(name)
+        check_name(name)
     for entry in options:
         parameter, equals, text = entry.partition("=")
         if not equals:

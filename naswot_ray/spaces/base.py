@@ -67,7 +67,7 @@ class Space(ABC):
         """A key shared by exactly the architectures that compute the same family of functions; None where not defined."""
 
     def architecture(self, arch_id: str) -> str:
-        """The architecture itself, in the benchmark's notation; the arch_id where that says it all.
+        """The architecture itself in the benchmark's notation; the arch_id where that says it all.
 
         Raises:
             ArchitectureError: not in the space.

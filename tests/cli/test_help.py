@@ -10,7 +10,7 @@ from pydantic_core import PydanticUndefined
 from naswot_ray.run.options import ScoreOptions
 from tests.cli.running import naswot, naswot_process, prints
 
-COMMANDS = ("score", "join", "query", "info", "spaces")
+COMMANDS = ("score", "accuracies", "join", "query", "info", "spaces")
 
 
 def help_of(*args: str, flag: str = "--help") -> str:
@@ -41,12 +41,12 @@ def score_options() -> str:
 def test_score_has_every_option_with_its_description_and_default(name: str) -> None:
     field = ScoreOptions.model_fields[name]
     flag = "--" + name.replace("_", "-")
-    (about,) = re.findall(rf"^  (?:-o, )?{flag}\b.*\n(?:   .*\n)*", score_options(), re.MULTILINE)
+    (about,) = re.findall(rf"^  (?:-o, )?{flag}(?![\w-]).*\n(?:   .*\n)*", score_options(), re.MULTILINE)
     assert field.description
     assert "".join(field.description.split()) in "".join(about.split()), "but for line breaks"
     if field.default is PydanticUndefined:
         assert "[required]" in about
-    elif field.default not in (None, False):
+    elif field.default not in (None, False, []):
         default = field.default[0] if isinstance(field.default, list) else field.default
         assert f"[default:{default}]" in "".join(about.split())
 
@@ -60,7 +60,18 @@ def test_score_has_no_option_twice_and_none_besides() -> None:
 @pytest.mark.parametrize(
     ("command", "needed"),
     [
-        ("score", ["--output", "[required]", "NATS-tss-", ".parquet or .csv", "FIELD=COLUMN", "Example: naswot-ray score"]),
+        (
+            "score",
+            [
+                "--output",
+                "[required]",
+                "official benchmark file",
+                ".parquet or .csv",
+                "FIELD=COLUMN",
+                "Example: naswot-ray score",
+            ],
+        ),
+        ("accuracies", ["SPACE", "FILE", "--dataset", "--map", "Example: naswot-ray accuracies"]),
         ("join", ["DATASET", "--accuracies", "--map", "--space", "Example: naswot-ray join"]),
         ("query", ["DATASET", "SQL", "table|csv|parquet", "--output", "scores, architectures, accuracies, joined", "Example:"]),
         ("info", ["DATASET", "Exit status 1"]),

@@ -116,6 +116,19 @@ def test_join_tells_what_matched_and_what_did_not(root: Path, accuracies: Path) 
     assert "Continue in DuckDB:" in text
 
 
+def test_accuracies_are_imported_and_joined_later(root: Path, accuracies: Path) -> None:
+    text = prints("accuracies", SPACE, accuracies, "--dataset", root, *MAP)
+    assert f"{SPACE}: 10 rows from {accuracies.name} (SHA-256 " in text
+    assert "cifar10 test after 200" in text
+    assert not (root / "joined").exists()
+    assert f"{SPACE}: 32 joined rows, 8 architectures matched" in prints("join", root)
+
+
+def test_accuracies_of_a_space_that_is_not_scored_wait_for_it(root: Path, accuracies: Path) -> None:
+    prints("accuracies", "nats_sss", accuracies, "--dataset", root, *MAP)
+    assert "nats_sss: cifar10" in prints("info", root)
+
+
 def test_join_again_changes_nothing(root: Path, accuracies: Path) -> None:
     first = prints("join", root, "--accuracies", accuracies, *MAP)
     before = snapshot(root)

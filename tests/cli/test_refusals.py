@@ -34,6 +34,16 @@ BAD_OPTIONS: dict[str, tuple[tuple[object, ...], str]] = {
     "a seed too large": (("--seed", 2**63), "--seed must be from 0 to 2^63 - 1"),
     "negative limit": (("--limit", -1), "--limit: Input should be greater than 0, got -1"),
     "no limit": (("--limit", 0), "--limit: Input should be greater than 0, got 0"),
+    "limit and sample": (("--sample", 3), "--limit and --sample both say which architectures; give one"),
+    "a space option of no space": (
+        ("--space-option", "channels=3"),
+        "--space-option 'channels=3': nasbench201 takes no parameters",
+    ),
+    "no space option": (
+        ("--space-option", "channels"),
+        "--space-option 'channels': expected PARAMETER=VALUE, as in stem_channels=128",
+    ),
+    "an image size of nothing": (("--image-size", 0), "--image-size: Input should be greater than 0, got 0"),
     "no shard": (("--shard-size", 0), "--shard-size: Input should be greater than 0, got 0"),
     "no attempt": (("--max-attempts", 0), "--max-attempts: Input should be greater than 0, got 0"),
     "no time": (("--shard-timeout", 0), "--shard-timeout: Input should be greater than 0, got 0"),
@@ -222,6 +232,14 @@ def test_join_without_accuracies(root: Path) -> None:
     assert f"holds no accuracies of {SPACE}: nothing to join" in refuses(root, "join", root)
     assert "--map says how to read --accuracies" in refuses(root, "join", root, *MAP)
     assert "unknown space 'x'" in refuses(root, "join", root, "--space", "x")
+    assert "unknown space 'x'" in refuses(root, "accuracies", "x", "a.csv", "--dataset", root)
+    assert "holds scores of nasbench201, nats_sss: say which with --space" in refuses(two_spaces(root), "join", root)
+
+
+def two_spaces(root: Path) -> Path:
+    """The dataset with a row of another space."""
+    naswot("score", "-o", root, "--space", "nats_sss", "--in-process", "--limit", 1, "--batch-size", 4)
+    return root
 
 
 def test_a_cluster_that_does_not_answer(root: Path) -> None:

@@ -89,7 +89,15 @@ def test_the_run_record(run: tuple[Path, str]) -> None:
     assert re.fullmatch(r"\d{8}T\d{6}-[0-9a-f]{8}", record.run_id)
     assert record.status == "finished"
     assert record.counts == {"rows": 3, "ok": 3}
-    assert raw["grid"] == {"spaces": [SPACE], "images": "cifar10", "batch_sizes": [4], "seeds": [5], "limit": 3}
+    assert raw["grid"] == {
+        "spaces": [SPACE],
+        "num_architectures": [15_625],
+        "images": "cifar10",
+        "batch_sizes": [4],
+        "seeds": [5],
+        "limit": 3,
+        "sample": None,
+    }
     assert record.fingerprint == naswot_ray.open(root).manifest.fingerprint
     assert record.finished is not None
     assert record.seconds is not None
@@ -111,8 +119,11 @@ def test_the_run_record_holds_every_option(run: tuple[Path, str]) -> None:
         "batch_size": [4],
         "seed": [5],
         "limit": 3,
+        "sample": None,
+        "space_option": [],
         "images": "cifar10",
         "data": str(root.parent / "data"),
+        "image_size": None,
         "retry_failed": False,
         "in_process": True,
         "address": None,

@@ -106,7 +106,12 @@ def make_dataset(
             finished=datetime(2026, 1, 1, 0, 1, tzinfo=UTC),
             seconds=60.0,
             grid=runs.GridRecord(
-                spaces=(SPACE,), images=source.name, batch_sizes=batch_sizes, seeds=seeds, limit=limit or len(indices)
+                spaces=(SPACE,),
+                num_architectures=(len(get_space(SPACE)),),
+                images=source.name,
+                batch_sizes=batch_sizes,
+                seeds=seeds,
+                limit=limit or len(indices),
             ),
             options={},
             fingerprint=contract.fingerprint,

@@ -17,7 +17,9 @@ RECORD = RunRecord(
     run_id="a",
     status="running",
     started=datetime(2026, 1, 2, tzinfo=UTC),
-    grid=GridRecord(spaces=("nasbench201",), images="noise", batch_sizes=(4,), seeds=(0, 2**63 - 1), limit=8),
+    grid=GridRecord(
+        spaces=("nasbench201",), num_architectures=(15_625,), images="noise", batch_sizes=(4,), seeds=(0, 2**63 - 1), limit=8
+    ),
     options={"output": "d", "limit": 8},
     fingerprint="f",
     versions={"torch": "2.11", "ray": None},

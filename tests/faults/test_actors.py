@@ -38,16 +38,21 @@ def local_ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         ray.shutdown()
 
 
+SPACE = naswot_ray.get_space("nasbench201")
+
+
 def drive(root: Path, worker_factory: WorkerFactory, policy: Policy) -> tuple[Driver, SilentProgress]:
     """Fill the missing rows of a dataset that a healthy run has begun, with another kind of worker."""
     storage = Storage(root)
     contract = manifest.read(storage)
-    record = GridRecord(spaces=("nasbench201",), images="noise", batch_sizes=(4,), seeds=(1,), limit=8)
+    record = GridRecord(
+        spaces=("nasbench201",), num_architectures=(15_625,), images="noise", batch_sizes=(4,), seeds=(1,), limit=8
+    )
     grid = Grid(record, contract.shard_size)
     batches = {b: naswot_ray.load_images("noise").batch(b.batch_size, b.seed) for b in grid.batches()}
-    pool = RayPool(str(root), "test", batches, num_actors=2, worker_factory=worker_factory)
+    pool = RayPool(str(root), "test", {SPACE.name: SPACE}, batches, num_actors=2, worker_factory=worker_factory)
     progress = SilentProgress()
-    driver = Driver(pool, policy, lambda shard, i, error: write_failed(storage, shard, i, error, "test"), progress)
+    driver = Driver(pool, policy, lambda shard, i, error: write_failed(storage, SPACE, shard, i, error, "test"), progress)
     try:
         driver.drive(grid.missing(storage, retry_failed=False))
     finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
 
 import torch
 
@@ -43,6 +44,6 @@ class RaisingWorker(Worker):
 class UnstartableWorker(Worker):
     """Cannot even start."""
 
-    def __init__(self, root: str, run_id: str, num_threads: int | None = None) -> None:
-        super().__init__(root, run_id, num_threads)
+    def __init__(self, root: str, run_id: str, spaces: Mapping[str, Space], num_threads: int | None = None) -> None:
+        super().__init__(root, run_id, spaces, num_threads)
         raise OSError("libcudart.so: cannot open shared object file")

@@ -93,7 +93,7 @@ def drive(
 
 
 def make_tasks(num_shards: int, size: int = 4) -> list[Task]:
-    shards = [Shard("nasbench201", BATCH, number, size) for number in range(num_shards)]
+    shards = [Shard("nasbench201", BATCH, number, number * size, (number + 1) * size) for number in range(num_shards)]
     return [Task(shard, tuple(shard.range)) for shard in shards]
 
 

@@ -16,9 +16,19 @@ from naswot_ray.spaces import get_space
 SPACE = get_space("nasbench201")
 
 
-def make_grid(limit: int | None = 10, **changes: tuple[int, ...]) -> Grid:
-    seeds, batch_sizes = changes.get("seeds", (0,)), changes.get("batch_sizes", (4,))
-    return Grid(GridRecord(spaces=("nasbench201",), images="noise", batch_sizes=batch_sizes, seeds=seeds, limit=limit), 4)
+def make_grid(
+    limit: int | None = 10, *, sample: int | None = None, seeds: tuple[int, ...] = (0,), batch_sizes: tuple[int, ...] = (4,)
+) -> Grid:
+    record = GridRecord(
+        spaces=("nasbench201",),
+        num_architectures=(15_625,),
+        images="noise",
+        batch_sizes=batch_sizes,
+        seeds=seeds,
+        limit=limit,
+        sample=sample,
+    )
+    return Grid(record, 4)
 
 
 def write_rows(storage: Storage, shard: Shard, indices: list[int], status: str = "ok") -> None:
@@ -40,7 +50,8 @@ def test_the_whole_space_is_covered_once() -> None:
 
 
 def test_the_last_shard_ends_with_the_space() -> None:
-    assert Shard("nasbench201", None, 3906, 4).range == range(15_624, 15_625)
+    *_, last = make_grid(limit=None).shards()
+    assert (last.number, last.range) == (3906, range(15_624, 15_625))
 
 
 def test_a_new_dataset_misses_everything(tmp_path: Path) -> None:
@@ -92,4 +103,26 @@ def test_coverage_counts_wanted_present_and_failed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("limit", [1, 4, 5, 15_625, 20_000])
 def test_the_limit_takes_the_first_architectures(limit: int) -> None:
-    assert make_grid(limit=limit).num_architectures("nasbench201") == min(limit, 15_625)
+    assert make_grid(limit=limit).positions("nasbench201") == range(min(limit, 15_625))
+
+
+def test_a_sample_is_random_and_part_of_every_larger_one() -> None:
+    small, large = (make_grid(None, sample=n).positions("nasbench201") for n in (100, 1000))
+    assert len(set(small)) == 100
+    assert set(small) < set(large) < set(range(15_625))
+    assert list(large) == sorted(large)
+    assert 7000 < sum(large) / 1000 < 8600
+    assert len(make_grid(None, sample=20_000).positions("nasbench201")) == 15_625
+
+
+def test_a_sample_is_done_in_the_shards_it_lies_in(tmp_path: Path) -> None:
+    storage, grid = Storage(tmp_path), make_grid(None, sample=50)
+    tasks = [task for task in grid.missing(storage, retry_failed=False) if task.shard.batch]
+    assert sorted(i for task in tasks for i in task.indices) == list(grid.positions("nasbench201"))
+    assert all(i in task.shard.range for task in tasks for i in task.indices)
+    fill(storage, grid)
+    assert grid.missing(storage, retry_failed=False) == []
+    coverage = grid.coverage(storage)["nasbench201", Batch("noise", 4, 0)]
+    assert (coverage.wanted, coverage.present) == (50, 50)
+    whole = make_grid(None).missing(storage, retry_failed=False)
+    assert sum(len(task.indices) for task in whole if task.shard.batch) == 15_625 - 50

@@ -80,10 +80,10 @@ def test_another_image_source_extends_a_dataset(tmp_path: Path, shared: Path) ->
 def test_an_architecture_that_raises_is_a_row_and_costs_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     culprit = naswot_ray.get_space("nasbench201")[5]
 
-    def sabotaged(arch_id: str, *args: object, **kwargs: object) -> Score:
-        if arch_id == culprit:
+    def sabotaged(network: naswot_ray.Network, *args: object, **kwargs: object) -> Score:
+        if network.arch_id == culprit:
             raise RuntimeError("out of luck")
-        return score(arch_id, *args, **kwargs)  # type: ignore[arg-type]
+        return score(network, *args, **kwargs)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
         patch.setattr(worker, "score", sabotaged)
@@ -102,9 +102,12 @@ def test_singular_rows_say_so(tmp_path: Path) -> None:
     index = naswot_ray.get_space("nasbench201").index("|none~0|+|none~0|none~1|+|none~0|none~1|none~2|")
     storage = Storage(tmp_path)
     batch = Batch("noise", 4, 0)
-    shard = Shard("nasbench201", batch, index // 4, 4)
+    number = index // 4
+    shard = Shard("nasbench201", batch, number, 4 * number, 4 * number + 4)
     images = naswot_ray.load_images("noise").batch(4, 0)
-    receipt = worker.Worker(str(storage.root), "r").run(Task(shard, (index,)), images)
+    receipt = worker.Worker(str(storage.root), "r", {"nasbench201": naswot_ray.get_space("nasbench201")}).run(
+        Task(shard, (index,)), images
+    )
     assert receipt.counts == {"singular": 1}
     with storage.open_parquet(shard.path) as file:
         (row,) = file.read().to_pylist()

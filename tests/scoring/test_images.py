@@ -6,10 +6,15 @@ import hashlib
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
 
 from naswot_ray.errors import ImagesError
-from naswot_ray.scoring.images import SOURCES, ImageSource, load_images
+from naswot_ray.scoring.images import SOURCES, ImageSource, enlarge, load_images
 from tests.scoring.official import some_pixels
 
 NOISE = load_images("noise")
@@ -146,3 +151,35 @@ class TestLoad:
             "mean_255": None,
             "std_255": None,
         }
+
+
+def test_images_of_another_size(cifar10: ImageSource, tmp_path: Path) -> None:
+    assert load_images("noise", image_size=32).name == "noise"
+    noise = load_images("noise", image_size=40)
+    assert (noise.name, noise.shape, noise.batch(4, seed=0).shape) == ("noise-40", (3, 40, 40), (4, 3, 40, 40))
+    assert noise.settings()["shape"] == [3, 40, 40]
+    large = load_images("cifar10", tmp_path, image_size=64)
+    assert (large.name, large.digest) == ("cifar10-64", cifar10.digest)
+    batch, original = large.batch(4, seed=3), cifar10.batch(4, seed=3)
+    # The same images: half-pixel centres put each original pixel in the middle of four new ones.
+    np.testing.assert_allclose(batch.reshape(4, 3, 32, 2, 32, 2).mean((3, 5))[:, :, 1:-1, 1:-1], _blurred(original), atol=1e-5)
+
+
+def _blurred(images: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """What enlarging to twice the size and averaging back does: (1/8, 3/4, 1/8) in both directions."""
+    for axis in (2, 3):
+        left, middle, right = (images.take(range(k, images.shape[axis] - 2 + k), axis) for k in range(3))
+        images = np.float32(0.125) * (left + right) + np.float32(0.75) * middle
+    return images
+
+
+@given(size=st.integers(8, 40))
+def test_enlarging_agrees_with_torch(size: int) -> None:
+    images = np.random.default_rng(0).standard_normal((2, 3, 8, 8), dtype=np.float32)
+    expected = F.interpolate(torch.from_numpy(images).double(), size=(size, size), mode="bilinear")
+    np.testing.assert_allclose(enlarge(images, size), expected.numpy(), atol=1e-6)
+
+
+def test_images_are_not_reduced(cifar10: ImageSource, tmp_path: Path) -> None:
+    with pytest.raises(ImagesError, match=r"^image size 16: the images of cifar10 have 32 pixels and are not reduced$"):
+        load_images("cifar10", tmp_path, image_size=16)
