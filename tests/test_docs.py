@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -42,7 +43,14 @@ def test_commands_have_the_options_that_are_shown(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_python_parses(page: Path) -> None:
     for block in blocks(page, "python"):
-        ast.parse(block)
+        ast.parse(textwrap.dedent(block))
+
+
+def test_the_example_of_a_space_is_that_space() -> None:
+    source = (ROOT / "naswot_ray" / "spaces" / "nats_sss.py").read_text()
+    for block in blocks(ROOT / "docs" / "spaces.md", "python"):
+        for paragraph in block.strip("\n").split("\n\n"):
+            assert paragraph in source or paragraph.startswith("class NatsSss(Space):"), paragraph
 
 
 def test_every_column_is_explained() -> None:

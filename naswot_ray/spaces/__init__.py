@@ -1,20 +1,28 @@
-"""Which architectures exist, and the `Network` of each: one file a space."""
+"""Which architectures exist, and the `Network` of each: one file a space.
+
+A module in this folder that defines `SPACES` (name -> what makes the space) is found here; nothing else has to change to add one
+(docs/spaces.md).
+"""
 
 from __future__ import annotations
 
+import importlib
 import inspect
+import pkgutil
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from typing import Any, Final
 
 from naswot_ray.errors import SettingsError
 from naswot_ray.spaces.base import Space
-from naswot_ray.spaces.nasbench201 import NasBench201
-from naswot_ray.spaces.nats_sss import NatsSss
 
 __all__ = ["SPACES", "Space", "check_name", "get_space", "open_spaces"]
 
-SPACES: Final[dict[str, Callable[..., Space]]] = {cls.name: cls for cls in (NasBench201, NatsSss)}
+SPACES: Final[dict[str, Callable[..., Space]]] = {
+    name: make
+    for module in sorted(info.name for info in pkgutil.iter_modules(__path__))
+    for name, make in getattr(importlib.import_module(f"{__name__}.{module}"), "SPACES", {}).items()
+}
 """Name -> what makes the space; its keyword arguments are the space's parameters."""
 
 

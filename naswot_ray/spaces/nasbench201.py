@@ -109,6 +109,9 @@ class NasBench201(Space):
         return {arch_id: i for i, arch_id in enumerate(self._arch_ids)}
 
 
+SPACES = {NasBench201.name: NasBench201}
+
+
 def arch_string(operations: Sequence[str]) -> str:
     """The arch string of six operations, edges in the order (0,1), (0,2), (1,2), (0,3), (1,3), (2,3)."""
     remaining = iter(operations)

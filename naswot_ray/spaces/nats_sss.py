@@ -71,6 +71,9 @@ class NatsSss(Space):
         return [channel_string(layers) for layers in itertools.product(CHANNELS, repeat=NUM_LAYERS)]
 
 
+SPACES = {NatsSss.name: NatsSss}
+
+
 def channel_string(layers: Sequence[int]) -> str:
     """The channel string of five numbers."""
     return ":".join(map(str, layers))
