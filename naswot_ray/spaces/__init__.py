@@ -1,7 +1,7 @@
 """Which architectures exist, and the `Network` of each: one file a space.
 
-A module in this folder that defines `SPACES` (name -> what makes the space) is found here; nothing else has to change to add one
-(docs/spaces.md).
+A module in this folder that defines `SPACES` (name -> what makes the space) is found here; nothing else has to change to add a
+space (docs/spaces.md).
 """
 
 from __future__ import annotations

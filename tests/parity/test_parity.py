@@ -13,12 +13,15 @@ import torch
 
 from naswot_ray.network import ops
 from naswot_ray.scoring import score as score_module
+from naswot_ray.scoring.weights import WeightSource
 from tests.conftest import SHARED
 from tests.parity import check
 from tests.parity.__main__ import main
 
 FILES = ("shape_keyed", "order_keyed")
-LARGE = ("all_conv3x3", "all_none", "dead_conv_0to1", "literal_indices_dead_node2", "reordered_inputs")
+LARGE = ("all_conv3x3", "all_none", "dead_conv_0to1", "literal_indices_dead_node2", "reordered_inputs", "sss_24_8_8_32_32")
+"""Cases that are compared at 64 and 128 images too; the rest of the long tail is for `python -m tests.parity`."""
+MAX_N = {"nb201": 32, "sss": 32, "nb101": 32, "nds": 16}
 
 CELL = "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|skip_connect~0|nor_conv_3x3~1|nor_conv_3x3~2|"
 RECIPES: dict[str, check.Recipe] = {"shape_keyed": {"salt": 1312904023}, "order_keyed": "weight tensor of shape S ..., k)"}
@@ -38,16 +41,16 @@ PUBLISHED: dict[str, dict[str, Any]] = {
 
 
 def _cases() -> list[Any]:
-    """(file, name, N) of every nb201 case at N <= 32, and of a few at 64 and 128."""
+    """(file, space, name, N) of every case at small N, and of a few at every N."""
     found = []
     for file in FILES:
         path = SHARED / "parity" / f"{file}.json"
         if not path.exists():
             continue
         for case in json.loads(path.read_text())["cases"]:
-            if case["space"] == "nb201":
-                sizes = check.batch_sizes(case, None if case["name"] in LARGE else 32)
-                found += [pytest.param(file, case["name"], n, id=f"{file}-{case['name']}-{n}") for n in sizes]
+            space, name = case["space"], case["name"]
+            sizes = check.batch_sizes(case, None if name in LARGE else MAX_N[space])
+            found += [pytest.param(file, space, name, n, id=f"{file}-{space}-{name}-{n}") for n in sizes]
     return found
 
 
@@ -72,16 +75,49 @@ def _written(tmp_path: Path, content: Any) -> str:
     return str(path)
 
 
-@pytest.mark.parametrize(("file", "name", "n"), CASES)
-def test_published_score(vectors: dict[str, check.Vectors], file: str, name: str, n: int) -> None:
-    (case,) = (c for c in vectors[file].cases if c["name"] == name and c["space"] == "nb201")
+@pytest.mark.parametrize(("file", "space", "name", "n"), CASES)
+def test_published_score(vectors: dict[str, check.Vectors], file: str, space: str, name: str, n: int) -> None:
+    (case,) = (c for c in vectors[file].cases if c["name"] == name and c["space"] == space)
     assert check.compare_case(vectors[file].recipe, case, n).differences == ()
 
 
-def test_every_nb201_case_is_among_the_tests(vectors: dict[str, check.Vectors]) -> None:
+def test_every_case_is_among_the_tests(vectors: dict[str, check.Vectors]) -> None:
     """An empty list of cases would pass unseen."""
-    for file, at_least in (("shape_keyed", 3 * 41), ("order_keyed", 2 * 10)):
-        assert sum(param.values[0] == file for param in CASES) >= at_least
+    for file, num_cases in (("shape_keyed", 138), ("order_keyed", 60)):
+        assert len({param.values[1:3] for param in CASES if param.values[0] == file}) == num_cases
+
+
+@pytest.mark.parametrize("space", MAX_N)
+def test_shared_and_swapped_layers_are_seen_in_every_space(vectors: dict[str, check.Vectors], space: str) -> None:
+    """Weights of its own for each layer; one set for all layers of a shape; two layers of a shape exchanged: three kernels."""
+    recipe = vectors["order_keyed"].recipe
+    cases = [case for case in vectors["order_keyed"].cases if case["space"] == space]
+    num_seen = 0
+    for case in cases:
+        network = check.NETWORKS[space](case)
+        executed = [step.op for step in network.plan.steps if isinstance(step.op, ops.Conv)]
+        twins: dict[ops.Shape, list[ops.Weighted]] = {}
+        for layer in executed:
+            twins.setdefault(layer.weight_shape, []).append(layer)
+        pairs = [layers[:2] for layers in twins.values() if len(layers) > 1]
+        if not pairs:
+            continue
+        first, second = pairs[0]
+        own = check.weights_of(recipe, network)
+        exchange = {first.layer: second, second.layer: first}
+        recipes: list[WeightSource] = [
+            own,
+            lambda layer, own=own, twins=twins: own(twins[layer.weight_shape][0]),
+            lambda layer, own=own, exchange=exchange: own(exchange.get(layer.layer, layer)),
+        ]
+        batch = check.batch_of(case, 8)
+        scored = [score_module.score_with_weights(network, batch, weights, return_kernel=True) for weights in recipes]
+        digests = {check.sha256_of(s.kernel) for s in scored if s.kernel is not None}
+        assert len(digests) == 3, case["name"]
+        num_seen += 1
+        if num_seen == 4:
+            break
+    assert num_seen >= 3
 
 
 @pytest.mark.parametrize("recipe", FILES)
