@@ -37,7 +37,8 @@ def print_summary(console: Console, dataset: Dataset) -> None:
             console.print(f"  {mean:10.3f}  {arch_id}")
         for trained_on, tau in group.tau.items():
             joined = f"{group.num_joined[trained_on]:,} architectures"
-            console.print(f"  Kendall tau with {trained_on} test accuracy: {tau:.3f} ({joined})")
+            baselines = f"params {tau['params']:.3f}, FLOPs {tau['flops']:.3f}, layers {tau['num_layers']:.3f}"
+            console.print(f"  Kendall tau with {trained_on} test accuracy: {tau['score']:.3f} ({baselines}; {joined})")
     if groups:
         console.print(f"\nContinue in DuckDB:\n{duckdb_line(dataset)}")
 

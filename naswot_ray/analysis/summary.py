@@ -11,6 +11,9 @@ from naswot_ray.dataset.opening import Dataset
 
 NUM_BEST = 5
 
+PREDICTORS = ("score", "params", "flops", "num_layers")
+"""The mean score over seeds, and the baselines that it has to beat."""
+
 
 @dataclass(frozen=True)
 class Group:
@@ -19,8 +22,9 @@ class Group:
     Attributes:
         num_seeds, num_rows, num_singular, num_failed: what there is.
         best: (arch_id, mean score over seeds) of the highest, best first.
-        tau: dataset -> Kendall's tau-b of the mean score with the mean test accuracy at the most epochs there are, over all
-            joined architectures without a failed row; singular ones rank last. NaN where either side has one value only.
+        tau: dataset -> predictor -> Kendall's tau-b with the mean test accuracy at the most epochs there are, over all joined
+            architectures without a failed row; singular ones rank last. Predictors are `PREDICTORS`. NaN where either side has
+            one value only.
         num_joined: dataset -> how many architectures that is.
     """
 
@@ -32,7 +36,7 @@ class Group:
     num_singular: int
     num_failed: int
     best: list[tuple[str, float]]
-    tau: dict[str, float]
+    tau: dict[str, dict[str, float]]
     num_joined: dict[str, int]
 
 
@@ -56,30 +60,34 @@ def summarise(dataset: Dataset) -> list[Group]:
                 """,
                 key,
             ).fetchall()
-            pairs: dict[str, list[tuple[float, float]]] = {}
-            for name, score, accuracy in connection.execute(_PAIRS, [*key, *key]).fetchall():
-                pairs.setdefault(name, []).append((score, accuracy))
-            tau = {name: _tau(values) for name, values in pairs.items()}
-            num_joined = {name: len(values) for name, values in pairs.items()}
+            joined: dict[str, list[tuple[float, ...]]] = {}
+            for name, *values in connection.execute(_JOINED, [*key, *key]).fetchall():
+                joined.setdefault(name, []).append(tuple(values))
+            tau = {name: _taus(rows) for name, rows in joined.items()}
+            num_joined = {name: len(rows) for name, rows in joined.items()}
             summary.append(
                 Group(space, images, batch_size, num_seeds, num_rows, num_singular, num_failed, best, tau, num_joined)
             )
     return summary
 
 
-def _tau(pairs: list[tuple[float, float]]) -> float:
-    """Kendall's tau-b; NaN where there is no order to compare."""
-    return float(kendalltau(*zip(*pairs, strict=True)).statistic) if len(pairs) > 1 else math.nan
+def _taus(rows: list[tuple[float, ...]]) -> dict[str, float]:
+    """Kendall's tau-b of each predictor; NaN where there is no order to compare. Rows are (accuracy, *PREDICTORS)."""
+    accuracies, *columns = zip(*rows, strict=True)
+    return {
+        predictor: math.nan if len(rows) < 2 or None in column else float(kendalltau(column, accuracies).statistic)
+        for predictor, column in zip(PREDICTORS, columns, strict=True)
+    }
 
 
 _KEY = "space = ? AND images = ? AND batch_size = ?"
 
 # avg of a column that holds -inf is -inf, as it should be.
-_PAIRS = f"""
+_JOINED = f"""
     WITH longest AS (
         SELECT dataset, max(epochs) AS epochs FROM joined WHERE {_KEY} AND split = 'test' GROUP BY dataset
     )
-    SELECT dataset, avg(score), any_value(accuracy)
+    SELECT dataset, any_value(accuracy), avg(score), any_value(params), any_value(flops), any_value(num_layers)
     FROM joined JOIN longest USING (dataset, epochs)
     WHERE {_KEY} AND split = 'test'
     GROUP BY dataset, arch_id HAVING count(*) = count(score)

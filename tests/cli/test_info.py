@@ -112,7 +112,9 @@ def test_join_tells_what_matched_and_what_did_not(root: Path, accuracies: Path) 
     assert f"{SPACE}: 32 joined rows, 8 architectures matched" in text
     assert f"2 with an accuracy, no score, such as {min(arch_id(8), arch_id(9))}" in text
     assert "with a score, no accuracy" not in text
-    assert "Kendall tau with cifar10 test accuracy: -1.000 (8 architectures)" in text
+    assert (
+        "Kendall tau with cifar10 test accuracy: -1.000 (params -1.000, FLOPs -1.000, layers -1.000; 8 architectures)" in text
+    )
     assert "Continue in DuckDB:" in text
 
 
@@ -170,4 +172,4 @@ def test_join_of_one_architecture_warns_of_nothing(root: Path, shared: Path) -> 
     nats = shared / "benchmarks" / "nats_fixture" / "NATS-tss-v1_0-3ffb9-simple"
     done = naswot_process("join", root, "--accuracies", nats)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "(1 architectures)" in done.stdout
+    assert "; 1 architectures)" in done.stdout

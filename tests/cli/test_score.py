@@ -201,7 +201,12 @@ def test_accuracies_are_joined_at_the_end(root: Path, accuracies: Path, suffix: 
     assert f"{SPACE}: 32 joined rows, 8 architectures matched" in text
     assert f"2 with an accuracy, no score, such as {min(arch_id(8), arch_id(9))}" in text
     assert str(root / "joined" / f"space={SPACE}" / "unmatched.csv") in text
-    assert text.count("Kendall tau with cifar10 test accuracy: -1.000 (8 architectures)") == 2, "one a batch size"
+    assert (
+        text.count(
+            "Kendall tau with cifar10 test accuracy: -1.000 (params -1.000, FLOPs -1.000, layers -1.000; 8 architectures)"
+        )
+        == 2
+    ), "one a batch size"
     assert naswot_ray.open(root).joined.count_rows() == 32
 
 
