@@ -5,20 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from naswot_ray.benchmarks import table
+from naswot_ray.benchmarks import nasbench101, table
+from naswot_ray.benchmarks.nasbench101 import read_nasbench101
 from naswot_ray.benchmarks.nats import is_nats_directory, read_nats
+from naswot_ray.benchmarks.nds import read_nds
+from naswot_ray.benchmarks.sources import Progress, no_progress
 from naswot_ray.benchmarks.table import read_table
 from naswot_ray.dataset.accuracies import AccuracyTable
 from naswot_ray.errors import BenchmarkError, SettingsError
+from naswot_ray.spaces import nds_file
 
 
-def read_accuracies(space: str, path: Path, mapping: Sequence[str] = ()) -> AccuracyTable:
+def read_accuracies(space: str, path: Path, mapping: Sequence[str] = (), progress: Progress = no_progress) -> AccuracyTable:
     """Read the trained accuracies of a space.
 
     Args:
         space: which architectures they belong to.
-        path: an unpacked NATS-Bench archive (`NATS-tss-...-simple`), or a .parquet or .csv table.
+        path: an unpacked NATS-Bench archive (`NATS-tss-...-simple`), a .tfrecord file of NAS-Bench-101, NDS' data.zip or one
+            family's .json, or a .parquet or .csv table.
         mapping: of a table's columns, see `naswot_ray.benchmarks.table`.
+        progress: for readers of large files.
 
     Raises:
         BenchmarkError: not readable as one of these, or of another space.
@@ -28,9 +34,16 @@ def read_accuracies(space: str, path: Path, mapping: Sequence[str] = ()) -> Accu
         raise BenchmarkError(f"{path} does not exist")
     if path.suffix in table.SUFFIXES and path.is_file():
         return read_table(space, path, mapping)
+    if path.is_file() and path.suffix == nasbench101.SUFFIX:
+        _check(path, nasbench101.SPACE, space, mapping)
+        return read_nasbench101(path, progress)
+    if path.is_file() and path.suffix in nds_file.SUFFIXES and space in nds_file.FAMILIES.values():
+        _check(path, space, space, mapping)
+        return read_nds(path, next(family for family, name in nds_file.FAMILIES.items() if name == space))
     if not is_nats_directory(path):
         raise BenchmarkError(
-            f"{path}: expected a NATS-tss-...-simple directory with a meta.pickle.pbz2, or a .parquet or .csv file"
+            f"{path}: expected a NATS-tss-...-simple directory with a meta.pickle.pbz2, a .tfrecord file (nasbench101), a "
+            "data.zip or .json file (nds_...), or a .parquet or .csv file"
         )
     if mapping:
         raise SettingsError(f"--map is for tables; {path} is a NATS-Bench directory")
@@ -38,3 +51,10 @@ def read_accuracies(space: str, path: Path, mapping: Sequence[str] = ()) -> Accu
     if accuracies.space != space:
         raise BenchmarkError(f"{path} holds accuracies of {accuracies.space}, not of {space}")
     return accuracies
+
+
+def _check(path: Path, holds: str, space: str, mapping: Sequence[str]) -> None:
+    if holds != space:
+        raise BenchmarkError(f"{path} holds accuracies of {holds}, not of {space}")
+    if mapping:
+        raise SettingsError(f"--map is for tables; {path} is an official file of {holds}")

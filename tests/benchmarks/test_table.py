@@ -177,7 +177,7 @@ def test_bytes_that_are_no_text(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["t.txt", "t.PARQUET", "t.pth", "t.json", "t"])
 def test_another_kind_of_file(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("arch,acc\na,1\n")
-    assert "expected a NATS-tss-...-simple directory with a meta.pickle.pbz2, or a .parquet or .csv file" in refuses(
+    assert "expected a NATS-tss-...-simple directory with a meta.pickle.pbz2, a .tfrecord file (nasbench101)" in refuses(
         tmp_path / name
     )
 

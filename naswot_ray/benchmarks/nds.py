@@ -1,0 +1,87 @@
+"""NDS' own files, `data.zip` or one family's JSON, as accuracies. The format: `naswot_ray.spaces.nds_file`.
+
+The accuracy is `100 - test_ep_top1[-1]`: that after the last epoch, as in the published NASWOT code, not that of the best
+epoch (`min_test_top1`). `epochs` is the length of that curve, which in the official files is `max_ep`; a training that broke
+off counts as one of the epochs it had, apart from those that were finished. A training that diverged has the accuracy of its
+guesses. Where there is no final error (null or NaN), there is no accuracy and no row, so that a join lists the architecture as
+scored but not trained.
+
+The file times iterations (`iter_time`) but does not tell how many a training took: `training_seconds` is null.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from naswot_ray.benchmarks.sources import digest_of, percentage
+from naswot_ray.dataset.accuracies import AccuracyTable, batches_of
+from naswot_ray.errors import BenchmarkError
+from naswot_ray.spaces.nds_file import FAMILIES, NdsRecord, canonical_json, read_records
+
+
+def read_nds(path: Path, family: str) -> AccuracyTable:
+    """The accuracies of one family: each training with its seed, and again as the mean over its only repeat.
+
+    `optimiser` is the record's `optim` as JSON with sorted keys; `dataset` is `imagenet` for families in `_in`, else `cifar10`.
+
+    Args:
+        path: `data.zip`, or the family's JSON file under its own name.
+        family: a key of `nds_file.FAMILIES`.
+
+    Raises:
+        BenchmarkError: damaged, without that family, or not of the official format; the message names the record.
+    """
+    dataset = "imagenet" if family.endswith("_in") else "cifar10"
+    rows: list[dict[str, Any]] = []
+    for record in read_records(path, family):
+        try:
+            rows += _rows_of(record, dataset)
+        except (ValueError, KeyError) as error:
+            reason = f"it has no {error}" if isinstance(error, KeyError) else str(error)
+            raise BenchmarkError(f"{path}: record {record.index} of {family}: {reason}") from error
+    space, digest = FAMILIES[family], digest_of([path])
+    return AccuracyTable(space, path.name, digest, batches_of(space, digest, rows))
+
+
+def _rows_of(record: NdsRecord, dataset: str) -> Iterator[dict[str, Any]]:
+    training = record.training
+    errors = training["test_ep_top1"]
+    if not isinstance(errors, list):
+        raise ValueError(f"expected a list of errors in test_ep_top1, found {type(errors).__name__}")
+    seed = training["rng_seed"]
+    if isinstance(seed, bool) or not isinstance(seed, int) or not -(2**63) <= seed < 2**63:
+        raise ValueError(f"expected an integer rng_seed, found {seed!r}")
+    row = {
+        "arch_id": record.arch_id,
+        "dataset": dataset,
+        "split": "test",
+        "epochs": len(errors),
+        "params": _count("params", training.get("params")),
+        "flops": _count("flops", training.get("flops")),
+        "optimiser": _optimiser(training["optim"]),
+    }
+    if not errors or errors[-1] is None or (isinstance(errors[-1], float) and math.isnan(errors[-1])):
+        return
+    accuracy = 100 - percentage(errors[-1])
+    yield {**row, "seed": seed, "accuracy": accuracy}
+    yield {**row, "accuracy": accuracy, "max_accuracy": accuracy, "num_repeats": 1}
+
+
+def _count(name: str, value: Any) -> int | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 2**63 or value != int(value):
+        raise ValueError(f"expected a count in {name}, found {value!r}")
+    return int(value)
+
+
+def _optimiser(optim: Any) -> str:
+    if not isinstance(optim, dict):
+        raise ValueError(f"expected an object in optim, found {type(optim).__name__}")
+    try:
+        return canonical_json(optim)
+    except ValueError as error:
+        raise ValueError("a number in optim is not finite") from error
