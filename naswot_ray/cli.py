@@ -254,7 +254,11 @@ def info(dataset_path: DatasetPath) -> None:
 def spaces() -> None:
     """List the search spaces."""
     for name in sorted(SPACES):
-        space = get_space(name)
+        try:
+            space = get_space(name)
+        except NaswotError as error:  # opened from a file that is not there
+            _stdout.print(f"{name}: {error}", soft_wrap=True)
+            continue
         _stdout.print(f"{name}: {len(space):,} architectures, the first is {space[0]}", soft_wrap=True)
 
 
