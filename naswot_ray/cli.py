@@ -32,7 +32,7 @@ from naswot_ray.dataset.opening import open as open_dataset
 from naswot_ray.dataset.schema import STATUS_FAILED
 from naswot_ray.errors import NaswotError, SettingsError
 from naswot_ray.run.options import ScoreOptions
-from naswot_ray.spaces import SPACES, check_name, get_space
+from naswot_ray.spaces import SPACES, check_name, get_space, parameters_of
 
 EXIT_PARTIAL = 1
 EXIT_ERROR = 2
@@ -253,9 +253,13 @@ def info(dataset_path: DatasetPath) -> None:
 @app.command()
 def spaces() -> None:
     """List the search spaces."""
-    for name in sorted(SPACES):
-        space = get_space(name)
-        _stdout.print(f"{name}: {len(space):,} architectures, the first is {space[0]}", soft_wrap=True)
+    from_file = [name for name in sorted(SPACES) if "source" in parameters_of(name)]
+    for name in sorted(SPACES.keys() - from_file):
+        space, parameters = get_space(name), parameters_of(name)
+        _stdout.print(f"{name}: {len(space):,} architectures, the first is {space[0]}")
+        if parameters:
+            _stdout.print(f"  --space-option {', '.join(f'{key}={default}' for key, default in parameters.items())}")
+    _stdout.print(f"opened from their file (`naswot-ray fetch nds`, or --space-option source=PATH): {', '.join(from_file)}")
 
 
 def main() -> None:

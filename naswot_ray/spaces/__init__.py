@@ -16,7 +16,7 @@ from typing import Any, Final
 from naswot_ray.errors import SettingsError
 from naswot_ray.spaces.base import Space
 
-__all__ = ["SPACES", "Space", "check_name", "get_space", "open_spaces"]
+__all__ = ["SPACES", "Space", "check_name", "get_space", "open_spaces", "parameters_of"]
 
 SPACES: Final[dict[str, Callable[..., Space]]] = {
     name: make
@@ -36,6 +36,16 @@ def check_name(name: str) -> None:
         raise SettingsError(f"unknown space {name!r}; there are: {', '.join(sorted(SPACES))}")
 
 
+def parameters_of(name: str) -> dict[str, Any]:
+    """The parameters of a space and their defaults.
+
+    Raises:
+        SettingsError: no space has that name.
+    """
+    check_name(name)
+    return {key: parameter.default for key, parameter in inspect.signature(SPACES[name]).parameters.items()}
+
+
 @cache
 def get_space(name: str, **parameters: Any) -> Space:
     """The space called `name`, one object per process and parameters.
@@ -47,8 +57,7 @@ def get_space(name: str, **parameters: Any) -> Space:
     Raises:
         SettingsError: no space has that name, or it has no such parameter.
     """
-    check_name(name)
-    known = inspect.signature(SPACES[name]).parameters
+    known = parameters_of(name)
     for parameter in parameters:
         if parameter not in known:
             raise SettingsError(f"{name} has no parameter {parameter!r}; it has: {', '.join(known) or 'none'}")
@@ -72,9 +81,9 @@ def open_spaces(names: Sequence[str], options: Iterable[str] = ()) -> dict[str, 
         parameter, equals, text = entry.partition("=")
         if not equals:
             raise SettingsError(f"--space-option {entry!r}: expected PARAMETER=VALUE, as in stem_channels=128")
-        takers = [name for name in names if parameter in inspect.signature(SPACES[name]).parameters]
+        takers = [name for name in names if parameter in parameters_of(name)]
         if not takers:
-            known = sorted({key for name in names for key in inspect.signature(SPACES[name]).parameters})
+            known = sorted({key for name in names for key in parameters_of(name)})
             raise SettingsError(
                 f"--space-option {entry!r}: {' and '.join(names)} take{'s' if len(names) == 1 else ''} "
                 f"{', '.join(known) if known else 'no parameters'}"

@@ -238,6 +238,29 @@ def test_expected_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert "golden (nb201), N=16: expected a NaswotError or ValueError, got the score" in capsys.readouterr().out
 
 
+def test_auxiliary_head_is_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The published code fails on a record with such a head; here it scores what it scores without."""
+    edges = [["sep_conv_3x3", 0], ["skip_connect", 1]]
+    genotype = {"normal": edges, "normal_concat": [2], "reduce": edges, "reduce_concat": [2]}
+    net = {"genotype": genotype, "width": 4, "depth": 3, "aux": True}
+    content = _golden("order_keyed")
+    content["cases"][0] |= {"space": "nds", "family": "DARTS", "net": net, "expect": "error", "results": {"16": {}}}
+    assert main([_written(tmp_path, content)]) == 0
+    build = check.NETWORKS["nds"]
+    deeper = {**content["cases"][0], "net": {**net, "depth": 4}}
+    monkeypatch.setitem(check.NETWORKS, "nds", lambda case: build(deeper if case["net"]["aux"] else case))
+    assert main([_written(tmp_path, content)]) == 1
+    assert "golden (nds), N=16: score: expected " in capsys.readouterr().out
+    net["aux"] = False
+    assert main([_written(tmp_path, content)]) == 1
+    assert "golden (nds), N=16: expected a NaswotError or ValueError, got the score" in capsys.readouterr().out
+    content["cases"][0]["net"] = net | {"aux": True, "width": 0}
+    assert main([_written(tmp_path, content)]) == 1
+    assert "golden (nds), N=16: expected a score, got ArchitectureError: " in capsys.readouterr().out
+
+
 def test_unexpected_error_fails_the_case_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     content = _golden("order_keyed")
     content["cases"].insert(0, {**content["cases"][0], "name": "broken", "arch": "|none~0|"})

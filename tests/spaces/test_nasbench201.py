@@ -13,7 +13,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from naswot_ray.errors import ArchitectureError, NaswotError
-from naswot_ray.spaces import SPACES, get_space
+from naswot_ray.spaces import get_space
 from naswot_ray.spaces.nasbench201 import OPS, arch_string, parse
 
 SPACE = get_space("nasbench201")
@@ -250,9 +250,3 @@ def test_settings_are_json_values() -> None:
 def test_unknown_space() -> None:
     with pytest.raises(NaswotError, match=r"unknown space 'nasbench2O1'; there are: .*nasbench201"):
         get_space("nasbench2O1")
-
-
-def test_spaces_are_made_once_and_know_their_name() -> None:
-    for name in SPACES:
-        assert get_space(name) is get_space(name)
-        assert get_space(name).name == name

@@ -1,0 +1,185 @@
+"""NDS: samples of the design spaces of "On Network Design Spaces for Visual Recognition", one space a family.
+
+Source: Radosavovic et al. (ICCV 2019); the official archive `data.zip`. Networks as the published NASWOT code builds them:
+`nds_cells` and `nds_anynet`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import operator
+from collections.abc import Mapping, Sequence
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any, Final
+
+from naswot_ray.cache import cache_directory
+from naswot_ray.errors import ArchitectureError, SettingsError
+from naswot_ray.network import Network, NetworkBuilder
+from naswot_ray.network.graph import Initialisation
+from naswot_ray.spaces import nds_anynet, nds_cells
+from naswot_ray.spaces.base import Space
+from naswot_ray.spaces.nds_file import FAMILIES, canonical_json, read_records
+
+CELL_FAMILIES: Final = ("Amoeba", "DARTS", "ENAS", "NASNet", "PNAS")
+"""What the families of cell networks are called, before the variant; the others are AnyNets."""
+
+
+class NdsSpace(Space):
+    """The networks that NDS trained of one family, in the order of the official file.
+
+    An arch_id is the position in the file and a digest of the network's description, so files that differ cannot be mixed.
+    A record that is malformed is an architecture whose `network` raises.
+
+    Args:
+        family: a key of `FAMILIES`.
+        source: the official `data.zip`, or the family's json; where `naswot-ray fetch nds` puts it if empty.
+
+    Raises:
+        SettingsError: the file is not there.
+        BenchmarkError: it is not what it should be.
+    """
+
+    def __init__(self, family: str, source: str = "") -> None:
+        self.name = FAMILIES[family]
+        self.family = family
+        if _is_imagenet(family):
+            self.image_size, self.num_classes = 224, 1000
+        path = Path(source).expanduser() if source else cache_directory() / "nds" / "data.zip"
+        if not path.is_file():
+            raise SettingsError(
+                f"no official NDS file at {path} to open {self.name} from; `naswot-ray fetch nds` gets it, or give "
+                "--space-option source=data.zip"
+            )
+        records = read_records(path, family)
+        self._arch_ids = tuple(record.arch_id for record in records)
+        # As text, a tenth of the size in memory: spaces travel to every worker.
+        self._nets = tuple(canonical_json(record.net) for record in records)
+
+    def __len__(self) -> int:
+        return len(self._arch_ids)
+
+    def __getitem__(self, index: int) -> str:
+        if not 0 <= index < len(self):
+            raise IndexError(f"index {index} is outside of {self.name} (0..{len(self) - 1})")
+        return self._arch_ids[index]
+
+    def index(self, arch_id: str) -> int:
+        try:
+            return self._index[arch_id]
+        except KeyError:
+            raise ArchitectureError(
+                f"{arch_id!r} is not one of the {len(self):,} architectures of {self.name} in the file that was opened: their "
+                f"ids are position and digest, as in {self._arch_ids[0]!r}"
+            ) from None
+
+    def network(self, arch_id: str, *, input_shape: Sequence[int] = (3, 32, 32), num_classes: int = 10) -> Network:
+        net = json.loads(self.architecture(arch_id))
+        return build_network(self.family, net, arch_id=arch_id, input_shape=input_shape, num_classes=num_classes)
+
+    def neighbours(self, arch_id: str) -> list[str]:
+        """The architectures of the file that differ in one choice; most often none, the file being a sample of a huge space.
+
+        Choices are the operation and the input of each edge, width and depth of a cell network; depth, width, stride,
+        bottleneck multiplier and group width of each stage of an AnyNet.
+        """
+        own = self._choices[self.index(arch_id)]
+        return [other for other, theirs in zip(self._arch_ids, self._choices, strict=True) if _differ_in_one(own, theirs)]
+
+    def isomorphism_class(self, arch_id: str) -> str | None:
+        return None
+
+    def architecture(self, arch_id: str) -> str:
+        return self._nets[self.index(arch_id)]
+
+    def settings(self) -> Mapping[str, Any]:
+        return {
+            "family": self.family,
+            "num_architectures": len(self),
+            "digest": self._digest,
+            "initialisation": _initialisation(self.family),
+            **_macro_structure(self.family),
+        }
+
+    @cached_property
+    def _index(self) -> dict[str, int]:
+        return {arch_id: i for i, arch_id in enumerate(self._arch_ids)}
+
+    @cached_property
+    def _digest(self) -> str:
+        """SHA-256 over the canonical JSON of all networks, a line each."""
+        return hashlib.sha256("".join(f"{net}\n" for net in self._nets).encode()).hexdigest()
+
+    @cached_property
+    def _choices(self) -> list[tuple[Any, ...]]:
+        return [_choices(self.family, json.loads(net)) for net in self._nets]
+
+
+SPACES = {name: partial(NdsSpace, family) for family, name in FAMILIES.items()}
+
+
+def build_network(
+    family: str, net: Mapping[str, Any], *, arch_id: str, input_shape: Sequence[int], num_classes: int
+) -> Network:
+    """The network of one record.
+
+    Args:
+        family: stem of the official json; tells CIFAR's stems from ImageNet's.
+        net: the record's `net`.
+        arch_id: the record's key in its space.
+        input_shape: `(channels, height, width)` of one image.
+        num_classes: width of the classifier.
+
+    Raises:
+        ArchitectureError: the record is malformed, or images of that size do not fit its network.
+    """
+    b = NetworkBuilder(input_shape)
+    try:
+        if _has_cells(family):
+            build = nds_cells.build_imagenet if _is_imagenet(family) else nds_cells.build_cifar
+            features = build(b, nds_cells.parse(net))
+        else:
+            features = nds_anynet.build(b, nds_anynet.parse(net), pooled_stem=_has_pooled_stem(family))
+        logits = b.linear(b.global_avg_pool(features), num_classes)
+    except ArchitectureError as error:
+        raise ArchitectureError(f"{family} {arch_id}: {error}") from None
+    except ValueError as error:
+        size = " x ".join(map(str, input_shape[1:]))
+        raise ArchitectureError(f"{family} {arch_id}: images of {size} pixels do not fit its network: {error}") from None
+    return b.build(logits, arch_id=arch_id, initialisation=_initialisation(family))
+
+
+def _choices(family: str, net: Mapping[str, Any]) -> tuple[Any, ...]:
+    """A network's choices; none where its record is malformed."""
+    try:
+        return nds_cells.choices(nds_cells.parse(net)) if _has_cells(family) else nds_anynet.choices(nds_anynet.parse(net))
+    except ArchitectureError:
+        return ()
+
+
+def _differ_in_one(a: Sequence[Any], b: Sequence[Any]) -> bool:
+    return len(a) == len(b) and sum(map(operator.ne, a, b)) == 1
+
+
+def _is_imagenet(family: str) -> bool:
+    return "_in" in family
+
+
+def _has_cells(family: str) -> bool:
+    return family.partition("_")[0] in CELL_FAMILIES
+
+
+def _has_pooled_stem(family: str) -> bool:
+    return "ResN" in family
+
+
+def _initialisation(family: str) -> Initialisation:
+    """The published code initialises AnyNets alone; cell networks keep PyTorch's default."""
+    return "kaiming_uniform" if _has_cells(family) else "normal_fan_out"
+
+
+def _macro_structure(family: str) -> dict[str, Any]:
+    if _has_cells(family):
+        return {"stem": "imagenet" if _is_imagenet(family) else "cifar", "auxiliary_head": False}
+    return {"stem": "res_stem_in" if _has_pooled_stem(family) else "simple_stem_in", "stem_width": nds_anynet.STEM_WIDTH}

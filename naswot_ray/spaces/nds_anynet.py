@@ -1,0 +1,176 @@
+"""The AnyNet networks of NDS: ResNet, ResNeXt-A, ResNeXt-B and Vanilla.
+
+Source: Radosavovic et al., "On Network Design Spaces for Visual Recognition" (ICCV 2019); the official files' records, as the
+published NASWOT code builds them with the networks of pycls. A record's `net`, in each list a value for each stage:
+
+    {"block_type": "res_bottleneck_block", "ds": [depth, ...], "ws": [width, ...], "ss": [stride, ...],
+     "bot_muls": [bottleneck multiplier, ...], "num_gs": [width of a group, ...]}
+
+The last two (also called `bms`, `gws`) are empty where the block has no bottleneck. `num_gs` reads like the number of groups;
+the published code, and so every score compared with its own, takes it for a group's width.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple, dataclass
+from typing import Any, Final, Literal
+
+from naswot_ray.errors import ArchitectureError
+from naswot_ray.network import NetworkBuilder
+
+STEM_WIDTH = 12
+"""Channels of the stem, in every family: the published code sets it, whatever a record says."""
+
+Block = Literal["plain", "basic", "bottleneck"]
+
+BLOCKS: Final[Mapping[str, Block]] = {
+    "vanilla_block": "plain",
+    "double_plain_block": "plain",
+    "res_basic_block": "basic",
+    "res_bottleneck_block": "bottleneck",
+}
+"""The official files' names of the blocks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Blocks of one width; the first has the stage's stride.
+
+    Attributes:
+        depth: number of blocks.
+        width: channels of their results.
+        multiplier: of the width, to have the channels inside a bottleneck; None where the block has none.
+        group_width: channels of a group of the convolution inside a bottleneck; None likewise.
+    """
+
+    depth: int
+    width: int
+    stride: int
+    multiplier: float | None = None
+    group_width: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AnyNet:
+    """A record's network."""
+
+    block: Block
+    stages: tuple[Stage, ...]
+
+
+def parse(net: Mapping[str, Any]) -> AnyNet:
+    """Read a record's `net`.
+
+    Raises:
+        ArchitectureError: naming the value that is wrong and what would be right.
+    """
+    block_type = net.get("block_type")
+    if not isinstance(block_type, str) or block_type not in BLOCKS:
+        raise ArchitectureError(f"unknown block_type {block_type!r}, expected one of {', '.join(BLOCKS)}")
+    block = BLOCKS[block_type]
+    names = ["ds", "ws", "ss"]
+    columns = [_entries(net, name) for name in names]
+    for name, alias in (("bot_muls", "bms"), ("num_gs", "gws")):
+        name = alias if alias in net else name
+        entries = _entries(net, name)
+        if block == "bottleneck":
+            names.append(name)
+            columns.append(entries)
+        elif entries:
+            raise ArchitectureError(f"{name} {entries!r}: expected none, a {block_type} has no bottleneck")
+    if not columns[0]:
+        raise ArchitectureError("ds []: expected a depth for each stage")
+    for name, entries in zip(names, columns, strict=True):
+        if len(entries) != len(columns[0]):
+            raise ArchitectureError(
+                f"{name} {entries!r}: expected a value for each of the {len(columns[0])} stages, as many as ds"
+            )
+    stages = tuple(_parse_stage(i, names, values) for i, values in enumerate(zip(*columns, strict=True)))
+    return AnyNet(block, stages)
+
+
+def choices(net: AnyNet) -> tuple[Any, ...]:
+    """What was chosen to make a network, one value a choice: the block and each stage's parameters."""
+    return (net.block, *(value for stage in net.stages for value in astuple(stage)))
+
+
+def build(b: NetworkBuilder, net: AnyNet, *, pooled_stem: bool) -> int:
+    """Append the network up to its last stage.
+
+    Args:
+        b: where to append.
+        net: the network.
+        pooled_stem: whether the stem is `res_stem_in` (a quarter of the images' size) or `simple_stem_in` (a half).
+
+    Returns:
+        the node that the classifier pools.
+
+    Raises:
+        ValueError: the images do not fit an operation.
+    """
+    x = _conv_bn(b, b.input, STEM_WIDTH, 7 if pooled_stem else 3, stride=2)
+    x = b.relu(x)
+    if pooled_stem:
+        x = b.max_pool(x, 3, stride=2, padding=1)
+    for stage in net.stages:
+        for number in range(stage.depth):
+            x = _block(b, x, net.block, stage, stride=stage.stride if number == 0 else 1)
+    return x
+
+
+def _block(b: NetworkBuilder, x: int, block: Block, stage: Stage, *, stride: int) -> int:
+    if block == "plain":
+        x = b.relu(_conv_bn(b, x, stage.width, 3, stride=stride))
+        return b.relu(_conv_bn(b, x, stage.width, 3))
+    # The published code computes the shortcut first.
+    changes_shape = b.shape(x)[0] != stage.width or stride != 1
+    shortcut = _conv_bn(b, x, stage.width, 1, stride=stride) if changes_shape else x
+    if block == "basic":
+        x = b.relu(_conv_bn(b, x, stage.width, 3, stride=stride))
+        x = _conv_bn(b, x, stage.width, 3)
+    else:
+        channels, groups = _inner(stage)
+        x = b.relu(_conv_bn(b, x, channels, 1))
+        x = b.relu(_conv_bn(b, x, channels, 3, stride=stride, groups=groups))
+        x = _conv_bn(b, x, stage.width, 1)
+    return b.relu(b.add(shortcut, x))
+
+
+def _conv_bn(b: NetworkBuilder, x: int, channels: int, kernel: int, *, stride: int = 1, groups: int = 1) -> int:
+    return b.batch_norm(b.conv(x, channels, kernel, stride=stride, padding=kernel // 2, groups=groups))
+
+
+def _inner(stage: Stage) -> tuple[int, int]:
+    """Channels inside a bottleneck, and groups of its convolution."""
+    assert stage.multiplier is not None
+    assert stage.group_width is not None
+    channels = round(stage.width * stage.multiplier)
+    return channels, channels // stage.group_width
+
+
+def _parse_stage(number: int, names: Sequence[str], values: Sequence[Any]) -> Stage:
+    for name, value in zip(names, values, strict=True):
+        if name in ("bot_muls", "bms"):
+            if type(value) not in (int, float) or not 0 < value < math.inf:
+                raise ArchitectureError(f"{name}[{number}] {value!r}: expected a number greater than 0")
+        elif type(value) is not int or value < 1:
+            raise ArchitectureError(f"{name}[{number}] {value!r}: expected a whole number of at least 1")
+    stage = Stage(*values)
+    if stage.multiplier is not None:
+        channels, groups = _inner(stage)
+        if groups == 0 or channels % groups:
+            raise ArchitectureError(
+                f"{names[-1]}[{number}] {stage.group_width}: the {channels} channels of the bottleneck do not divide into "
+                f"{channels} // {stage.group_width} = {groups} equal groups"
+            )
+    return stage
+
+
+def _entries(net: Mapping[str, Any], name: str) -> list[Any]:
+    # The published code takes null for an empty list.
+    entries = net.get(name) or []
+    if not isinstance(entries, list):
+        raise ArchitectureError(f"{name} {entries!r}: expected a list")
+    return entries
