@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "naswot_ray"
 
 ROOMS = {
     "network": {"network"},
-    "spaces": {"spaces", "network", "errors"},
+    "spaces": {"spaces", "network", "errors", "cache"},
     "scoring": {"scoring", "spaces", "network", "errors", "safe_pickle"},
     "dataset": {"dataset", "errors"},
     "benchmarks": {"benchmarks", "dataset", "spaces", "errors", "safe_pickle"},
