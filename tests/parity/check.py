@@ -26,6 +26,7 @@ from naswot_ray.scoring.kernel import IntMatrix
 from naswot_ray.scoring.score import score_with_weights
 from naswot_ray.scoring.weights import WeightSource
 from naswot_ray.spaces import get_space
+from naswot_ray.spaces.nasbench101 import build_network
 
 Case = Mapping[str, Any]
 Recipe = Mapping[str, Any] | str
@@ -41,7 +42,11 @@ def _sss(case: Case) -> Network:
     return get_space("nats_sss").network(case["channels"], input_shape=(3, case["hw"], case["hw"]))
 
 
-NETWORKS: dict[str, Callable[[Case], Network]] = {"nb201": _nb201, "sss": _sss}
+def _nb101(case: Case) -> Network:
+    return build_network(case["matrix"], case["ops"], arch_id=case["name"], input_shape=(3, case["hw"], case["hw"]))
+
+
+NETWORKS: dict[str, Callable[[Case], Network]] = {"nb101": _nb101, "nb201": _nb201, "sss": _sss}
 """The vectors' name of a space -> the network of a case. Cases of other spaces are reported as unsupported."""
 
 
