@@ -25,8 +25,7 @@ from naswot_ray.network import Network, ops
 from naswot_ray.scoring.kernel import IntMatrix
 from naswot_ray.scoring.score import score_with_weights
 from naswot_ray.scoring.weights import WeightSource
-from naswot_ray.spaces import get_space
-from naswot_ray.spaces.nds import build_network
+from naswot_ray.spaces import get_space, nasbench101, nds
 
 Case = Mapping[str, Any]
 Recipe = Mapping[str, Any] | str
@@ -44,10 +43,15 @@ def _sss(case: Case) -> Network:
 
 def _nds(case: Case) -> Network:
     shape = (3, case["hw"], case["hw"])
-    return build_network(case["family"], case["net"], arch_id=case["name"], input_shape=shape, num_classes=10)
+    return nds.build_network(case["family"], case["net"], arch_id=case["name"], input_shape=shape, num_classes=10)
 
 
-NETWORKS: dict[str, Callable[[Case], Network]] = {"nb201": _nb201, "sss": _sss, "nds": _nds}
+def _nb101(case: Case) -> Network:
+    shape = (3, case["hw"], case["hw"])
+    return nasbench101.build_network(case["matrix"], case["ops"], arch_id=case["name"], input_shape=shape)
+
+
+NETWORKS: dict[str, Callable[[Case], Network]] = {"nb101": _nb101, "nb201": _nb201, "sss": _sss, "nds": _nds}
 """The vectors' name of a space -> the network of a case. Cases of other spaces are reported as unsupported."""
 
 

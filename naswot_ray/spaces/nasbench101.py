@@ -1,0 +1,310 @@
+"""NAS-Bench-101: the 423,624 cells of at most 7 vertices and 9 edges, and their networks.
+
+Source: Ying et al., "NAS-Bench-101: Towards Reproducible Neural Architecture Search" (ICML 2019), section 2; the order
+of execution, and of the terms of each sum, is the published NASWOT code's. No benchmark file is needed: `nasbench101_cells`
+lists the cells, `nasbench101_hashes` hashes them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from naswot_ray.errors import ArchitectureError, SettingsError
+from naswot_ray.network import Network, NetworkBuilder
+from naswot_ray.network.graph import Initialisation
+from naswot_ray.spaces.base import Space
+from naswot_ray.spaces.nasbench101_cells import MAX_VERTICES, OPS, Cell, edge_bit, list_cells, prune, read_cell
+from naswot_ray.spaces.nasbench101_hashes import HashTable, hash_cell, load_hashes
+
+NUM_STACKS = 3
+CELLS_PER_STACK = 3
+PUBLISHED_STEM_CHANNELS = 16
+TRAINED_STEM_CHANNELS = 128
+INITIALISATION: Initialisation = "normal_fan_out"
+
+
+class NasBench101(Space):
+    """All 423,624 cells, in stacks of cells between max pools.
+
+    The order is that of the benchmark's generator: by number of vertices, then the matrix's bits, then the operations
+    (`nasbench101_cells`). An arch_id is the benchmark's module hash. The benchmark's own order of iteration is by hash;
+    `benchmark_index` is the place in it.
+
+    Args:
+        stem_channels: output channels of the stem and width of the first stack; each later stack doubles it. 16 in the
+            published scores, 128 in the trained networks.
+        num_stacks: stacks of cells.
+        cells_per_stack: cells in each stack.
+
+    Raises:
+        SettingsError: a parameter is too small for a network.
+    """
+
+    name = "nasbench101"
+
+    def __init__(
+        self,
+        stem_channels: int = PUBLISHED_STEM_CHANNELS,
+        num_stacks: int = NUM_STACKS,
+        cells_per_stack: int = CELLS_PER_STACK,
+    ) -> None:
+        most_split = MAX_VERTICES - 2  # vertices of one cell that may share the channels
+        if stem_channels < most_split:
+            raise SettingsError(
+                f"stem_channels={stem_channels}: expected at least {most_split}, a cell may split them in so many"
+            )
+        for parameter, value in (("num_stacks", num_stacks), ("cells_per_stack", cells_per_stack)):
+            if value < 1:
+                raise SettingsError(f"{parameter}={value}: expected at least 1")
+        self.stem_channels = stem_channels
+        self.num_stacks = num_stacks
+        self.cells_per_stack = cells_per_stack
+        self._cells = list_cells()
+        self._table: HashTable | None = None
+        # Those hashed one by one, so that a shard needs no table.
+        self._hash_at: dict[int, str] = {}
+        self._index_of: dict[str, int] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a worker need not compute again: the cells (3 MB) and, once loaded, the table of hashes (8 MB)."""
+        return self.__dict__ | {"_hash_at": {}, "_index_of": {}}
+
+    def __len__(self) -> int:
+        return len(self._cells)
+
+    def __getitem__(self, index: int) -> str:
+        if not 0 <= index < len(self):
+            raise IndexError(f"index {index} is outside of nasbench101 (0..{len(self) - 1})")
+        if self._table is not None:
+            return self._table.hash(index)
+        if index not in self._hash_at:
+            arch_id = hash_cell(self._cells[index])
+            self._hash_at[index] = arch_id
+            self._index_of[arch_id] = index
+        return self._hash_at[index]
+
+    def __iter__(self) -> Iterator[str]:
+        table = self._hashes()
+        return (table.hash(index) for index in range(len(self)))
+
+    def index(self, arch_id: str) -> int:
+        """Position of a cell in the space's order. A hash that `space[i]` did not give needs the table of all hashes.
+
+        Raises:
+            ArchitectureError: malformed, or not in the space.
+        """
+        if arch_id in self._index_of:
+            return self._index_of[arch_id]
+        _check_hash(arch_id)
+        index = self._hashes().index(arch_id)
+        if index is None:
+            raise _not_in_space(arch_id)
+        return index
+
+    def network(self, arch_id: str, *, input_shape: Sequence[int] = (3, 32, 32), num_classes: int = 10) -> Network:
+        return self._build(arch_id, self.stem_channels, self.num_stacks, self.cells_per_stack, input_shape, num_classes)
+
+    def trained_network(self, arch_id: str) -> Network:
+        """The network of 128 channels in three stacks of three cells, whatever the space's parameters are."""
+        size = self.image_size
+        shape = (3, size, size)
+        return self._build(arch_id, TRAINED_STEM_CHANNELS, NUM_STACKS, CELLS_PER_STACK, shape, self.num_classes)
+
+    def neighbours(self, arch_id: str) -> list[str]:
+        """The cells of the space that one edge flipped or one operation changed leads to, flipped edges first.
+
+        A flip that takes vertices off every path leads to the cell without them, so a neighbour may have fewer vertices, never
+        more, and need not have this cell among its own.
+        """
+        cell = self._cells[self.index(arch_id)]
+        found: dict[str, None] = {}
+        for changed in _one_change_away(cell):
+            try:
+                pruned = prune(changed)
+            except ArchitectureError:  # the last path is cut
+                continue
+            if pruned.in_space:
+                found[hash_cell(pruned)] = None
+        found.pop(arch_id, None)
+        return list(found)
+
+    def isomorphism_class(self, arch_id: str) -> str:
+        """The arch_id itself: of isomorphic cells the space holds one, and the module hash is the same for all."""
+        self.index(arch_id)
+        return arch_id
+
+    def architecture(self, arch_id: str) -> str:
+        """The cell as JSON: `{"matrix": [[0,1],[0,0]], "ops": ["input","output"]}`."""
+        cell = self._cells[self.index(arch_id)]
+        return json.dumps({"matrix": cell.matrix, "ops": cell.ops}, separators=(",", ":"))
+
+    def benchmark_index(self, arch_id: str) -> int:
+        """Position among the sorted hashes: the benchmark's own order of iteration. Needs the table of all hashes."""
+        _check_hash(arch_id)
+        rank = self._hashes().rank(arch_id)
+        if rank is None:
+            raise _not_in_space(arch_id)
+        return rank
+
+    def prepare(self) -> None:
+        """Load the table of all hashes: from the cache directory, or computed (half a minute) and left there."""
+        self._hashes()
+
+    def settings(self) -> Mapping[str, Any]:
+        return {
+            "stem_channels": self.stem_channels,
+            "num_stacks": self.num_stacks,
+            "cells_per_stack": self.cells_per_stack,
+            "initialisation": INITIALISATION,
+        }
+
+    def _hashes(self) -> HashTable:
+        if self._table is None:
+            self._table = load_hashes()
+        return self._table
+
+    def _build(
+        self,
+        arch_id: str,
+        stem_channels: int,
+        num_stacks: int,
+        cells_per_stack: int,
+        input_shape: Sequence[int],
+        num_classes: int,
+    ) -> Network:
+        cell = self._cells[self.index(arch_id)]
+        return build_network(
+            cell.matrix,
+            cell.ops,
+            arch_id=arch_id,
+            stem_channels=stem_channels,
+            num_stacks=num_stacks,
+            cells_per_stack=cells_per_stack,
+            input_shape=input_shape,
+            num_classes=num_classes,
+        )
+
+
+SPACES = {NasBench101.name: NasBench101}
+
+
+def build_network(
+    matrix: Sequence[Sequence[int]],
+    ops: Sequence[str],
+    *,
+    arch_id: str,
+    stem_channels: int = PUBLISHED_STEM_CHANNELS,
+    num_stacks: int = NUM_STACKS,
+    cells_per_stack: int = CELLS_PER_STACK,
+    input_shape: Sequence[int] = (3, 32, 32),
+    num_classes: int = 10,
+) -> Network:
+    """The network of any cell, in the space or not: pruned first, of any number of vertices and edges.
+
+    Args:
+        matrix: upper-triangular adjacency matrix of 0 and 1.
+        ops: one operation per vertex, one of `nasbench101_cells.OPS`; the first and the last are not looked at.
+        arch_id: keys the weights.
+        stem_channels, num_stacks, cells_per_stack: as in `NasBench101`.
+        input_shape: `(channels, height, width)` of one image.
+        num_classes: width of the classifier.
+
+    Raises:
+        ArchitectureError: not a cell (see `read_cell`, `prune`), or one with more branches than channels.
+    """
+    cell = prune(read_cell(matrix, ops))
+    channels = stem_channels
+    b = NetworkBuilder(input_shape)
+    x = _conv_bn_relu(b, b.input, channels, 3)
+    for stack in range(num_stacks):
+        if stack > 0:
+            x = b.max_pool(x, 2, stride=2)
+            channels *= 2
+        for _ in range(cells_per_stack):
+            x = _cell(b, x, cell, channels)
+    return b.build(b.linear(b.global_avg_pool(x), num_classes), arch_id=arch_id, initialisation=INITIALISATION)
+
+
+def vertex_channels(cell: Cell, channels: int) -> list[int]:
+    """Output channels of a pruned cell's vertices, the input's left at 0 (the benchmark's `compute_vertex_channels`).
+
+    The cell's channels are split over the vertices that feed the output, what remains one each to the first of them. Every
+    other vertex has as many as the widest that it feeds.
+
+    Raises:
+        ArchitectureError: fewer channels than vertices that feed the output.
+    """
+    last = cell.num_vertices - 1
+    sources = [cell.sources(vertex) for vertex in range(cell.num_vertices)]
+    widths = [0] * last + [channels]
+    branches = [vertex for vertex in sources[last] if vertex > 0]
+    if len(branches) > channels:
+        raise ArchitectureError(f"{len(branches)} vertices feed the output, which has only {channels} channels to split")
+    for place, vertex in enumerate(branches):
+        widths[vertex] = channels // len(branches) + (place < channels % len(branches))
+    for vertex in range(last - 1, 0, -1):
+        if vertex not in branches:
+            widths[vertex] = max(widths[target] for target in range(vertex + 1, last) if vertex in sources[target])
+    return widths
+
+
+def _cell(b: NetworkBuilder, x: int, cell: Cell, channels: int) -> int:
+    """Append a cell, in the published code's order of execution and of the terms of each sum."""
+    last = cell.num_vertices - 1
+    widths = vertex_channels(cell, channels)
+    values = [x]
+    for vertex in range(1, last):
+        sources = cell.sources(vertex)
+        terms = [_truncated(b, values[source], widths[vertex]) for source in sources if source > 0]
+        if 0 in sources:
+            terms.append(_conv_bn_relu(b, x, widths[vertex], 1))
+        values.append(_operation(b, b.add(*terms), OPS[cell.labels[vertex - 1]]))
+    sources = cell.sources(last)
+    terms = []
+    if branches := [values[source] for source in sources if source > 0]:
+        terms.append(b.concat(*branches) if len(branches) > 1 else branches[0])
+    if 0 in sources:
+        terms.append(_conv_bn_relu(b, x, channels, 1))
+    return b.add(*terms)
+
+
+def _operation(b: NetworkBuilder, x: int, op: str) -> int:
+    channels = b.shape(x)[0]
+    match op:
+        case "maxpool3x3":
+            return b.max_pool(x, 3, padding=1)
+        case "conv1x1-bn-relu":
+            return _conv_bn_relu(b, x, channels, 1)
+        case _:
+            return _conv_bn_relu(b, x, channels, 3)
+
+
+def _conv_bn_relu(b: NetworkBuilder, x: int, channels: int, kernel: int) -> int:
+    # The published hook does not match the name of the block ("ConvBnRelu"), so the ReLU counts once.
+    return b.relu(b.batch_norm(b.conv(x, channels, kernel, padding=kernel // 2)))
+
+
+def _truncated(b: NetworkBuilder, x: int, channels: int) -> int:
+    return x if b.shape(x)[0] == channels else b.truncate(x, channels)
+
+
+def _one_change_away(cell: Cell) -> Iterator[Cell]:
+    for y in range(1, cell.num_vertices):
+        for x in range(y):
+            yield Cell(cell.bits ^ (1 << edge_bit(x, y)), cell.labels)
+    for place, label in enumerate(cell.labels):
+        for other in range(len(OPS)):
+            if other != label:
+                yield Cell(cell.bits, (*cell.labels[:place], other, *cell.labels[place + 1 :]))
+
+
+def _check_hash(arch_id: str) -> None:
+    if not re.fullmatch(r"[0-9a-f]{32}", arch_id):
+        raise ArchitectureError(f"{arch_id!r} is not a module hash: expected 32 hexadecimal digits, lower case")
+
+
+def _not_in_space(arch_id: str) -> ArchitectureError:
+    return ArchitectureError(f"{arch_id!r} is not the module hash of one of the 423,624 cells of nasbench101")

@@ -1,0 +1,289 @@
+"""NAS-Bench-101: the benchmark's own table row by row, the order, neighbours, and what workers are sent."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import random
+import re
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from naswot_ray.errors import ArchitectureError, SettingsError
+from naswot_ray.spaces import get_space, nasbench101_hashes, open_spaces
+from naswot_ray.spaces.nasbench101 import NasBench101, build_network
+from naswot_ray.spaces.nasbench101_cells import MAX_EDGES, OPS, Cell, list_cells
+from naswot_ray.spaces.nasbench101_hashes import hash_cell
+from tests.spaces.nasbench101_oracle import module_hash, pruned
+
+CELLS = list_cells()
+# The benchmark's hashes of the first and the last cell of each number of vertices, as its table gives them.
+HASHES = {
+    0: "043721b9c7fe8c5fad811d47d83132ec",
+    1: "b49ac8c578b4561d79ac7087988f1c61",
+    7: "852f21047c2aa03cb1fde04587083228",
+    90: "85718dce1eb4b3faf5afb197457e35ee",
+    2_531: "45584da276523d86a1ef2f7123974588",
+    2_532: "4ca16478292f51477fc21328d4a70ff1",
+    64_541: "b16ca6d71e2e792ef78155093ae795a6",
+    64_542: "b3bc0991ac661443a583796ce582f11f",
+    423_623: "6b0fce0c9c4bcbec4a210bd9d2c5b209",
+}
+
+
+@pytest.fixture(scope="module")
+def table(shared: Path) -> dict[str, list[Any]]:
+    """The benchmark's own table, sorted by hash."""
+    columns = ["index", "module_hash", "num_vertices", "adjacency", "op_codes", "params"]
+    found: dict[str, list[Any]] = pq.read_table(shared / "benchmarks/nasbench101.parquet", columns=columns).to_pydict()
+    return found
+
+
+@pytest.fixture
+def no_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any use of the table of all hashes fails the test."""
+
+    def refuse() -> None:
+        raise AssertionError("the table of all hashes was asked for")
+
+    monkeypatch.setattr("naswot_ray.spaces.nasbench101.load_hashes", refuse)
+
+
+class TestTable:
+    """All 423,624 rows."""
+
+    def test_hashes(self, nasbench101: NasBench101, table: dict[str, list[Any]]) -> None:
+        assert sorted(nasbench101) == table["module_hash"]
+
+    def test_benchmark_index_is_the_rank_by_hash(self, nasbench101: NasBench101, table: dict[str, list[Any]]) -> None:
+        assert table["index"] == list(range(len(nasbench101)))
+        assert [nasbench101.benchmark_index(arch_id) for arch_id in table["module_hash"]] == table["index"]
+
+    def test_matrices_and_operations(self, nasbench101: NasBench101, table: dict[str, list[Any]]) -> None:
+        rows = zip(table["module_hash"], table["num_vertices"], table["adjacency"], table["op_codes"], strict=True)
+        adjacency_of: dict[int, str] = {}
+        for arch_id, num_vertices, adjacency, op_codes in rows:
+            cell = CELLS[nasbench101.index(arch_id)]
+            if cell.bits not in adjacency_of:
+                adjacency_of[cell.bits] = "".join(str(entry) for row in cell.matrix for entry in row)
+            own = (cell.num_vertices, adjacency_of[cell.bits], "".join(map(str, cell.labels)))
+            assert own == (num_vertices, adjacency, op_codes)
+
+    def test_params(self, nasbench101: NasBench101, table: dict[str, list[Any]]) -> None:
+        """Of one random labeling of every matrix; `test_nasbench101_params` does all rows."""
+        starts = np.flatnonzero(np.diff(CELLS.bits, prepend=0)).tolist()
+        draw = random.Random(0)
+        indices = [draw.randrange(start, stop) for start, stop in zip(starts, [*starts[1:], len(CELLS)], strict=True)]
+        assert len(indices) == 1 + 2 + 10 + 97 + 810 + 1574
+        for index in indices:
+            arch_id = nasbench101[index]
+            assert nasbench101.trained_network(arch_id).params == table["params"][nasbench101.benchmark_index(arch_id)], arch_id
+
+    def test_architecture(self, nasbench101: NasBench101, table: dict[str, list[Any]]) -> None:
+        for row in range(0, len(CELLS), 4001):
+            cell = json.loads(nasbench101.architecture(table["module_hash"][row]))
+            size = table["num_vertices"][row]
+            flat = list(map(int, table["adjacency"][row]))
+            assert cell["matrix"] == [flat[i * size : (i + 1) * size] for i in range(size)]
+            assert cell["ops"] == ["input", *(OPS[int(code)] for code in table["op_codes"][row]), "output"]
+
+
+class TestOrder:
+    def test_first_cells(self, nasbench101: NasBench101) -> None:
+        """Needs no file: the cell of two vertices, then input-operation-output with each operation."""
+        assert len(nasbench101) == 423_624
+        assert nasbench101.architecture(nasbench101[0]) == '{"matrix":[[0,1],[0,0]],"ops":["input","output"]}'
+        assert [CELLS[i] for i in (1, 2, 3)] == [Cell(0b101, (label,)) for label in range(3)]
+
+    def test_hashes_that_need_no_file(self) -> None:
+        space = NasBench101()
+        assert {index: space[index] for index in HASHES} == HASHES
+
+    def test_index_is_the_inverse(self, nasbench101: NasBench101) -> None:
+        for index in random.Random(1).sample(range(len(nasbench101)), 1000):
+            assert nasbench101.index(nasbench101[index]) == index
+
+    def test_iteration_follows_it(self, nasbench101: NasBench101) -> None:
+        arch_ids = list(nasbench101)
+        assert len(set(arch_ids)) == len(arch_ids) == 423_624
+        for index in random.Random(2).sample(range(len(nasbench101)), 100):
+            assert arch_ids[index] == hash_cell(CELLS[index])
+
+    @pytest.mark.parametrize("index", [-1, 423_624])
+    def test_outside(self, index: int) -> None:
+        with pytest.raises(IndexError, match=rf"index {index} is outside of nasbench101 \(0..423623\)"):
+            NasBench101()[index]
+
+
+@pytest.mark.usefixtures("no_table")
+class TestShard:
+    """What scoring a range of the space needs does not need all hashes."""
+
+    def test_hashes_only_its_own_cells(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        hashed: list[Cell] = []
+
+        def count(cell: Cell) -> str:
+            hashed.append(cell)
+            return hash_cell(cell)
+
+        monkeypatch.setattr("naswot_ray.spaces.nasbench101.hash_cell", count)
+        space = NasBench101()
+        for index in range(1000, 1005):
+            for arch_id in (space[index], space[index]):
+                assert space.index(arch_id) == index
+                assert space.network(arch_id).arch_id == space.trained_network(arch_id).arch_id == arch_id
+                assert space.isomorphism_class(arch_id) == arch_id
+                assert json.loads(space.architecture(arch_id))["ops"] == CELLS[index].ops
+        assert hashed == [CELLS[index] for index in range(1000, 1005)]
+
+    def test_neighbours_need_no_table(self) -> None:
+        space = NasBench101()
+        assert space.neighbours(space[1000])
+
+    def test_malformed_hashes_need_no_table(self) -> None:
+        space = NasBench101()
+        for arch_id in ("", "0" * 31, "0" * 33, "A" * 32, "g" * 32, "0" * 32 + "\n", "|none~0|"):
+            for read in (
+                space.index,
+                space.network,
+                space.neighbours,
+                space.isomorphism_class,
+                space.architecture,
+                space.benchmark_index,
+                space.trained_network,
+            ):
+                message = re.escape(f"{arch_id!r} is not a module hash: expected 32 hexadecimal digits, lower case")
+                with pytest.raises(ArchitectureError, match=message):
+                    read(arch_id)
+
+
+class TestPickle:
+    """The space is sent to workers."""
+
+    def test_without_hashes(self) -> None:
+        space = NasBench101(stem_channels=32)
+        arch_id = space[5]
+        copy = pickle.loads(pickle.dumps(space))
+        assert copy[5] == arch_id
+        assert copy.settings() == space.settings()
+        assert copy.network(arch_id) == space.network(arch_id)
+
+    def test_carries_the_hashes_and_stays_small(self, nasbench101: NasBench101, monkeypatch: pytest.MonkeyPatch) -> None:
+        sent = pickle.dumps(nasbench101, protocol=pickle.HIGHEST_PROTOCOL)
+        assert len(sent) < 15e6
+
+        def refuse(*_: object) -> None:
+            raise AssertionError("computed again")
+
+        monkeypatch.setattr("naswot_ray.spaces.nasbench101.load_hashes", refuse)
+        monkeypatch.setattr("naswot_ray.spaces.nasbench101.list_cells", refuse)
+        monkeypatch.setattr("naswot_ray.spaces.nasbench101.hash_cell", refuse)
+        copy = pickle.loads(sent)
+        copy.prepare()
+        assert [copy[i] for i in range(100)] == [nasbench101[i] for i in range(100)]
+        assert copy.benchmark_index(copy[7]) == nasbench101.benchmark_index(copy[7])
+
+
+class TestNeighbours:
+    def test_are_those_that_the_benchmarks_code_finds(self, nasbench101: NasBench101) -> None:
+        for index in [0, 1, 7, 90, *random.Random(3).sample(range(len(CELLS)), 20)]:
+            cell, arch_id = CELLS[index], nasbench101[index]
+            changed: list[tuple[list[list[int]], list[str]]] = []
+            for x, y in combinations(range(cell.num_vertices), 2):
+                matrix = cell.matrix
+                matrix[x][y] = 1 - matrix[x][y]
+                changed.append((matrix, cell.ops))
+            for vertex in range(1, cell.num_vertices - 1):
+                changed += [(cell.matrix, [*cell.ops[:vertex], op, *cell.ops[vertex + 1 :]]) for op in OPS]
+            expected = {
+                module_hash(*own)
+                for own in (pruned(matrix, ops) for matrix, ops in changed)
+                if own is not None and sum(map(sum, own[0])) <= MAX_EDGES
+            } - {arch_id}
+            neighbours = nasbench101.neighbours(arch_id)
+            assert set(neighbours) == expected
+            assert len(neighbours) == len(expected)
+            assert neighbours == nasbench101.neighbours(arch_id)
+
+    def test_changing_an_operation_goes_both_ways(self, nasbench101: NasBench101) -> None:
+        """Flipping an edge need not: a vertex that it takes off every path does not come back."""
+        arch_id = nasbench101[200_000]
+        cell = CELLS[200_000]
+        for other in nasbench101.neighbours(arch_id):
+            there = CELLS[nasbench101.index(other)]
+            assert there.num_vertices <= cell.num_vertices
+            if there.bits == cell.bits:
+                assert arch_id in nasbench101.neighbours(other)
+
+    def test_of_the_smallest_cell(self, nasbench101: NasBench101) -> None:
+        assert nasbench101.neighbours(nasbench101[0]) == []
+
+
+class TestParameters:
+    def test_settings(self) -> None:
+        assert NasBench101().settings() == {
+            "stem_channels": 16,
+            "num_stacks": 3,
+            "cells_per_stack": 3,
+            "initialisation": "normal_fan_out",
+        }
+        assert get_space("nasbench101", stem_channels=128, cells_per_stack=1).settings() == {
+            "stem_channels": 128,
+            "num_stacks": 3,
+            "cells_per_stack": 1,
+            "initialisation": "normal_fan_out",
+        }
+
+    def test_from_the_command_line(self) -> None:
+        spaces = open_spaces(["nasbench101", "nasbench201"], ["stem_channels=128", "num_stacks=2"])
+        assert spaces["nasbench101"].settings()["stem_channels"] == 128
+        assert spaces["nasbench101"].settings()["num_stacks"] == 2
+
+    @pytest.mark.parametrize(
+        ("parameters", "message"),
+        [
+            ({"stem_channels": 4}, "stem_channels=4: expected at least 5"),
+            ({"stem_channels": 0}, "stem_channels=0: expected at least 5"),
+            ({"num_stacks": 0}, "num_stacks=0: expected at least 1"),
+            ({"cells_per_stack": -1}, "cells_per_stack=-1: expected at least 1"),
+        ],
+    )
+    def test_too_small(self, parameters: dict[str, int], message: str) -> None:
+        with pytest.raises(SettingsError, match=message):
+            NasBench101(**parameters)
+
+    def test_smallest_stem_serves_every_split(self) -> None:
+        """Five branches of one channel each."""
+        matrix = [[0, 1, 1, 1, 1, 1, 0], *([0] * 6 + [1] for _ in range(5)), [0] * 7]
+        ops = ["input", *[OPS[0]] * 5, "output"]
+        assert build_network(matrix, ops, arch_id="five", stem_channels=5).num_relus == 1 + 9 * 10
+
+    def test_decide_the_network_but_not_the_trained_one(self) -> None:
+        narrow, wide = NasBench101(), NasBench101(stem_channels=128, num_stacks=2, cells_per_stack=1)
+        arch_id = narrow[50]
+        assert wide[50] == arch_id
+        assert narrow.trained_network(arch_id) == wide.trained_network(arch_id)
+        assert wide.network(arch_id).num_layers < narrow.network(arch_id).num_layers
+        assert NasBench101(stem_channels=128).network(arch_id) == narrow.trained_network(arch_id)
+
+
+def test_not_in_the_space(nasbench101: NasBench101) -> None:
+    for read in (nasbench101.index, nasbench101.network, nasbench101.benchmark_index, nasbench101.isomorphism_class):
+        with pytest.raises(ArchitectureError, match=r"'0{32}' is not the module hash of one of the 423,624 cells"):
+            read("0" * 32)
+
+
+def test_table_is_shared_by_the_cache(nasbench101: NasBench101, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second space, in this process or another, computes nothing."""
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("computed again")
+
+    monkeypatch.setattr(nasbench101_hashes, "compute_digests", refuse)
+    other = NasBench101(stem_channels=128)
+    assert other.index(nasbench101[300_000]) == 300_000
