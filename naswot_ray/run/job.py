@@ -6,6 +6,7 @@ import os
 import platform
 import secrets
 import signal
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -79,6 +80,8 @@ def score_spaces(options: ScoreOptions) -> RunRecord:
         hardware=_hardware(),
     )
     for name in {task.shard.space for task in tasks if task.shard.batch is None}:
+        if type(spaces[name]).prepare is not Space.prepare:
+            print(f"preparing {name}", file=sys.stderr)
         spaces[name].prepare()
     with _pool(options, storage, record.run_id, spaces, batches, tasks) as (pool, resources):
         manifest.write(storage, contract)

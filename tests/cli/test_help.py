@@ -8,6 +8,7 @@ import pytest
 from pydantic_core import PydanticUndefined
 
 from naswot_ray.run.options import ScoreOptions
+from naswot_ray.spaces import SPACES
 from tests.cli.running import naswot, naswot_process, prints
 
 COMMANDS = ("score", "accuracies", "join", "query", "info", "spaces")
@@ -109,7 +110,10 @@ def test_a_mistyped_command_line(args: list[str], message: str) -> None:
 def test_spaces_are_listed_with_their_size() -> None:
     text = prints("spaces")
     assert "nasbench201: 15,625 architectures, the first is |avg_pool_3x3~0|+|nor_conv_1x1~0|skip_connect~1|+" in text
-    assert all(len(line.split(": ")) == 2 for line in text.splitlines())
+    assert "nasbench101: 423,624 architectures, the first is 043721b9c7fe8c5fad811d47d83132ec" in text
+    assert "--space-option stem_channels=16, num_stacks=3, cells_per_stack=3" in text
+    assert "opened from their file (`naswot-ray fetch nds`, or --space-option source=PATH): nds_amoeba, " in text
+    assert all(re.search(rf"\b{re.escape(name)}\b", text) for name in SPACES)
 
 
 def test_help_needs_neither_torch_nor_ray() -> None:
