@@ -19,7 +19,7 @@ from tests.dataset.making import SPACE, make_dataset, snapshot
 HERE = ("--in-process", "--limit", 9, "--batch-size", 4)
 
 BAD_OPTIONS: dict[str, tuple[tuple[object, ...], str]] = {
-    "unknown space": (("--space", "nasbench999"), "unknown space 'nasbench999'; there are: nasbench201"),
+    "unknown space": (("--space", "nasbench999"), "unknown space 'nasbench999'; there are: nasbench101, nasbench201"),
     "unknown space beside a known one": (("--space", SPACE, "--space", "x"), "unknown space 'x'"),
     "unknown image source": (("--images", "mnist"), "unknown image source 'mnist'; there are: noise, cifar10"),
     "no data": (("--images", "cifar10"), "image source cifar10 needs a data directory (--data DIR)"),

@@ -127,7 +127,7 @@ def test_a_damaged_part_stops_the_run_before_it_writes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"space": ["nasbench999"]}, "unknown space 'nasbench999'; there are: nasbench201"),
+        ({"space": ["nasbench999"]}, "unknown space 'nasbench999'; there are: nasbench101, nasbench201"),
         ({"images": "mnist"}, "unknown image source 'mnist'"),
         ({"images": "cifar10"}, "needs a data directory"),
         ({"batch_size": [1]}, "batch size 1: a kernel needs at least 2 images"),
