@@ -17,6 +17,7 @@ ROOMS = {
     "benchmarks": {"benchmarks", "dataset", "spaces", "errors", "safe_pickle"},
     "analysis": {"analysis", "dataset", "errors"},
     "run": {"run", "dataset", "scoring", "spaces", "errors"},
+    "fetch": {"fetch", "scoring", "cache", "errors"},
 }
 """Room -> the rooms and modules of the package that it may import."""
 
