@@ -26,6 +26,7 @@ OUTSIDE = {
     "pyarrow": {"dataset", "benchmarks", "cli.py"},
     "duckdb": {"dataset", "cli.py"},
     "ray": {"run"},
+    "requests": {"fetch"},
 }
 """Package -> the rooms that may import it."""
 
