@@ -25,12 +25,16 @@ from rich.console import Console
 
 from naswot_ray import __version__, console
 from naswot_ray.benchmarks.reading import read_accuracies
+from naswot_ray.cache import cache_directory
 from naswot_ray.dataset.accuracies import StagedAccuracies, add_accuracies, stage
 from naswot_ray.dataset.join import join as join_space
 from naswot_ray.dataset.opening import Dataset
 from naswot_ray.dataset.opening import open as open_dataset
 from naswot_ray.dataset.schema import STATUS_FAILED
-from naswot_ray.errors import NaswotError, SettingsError
+from naswot_ray.errors import FetchError, NaswotError, SettingsError
+from naswot_ray.fetch.catalogue import get_entry
+from naswot_ray.fetch.fetching import fetch
+from naswot_ray.fetch.progress import ConsoleProgress
 from naswot_ray.run.options import ScoreOptions
 from naswot_ray.spaces import SPACES, check_name, get_space, parameters_of
 
@@ -248,6 +252,40 @@ def info(dataset_path: DatasetPath) -> None:
     """
     if not console.print_info(_stdout, open_dataset(dataset_path)):
         raise typer.Exit(EXIT_PARTIAL)
+
+
+@app.command("fetch")
+@_reporting_errors
+def fetch_files(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="What to fetch. Default: list what there is.", metavar="NAME")
+    ] = None,
+    cache: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", help="Where to keep it. Default: NASWOT_RAY_CACHE, or else the user's cache directory."),
+    ] = None,
+) -> None:
+    """Fetch official benchmark files and images: download, verify, unpack.
+
+    Resumes a download that broke off. Where only a browser can download, says what to put where, and verifies it then.
+
+    Example: naswot-ray fetch nasbench101 cifar10
+    """
+    cache = (cache or cache_directory()).expanduser()
+    if not names:
+        console.print_catalogue(_stdout, cache)
+    entries = {name: get_entry(name) for name in names or ()}  # a name that is mistyped should not wait for the others
+    failed = False
+    for name in entries:
+        try:
+            with ConsoleProgress() as progress:
+                path = fetch(name, cache, progress)
+            console.print_fetched(_stdout, name, path, cache)
+        except FetchError as error:  # the others may still be had
+            print(f"error: {error}", file=sys.stderr)
+            failed = True
+    if failed:
+        raise typer.Exit(EXIT_ERROR)
 
 
 @app.command()

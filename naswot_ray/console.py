@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from rich.console import Console
+from rich.filesize import decimal
 from rich.table import Table
 
 from naswot_ray.analysis.summary import summarise
@@ -10,6 +13,8 @@ from naswot_ray.dataset.accuracies import StagedAccuracies
 from naswot_ray.dataset.join import JoinReport
 from naswot_ray.dataset.opening import Dataset
 from naswot_ray.dataset.runs import RunRecord
+from naswot_ray.fetch.catalogue import CATALOGUE, get_entry
+from naswot_ray.fetch.fetching import state_of
 from naswot_ray.run.coverage import coverage_of
 
 
@@ -83,6 +88,22 @@ def print_info(console: Console, dataset: Dataset) -> bool:
         "complete" if not num_missing else f"{num_missing:,} rows missing: run the same `naswot-ray score` command again"
     )
     return not num_missing
+
+
+def print_catalogue(console: Console, cache: Path) -> None:
+    """Which official files there are, and which of them the cache holds."""
+    for name, entry in CATALOGUE.items():
+        size = "size unknown" if entry.size is None else decimal(entry.size)
+        how = ", by hand" if entry.by_hand else ""
+        console.print(f"{name}: {entry.about} ({size}; licence: {entry.terms})")
+        console.print(f"  {state_of(name, cache)}; from {entry.address}{how}")
+    console.print(f"\ncache: {cache}")
+
+
+def print_fetched(console: Console, name: str, path: Path, cache: Path) -> None:
+    """What was fetched, and how to go on."""
+    console.print(f"{name}: {path}")
+    console.print(f"Continue with: {get_entry(name).next_command(cache.absolute() / name)}")
 
 
 def duckdb_line(dataset: Dataset) -> str:

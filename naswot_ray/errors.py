@@ -30,5 +30,9 @@ class BenchmarkError(NaswotError):
     """A benchmark file cannot be read as what it claims to be."""
 
 
+class FetchError(NaswotError):
+    """An official file cannot be fetched, or is not what its publisher says."""
+
+
 class RunError(NaswotError):
     """A run cannot start or cannot go on."""

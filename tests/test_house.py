@@ -17,6 +17,7 @@ ROOMS = {
     "benchmarks": {"benchmarks", "dataset", "spaces", "errors", "safe_pickle"},
     "analysis": {"analysis", "dataset", "errors"},
     "run": {"run", "dataset", "scoring", "spaces", "errors"},
+    "fetch": {"fetch", "scoring", "cache", "errors"},
 }
 """Room -> the rooms and modules of the package that it may import."""
 
@@ -25,6 +26,7 @@ OUTSIDE = {
     "pyarrow": {"dataset", "benchmarks", "cli.py"},
     "duckdb": {"dataset", "cli.py"},
     "ray": {"run"},
+    "requests": {"fetch"},
 }
 """Package -> the rooms that may import it."""
 

@@ -1,0 +1,1 @@
+"""Official files of benchmarks and image data sets: downloaded, verified, unpacked."""

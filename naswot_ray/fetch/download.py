@@ -1,0 +1,230 @@
+"""One file over HTTP: resumed where it broke off, verified before it gets its name.
+
+While it is on its way a file is called `.NAME.part`, beside a `.NAME.part.json` that says which version of which address it is
+the beginning of. The rest is asked for by `Range`, with `If-Range` so that a server that has another version by now sends that
+one from its start (RFC 9110, sections 13.1.5 and 14).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import requests
+import urllib3
+from rich.filesize import decimal
+
+from naswot_ray.errors import FetchError
+from naswot_ray.fetch.disk import check_room, write_failure
+
+MAX_TRIES = 5
+BACKOFF_SECONDS = 1.0
+"""Wait before the second try; doubles with each."""
+TIMEOUT_SECONDS = (10.0, 60.0)
+"""To connect, and for each read."""
+_CHUNK_BYTES = 1 << 18
+_PASSING = (408, 429, 500, 502, 503, 504)
+"""Statuses that another try may not meet again."""
+
+
+class Progress(Protocol):
+    """What is told of the work on one file after the other."""
+
+    def begin(self, name: str, total: int | None, done: int) -> None:
+        """Bytes in all, if known, and bytes that are there already. Comes again with the same name when a try is repeated."""
+
+    def update(self, done: int) -> None:
+        """Bytes that are there now."""
+
+    def note(self, message: str) -> None:
+        """Something out of the ordinary, or the next step."""
+
+
+class _BrokenError(Exception):
+    """This try brought no whole file, another may."""
+
+
+class _Partial:
+    """The beginning of a file, and which version of it that is.
+
+    Attributes:
+        path: of the beginning.
+        validator: of the version, for `If-Range`; None if the server gave none.
+        total: bytes of the whole file; None if the server did not say.
+    """
+
+    def __init__(self, address: str, target: Path) -> None:
+        self.path = target.with_name(f".{target.name}.part")
+        self.validator: str | None = None
+        self.total: int | None = None
+        self._address = address
+        self._target = target
+        self._record = target.with_name(f".{target.name}.part.json")
+        record: Any = None
+        with contextlib.suppress(OSError, ValueError):
+            record = json.loads(self._record.read_text())
+        if isinstance(record, dict) and record.get("address") == address:
+            self.validator, self.total = record.get("validator"), record.get("total")
+        else:
+            self.path.unlink(missing_ok=True)
+
+    @property
+    def size(self) -> int:
+        """Bytes that are there."""
+        return self.path.stat().st_size if self.path.exists() else 0
+
+    def restart(self, validator: str | None, total: int | None) -> None:
+        """Drop what is there and expect this version."""
+        self.path.unlink(missing_ok=True)
+        self.validator, self.total = validator, total
+        self._record.write_text(json.dumps({"address": self._address, "validator": validator, "total": total}))
+
+    def drop(self) -> None:
+        self.path.unlink(missing_ok=True)
+        self._record.unlink(missing_ok=True)
+
+    def finish(self) -> None:
+        """Give the file its name."""
+        self.path.replace(self._target)
+        self._record.unlink(missing_ok=True)
+
+
+def download(address: str, target: Path, find_flaw: Callable[[Path], str | None], progress: Progress) -> None:
+    """Download a file.
+
+    Args:
+        address: HTTP or HTTPS; from HTTPS no redirection to plain HTTP is followed.
+        target: where to; its folder exists, itself it does not.
+        find_flaw: says what is wrong with the whole file, None if it is the right one.
+        progress: is told of everything.
+
+    Raises:
+        FetchError: the server has no such file or was lost too often, the disk is full, or the file is not the right one. There
+            is no file `target` then. What has arrived is kept and resumed by the next call, but for a file that is wrong.
+    """
+    try:
+        partial = _Partial(address, target)
+        for number in range(1, MAX_TRIES + 1):
+            try:
+                _receive(address, partial, target.name, progress)
+                break
+            except _BrokenError as error:
+                if number == MAX_TRIES:
+                    kept = f"; {decimal(partial.size)} are kept, the same command goes on from there" if partial.size else ""
+                    raise FetchError(f"{address}: {error}; tried {MAX_TRIES} times{kept}") from error
+                wait = BACKOFF_SECONDS * 2 ** (number - 1)
+                progress.note(f"{target.name}: {error}; trying again in {wait:.0f} s")
+                time.sleep(wait)
+        progress.note(f"{target.name}: verifying")
+        if flaw := find_flaw(partial.path):
+            partial.drop()
+            raise FetchError(f"{target.name} from {address} {flaw}; it is deleted, the same command downloads it again")
+        partial.finish()
+    except OSError as error:
+        raise write_failure(target, error) from error
+
+
+def _receive(address: str, partial: _Partial, name: str, progress: Progress) -> None:
+    """One try.
+
+    Raises:
+        _BrokenError: another may bring more.
+        FetchError: no other will.
+        OSError: the file cannot be written.
+    """
+    start = partial.size
+    if start and start == partial.total:
+        return
+    try:
+        with _get(address, start, partial.validator) as response:
+            _check_answer(address, response, partial, start)
+            if response.status_code == requests.codes.ok:
+                start = 0
+                partial.restart(_validator(response), _number(response.headers.get("Content-Length")))
+            if partial.total is not None:
+                check_room(partial.path.parent, partial.total - start, name)
+            progress.begin(name, partial.total, start)
+            _append(response, partial, start, progress)
+    except urllib3.exceptions.HTTPError as error:
+        raise _BrokenError(f"connection lost after {decimal(partial.size)} ({_reason(error)})") from error
+    if partial.total is not None and partial.size != partial.total:
+        raise _BrokenError(f"received {partial.size:,} of {partial.total:,} bytes")
+
+
+def _get(address: str, start: int, validator: str | None) -> requests.Response:
+    # Without "identity" a server may send a .tar.gz as a .tar that it has compressed on the way.
+    headers = {"Accept-Encoding": "identity"}
+    if start:
+        headers["Range"] = f"bytes={start}-"
+        if validator is not None:
+            headers["If-Range"] = validator
+    try:
+        return requests.get(address, headers=headers, stream=True, timeout=TIMEOUT_SECONDS)
+    except (requests.ConnectionError, requests.Timeout) as error:
+        if isinstance(error, requests.exceptions.SSLError):
+            raise FetchError(f"{address}: no secure connection: {_reason(error)}") from error
+        raise _BrokenError(f"no connection ({_reason(error)})") from error
+    except requests.RequestException as error:
+        raise FetchError(f"{address}: {_reason(error)}") from error
+
+
+def _check_answer(address: str, response: requests.Response, partial: _Partial, start: int) -> None:
+    """Refuse every answer but the whole file (200) or the rest of what is there (206)."""
+    status = response.status_code
+    if address.startswith("https:") and not all(hop.url.startswith("https:") for hop in (*response.history, response)):
+        raise FetchError(f"{address}: redirected to {response.url}, which is not encrypted")
+    if status in _PASSING:
+        raise _BrokenError(f"the server answers {status} {response.reason}")
+    if start and status in (requests.codes.partial_content, requests.codes.requested_range_not_satisfiable):
+        begins, total = _content_range(response)
+        same = _agree(partial.validator, _validator(response)) and _agree(partial.total, total)
+        if status != requests.codes.partial_content or begins != start or not same:
+            partial.drop()
+            raise _BrokenError("the server has another version of the file by now, beginning afresh")
+    elif status != requests.codes.ok:
+        raise FetchError(f"{address}: the server answers {status} {response.reason}")
+
+
+def _append(response: requests.Response, partial: _Partial, done: int, progress: Progress) -> None:
+    with partial.path.open("ab") as file:
+        for chunk in response.raw.stream(_CHUNK_BYTES, decode_content=False):
+            file.write(chunk)
+            done += len(chunk)
+            progress.update(done)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _validator(response: requests.Response) -> str | None:
+    """The strong ETag, or else the date of the version."""
+    etag = response.headers.get("ETag")
+    return etag if etag and not etag.startswith("W/") else response.headers.get("Last-Modified")
+
+
+def _content_range(response: requests.Response) -> tuple[int | None, int | None]:
+    """First byte and bytes in all of a `Content-Range`, such as `bytes 100-199/200`."""
+    match = re.fullmatch(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)", response.headers.get("Content-Range", ""))
+    return (_number(match[1]), _number(match[2])) if match else (None, None)
+
+
+def _agree(known: object, told: object) -> bool:
+    return known is None or told is None or known == told
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text is not None and text.isdecimal() else None
+
+
+def _reason(error: BaseException) -> str:
+    """The innermost cause of an error of requests, on one line."""
+    while True:
+        inner = getattr(error, "reason", None) or next((arg for arg in error.args if isinstance(arg, BaseException)), None)
+        if not isinstance(inner, BaseException):
+            return " ".join(str(error).split())
+        error = inner
