@@ -306,7 +306,9 @@ def main() -> None:
 
 
 def _staged(space: str, path: Path, mapping: list[str] | None) -> StagedAccuracies:
-    return stage(read_accuracies(space, path, mapping or ()))
+    with ConsoleProgress() as progress:
+        table = read_accuracies(space, path, mapping or (), progress.reader(path.name))
+        return stage(table)
 
 
 def _only_space(dataset: Dataset) -> str:

@@ -14,7 +14,7 @@ ROOMS = {
     "spaces": {"spaces", "network", "cache", "errors"},
     "scoring": {"scoring", "spaces", "network", "errors", "safe_pickle"},
     "dataset": {"dataset", "errors"},
-    "benchmarks": {"benchmarks", "dataset", "spaces", "errors", "safe_pickle"},
+    "benchmarks": {"benchmarks", "fetch", "dataset", "spaces", "errors", "safe_pickle"},
     "analysis": {"analysis", "dataset", "errors"},
     "run": {"run", "dataset", "scoring", "spaces", "errors"},
     "fetch": {"fetch", "scoring", "cache", "errors"},

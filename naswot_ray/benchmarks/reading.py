@@ -13,6 +13,7 @@ from naswot_ray.benchmarks.sources import Progress, no_progress
 from naswot_ray.benchmarks.table import read_table
 from naswot_ray.dataset.accuracies import AccuracyTable
 from naswot_ray.errors import BenchmarkError, SettingsError
+from naswot_ray.fetch.catalogue import official_digest
 from naswot_ray.spaces import nds_file
 
 
@@ -34,6 +35,7 @@ def read_accuracies(space: str, path: Path, mapping: Sequence[str] = (), progres
         raise BenchmarkError(f"{path} does not exist")
     if path.suffix in table.SUFFIXES and path.is_file():
         return read_table(space, path, mapping)
+    _check_digest(path)
     if path.is_file() and path.suffix == nasbench101.SUFFIX:
         _check(path, nasbench101.SPACE, space, mapping)
         return read_nasbench101(path, progress)
@@ -51,6 +53,19 @@ def read_accuracies(space: str, path: Path, mapping: Sequence[str] = (), progres
     if accuracies.space != space:
         raise BenchmarkError(f"{path} holds accuracies of {accuracies.space}, not of {space}")
     return accuracies
+
+
+def _check_digest(path: Path) -> None:
+    """Refuse a file that has the name of an official one, and another content."""
+    digest = official_digest(path.name)
+    if digest is None or not path.is_file():
+        return
+    try:
+        difference = digest.difference(path)
+    except OSError as error:
+        raise BenchmarkError(f"{path} cannot be read: {error.strerror}") from error
+    if difference:
+        raise BenchmarkError(f"{path} is not the official file of that name: {difference}; download it again, or rename it")
 
 
 def _check(path: Path, holds: str, space: str, mapping: Sequence[str]) -> None:

@@ -14,7 +14,8 @@ class Digest:
 
     Attributes:
         algorithm: which one.
-        hexdigits: the whole digest, or its last digits where no more is published.
+        hexdigits: the whole digest, or digits that it begins or ends with where no more is published. Publishers that put
+            digits into a file's name do not always say which they are, and a genuine file must not be refused.
         official: published by those who published the file. Otherwise somebody else noted it after downloading: good to tell
             the user, but no reason to refuse a file.
     """
@@ -31,8 +32,10 @@ class Digest:
         """
         with path.open("rb") as file:
             found = hashlib.file_digest(file, self.algorithm).hexdigest()
-        return None if found.endswith(self.hexdigits) else f"its {self.algorithm.upper()} is {found}, expected {self}"
+        if found.startswith(self.hexdigits) or found.endswith(self.hexdigits):
+            return None
+        return f"its {self.algorithm.upper()} is {found}, expected {self}"
 
     def __str__(self) -> str:
         whole = hashlib.new(self.algorithm, usedforsecurity=False).digest_size * 2
-        return self.hexdigits if len(self.hexdigits) == whole else f"...{self.hexdigits}"
+        return self.hexdigits if len(self.hexdigits) == whole else f"one that begins or ends with {self.hexdigits}"

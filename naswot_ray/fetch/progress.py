@@ -62,6 +62,16 @@ class ConsoleProgress:
             of = "" if self._total is None else f" of {decimal(self._total)}"
             self.note(f"{self._name}: {decimal(done)}{of}, {decimal(round(per_second))}/s")
 
+    def reader(self, name: str) -> Callable[[int, int], None]:
+        """What to call with the bytes read so far and the bytes in all; shows nothing until it is called."""
+
+        def show(done: int, total: int) -> None:
+            if self._name != name:
+                self.begin(name, total, 0)
+            self.update(done)
+
+        return show
+
     def note(self, message: str) -> None:
         """Print a line."""
         self._console.print(message, highlight=False, markup=False, soft_wrap=True)
