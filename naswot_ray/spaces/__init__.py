@@ -6,6 +6,7 @@ space (docs/spaces.md).
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import inspect
 import pkgutil
@@ -30,10 +31,15 @@ def check_name(name: str) -> None:
     """Refuse a name that no space has.
 
     Raises:
-        SettingsError: names the spaces there are.
+        SettingsError: names some of the spaces there are.
     """
     if name not in SPACES:
-        raise SettingsError(f"unknown space {name!r}; there are: {', '.join(sorted(SPACES))}")
+        near = difflib.get_close_matches(name, SPACES, n=1)
+        some = ", ".join(sorted(SPACES)[:4])
+        raise SettingsError(
+            f"unknown space {name!r}; there are: {some}, ... (`naswot-ray spaces` lists all {len(SPACES)})"
+            f"{f'; did you mean {near[0]}?' if near else ''}"
+        )
 
 
 def parameters_of(name: str) -> dict[str, Any]:

@@ -89,7 +89,7 @@ def test_score_and_join_as_submitted_jobs(cluster: dict[str, str], working_dir: 
 def test_a_job_with_a_bad_option_fails_with_one_line(cluster: dict[str, str], working_dir: Path, tmp_path: Path) -> None:
     status, output = submit(cluster, working_dir, "jobs/score.py", "--output", str(tmp_path / "d"), "--space", "nasbench999")
     assert status != 0
-    assert "error: unknown space 'nasbench999'; there are: nasbench201" in output
+    assert "error: unknown space 'nasbench999'; there are: nasbench101, nasbench201, nats_sss" in output
     assert "Traceback" not in output.partition("error: unknown")[0]
     assert not (tmp_path / "d").exists()
 

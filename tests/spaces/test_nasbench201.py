@@ -248,5 +248,5 @@ def test_settings_are_json_values() -> None:
 
 
 def test_unknown_space() -> None:
-    with pytest.raises(NaswotError, match=r"unknown space 'nasbench2O1'; there are: .*nasbench201"):
+    with pytest.raises(NaswotError, match=r"unknown space 'nasbench2O1'; there are: .*did you mean nasbench201"):
         get_space("nasbench2O1")
