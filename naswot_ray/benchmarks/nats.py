@@ -1,11 +1,15 @@
-"""NATS-Bench's unpacked archives: a directory `NATS-tss-v1_0-3ffb9-simple`, one file per architecture and `meta.pickle.pbz2`.
+"""NATS-Bench's own files: directories `NATS-tss-v1_0-3ffb9-simple` and whole files `NATS-tss-v1_0-3ffb9.pickle.pbz2`.
 
-Official format: the `nats_bench` package (api_utils.py, `ArchResults`, `ResultsCount`), which also interprets the content here.
-It would unpickle the files without a second look, so they are unpickled by allow-list first and handed over as plain data.
+Official format (the `nats_bench` package, api_topology.py and api_size.py): pickles packed with bzip2. A directory has one file
+per architecture, `000000.pickle.pbz2`, with schedule -> state dictionary, and a `meta.pickle.pbz2`; the whole file has all of
+them in one dictionary. `tss` is the topology space (= NAS-Bench-201), trained for 12 and 200 epochs, `sss` the size space,
+trained for 1, 12 and 90.
 
-Names of splits follow `nats_bench`'s `get_more_info`: on cifar100 and imagenet16-120 the official test images are split in
-`valid` and `test`, all of them together are `valtest`; `cifar10-valid` is trained on half of CIFAR-10's training images and
-validated on the other half; `cifar10` is trained on all of them.
+`nats_bench` would unpickle the files without a second look, so they are unpickled by an allow-list (`naswot_ray.safe_pickle`)
+first, and handed to it as plain data (`naswot_ray.benchmarks.arch_results`).
+
+bzip2 checks itself (CRC-32), so a damaged file is noticed. Digits of an MD5 in the name of a whole file are checked as
+well; a file of another name (`NATS-tss-mine.pickle.pbz2`) has none to check.
 """
 
 from __future__ import annotations
@@ -13,31 +17,37 @@ from __future__ import annotations
 import bz2
 import contextlib
 import io
+import itertools
 import pickle
+import re
 from collections.abc import Iterator
 from pathlib import Path
-from statistics import fmean
-from typing import Any
+from typing import Any, Final
 
 from naswot_ray import safe_pickle
-from naswot_ray.benchmarks.sources import digest_of, percentage
+from naswot_ray.benchmarks.arch_results import Reader
+from naswot_ray.benchmarks.sources import BoundedStream, Progress, checked_digest, digest_of, no_progress
+from naswot_ray.benchmarks.whole_file import check_meta_archs, expect_end, read_whole_file
 from naswot_ray.dataset.accuracies import AccuracyTable, batches_of
 from naswot_ray.errors import BenchmarkError
 from naswot_ray.spaces import get_space
 
-META = "meta.pickle.pbz2"
+SUFFIX: Final = ".pickle.pbz2"
+META: Final = f"meta{SUFFIX}"
 
-_SPACES = {"NATS-tss": "nasbench201"}
-"""How a directory's name begins -> the space its architectures belong to."""
+_SPACES: Final = {"NATS-tss": "nasbench201", "NATS-sss": "nats_sss"}
+"""How a name begins -> the space its architectures belong to."""
 
-_TEST_HALVES = {"x-valid": "valid", "x-test": "test", "ori-test": "valtest"}
-_SPLITS = {
-    "cifar10-valid": {"x-valid": "valid", "ori-test": "test"},
-    "cifar10": {"ori-test": "test"},
-    "cifar100": _TEST_HALVES,
-    "ImageNet16-120": _TEST_HALVES,
-}
-"""The benchmark's dataset -> its evaluation set -> the split's name."""
+_EPOCHS: Final = {"nasbench201": {"12": 12, "200": 200}, "nats_sss": {"01": 1, "12": 12, "90": 90}}
+"""Space -> schedule -> epochs."""
+
+_DIGITS: Final = re.compile(r"-([0-9a-f]{5})" + re.escape(SUFFIX))
+
+_MAX_PART_BYTES: Final = 8 << 20
+"""Of an unpacked file in a directory; officially up to 1.4 MB."""
+
+_MAX_WHOLE_BYTES: Final = 16 << 30
+"""Of an unpacked whole file; officially about 5.1 GB (topology) and 2.8 GB (size)."""
 
 
 def is_nats_directory(path: Path) -> bool:
@@ -45,68 +55,102 @@ def is_nats_directory(path: Path) -> bool:
     return (path / META).is_file()
 
 
-def read_nats(path: Path) -> AccuracyTable:
+def is_nats_file(path: Path) -> bool:
+    """Whether a path is NATS-Bench in one file, going by its name."""
+    return path.is_file() and path.name.endswith(SUFFIX)
+
+
+def nats_space(path: Path) -> str:
+    """Which space a directory or file of NATS-Bench is of, going by its name.
+
+    Raises:
+        BenchmarkError: its name does not say.
+    """
+    name = path.resolve().name
+    for prefix, space in _SPACES.items():
+        if name.startswith(prefix):
+            return space
+    raise BenchmarkError(f"{path}: expected a name that begins with {' or '.join(_SPACES)}, as officially")
+
+
+def read_nats(path: Path, progress: Progress = no_progress) -> AccuracyTable:
     """All accuracies of a `-simple` directory: every repeat, and the mean over repeats with their number.
 
     Args:
         path: the directory; it may hold any subset of the architectures.
+        progress: called after each file.
 
     Raises:
         BenchmarkError: not such a directory, or a file in it is damaged, foreign or not what its name says; that of
             an architecture's file is raised by the batches. Nothing is added to a dataset then.
     """
-    space = next((space for prefix, space in _SPACES.items() if path.resolve().name.startswith(prefix)), None)
-    if space is None:
-        raise BenchmarkError(f"{path}: expected a directory called {' or '.join(_SPACES)}-...-simple")
-    arch_ids = _load(path / META).get("meta_archs")
-    if not isinstance(arch_ids, list) or arch_ids != list(get_space(space)):
-        raise BenchmarkError(f"{path / META}: its 'meta_archs' are not the architectures of {space}")
-    files = sorted(file for file in path.glob("*.pickle.pbz2") if file.name != META)
+    reader = _reader(path)
+    meta = _load(path / META)
+    try:
+        check_meta_archs(meta.get("meta_archs"), reader)
+    except BenchmarkError as error:
+        raise BenchmarkError(f"{path / META}: {error}") from error
+    files = sorted(file for file in path.glob(f"*{SUFFIX}") if file.name != META)
     if not files:
-        raise BenchmarkError(f"{path}: no architecture files (000000.pickle.pbz2, ...) beside {META}")
+        raise BenchmarkError(f"{path}: no architecture files (000000{SUFFIX}, ...) beside {META}")
     digest = digest_of([path / META, *files])
-    rows = (row for file in files for row in _rows_of(file, arch_ids))
-    return AccuracyTable(space, path.resolve().name, digest, batches_of(space, digest, rows))
+    rows = _rows_of_files(files, reader, progress)
+    return AccuracyTable(reader.space.name, path.resolve().name, digest, batches_of(reader.space.name, digest, rows))
 
 
-def _rows_of(file: Path, arch_ids: list[str]) -> Iterator[dict[str, Any]]:
+def read_nats_file(path: Path, progress: Progress = no_progress) -> AccuracyTable:
+    """All accuracies of a whole file, the same rows as of the directory.
+
+    The file is read to its end before this returns: 8 minutes and 2.4 GB of memory for the topology space, for which
+    `nats_bench` would take 30 GB, 5 minutes and 2 GB for the size space.
+
+    Args:
+        path: the file, under its own name.
+        progress: called with the bytes read so far, still packed.
+
+    Raises:
+        BenchmarkError: damaged, malicious, of another MD5 than its name says, or not such a file.
+    """
+    reader = _reader(path)
+    digits = _DIGITS.search(path.name)
+    digest = checked_digest(path, digits and digits.group(1))
+    size = path.stat().st_size
+    with path.open("rb") as packed, bz2.open(packed) as unpacked:
+        stream = BoundedStream(unpacked, _MAX_WHOLE_BYTES, lambda: progress(packed.tell(), size)).buffered()
+        table = read_whole_file(path, digest, stream, reader)
+        expect_end(path, stream)
+        return table
+
+
+def _reader(path: Path) -> Reader:
+    space = nats_space(path)
     with contextlib.redirect_stdout(io.StringIO()):
         from nats_bench.api_utils import ArchResults  # noqa: PLC0415  slow, and only needed here
 
-    content = _load(file)
+    return Reader(get_space(space), _EPOCHS[space], ArchResults)
+
+
+def _rows_of_files(files: list[Path], reader: Reader, progress: Progress) -> Iterator[dict[str, Any]]:
+    sizes = [file.stat().st_size for file in files]
+    for file, done in zip(files, itertools.accumulate(sizes), strict=True):
+        number = file.name.removesuffix(SUFFIX)
+        if not (number.isascii() and number.isdecimal() and len(number) <= 6):
+            raise BenchmarkError(f"{file}: expected an architecture's number for a name, as in 000011{SUFFIX}")
+        content = _load(file)
+        try:
+            yield from reader.rows_of(content, int(number))
+        except BenchmarkError as error:
+            raise BenchmarkError(f"{file}: {error}") from error
+        progress(done, sum(sizes))
+
+
+def _load(file: Path) -> dict[Any, Any]:
     try:
-        arch_id = arch_ids[int(file.name.partition(".")[0])]
-        for epochs, state in content.items():
-            if not isinstance(state, dict):  # create_from_state_dict takes a string for the name of a file, and unpickles that
-                raise TypeError(f"expected a dictionary of results under {epochs!r}, found {type(state).__name__}")
-            results = ArchResults.create_from_state_dict(state)
-            if results.arch_str != arch_id:
-                raise BenchmarkError(f"{file}: holds {results.arch_str!r}, its number belongs to {arch_id!r}")
-            for dataset in results.get_dataset_names():
-                yield from _rows_of_dataset(results, arch_id, dataset, int(epochs))
-    except (KeyError, ValueError, TypeError, IndexError, AttributeError) as error:
-        raise BenchmarkError(f"{file}: not an architecture's results: {type(error).__name__}: {error}") from error
-
-
-def _rows_of_dataset(results: Any, arch_id: str, dataset: str, epochs: int) -> Iterator[dict[str, Any]]:
-    trials = results.query(dataset)
-    for evaluation_set, split in _SPLITS[dataset].items():
-        found = {
-            seed: percentage(trial.get_eval(evaluation_set)["accuracy"])
-            for seed, trial in sorted(trials.items())
-            if evaluation_set in trial.get_eval_set()
-        }
-        if not found:
-            continue
-        key = {"arch_id": arch_id, "dataset": dataset.lower(), "split": split, "epochs": epochs}
-        for seed, accuracy in found.items():
-            yield {**key, "seed": seed, "accuracy": accuracy}
-        yield {**key, "accuracy": fmean(found.values()), "max_accuracy": max(found.values()), "num_repeats": len(found)}
-
-
-def _load(file: Path) -> dict[str, Any]:
-    try:
-        content = safe_pickle.loads(bz2.decompress(file.read_bytes()))
+        with bz2.open(file) as unpacked:
+            data = unpacked.read(_MAX_PART_BYTES + 1)
+        if len(data) > _MAX_PART_BYTES:
+            raise ValueError(f"it unpacks to more than {_MAX_PART_BYTES} bytes")
+        content = safe_pickle.loads(data)
     except (OSError, ValueError, EOFError, pickle.UnpicklingError) as error:
         raise BenchmarkError(f"{file} is damaged or not a NATS-Bench file ({error}); unpack the archive again") from error
     if not isinstance(content, dict):

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from naswot_ray.benchmarks import nasbench101, table
+from naswot_ray.benchmarks import nasbench101, nasbench201, table
 from naswot_ray.benchmarks.nasbench101 import read_nasbench101
-from naswot_ray.benchmarks.nats import is_nats_directory, read_nats
+from naswot_ray.benchmarks.nasbench201 import read_nasbench201
+from naswot_ray.benchmarks.nats import is_nats_directory, is_nats_file, nats_space, read_nats, read_nats_file
 from naswot_ray.benchmarks.nds import read_nds
 from naswot_ray.benchmarks.sources import Progress, no_progress
 from naswot_ray.benchmarks.table import read_table
@@ -22,8 +23,9 @@ def read_accuracies(space: str, path: Path, mapping: Sequence[str] = (), progres
 
     Args:
         space: which architectures they belong to.
-        path: an unpacked NATS-Bench archive (`NATS-tss-...-simple`), a .tfrecord file of NAS-Bench-101, NDS' data.zip or one
-            family's .json, or a .parquet or .csv table.
+        path: an unpacked NATS-Bench archive (`NATS-tss-...-simple`) or its whole file (`NATS-tss-....pickle.pbz2`),
+            NAS-Bench-201's .pth, a .tfrecord file of NAS-Bench-101, NDS' data.zip or one family's .json, or a .parquet or
+            .csv table.
         mapping: of a table's columns, see `naswot_ray.benchmarks.table`.
         progress: for readers of large files.
 
@@ -42,17 +44,16 @@ def read_accuracies(space: str, path: Path, mapping: Sequence[str] = (), progres
     if path.is_file() and path.suffix in nds_file.SUFFIXES and space in nds_file.FAMILIES.values():
         _check(path, space, space, mapping)
         return read_nds(path, next(family for family, name in nds_file.FAMILIES.items() if name == space))
-    if not is_nats_directory(path):
+    if path.is_file() and path.suffix == nasbench201.SUFFIX:
+        _check(path, nasbench201.SPACE, space, mapping)
+        return read_nasbench201(path, progress)
+    if not is_nats_directory(path) and not is_nats_file(path):
         raise BenchmarkError(
-            f"{path}: expected a NATS-tss-...-simple directory with a meta.pickle.pbz2, a .tfrecord file (nasbench101), a "
-            "data.zip or .json file (nds_...), or a .parquet or .csv file"
+            f"{path}: expected a NATS-...-simple directory with a meta.pickle.pbz2, a NATS-....pickle.pbz2 file, a .pth file "
+            "(nasbench201), a .tfrecord file (nasbench101), a data.zip or .json file (nds_...), or a .parquet or .csv file"
         )
-    if mapping:
-        raise SettingsError(f"--map is for tables; {path} is a NATS-Bench directory")
-    accuracies = read_nats(path)
-    if accuracies.space != space:
-        raise BenchmarkError(f"{path} holds accuracies of {accuracies.space}, not of {space}")
-    return accuracies
+    _check(path, nats_space(path), space, mapping)
+    return read_nats_file(path, progress) if path.is_file() else read_nats(path, progress)
 
 
 def _check_digest(path: Path) -> None:

@@ -14,17 +14,15 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from nats_bench import NATSsize
 
-from naswot_ray import safe_pickle
 from naswot_ray.benchmarks.nats import META, is_nats_directory, read_nats
 from naswot_ray.benchmarks.reading import read_accuracies
 from naswot_ray.dataset import schema
 from naswot_ray.errors import BenchmarkError, SettingsError
 from naswot_ray.spaces import get_space
+from tests.benchmarks.official_nats import INDEXES, SPACES, SSS, TSS, Bomb, dump, load
 
-TSS = "NATS-tss-v1_0-3ffb9-simple"
-SSS = "NATS-sss-v1_0-50262-simple"
-INDEXES = (0, 11, 284)
 ARCHITECTURE = "000011.pickle.pbz2"
 
 SAME_FACTS = {
@@ -56,14 +54,6 @@ def copy(fixture: Path, tmp_path: Path) -> Path:
     return tmp_path / TSS
 
 
-def load(file: Path) -> Any:
-    return safe_pickle.loads(bz2.decompress(file.read_bytes()))
-
-
-def dump(file: Path, content: Any) -> None:
-    file.write_bytes(bz2.compress(pickle.dumps(content)))
-
-
 def test_the_values_are_those_published_elsewhere(fixture: Path, shared: Path) -> None:
     published = {row["arch_index"]: row for row in pq.read_table(shared / "benchmarks" / "nasbench201.parquet").to_pylist()}
     rows = read_nats(fixture / TSS).read_all().to_pylist()
@@ -73,6 +63,93 @@ def test_the_values_are_those_published_elsewhere(fixture: Path, shared: Path) -
         for column, key in SAME_FACTS.items():
             found = means[(published[index]["arch_str"], *key)]
             assert found == pytest.approx(published[index][column], abs=1e-9), f"{column} of {index}"
+
+
+def test_training_times_and_sizes_are_those_published_elsewhere(fixture: Path, shared: Path) -> None:
+    published = {row["arch_str"]: row for row in pq.read_table(shared / "benchmarks" / "nasbench201.parquet").to_pylist()}
+    names = {"cifar10": "cifar10", "cifar100": "cifar100", "imagenet16-120": "imagenet16"}
+    rows = read_nats(fixture / TSS).read_all().to_pylist()
+    for row in rows:
+        if row["dataset"] in names:
+            name, other = names[row["dataset"]], published[row["arch_id"]]
+            assert row["params"] == other[f"{name}_params"]
+            seconds = other[f"{name}_train_time_total_s"] * row["epochs"] / 200
+            assert row["training_seconds"] == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize("name", [TSS, SSS])
+def test_params_and_flops_are_those_of_the_network(fixture: Path, name: str) -> None:
+    space = get_space(SPACES[name])
+    for row in read_nats(fixture / name).read_all().to_pylist():
+        size, num_classes = {"cifar100": (32, 100), "imagenet16-120": (16, 120)}.get(row["dataset"], (32, 10))
+        network = space.network(row["arch_id"], input_shape=(3, size, size), num_classes=num_classes)
+        assert (row["params"], row["flops"]) == (network.params, network.flops)
+
+
+def test_the_size_search_space(fixture: Path) -> None:
+    """One row for each number that `nats_bench` itself finds in the real directory."""
+    api = NATSsize(str(fixture / SSS), fast_mode=True, verbose=False)
+    rows = read_nats(fixture / SSS).read_all().to_pylist()
+    seeds = {(row["epochs"], row["seed"]) for row in rows if row["seed"] is not None}
+    assert seeds == {(1, 777), (12, 777), (12, 888), (12, 999), (90, 777)}
+    official = {
+        "cifar10-valid": "cifar10-valid",
+        "cifar10": "cifar10",
+        "cifar100": "cifar100",
+        "imagenet16-120": "ImageNet16-120",
+    }
+    assert {row["arch_id"] for row in rows} == {get_space("nats_sss")[index] for index in INDEXES}
+    for row in rows:
+        info = api.get_more_info(
+            get_space("nats_sss").index(row["arch_id"]),
+            official[row["dataset"]],
+            hp=f"{row['epochs']:02}",
+            is_random=row["seed"] or False,
+        )
+        assert row["accuracy"] == pytest.approx(info[f"{row['split']}-accuracy"], abs=1e-9)
+        assert row["training_seconds"] == pytest.approx(info["train-all-time"])
+        assert row["num_repeats"] == (None if row["seed"] else 3 if row["epochs"] == 12 else 1)
+    assert len(rows) == 3 * 9 * (2 + 4 + 2)  # architectures, evaluation sets, repeats with their means
+
+
+def test_repeats_that_disagree_on_the_network(copy: Path) -> None:
+    """The benchmark's "legacy issue": some repeats have the params of another network; those of seed 888 are right."""
+    content = load(copy / ARCHITECTURE)
+    trials = content["200"]["all_results"]
+    trials["cifar10", 777]["params"] = 1.5
+    trials["cifar100", 888]["flop"] = 7.25
+    trials["ImageNet16-120", 999]["params"] = 0.5
+    del trials["ImageNet16-120", 888]
+    content["200"]["dataset_seed"]["ImageNet16-120"].remove(888)
+    for seed in (777, 888, 999):
+        trials["cifar10-valid", seed]["flop"] = 113.9513705
+    dump(copy / ARCHITECTURE, content)
+    found = {}
+    for row in read_nats(copy).read_all().to_pylist():
+        if row["arch_id"] == get_space("nasbench201")[11] and row["epochs"] == 200:
+            found[row["dataset"]] = (row["params"], row["flops"])
+    assert found == {
+        "cifar10": (802426, 113951370),
+        "cifar100": (808276, 7250000),
+        "imagenet16-120": (None, 28495480),
+        "cifar10-valid": (802426, None),
+    }
+
+
+def test_training_times_may_be_missing(copy: Path) -> None:
+    content = load(copy / ARCHITECTURE)
+    content["200"]["all_results"]["cifar10", 888]["train_times"] = None
+    dump(copy / ARCHITECTURE, content)
+    rows = [r for r in read_nats(copy).read_all().to_pylist() if r["arch_id"] == get_space("nasbench201")[11]]
+    seconds = {row["seed"]: row["training_seconds"] for row in rows if (row["dataset"], row["epochs"]) == ("cifar10", 200)}
+    assert seconds == {777: pytest.approx(4984.8227), 888: None, 999: pytest.approx(4984.8227), None: None}
+
+
+def test_progress_ends_with_all_bytes(copy: Path) -> None:
+    calls: list[tuple[int, int]] = []
+    read_nats(copy, lambda done, total: calls.append((done, total))).read_all()
+    sizes = [(copy / f"{index:06d}.pickle.pbz2").stat().st_size for index in INDEXES]
+    assert calls == [(sum(sizes[:n]), sum(sizes)) for n in (1, 2, 3)]
 
 
 def test_repeats_are_kept_and_their_mean_says_how_many_they_are(fixture: Path) -> None:
@@ -157,16 +234,6 @@ def test_a_flipped_bit_is_noticed(copy: Path, name: str, place: float) -> None:
     refuses(copy, file)
 
 
-class Bomb:
-    """Leaves a marker where it is unpickled without care."""
-
-    def __init__(self, marker: Path) -> None:
-        self.marker = marker
-
-    def __reduce__(self) -> tuple[Callable[[str], int], tuple[str]]:
-        return os.system, (f"touch '{self.marker}'",)
-
-
 @pytest.mark.parametrize("name", [ARCHITECTURE, META])
 def test_a_malicious_pickle_is_not_run(copy: Path, tmp_path: Path, name: str) -> None:
     marker = tmp_path / "was-here"
@@ -249,6 +316,12 @@ DAMAGES: dict[str, Callable[[dict[str, Any]], object]] = {
     "an accuracy of 900 percent": broken(lambda result: result.update(eval_acc1es=dict.fromkeys(result["eval_acc1es"], 900.0))),
     "no epochs": broken(lambda result: result.update(epochs=0)),
     "an unknown dataset": lambda content: content["200"].update(dataset_seed={"mnist": [777]}),
+    "another number of epochs": broken(lambda result: result.update(epochs=199)),
+    "a training time of nothing": broken(lambda result: result.update(train_times=dict.fromkeys(range(200), float("nan")))),
+    "params of letters": broken(lambda result: result.update(params="many")),
+    "an unknown schedule": lambda content: content.update({"90": content["200"]}),
+    "no schedule": lambda content: content.clear(),
+    "a schedule twice": lambda content: content.update({"12": content["200"]}),
     "a seed without results": lambda content: content["200"]["dataset_seed"]["cifar10"].append(1),
 }
 
@@ -269,18 +342,23 @@ def test_a_meta_file_of_other_content(copy: Path, content: Any) -> None:
 
 def test_a_directory_of_another_name(copy: Path) -> None:
     moved = copy.rename(copy.parent / "nats")
-    refuses(moved, moved, "NATS-tss")
+    refuses(moved, moved, "NATS-tss or NATS-sss")
 
 
 def test_the_size_search_space_is_another_space(fixture: Path) -> None:
-    refuses(fixture / SSS, fixture / SSS)
-    with pytest.raises(BenchmarkError, match=SSS):
+    with pytest.raises(BenchmarkError, match=f"{SSS} holds accuracies of nats_sss, not of nasbench201"):
         read_accuracies("nasbench201", fixture / SSS)
 
 
 def test_the_size_search_space_under_the_wrong_name(fixture: Path, tmp_path: Path) -> None:
     shutil.copytree(fixture / SSS, tmp_path / TSS, copy_function=shutil.copyfile)
-    refuses(tmp_path / TSS, tmp_path / TSS)
+    refuses(tmp_path / TSS, tmp_path / TSS, "not the architectures of nasbench201")
+
+
+def test_a_file_that_unpacks_to_gigabytes(copy: Path) -> None:
+    (copy / ARCHITECTURE).write_bytes(bz2.compress(b"N" * (9 << 20)))
+    assert (copy / ARCHITECTURE).stat().st_size < 100
+    refuses(copy, copy / ARCHITECTURE, "unpacks to more than")
 
 
 def test_a_directory_without_architectures(copy: Path) -> None:
@@ -299,7 +377,7 @@ def test_read_accuracies_takes_the_directory(copy: Path) -> None:
     assert read_accuracies("nasbench201", copy).read_all().equals(read_nats(copy).read_all())
     with pytest.raises(BenchmarkError, match=f"{TSS} holds accuracies of nasbench201, not of nats_sss"):
         read_accuracies("nats_sss", copy)
-    with pytest.raises(SettingsError, match=f"--map is for tables; .*{TSS} is a NATS-Bench directory"):
+    with pytest.raises(SettingsError, match=f"--map is for tables; .*{TSS} is an official file of nasbench201"):
         read_accuracies("nasbench201", copy, ["cifar10/test/200=x"])
 
 

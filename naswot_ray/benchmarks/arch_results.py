@@ -1,0 +1,171 @@
+"""What NATS-Bench's and NAS-Bench-201's files share: the results of an architecture, in the terms of their own packages.
+
+Official format: `ArchResults` and `ResultsCount` in `nats_bench.api_utils` and `nas_201_api.api_utils`. The files hold their
+state dictionaries, and they interpret them here.
+
+Names of splits follow `get_more_info` there: on cifar100 and imagenet16-120 the official test images are split in `valid` and
+`test`, all of them together are `valtest`; `cifar10-valid` is trained on half of CIFAR-10's training images and validated on
+the other half; `cifar10` is trained on all of them.
+
+`training_seconds` is `train-all-time` there, the sum over a repeat's epochs. It is not what that very repeat took. For
+comparability, the authors set every epoch of every repeat to one time of the architecture on the dataset; in the topology
+space that is the mean epoch of a 12-epoch training on cifar10-valid, times the ratio of images (`correct_time_related_info` in
+AutoDL-Projects, exps/NATS-Bench/tss-collect.py).
+
+`params` and `flops` (multiply-accumulates) are those of the network for that dataset, whose classifier has its number of
+classes. The files have them in millions; they are null where that does not make a whole number. Where repeats disagree,
+`nats_bench` takes those of seed 888 ("legacy issue"), and so does this; they are null where there is no such repeat.
+"""
+
+from __future__ import annotations
+
+import math
+import reprlib
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from statistics import fmean
+from typing import Any, Final, Protocol
+
+from naswot_ray.benchmarks.sources import percentage
+from naswot_ray.errors import BenchmarkError
+from naswot_ray.spaces import Space
+
+_TEST_HALVES: Final = {"x-valid": "valid", "x-test": "test", "ori-test": "valtest"}
+_SPLITS: Final[Mapping[str, Mapping[str, str]]] = {
+    "cifar10-valid": {"x-valid": "valid", "ori-test": "test"},
+    "cifar10": {"ori-test": "test"},
+    "cifar100": _TEST_HALVES,
+    "ImageNet16-120": _TEST_HALVES,
+}
+"""The benchmark's dataset -> its evaluation set -> the split's name."""
+
+_RELIABLE_SEED: Final = 888
+
+_MALFORMED: Final = (ArithmeticError, AssertionError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+"""What the benchmarks' packages raise where results are not as they expect."""
+
+
+class ArchResults(Protocol):
+    """What is used of the class of this name in either package."""
+
+    arch_index: int
+    arch_str: str
+
+    @staticmethod
+    def create_from_state_dict(state_dict_or_file: Any) -> ArchResults: ...
+
+    def get_dataset_names(self) -> list[str]: ...
+
+    def query(self, dataset: str) -> Mapping[int, Any]: ...
+
+
+@dataclass
+class Reader:
+    """Turns the state dictionaries of a source into accuracy rows, and remembers which it has seen.
+
+    Attributes:
+        space: its architectures, in the order of their numbers in the source.
+        epochs: what the source calls a schedule of training -> its number of epochs.
+        results: the package's class.
+        seen: (number of the architecture, schedule) read so far.
+    """
+
+    space: Space
+    epochs: Mapping[str, int]
+    results: type[ArchResults]
+    seen: set[tuple[int, str]] = field(default_factory=set)
+
+    def rows_of(self, content: Mapping[Any, Any], index: int | None = None) -> Iterator[dict[str, Any]]:
+        """Every repeat, and the mean over repeats with their number, of one architecture.
+
+        Args:
+            content: schedule -> state dictionary.
+            index: which architecture it has to be; None where only the content says.
+
+        Raises:
+            BenchmarkError: not an architecture's results, of another architecture, or seen before; to be
+                prefixed with the source.
+        """
+        try:
+            if not content:
+                raise ValueError("nothing in it")
+            for schedule, state in content.items():
+                yield from self._rows_of_schedule(schedule, state, index)
+        except _MALFORMED as error:
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            raise BenchmarkError(f"not an architecture's results: {reason[:300]}") from error
+
+    def _rows_of_schedule(self, schedule: Any, state: Any, index: int | None) -> Iterator[dict[str, Any]]:
+        if not isinstance(state, dict):  # create_from_state_dict takes a string for the name of a file, and unpickles that
+            raise TypeError(f"expected a dictionary of results under {schedule!r}, found {type(state).__name__}")
+        epochs = self.epochs[schedule]
+        results = self.results.create_from_state_dict(state)
+        index = results.arch_index if index is None else index
+        if type(index) is not int or not 0 <= index < len(self.space):
+            raise BenchmarkError(
+                f"number {reprlib.repr(index)} is not one of the {len(self.space)} architectures of {self.space.name}"
+            )
+        if not isinstance(results.arch_str, str):
+            raise TypeError(f"expected a string in 'arch_str', found {type(results.arch_str).__name__}")
+        if results.arch_str != self.space[index]:
+            raise BenchmarkError(f"holds {results.arch_str[:200]!r}, its number {index} belongs to {self.space[index]!r}")
+        if (index, schedule) in self.seen:
+            raise BenchmarkError(f"holds the results of {results.arch_str} after {epochs} epochs twice")
+        self.seen.add((index, schedule))
+        for dataset in results.get_dataset_names():
+            key = {"arch_id": results.arch_str, "dataset": dataset.lower(), "epochs": epochs}
+            for row in _rows_of_dataset(dataset, results.query(dataset), epochs):
+                yield key | row
+
+
+def _rows_of_dataset(dataset: str, trials: Mapping[int, Any], epochs: int) -> Iterator[dict[str, Any]]:
+    seconds = {seed: _training_seconds(trial, epochs) for seed, trial in sorted(trials.items())}
+    common = {name: _count({s: getattr(t, name) for s, t in trials.items()}) for name in ("params", "flop")}
+    common["flops"] = common.pop("flop")
+    for evaluation_set, split in _SPLITS[dataset].items():
+        found = {
+            seed: percentage(trials[seed].get_eval(evaluation_set)["accuracy"])
+            for seed in seconds
+            if evaluation_set in trials[seed].get_eval_set()
+        }
+        if not found:
+            continue
+        for seed, accuracy in found.items():
+            yield {**common, "split": split, "seed": seed, "accuracy": accuracy, "training_seconds": seconds[seed]}
+        yield {
+            **common,
+            "split": split,
+            "accuracy": fmean(found.values()),
+            "max_accuracy": max(found.values()),
+            "num_repeats": len(found),
+            "training_seconds": _mean([seconds[seed] for seed in found]),
+        }
+
+
+def _training_seconds(trial: Any, epochs: int) -> float | None:
+    if trial.get_total_epoch() != epochs:
+        raise ValueError(f"expected a training of {epochs} epochs, found one of {reprlib.repr(trial.get_total_epoch())}")
+    seconds = trial.get_train()["all_time"]
+    if seconds is None:
+        return None
+    if not 0 <= seconds < math.inf:
+        raise ValueError(f"expected a training time in seconds, found {seconds!r}")
+    return float(seconds)
+
+
+def _mean(values: Collection[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return fmean(known) if len(known) == len(values) else None
+
+
+def _count(millions: Mapping[int, Any]) -> int | None:
+    """A number of things, given in millions by each repeat."""
+    counts = {seed: _whole(float(value) * 1e6) for seed, value in millions.items()}
+    return next(iter(counts.values())) if len(set(counts.values())) == 1 else counts.get(_RELIABLE_SEED)
+
+
+def _whole(value: float) -> int | None:
+    """The whole number that a product of floats stands for."""
+    if not 0 <= value < 2**53 or abs(value - round(value)) > 1e-3:
+        return None
+    return round(value)

@@ -1,0 +1,115 @@
+"""NAS-Bench-201's own files, `NAS-Bench-201-v1_0-e61699.pth` and `NAS-Bench-201-v1_1-096897.pth`.
+
+Official format (the `nas-bench-201` package, api_201.py): what `torch.save` made of a dictionary {"meta_archs": arch strings in
+the benchmark's order, "arch2infos": {number: {"less": state, "full": state}}, "evaluated_indexes": numbers, ...}. `less` is the
+training of 12 epochs, `full` that of 200; v1_0 has 12 epochs on `cifar10-valid` alone. There are no tensors in it.
+
+`torch.save` has two formats. The legacy one, the default of torch before 1.6 and so of the time of both official files, is a
+sequence of pickles: a magic number, the format's version, the machine's properties, the object, the keys of its tensors. The
+other one is a zip archive with the pickle in `.../data.pkl`. Both are read here by `naswot_ray.safe_pickle` and handed to
+`nas_201_api` as plain data. `torch.load` is not used: its default refuses the files, what it must be told to allow is up to
+torch's release, and it has all objects in memory at once (30 GB; memory maps are for tensors only).
+
+The legacy format has no checksums. What protects the file is the end of its digest in its name: without it, the file is
+refused. The authors write "the last six digits" and not of what; their scripts otherwise use MD5. A file of the SHA-256 that
+others noted of v1_1 is taken as well, so that the genuine file is not refused should that be wrong.
+"""
+
+from __future__ import annotations
+
+import pickle
+import re
+import zipfile
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from naswot_ray import safe_pickle
+from naswot_ray.benchmarks.arch_results import Reader
+from naswot_ray.benchmarks.sources import BoundedStream, Progress, checked_digest, no_progress
+from naswot_ray.benchmarks.whole_file import expect_end, read_whole_file
+from naswot_ray.dataset.accuracies import AccuracyTable
+from naswot_ray.errors import BenchmarkError
+from naswot_ray.spaces import get_space
+
+SPACE: Final = "nasbench201"
+SUFFIX: Final = ".pth"
+
+_EPOCHS: Final = {"less": 12, "full": 200}
+
+_DIGITS: Final = re.compile(r"-([0-9a-f]{6})" + re.escape(SUFFIX))
+
+_KNOWN_SHA256: Final = "2317a7dc911654322f4f932730a821cf38ecc5b5f1adde0aff26ff6b3f736666"
+"""Of v1_1, as noted by others who downloaded it."""
+
+_OBJECT: Final = re.compile(r"(?!\.\./)[^/]+/data\.pkl")
+"""The member of a zip archive that is read; nothing is ever unpacked to disk."""
+
+_LEGACY_MAGIC: Final = 0x1950A86A20F9469CFC6C
+_LEGACY_VERSION: Final = 1001
+
+_MAX_BYTES: Final = 16 << 30
+"""Of the pickle; officially 4.7 GB."""
+
+
+def read_nasbench201(path: Path, progress: Progress = no_progress) -> AccuracyTable:
+    """All accuracies of the file: every repeat, and the mean over repeats with their number.
+
+    The file is read to its end before this returns: about 10 minutes and 2.4 GB of memory.
+
+    Args:
+        path: the file, under its own name.
+        progress: called with the bytes read so far.
+
+    Raises:
+        BenchmarkError: damaged, malicious, of another MD5 than its name says, or not such a file.
+    """
+    digits = _DIGITS.search(path.name)
+    if digits is None:
+        raise BenchmarkError(f"{path}: expected its official name, NAS-Bench-201-v1_1-096897{SUFFIX}, to check its MD5 against")
+    digest = checked_digest(path, digits.group(1), _KNOWN_SHA256)
+    from nas_201_api.api_utils import ArchResults  # noqa: PLC0415  imports torch, and only needed here
+
+    reader = Reader(get_space(SPACE), _EPOCHS, ArchResults)
+    with path.open("rb") as file:
+        is_zip = file.read(4) == b"PK\x03\x04"
+        file.seek(0)
+        read = _read_zip if is_zip else _read_legacy
+        return read(path, digest, file, reader, progress)
+
+
+def _read_legacy(path: Path, digest: str, file: BinaryIO, reader: Reader, progress: Progress) -> AccuracyTable:
+    size = path.stat().st_size
+    stream = BoundedStream(file, _MAX_BYTES, lambda: progress(file.tell(), size)).buffered()
+    try:
+        magic, version, _ = [safe_pickle.load(stream) for _ in range(3)]
+        if magic != _LEGACY_MAGIC or version != _LEGACY_VERSION:
+            raise pickle.UnpicklingError("another magic number or version")
+    except pickle.UnpicklingError as error:
+        raise BenchmarkError(f"{path} is not a file of torch.save ({error}); download it again") from error
+    table = read_whole_file(path, digest, stream, reader)
+    try:
+        tensors = safe_pickle.load(stream)
+    except pickle.UnpicklingError as error:
+        raise BenchmarkError(f"{path} is damaged behind its results ({error}); download it again") from error
+    if tensors != []:
+        raise BenchmarkError(f"{path}: expected no tensors behind its results; it is not the file without weights")
+    expect_end(path, stream)
+    return table
+
+
+def _read_zip(path: Path, digest: str, file: BinaryIO, reader: Reader, progress: Progress) -> AccuracyTable:
+    try:
+        with zipfile.ZipFile(file) as archive:
+            members = [info for info in archive.infolist() if _OBJECT.fullmatch(info.filename)]
+            if len(members) != 1:
+                raise ValueError(f"expected one member .../data.pkl, found {len(members)}")
+            (member,) = members
+            with archive.open(member) as pickled:
+                stream = BoundedStream(
+                    pickled, _MAX_BYTES, lambda: progress(min(pickled.tell(), member.file_size), member.file_size)
+                ).buffered()
+                table = read_whole_file(path, digest, stream, reader)
+                expect_end(path, stream)
+                return table
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError, ValueError) as error:
+        raise BenchmarkError(f"{path} is damaged or not a file of torch.save ({error}); download it again") from error
