@@ -14,7 +14,7 @@ from naswot_ray.benchmarks.sources import Progress, no_progress
 from naswot_ray.benchmarks.table import read_table
 from naswot_ray.dataset.accuracies import AccuracyTable
 from naswot_ray.errors import BenchmarkError, SettingsError
-from naswot_ray.fetch.catalogue import official_digest
+from naswot_ray.fetch.catalogue import known_digest
 from naswot_ray.spaces import nds_file
 
 
@@ -37,9 +37,9 @@ def read_accuracies(space: str, path: Path, mapping: Sequence[str] = (), progres
         raise BenchmarkError(f"{path} does not exist")
     if path.suffix in table.SUFFIXES and path.is_file():
         return read_table(space, path, mapping)
-    _check_digest(path)
     if path.is_file() and path.suffix == nasbench101.SUFFIX:
         _check(path, nasbench101.SPACE, space, mapping)
+        _check_digest(path)
         return read_nasbench101(path, progress)
     if path.is_file() and path.suffix in nds_file.SUFFIXES and space in nds_file.FAMILIES.values():
         _check(path, space, space, mapping)
@@ -57,12 +57,10 @@ def read_accuracies(space: str, path: Path, mapping: Sequence[str] = (), progres
 
 
 def _check_digest(path: Path) -> None:
-    """Refuse a file that has the name of an official one, and another content."""
-    digest = official_digest(path.name)
-    if digest is None or not path.is_file():
-        return
+    """Refuse a file that has the name of an official one, and another content. (Other readers check the digits in a name.)"""
+    digest = known_digest(path.name)
     try:
-        difference = digest.difference(path)
+        difference = digest.difference(path) if digest else None
     except OSError as error:
         raise BenchmarkError(f"{path} cannot be read: {error.strerror}") from error
     if difference:
