@@ -139,7 +139,7 @@ def _pool(
 ) -> Iterator[tuple[Pool, dict[str, Any]]]:
     root = str(storage.root)
     if options.in_process or not tasks:
-        yield InProcessPool(Worker(root, run_id, spaces, options.cpus_per_actor), batches), {}
+        yield InProcessPool(Worker(root, run_id, options.cpus_per_actor), spaces, batches), {}
         return
     address = ray_environment.resolve(options.address)
     ray_environment.prepare(address)

@@ -8,6 +8,7 @@ from typing import Protocol, TypeVar
 
 from naswot_ray.run.grid import Batch, Task
 from naswot_ray.run.worker import Pixels, Receipt, Worker
+from naswot_ray.spaces import Space
 
 WorkerId = int
 Images = TypeVar("Images")
@@ -61,8 +62,9 @@ class Pool(Protocol):
 class InProcessPool:
     """One worker in this process: for debugging, tiny machines and tests. A task that hangs or crashes takes the run along."""
 
-    def __init__(self, worker: Worker, batches: Mapping[Batch, Pixels]) -> None:
+    def __init__(self, worker: Worker, spaces: Mapping[str, Space], batches: Mapping[Batch, Pixels]) -> None:
         self._worker = worker
+        self._spaces = spaces
         self._batches = batches
         self._task: Task | None = None
         self._announced = False
@@ -77,7 +79,7 @@ class InProcessPool:
         if self._task is None:
             return []
         task, self._task = self._task, None
-        return [Done(0, self._worker.run(task, images_of(task, self._batches)))]
+        return [Done(0, self._worker.run(task, self._spaces[task.shard.space], images_of(task, self._batches)))]
 
     def kill(self, worker: WorkerId) -> None:
         raise AssertionError("a task in this process cannot be ended")

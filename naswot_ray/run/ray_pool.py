@@ -28,7 +28,7 @@ CONNECT_SECONDS = 10.0
 class WorkerFactory(Protocol):
     """Makes a worker inside an actor's process: `Worker` itself, or a test's variant of it."""
 
-    def __call__(self, root: str, run_id: str, spaces: Mapping[str, Space], num_threads: int | None = None) -> Worker: ...
+    def __call__(self, root: str, run_id: str, num_threads: int | None = None) -> Worker: ...
 
 
 def connect(address: str) -> None:
@@ -104,12 +104,12 @@ class RayPool:
             raise RunError(f"the Ray cluster has {cpus} CPUs, too few for an actor of --cpus-per-actor {cpus_per_actor}")
         self.num_actors = num_actors or room
         self.resources = {"nodes": len(ray.nodes()), "cpus": cpus, "gpus": gpus, "actors": self.num_actors}
+        self._spaces = {name: ray.put(space) for name, space in spaces.items()}
         self._batches = {batch: ray.put(pixels) for batch, pixels in batches.items()}
         actor_class: Any = ray.remote(worker_factory).options(
             max_restarts=-1, num_cpus=cpus_per_actor, num_gpus=1 / actors_per_gpu if gpus else 0
         )
-        self._spaces = ray.put(dict(spaces))  # held: an actor that starts again asks for it
-        self._actors = [actor_class.remote(root, run_id, self._spaces, cpus_per_actor) for _ in range(self.num_actors)]
+        self._actors = [actor_class.remote(root, run_id, cpus_per_actor) for _ in range(self.num_actors)]
         self._starting: dict[Any, WorkerId] = {}
         self._working: dict[Any, WorkerId] = {}
         for worker in range(self.num_actors):
@@ -117,7 +117,7 @@ class RayPool:
 
     def submit(self, worker: WorkerId, task: Task) -> None:
         images = images_of(task, self._batches)
-        self._working[self._actors[worker].run.remote(task, images)] = worker
+        self._working[self._actors[worker].run.remote(task, self._spaces[task.shard.space], images)] = worker
 
     def wait(self, timeout: float) -> Sequence[Event]:
         pending = [*self._working, *self._starting]

@@ -38,33 +38,31 @@ class Worker:
     Args:
         root: of the dataset.
         run_id: of the run, written to each row.
-        spaces: those that tasks can be of, by name.
         num_threads: of torch's CPU operations; None leaves them as they are.
     """
 
-    def __init__(self, root: str, run_id: str, spaces: Mapping[str, Space], num_threads: int | None = None) -> None:
+    def __init__(self, root: str, run_id: str, num_threads: int | None = None) -> None:
         self._storage = Storage(root)
         self._run_id = run_id
-        self._spaces = spaces
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         if num_threads is not None:
             torch.set_num_threads(num_threads)
         _keep_freed_memory()
 
-    def run(self, task: Task, images: Pixels | None) -> Receipt:
+    def run(self, task: Task, space: Space, images: Pixels | None) -> Receipt:
         """Do a task: compute its rows and write them to the shard's part.
 
         An architecture that raises becomes a `failed` row; only the storage can make a task fail.
 
         Args:
             task: what to do.
+            space: that of the task's shard. Given with each task, since a worker that died comes back with nothing.
             images: the shard's batch, shape (n, c, h, w), float32; None for a shard of the architectures table.
 
         Raises:
             DatasetError: the part could not be written.
         """
         shard = task.shard
-        space = self._spaces[shard.space]
         if shard.batch is None:
             rows = [architecture_row(space, index) for index in task.indices]
             parts.write(self._storage, shard.path, schema.ARCHITECTURES, rows)

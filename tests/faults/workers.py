@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
 
 import torch
 
@@ -37,13 +36,13 @@ class HangingWorker(Worker):
 class RaisingWorker(Worker):
     """Cannot write."""
 
-    def run(self, task: Task, images: Pixels | None) -> Receipt:
+    def run(self, task: Task, space: Space, images: Pixels | None) -> Receipt:
         raise DatasetError("cannot write part-000000.parquet: No space left on device")
 
 
 class UnstartableWorker(Worker):
     """Cannot even start."""
 
-    def __init__(self, root: str, run_id: str, spaces: Mapping[str, Space], num_threads: int | None = None) -> None:
-        super().__init__(root, run_id, spaces, num_threads)
+    def __init__(self, root: str, run_id: str, num_threads: int | None = None) -> None:
+        super().__init__(root, run_id, num_threads)
         raise OSError("libcudart.so: cannot open shared object file")

@@ -99,15 +99,14 @@ def test_an_architecture_that_raises_is_a_row_and_costs_nothing_else(tmp_path: P
 
 
 def test_singular_rows_say_so(tmp_path: Path) -> None:
-    index = naswot_ray.get_space("nasbench201").index("|none~0|+|none~0|none~1|+|none~0|none~1|none~2|")
+    space = naswot_ray.get_space("nasbench201")
+    index = space.index("|none~0|+|none~0|none~1|+|none~0|none~1|none~2|")
     storage = Storage(tmp_path)
     batch = Batch("noise", 4, 0)
     number = index // 4
     shard = Shard("nasbench201", batch, number, 4 * number, 4 * number + 4)
     images = naswot_ray.load_images("noise").batch(4, 0)
-    receipt = worker.Worker(str(storage.root), "r", {"nasbench201": naswot_ray.get_space("nasbench201")}).run(
-        Task(shard, (index,)), images
-    )
+    receipt = worker.Worker(str(storage.root), "r").run(Task(shard, (index,)), space, images)
     assert receipt.counts == {"singular": 1}
     with storage.open_parquet(shard.path) as file:
         (row,) = file.read().to_pylist()
