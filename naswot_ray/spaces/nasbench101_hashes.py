@@ -156,6 +156,7 @@ def _write(path: Path, content: bytes) -> None:
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
+        Path(temporary).chmod(0o644)  # mkstemp's own mode would keep a shared cache from all others
         Path(temporary).replace(path)
     except OSError:
         Path(temporary).unlink(missing_ok=True)
