@@ -54,6 +54,12 @@ def no_table(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("naswot_ray.spaces.nasbench101.load_hashes", refuse)
 
 
+def trained_params(matrix: list[list[int]], labels: tuple[int, ...]) -> int:
+    """Parameters of a cell's network of 128 channels."""
+    ops = ["input", *(OPS[label] for label in labels), "output"]
+    return build_network(matrix, ops, arch_id="", stem_channels=128).params
+
+
 class TestTable:
     """All 423,624 rows."""
 
@@ -75,12 +81,27 @@ class TestTable:
             assert own == (num_vertices, adjacency, op_codes)
 
     def test_params(self, nasbench101: NasBench101, table: dict[str, list[Any]]) -> None:
-        """Of one random labeling of every matrix; `test_nasbench101_params` does all rows."""
+        """Of every row. A matrix fixes all widths, so a graph's parameters are a sum over its vertices: one graph of a matrix
+        and one for each change of one vertex tell those of all its labelings. `test_nasbench101_params` builds every graph."""
+        expected = dict(zip(table["module_hash"], table["params"], strict=True))
+        starts = np.flatnonzero(np.diff(CELLS.bits, prepend=0)).tolist()
+        assert len(starts) == 1 + 2 + 10 + 97 + 810 + 1574
+        found: list[int] = []
+        for start, stop in zip(starts, [*starts[1:], len(CELLS)], strict=True):
+            matrix, num_interior = CELLS[start].matrix, CELLS[start].num_vertices - 2
+            base = trained_params(matrix, (0,) * num_interior)
+            sums = np.full(stop - start, base)
+            for vertex in range(num_interior):
+                changed = [(0,) * vertex + (label,) + (0,) * (num_interior - 1 - vertex) for label in (1, 2)]
+                differences = np.array([0, *(trained_params(matrix, labels) - base for labels in changed)])
+                sums += differences[CELLS.labels[start:stop] // 3 ** (num_interior - 1 - vertex) % 3]
+            found += sums.tolist()
+        assert dict(zip(nasbench101, found, strict=True)) == expected
+
+    def test_params_of_a_labeling_of_every_matrix(self, nasbench101: NasBench101, table: dict[str, list[Any]]) -> None:
         starts = np.flatnonzero(np.diff(CELLS.bits, prepend=0)).tolist()
         draw = random.Random(0)
-        indices = [draw.randrange(start, stop) for start, stop in zip(starts, [*starts[1:], len(CELLS)], strict=True)]
-        assert len(indices) == 1 + 2 + 10 + 97 + 810 + 1574
-        for index in indices:
+        for index in (draw.randrange(start, stop) for start, stop in zip(starts, [*starts[1:], len(CELLS)], strict=True)):
             arch_id = nasbench101[index]
             assert nasbench101.trained_network(arch_id).params == table["params"][nasbench101.benchmark_index(arch_id)], arch_id
 
