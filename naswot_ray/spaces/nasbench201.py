@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from functools import cache
 from typing import Any
 
 from naswot_ray.errors import ArchitectureError
@@ -43,11 +43,11 @@ class NasBench201(Space):
     def __getitem__(self, index: int) -> str:
         if not 0 <= index < len(self):
             raise IndexError(f"index {index} is outside of nasbench201 (0..{len(self) - 1})")
-        return self._arch_ids[index]
+        return _list_arch_ids()[index]
 
     def index(self, arch_id: str) -> int:
         try:
-            return self._index[arch_id]
+            return _positions()[arch_id]
         except KeyError:
             parse(arch_id)  # a malformed string gets the more exact message
             raise ArchitectureError(
@@ -98,18 +98,21 @@ class NasBench201(Space):
     def settings(self) -> Mapping[str, Any]:
         return {"channels": list(CHANNELS), "cells_per_stage": CELLS_PER_STAGE, "initialisation": "kaiming_uniform"}
 
-    @cached_property
-    def _arch_ids(self) -> list[str]:
-        arch_ids = [arch_string(operations) for operations in itertools.product(OPS, repeat=6)]
-        random.Random(88).shuffle(arch_ids)
-        return arch_ids
-
-    @cached_property
-    def _index(self) -> dict[str, int]:
-        return {arch_id: i for i, arch_id in enumerate(self._arch_ids)}
-
 
 SPACES = {NasBench201.name: NasBench201}
+
+
+# Kept by the process, not by the space: a worker is sent the space with every task.
+@cache
+def _list_arch_ids() -> list[str]:
+    arch_ids = [arch_string(operations) for operations in itertools.product(OPS, repeat=6)]
+    random.Random(88).shuffle(arch_ids)
+    return arch_ids
+
+
+@cache
+def _positions() -> dict[str, int]:
+    return {arch_id: i for i, arch_id in enumerate(_list_arch_ids())}
 
 
 def arch_string(operations: Sequence[str]) -> str:

@@ -5,9 +5,7 @@ Source: Dong et al., "NATS-Bench" (TPAMI 2021), section 3.1; channel strings as 
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from typing import Any
 
 from naswot_ray.errors import ArchitectureError
@@ -33,7 +31,7 @@ class NatsSss(Space):
     def __getitem__(self, index: int) -> str:
         if not 0 <= index < len(self):
             raise IndexError(f"index {index} is outside of nats_sss (0..{len(self) - 1})")
-        return self._arch_ids[index]
+        return channel_string([CHANNELS[index // len(CHANNELS) ** k % len(CHANNELS)] for k in reversed(range(NUM_LAYERS))])
 
     def index(self, arch_id: str) -> int:
         position = 0
@@ -65,10 +63,6 @@ class NatsSss(Space):
 
     def settings(self) -> Mapping[str, Any]:
         return {"cells_per_stage": 1, "initialisation": "kaiming_uniform"}
-
-    @cached_property
-    def _arch_ids(self) -> list[str]:
-        return [channel_string(layers) for layers in itertools.product(CHANNELS, repeat=NUM_LAYERS)]
 
 
 SPACES = {NatsSss.name: NatsSss}
