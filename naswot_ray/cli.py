@@ -22,11 +22,13 @@ import typer
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 from rich.console import Console
+from rich.progress import track
 
 from naswot_ray import __version__, console
 from naswot_ray.benchmarks.reading import read_accuracies
 from naswot_ray.cache import cache_directory
 from naswot_ray.dataset.accuracies import StagedAccuracies, add_accuracies, stage
+from naswot_ray.dataset.check import check_files, list_files, remove
 from naswot_ray.dataset.join import join as join_space
 from naswot_ray.dataset.opening import Dataset
 from naswot_ray.dataset.opening import open as open_dataset
@@ -52,6 +54,7 @@ app = typer.Typer(
 )
 _METAVARS: dict[Any, str] = {int: "N", float: "X", str: "TEXT", Path: "PATH"}
 _GIVE_ROWS = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)  # DESCRIBE, SUMMARIZE and SHOW are SELECTs too
+_stderr = Console(stderr=True)
 _stdout = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
@@ -251,6 +254,30 @@ def info(dataset_path: DatasetPath) -> None:
     Exit status 1 if rows that some run was to score are missing.
     """
     if not console.print_info(_stdout, open_dataset(dataset_path)):
+        raise typer.Exit(EXIT_PARTIAL)
+
+
+@app.command()
+@_reporting_errors
+def check(
+    dataset_path: DatasetPath,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Remove files that are provably broken and can be made again.")
+    ] = False,
+) -> None:
+    """Read every file of a dataset and tell what is missing, duplicate, corrupt, foreign or of other settings.
+
+    Exit status 1 if there is anything of the kind. What --repair removes is listed, and scored again by the next run.
+
+    Example: naswot-ray check scores
+    """
+    dataset = open_dataset(dataset_path)
+    files = list_files(dataset)
+    found = track(check_files(dataset, files), "checking", total=len(files), console=_stderr, disable=not _stderr.is_terminal)
+    problems = [problem for of_file in found for problem in of_file]
+    _stdout.print(f"{dataset.storage.root}: {len(files):,} files")
+    removed = remove(dataset, problems) if repair else []
+    if not console.print_check(_stdout, dataset, problems, removed):
         raise typer.Exit(EXIT_PARTIAL)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
 
 from rich.console import Console
 from rich.filesize import decimal
@@ -10,9 +11,11 @@ from rich.table import Table
 
 from naswot_ray.analysis.summary import summarise
 from naswot_ray.dataset.accuracies import StagedAccuracies
+from naswot_ray.dataset.check import Problem
 from naswot_ray.dataset.join import JoinReport
 from naswot_ray.dataset.opening import Dataset
 from naswot_ray.dataset.runs import RunRecord
+from naswot_ray.errors import DatasetError
 from naswot_ray.fetch.catalogue import CATALOGUE, get_entry
 from naswot_ray.fetch.fetching import state_of
 from naswot_ray.run.coverage import coverage_of
@@ -69,9 +72,10 @@ def print_info(console: Console, dataset: Dataset) -> bool:
     """What a dataset holds of what was asked for, its runs and accuracies. Returns whether it is complete."""
     found = coverage_of(dataset)
     table = Table("space", "images", "batch size", "seed", "wanted", "present", "failed", "missing", box=None)
-    for (space, batch), c in found.items():
-        point = (batch.images, str(batch.batch_size), str(batch.seed)) if batch else ("architectures", "", "")
-        table.add_row(space, *point, *(f"{n:,}" for n in (c.wanted, c.present, c.failed, c.wanted - c.present)))
+    for point, c in found.items():
+        batch = point.batch
+        key = (batch.images, str(batch.batch_size), str(batch.seed)) if batch else ("architectures", "", "")
+        table.add_row(point.space, *key, *(f"{n:,}" for n in (c.wanted, c.present, c.failed, c.wanted - c.present)))
     manifest = dataset.manifest
     settings = f"schema {manifest.schema_version}, settings {manifest.fingerprint[:12]}"
     console.print(f"{dataset.storage.root}: {settings}")
@@ -88,6 +92,32 @@ def print_info(console: Console, dataset: Dataset) -> bool:
         "complete" if not num_missing else f"{num_missing:,} rows missing: run the same `naswot-ray score` command again"
     )
     return not num_missing
+
+
+def print_check(console: Console, dataset: Dataset, problems: Sequence[Problem], removed: Sequence[PurePosixPath]) -> bool:
+    """What is wrong with a dataset, and what was removed. Returns whether nothing is wrong, or missing."""
+    for problem in problems:
+        console.print(f"{problem.kind}: {problem.path}: {problem.reason}")
+    for path in removed:
+        console.print(f"removed: {path}")
+    num_missing = 0
+    if any(p.removable for p in problems) and not removed:
+        console.print("remove the broken files with --repair, then run the same `naswot-ray score` command again")
+    else:
+        try:
+            coverage = coverage_of(dataset)
+        except DatasetError as error:
+            console.print(f"what is missing cannot be told: {error}")
+            return False
+        for point, c in coverage.items():
+            if c.wanted > c.present:
+                console.print(f"missing: {point.folder}: {c.wanted - c.present:,} of {c.wanted:,} rows")
+                num_missing += c.wanted - c.present
+        if num_missing:
+            console.print(f"{num_missing:,} rows missing: run the same `naswot-ray score` command again")
+    if not problems and not num_missing:
+        console.print("nothing is missing, duplicate, corrupt, foreign or of other settings")
+    return not problems and not num_missing
 
 
 def print_catalogue(console: Console, cache: Path) -> None:

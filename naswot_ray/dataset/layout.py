@@ -8,8 +8,11 @@ from urllib.parse import quote, unquote
 
 MANIFEST = PurePosixPath("dataset.json")
 RUNS = PurePosixPath("runs")
+RECEIPTS = PurePosixPath("receipts")
+UNMATCHED = "unmatched.csv"
 
 _TEMPORARY = re.compile(r"\..+\.tmp")
+_PART = re.compile(r"part-(\d{6,})\.parquet")
 
 
 def scores(space: str, images: str, batch_size: int, seed: int) -> PurePosixPath:
@@ -35,7 +38,7 @@ def joined(space: str, images: str, batch_size: int, seed: int) -> PurePosixPath
 
 def unmatched(space: str) -> PurePosixPath:
     """The list of architectures that a join found on one side only."""
-    return _folder("joined", space=space) / "unmatched.csv"
+    return _folder("joined", space=space) / UNMATCHED
 
 
 def run_record(run_id: str) -> PurePosixPath:
@@ -43,9 +46,20 @@ def run_record(run_id: str) -> PurePosixPath:
     return RUNS / f"{run_id}.json"
 
 
+def receipts(run_id: str, number: int) -> PurePosixPath:
+    """A file of what a run's driver was told of the parts written."""
+    return RECEIPTS / f"{run_id}-{number:06d}.parquet"
+
+
 def part(folder: PurePosixPath, number: int) -> PurePosixPath:
     """The part file of the shard with this number."""
     return folder / f"part-{number:06d}.parquet"
+
+
+def part_number(name: str) -> int | None:
+    """The number of the shard whose part has this file name; None if it is no part's."""
+    match = _PART.fullmatch(name)
+    return int(match[1]) if match else None
 
 
 def temporary(path: PurePosixPath, token: str) -> PurePosixPath:

@@ -44,6 +44,19 @@ class Settings(BaseModel):
         canonical = json.dumps(self.model_dump(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()
 
+    def fingerprint_of(self, space: str, images: str | None) -> str:
+        """SHA-256 of the settings that the rows of one space depend on, on one image source or (None) on none.
+
+        Raises:
+            KeyError: the settings lack the space or the image source.
+        """
+        return Settings(
+            weights=self.weights,
+            batches=self.batches,
+            spaces={space: self.spaces[space]},
+            images={} if images is None else {images: self.images[images]},
+        ).fingerprint
+
     def extended_by(self, other: Settings) -> Settings:
         """Both settings together.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import datetime
+from pathlib import PurePosixPath
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -12,6 +13,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from naswot_ray.dataset import layout
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.errors import DatasetError
+
+RunStatus = Literal["running", "finished", "interrupted", "failed"]
 
 
 class GridRecord(BaseModel):
@@ -39,6 +42,7 @@ class RunRecord(BaseModel):
 
     Attributes:
         status: `running` also marks a run whose driver was killed.
+        updated: when the record was written; a run that goes on does so every minute or with its next part.
         fingerprint: of the settings it wrote under.
         counts: rows scored by this run: `rows`, and by status.
         seconds: from the first task on; the start of the workers is not in it.
@@ -47,8 +51,9 @@ class RunRecord(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     run_id: str
-    status: Literal["running", "finished", "interrupted", "failed"]
+    status: RunStatus
     started: datetime
+    updated: datetime
     finished: datetime | None = None
     seconds: float | None = None
     grid: GridRecord
@@ -64,18 +69,24 @@ def write(storage: Storage, record: RunRecord) -> None:
     storage.write_bytes(layout.run_record(record.run_id), (record.model_dump_json(indent=2) + "\n").encode())
 
 
+def read(storage: Storage, path: PurePosixPath) -> RunRecord:
+    """One record.
+
+    Raises:
+        DatasetError: it is damaged.
+    """
+    try:
+        return RunRecord.model_validate(json.loads(storage.read_bytes(path)))
+    except (ValueError, ValidationError) as error:
+        raise DatasetError(f"{storage.path(path)} is damaged ({str(error).splitlines()[0]}); move it away") from error
+
+
 def read_all(storage: Storage) -> list[RunRecord]:
     """All records, oldest first.
 
     Raises:
         DatasetError: one of them is damaged.
     """
-    records = []
-    for name in storage.list_names(layout.RUNS):
-        if name.endswith(".json"):
-            try:
-                records.append(RunRecord.model_validate(json.loads(storage.read_bytes(layout.RUNS / name))))
-            except (ValueError, ValidationError) as error:
-                path = storage.path(layout.RUNS / name)
-                raise DatasetError(f"{path} is damaged ({str(error).splitlines()[0]}); move it away") from error
+    names = (name for name in storage.list_names(layout.RUNS) if name.endswith(".json"))
+    records = [read(storage, layout.RUNS / name) for name in names]
     return sorted(records, key=lambda record: record.started)

@@ -7,10 +7,12 @@ flushed to disk and renamed.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import secrets
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
@@ -23,6 +25,19 @@ from naswot_ray.errors import DatasetError
 
 STALE_SECONDS = 15 * 60
 """Age from which a temporary file is taken for the leftover of a killed process: writing one takes seconds."""
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class StoredFile:
+    """A file in a listing.
+
+    Attributes:
+        path: relative to the root.
+        size: bytes.
+    """
+
+    path: PurePosixPath
+    size: int
 
 
 class Storage:
@@ -63,6 +78,29 @@ class Storage:
         selector = fs.FileSelector(self.path(folder), allow_not_found=True)
         return sorted(info.base_name for info in self.filesystem.get_file_info(selector) if info.is_file)
 
+    def list_files(self, folder: PurePosixPath, *, recursive: bool = False) -> list[StoredFile]:
+        """The files in a folder, sorted; empty if there is no such folder."""
+        selector = fs.FileSelector(self.path(folder), allow_not_found=True, recursive=recursive)
+        found = (info for info in self.filesystem.get_file_info(selector) if info.is_file)
+        return sorted(StoredFile(PurePosixPath(os.path.relpath(info.path, self.root)), info.size) for info in found)
+
+    def remove(self, relative: PurePosixPath) -> None:
+        """Remove a file."""
+        (self.root / relative).unlink()
+
+    def take_notes(self) -> tuple[str, ...]:
+        """What an operator should know of, since the last call."""
+        return ()
+
+    @contextlib.contextmanager
+    def locked(self, relative: PurePosixPath) -> Iterator[None]:
+        """Keep other processes from changing a file."""
+        folder = (self.root / relative).parent
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / ".lock").open("wb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
     def read_bytes(self, relative: PurePosixPath) -> bytes:
         """A whole file.
 
@@ -92,7 +130,7 @@ class Storage:
                 f"{path} is not a whole Parquet file ({reason}); move it away and run the same command again to replace it"
             ) from error
 
-    def write_table(self, relative: PurePosixPath, table: pa.Table) -> None:
+    def write_table(self, relative: PurePosixPath, table: pa.Table) -> int:
         """Write a table as one Parquet file, replacing what is there in one step.
 
         Raises:
@@ -100,7 +138,9 @@ class Storage:
         """
         sink = pa.BufferOutputStream()
         pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
-        self.write_bytes(relative, sink.getvalue())
+        data = sink.getvalue()
+        self.write_bytes(relative, data)
+        return int(data.size)
 
     def write_bytes(self, relative: PurePosixPath, data: bytes | pa.Buffer) -> None:
         """Write a file, replacing what is there in one step.

@@ -9,15 +9,20 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
+from naswot_ray.dataset.parts import WrittenPart
 from naswot_ray.run.grid import Shard, Task
-from naswot_ray.run.pool import Done, Lost, Pool, Ready, WorkerId
+from naswot_ray.run.pool import Done, Gone, Lost, Pool, Ready, WorkerId
 from naswot_ray.run.progress import Progress
 from naswot_ray.run.worker import Receipt
 
 POLL_SECONDS = 0.5
+MAX_NODES_LOST = 10
+"""From then on a lost node counts as an attempt: it may be the architecture that takes the machine down."""
+WAITING_SECONDS = 60.0
+"""After so long without any worker the operator is told, and again each time as long."""
 
 
 @dataclass(frozen=True)
@@ -41,12 +46,13 @@ class _Running:
 
 
 class Driver:
-    """Takes a list of tasks through a pool.
+    """Takes tasks through a pool.
 
     Args:
         pool: the workers.
         policy: see `Policy`.
-        write_failed: records (shard, position, error) as a failed row.
+        write_failed: records the one architecture of a task, with this error, as a failed row.
+        written: is told of every part that was written.
         progress: is told of every finished task.
         clock: monotonic seconds.
     """
@@ -55,19 +61,24 @@ class Driver:
         self,
         pool: Pool,
         policy: Policy,
-        write_failed: Callable[[Shard, int, str], Receipt],
+        write_failed: Callable[[Task, str], Receipt],
+        written: Callable[[WrittenPart], None],
         progress: Progress,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._pool = pool
         self._policy = policy
         self._write_failed = write_failed
+        self._written = written
         self._progress = progress
         self._clock = clock
-        self._queue: deque[Task] = deque()
+        self._fresh: Iterator[Task] = iter(())
+        self._again: deque[Task] = deque()  # tried before: retries, and halves of a shard
         self._idle: set[WorkerId] = set()
         self._running: dict[WorkerId, _Running] = {}
+        self._busy: set[Shard] = set()
         self._started: float | None = None
+        self._alive = self._looked = clock()
         self.counts: Counter[str] = Counter()
         """Rows written so far, by table and status: ("scores" | "architectures") + "." + status."""
 
@@ -76,70 +87,106 @@ class Driver:
         """Since the first task was given to a worker; the start of the workers is not in it."""
         return 0.0 if self._started is None else self._clock() - self._started
 
-    def drive(self, tasks: Sequence[Task]) -> None:
+    def drive(self, tasks: Iterable[Task]) -> None:
         """Do all tasks. Whatever ends it early (an error, Ctrl-C) leaves what is written complete and countable.
+
+        Args:
+            tasks: of different shards; taken one by one as workers become free.
 
         Raises:
             NaswotError: what no retry can cure, such as a full disk.
         """
-        self._queue.extend(tasks)
-        while self._queue or self._running:
-            self._assign()
+        self._fresh = iter(tasks)
+        while self._assign() or self._running:
             for event in self._pool.wait(POLL_SECONDS):
                 match event:
                     case Ready(worker):
                         self._idle.add(worker)
                     case Done(worker, receipt):
-                        self._finished(self._running.pop(worker).task, receipt)
+                        self._finished(self._end(worker).task, receipt)
                         self._idle.add(worker)
-                    case Lost(worker, reason):
+                    case Lost(worker):
                         self._idle.discard(worker)
-                        if running := self._running.pop(worker, None):
-                            overran = f"took longer than {self._policy.shard_timeout:g} s"
-                            self._lost(running.task, overran if running.overran else reason)
-            self._end_overdue()
+                        if worker in self._running:
+                            self._lost(self._end(worker), event)
+                    case Gone(worker, reason):
+                        self._idle.discard(worker)
+                        self._progress.note(f"a worker cannot start, the others go on: {reason}")
+            self._look_after_time()
             self._progress.tick()
 
-    def _assign(self) -> None:
-        busy = {running.task.shard for running in self._running.values()}
-        waiting: list[Task] = []
-        while self._idle and self._queue:
-            task = self._queue.popleft()
-            if task.shard in busy:
-                waiting.append(task)
-                continue
+    def _assign(self) -> bool:
+        """Give tasks to the idle workers. Returns whether there is something left that could not be given."""
+        while True:
+            task = self._next()
+            if task is None:
+                return bool(self._again)
+            if not self._idle:
+                self._again.appendleft(task)
+                return True
             worker = self._idle.pop()
             self._running[worker] = _Running(task, self._clock() + self._policy.shard_timeout)
-            busy.add(task.shard)
+            self._busy.add(task.shard)
             if self._started is None:
                 self._started = self._clock()
                 self._progress.begin()
             self._pool.submit(worker, task)
-        self._queue.extendleft(reversed(waiting))
+
+    def _next(self) -> Task | None:
+        """The next task whose shard is not being worked on."""
+        for position, task in enumerate(self._again):
+            if task.shard not in self._busy:
+                del self._again[position]
+                return task
+        return next(self._fresh, None)
+
+    def _end(self, worker: WorkerId) -> _Running:
+        running = self._running.pop(worker)
+        self._busy.discard(running.task.shard)
+        return running
 
     def _finished(self, task: Task, receipt: Receipt) -> None:
-        table = "architectures" if task.shard.batch is None else "scores"
+        table = "architectures" if task.shard.point.batch is None else "scores"
         for status, count in receipt.counts.items():
             self.counts[f"{table}.{status}"] += count
-        self._progress.advance(table, sum(receipt.counts.values()))
+        for note in receipt.notes:
+            self._progress.note(note)
+        if receipt.part is not None:
+            self._written(receipt.part)
+        self._progress.advance(table, receipt)
 
-    def _lost(self, task: Task, reason: str) -> None:
+    def _lost(self, running: _Running, loss: Lost) -> None:
+        task, reason = running.task, loss.reason
+        if running.overran:
+            reason = f"took longer than {self._policy.shard_timeout:g} s"
+        elif loss.with_node and task.nodes_lost < MAX_NODES_LOST:
+            self._progress.note(f"{_describe(task)}: {reason}; trying again")
+            self._again.append(replace(task, nodes_lost=task.nodes_lost + 1))
+            return
         task = replace(task, attempts=task.attempts + 1)
         if task.attempts < self._policy.max_attempts:
             self._progress.note(f"{_describe(task)}: {reason}; trying again ({task.attempts} of {self._policy.max_attempts})")
-            self._queue.append(task)
+            self._again.append(task)
         elif len(task.indices) > 1:
             self._progress.note(f"{_describe(task)}: {reason} {task.attempts} times; trying its halves")
             middle = len(task.indices) // 2
-            self._queue.append(Task(task.shard, task.indices[:middle]))
-            self._queue.append(Task(task.shard, task.indices[middle:]))
+            self._again.append(Task(task.shard, task.indices[:middle]))
+            self._again.append(Task(task.shard, task.indices[middle:]))
         else:
             self._progress.note(f"{_describe(task)}: {reason} {task.attempts} times; recorded as failed")
             error = f"{reason} in each of {task.attempts} attempts"
-            self._finished(task, self._write_failed(task.shard, task.indices[0], error))
+            self._finished(task, self._write_failed(task, error))
 
-    def _end_overdue(self) -> None:
+    def _look_after_time(self) -> None:
         now = self._clock()
+        if self._running or self._idle:
+            self._alive = now
+        elif now - self._alive >= WAITING_SECONDS:
+            self._alive = now
+            self._progress.note(f"no worker for {WAITING_SECONDS:g} s: waiting for the cluster to start one")
+        if now - self._looked < POLL_SECONDS:  # not after every event: thousands of workers may be running
+            return
+        self._looked = now
         for worker, running in self._running.items():
             if now > running.deadline and not running.overran:
                 running.overran = True

@@ -1,18 +1,15 @@
-"""The grid of a run, its shards, and the tasks that fill what is missing of them."""
+"""The grid of a run, its shards, and the tasks that fill them."""
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import PurePosixPath
 
-from naswot_ray.dataset import layout, parts
-from naswot_ray.dataset.parts import PartState
+from naswot_ray.dataset import layout
 from naswot_ray.dataset.runs import GridRecord
-from naswot_ray.dataset.storage import Storage
 from naswot_ray.scoring import random
 
 
@@ -26,18 +23,36 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
-class Shard:
-    """A contiguous range of a space, on one batch.
+class Point:
+    """A point of the grid: a space on one batch.
 
     Attributes:
         space: name.
-        batch: None for the shard's rows of the architectures table.
-        number: of the shard in the space.
-        start, stop: the positions in the space that the shard's part holds when complete.
+        batch: None for the space's rows of the architectures table.
     """
 
     space: str
     batch: Batch | None
+
+    @property
+    def folder(self) -> PurePosixPath:
+        """Where the point's parts lie."""
+        if self.batch is None:
+            return layout.architectures(self.space)
+        return layout.scores(self.space, self.batch.images, self.batch.batch_size, self.batch.seed)
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """A contiguous range of a space at one point of the grid.
+
+    Attributes:
+        point: of the grid.
+        number: of the shard in the space.
+        start, stop: the positions in the space that the shard's part holds when complete.
+    """
+
+    point: Point
     number: int
     start: int
     stop: int
@@ -50,10 +65,7 @@ class Shard:
     @property
     def path(self) -> PurePosixPath:
         """The shard's part file."""
-        if self.batch is None:
-            return layout.part(layout.architectures(self.space), self.number)
-        b = self.batch
-        return layout.part(layout.scores(self.space, b.images, b.batch_size, b.seed), self.number)
+        return layout.part(self.point.folder, self.number)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,21 +74,14 @@ class Task:
 
     Attributes:
         indices: positions in the space, ascending.
-        attempts: how often it has been tried.
+        attempts: how often it has been tried and failed its worker.
+        nodes_lost: how often the worker's whole machine went, which says little about the task.
     """
 
     shard: Shard
-    indices: tuple[int, ...]
+    indices: Sequence[int]
     attempts: int = 0
-
-
-@dataclass(slots=True)
-class Coverage:
-    """How many rows a folder of parts should hold and does hold."""
-
-    wanted: int = 0
-    present: int = 0
-    failed: int = 0
+    nodes_lost: int = 0
 
 
 class Grid:
@@ -102,68 +107,29 @@ class Grid:
         """Every batch of the grid."""
         return [Batch(self.record.images, n, seed) for n in self.record.batch_sizes for seed in self.record.seeds]
 
-    def shards(self) -> Iterator[Shard]:
-        """Every shard, in the order in which the run takes them."""
-        for space in self.record.spaces:
-            for batch in (None, *self.batches()):
-                yield from self._shards_of(space, batch)
+    def points(self) -> list[Point]:
+        """Every point, in the order in which the run takes them."""
+        return [Point(space, batch) for space in self.record.spaces for batch in (None, *self.batches())]
 
-    def missing(self, storage: Storage, *, retry_failed: bool) -> list[Task]:
-        """The tasks that are left to do.
+    def numbers(self, point: Point) -> Sequence[int]:
+        """The numbers of a point's shards, ascending."""
+        positions, step = self.positions(point.space), self.shard_size
+        if isinstance(positions, range):
+            return range(-(-len(positions) // step))
+        return list(dict.fromkeys(position // step for position in positions))
 
-        Args:
-            storage: the dataset.
-            retry_failed: whether rows whose status is `failed` are to be done again.
+    def shard(self, point: Point, number: int) -> Shard:
+        """One shard of a point."""
+        start = number * self.shard_size
+        return Shard(point, number, start, min(start + self.shard_size, self._size(point.space)))
 
-        Raises:
-            DatasetError: a part is damaged.
-        """
-        tasks = []
-        for shard, state in self._states(storage):
-            done = state.present - state.failed if retry_failed else state.present
-            todo = tuple(i for i in self._wanted(shard) if i not in done)
-            if todo:
-                tasks.append(Task(shard, todo))
-        return tasks
-
-    def coverage(self, storage: Storage) -> dict[tuple[str, Batch | None], Coverage]:
-        """Per (space, batch) how many rows the grid wants and the dataset has.
-
-        Raises:
-            DatasetError: a part is damaged.
-        """
-        found: dict[tuple[str, Batch | None], Coverage] = defaultdict(Coverage)
-        for shard, state in self._states(storage):
-            wanted = self._wanted(shard)
-            coverage = found[shard.space, shard.batch]
-            coverage.wanted += len(wanted)
-            coverage.present += sum(i in state.present for i in wanted)
-            coverage.failed += sum(i in state.failed for i in wanted)
-        return dict(found)
-
-    def _shards_of(self, space: str, batch: Batch | None) -> Iterator[Shard]:
-        size, step = self._size(space), self.shard_size
-        for number in dict.fromkeys(position // step for position in self.positions(space)):
-            yield Shard(space, batch, number, number * step, min((number + 1) * step, size))
-
-    def _wanted(self, shard: Shard) -> Sequence[int]:
-        positions = self.positions(shard.space)
+    def wanted(self, shard: Shard) -> Sequence[int]:
+        """Which of a shard's positions the grid takes."""
+        positions = self.positions(shard.point.space)
         return positions[bisect_left(positions, shard.start) : bisect_left(positions, shard.stop)]
 
     def _size(self, space: str) -> int:
         return self.record.num_architectures[self.record.spaces.index(space)]
-
-    def _states(self, storage: Storage) -> Iterator[tuple[Shard, PartState]]:
-        # One listing a folder; a part that is there is believed only after a look at its footer.
-        existing: dict[PurePosixPath, set[str]] = {}
-        for shard in self.shards():
-            folder = shard.path.parent
-            if folder not in existing:
-                existing[folder] = set(storage.list_names(folder))
-            if shard.path.name in existing[folder]:
-                yield shard, parts.inspect(storage, shard.path, shard.range)
-            else:
-                yield shard, PartState()
 
 
 @cache

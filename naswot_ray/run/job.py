@@ -10,27 +10,37 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import FrameType
-from typing import Any, Literal
+from typing import Any, Final
 
 from naswot_ray.dataset import manifest, runs
 from naswot_ray.dataset.manifest import Settings
-from naswot_ray.dataset.runs import GridRecord, RunRecord
+from naswot_ray.dataset.parts import WrittenPart
+from naswot_ray.dataset.receipts import ReceiptLog
+from naswot_ray.dataset.runs import GridRecord, RunRecord, RunStatus
 from naswot_ray.dataset.storage import Storage
-from naswot_ray.errors import NaswotError, SettingsError
+from naswot_ray.errors import NaswotError, RunError, SettingsError
 from naswot_ray.run import ray_environment
 from naswot_ray.run.driver import Driver, Policy
-from naswot_ray.run.grid import Batch, Grid, Shard, Task
+from naswot_ray.run.grid import Batch, Grid, Task
 from naswot_ray.run.options import DEFAULT_SHARD_SIZE, ScoreOptions
 from naswot_ray.run.pool import InProcessPool, Pool
-from naswot_ray.run.progress import ConsoleProgress
+from naswot_ray.run.progress import ConsoleProgress, Progress
+from naswot_ray.run.survey import Survey
 from naswot_ray.run.worker import Pixels, Receipt, Worker, write_failed
 from naswot_ray.scoring.images import BATCH_VERSION, ImageSource, load_images
 from naswot_ray.scoring.weights import WEIGHTS_VERSION
 from naswot_ray.spaces import Space, open_spaces
+
+MAX_ROUNDS: Final = 3
+"""How often rows that vanished are done again at the end of a run."""
+
+HEARTBEAT: Final = timedelta(minutes=1)
+"""How often a run that goes on writes its record."""
 
 
 def score_spaces(options: ScoreOptions) -> RunRecord:
@@ -67,79 +77,166 @@ def score_spaces(options: ScoreOptions) -> RunRecord:
     batches = {batch: source.batch(batch.batch_size, batch.seed) for batch in grid.batches()}
     if storage.root.exists():
         storage.sweep_temporaries()
-    tasks = grid.missing(storage, retry_failed=options.retry_failed)
+    others = _tell_of_others(storage)
+    survey = Survey(grid, storage)
+    tasks = Tasks(survey, retry_failed=options.retry_failed, backwards=others)
 
     record = RunRecord(
         run_id=f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(4)}",
         status="running",
-        started=datetime.now(UTC),
+        started=(now := datetime.now(UTC)),
+        updated=now,
         grid=grid_record,
         options=options.model_dump(mode="json"),
         fingerprint=contract.fingerprint,
         versions=_versions(),
         hardware=_hardware(),
     )
-    for name in {task.shard.space for task in tasks if task.shard.batch is None}:
+    for name in tasks.spaces_to_list:
         if type(spaces[name]).prepare is not Space.prepare:
             print(f"preparing {name}", file=sys.stderr)
         spaces[name].prepare()
-    with _pool(options, storage, record.run_id, spaces, batches, tasks) as (pool, resources):
+    run = _Run(storage, grid, spaces, settings, record, Policy(options.max_attempts, options.shard_timeout))
+    with _pool(options, run, batches, nothing_to_do=not tasks) as pool:
         manifest.write(storage, contract)
-        record = record.model_copy(update={"hardware": {**record.hardware, **resources}})
         runs.write(storage, record)
-        return _drive(storage, record, spaces, pool, tasks, Policy(options.max_attempts, options.shard_timeout))
+        return run.drive(pool, survey, tasks)
 
 
-def _drive(
-    storage: Storage, record: RunRecord, spaces: Mapping[str, Space], pool: Pool, tasks: list[Task], policy: Policy
-) -> RunRecord:
-    def record_failed(shard: Shard, index: int, error: str) -> Receipt:
-        return write_failed(storage, spaces[shard.space], shard, index, error, record.run_id)
+@dataclass
+class _Run:
+    """What stays the same while a run goes on, and the record of it."""
 
-    num_rows = sum(len(task.indices) for task in tasks if task.shard.batch is not None)
-    status: Literal["finished", "interrupted", "failed"] = "failed"
-    with ConsoleProgress(num_rows) as progress, _sigterm_interrupts():
-        driver = Driver(pool, policy, record_failed, progress)
-        try:
+    storage: Storage
+    grid: Grid
+    spaces: Mapping[str, Space]
+    settings: Settings
+    record: RunRecord
+    policy: Policy
+
+    def drive(self, pool: Pool, survey: Survey, tasks: Tasks) -> RunRecord:
+        """Do the tasks, and what turns out to be missing afterwards; keep the record."""
+        receipts = ReceiptLog(self.storage, self.record.run_id)
+        for part in survey.inspected:
+            receipts.add(part)
+
+        def written(part: WrittenPart) -> None:
+            receipts.add(part)
+            if datetime.now(UTC) - self.record.updated >= HEARTBEAT:
+                self._write_record(driver, pool, "running")
+
+        status: RunStatus = "failed"
+        with ConsoleProgress(tasks.num_rows) as console, _sigterm_interrupts():
+            progress = _metered(console, pool, self.record.run_id, tasks.num_rows)
+            driver = Driver(pool, self.policy, self._record_failed, written, progress)
+            try:
+                driver.drive(tasks)
+                receipts.flush()
+                if tasks:
+                    self._verify(driver, receipts, progress)
+                status = "finished"
+            except KeyboardInterrupt:
+                status = "interrupted"
+                raise
+            finally:
+                with _failing_quietly(unless=status == "finished"):
+                    self._write_record(driver, pool, status)
+                    receipts.flush()
+        return self.record
+
+    def _verify(self, driver: Driver, receipts: ReceiptLog, progress: Progress) -> None:
+        """Look again, and do what is missing: on an object store two runs that add to one part may lose rows of each other."""
+        for _ in range(MAX_ROUNDS):
+            tasks = Tasks(Survey(self.grid, self.storage))
+            if not tasks:
+                return
+            progress.note(f"{tasks.num_rows} rows are missing that had been written; another run shares the dataset: again")
             driver.drive(tasks)
-            status = "finished"
-        except KeyboardInterrupt:
-            status = "interrupted"
-            raise
-        finally:
-            counts = {key.removeprefix("scores."): n for key, n in driver.counts.items() if key.startswith("scores.")}
-            record = record.model_copy(
-                update={
-                    "status": status,
-                    "finished": datetime.now(UTC),
-                    "seconds": driver.seconds,
-                    "counts": {"rows": sum(counts.values()), **counts},
-                }
-            )
-            _write_record(storage, record, must_succeed=status == "finished")
-    return record
+            receipts.flush()
+        raise RunError(f"{self.storage.root}: rows that were written keep vanishing; let one run at a time write there")
+
+    def _write_record(self, driver: Driver, pool: Pool, status: RunStatus) -> None:
+        counts = {key.removeprefix("scores."): n for key, n in driver.counts.items() if key.startswith("scores.")}
+        now = datetime.now(UTC)
+        self.record = self.record.model_copy(
+            update={
+                "status": status,
+                "updated": now,
+                "finished": None if status == "running" else now,
+                "seconds": driver.seconds,
+                "counts": {"rows": sum(counts.values()), **counts},
+                "hardware": {**self.record.hardware, **pool.hardware},
+            }
+        )
+        runs.write(self.storage, self.record)
+
+    def _record_failed(self, task: Task, error: str) -> Receipt:
+        space = self.spaces[task.shard.point.space]
+        return write_failed(self.storage, space, task, error, self.record.run_id, self.settings)
 
 
-def _write_record(storage: Storage, record: RunRecord, *, must_succeed: bool) -> None:
+class Tasks:
+    """What is left to do of a grid; counted now, made one by one.
+
+    Attributes:
+        num_rows: of the scores table.
+        spaces_to_list: those with rows of the architectures table to do.
+    """
+
+    def __init__(self, survey: Survey, *, retry_failed: bool = False, backwards: bool = False) -> None:
+        self._survey = survey
+        self._retry_failed = retry_failed
+        self._backwards = backwards
+        self.num_rows = 0
+        self.spaces_to_list: dict[str, None] = {}
+        for task in self:
+            if task.shard.point.batch is None:
+                self.spaces_to_list[task.shard.point.space] = None
+            else:
+                self.num_rows += len(task.indices)
+
+    def __iter__(self) -> Iterator[Task]:
+        return self._survey.missing(retry_failed=self._retry_failed, backwards=self._backwards)
+
+    def __bool__(self) -> bool:
+        return bool(self.num_rows or self.spaces_to_list)
+
+
+def _tell_of_others(storage: Storage) -> bool:
+    """Whether other runs seem to be writing to the dataset; says so."""
+    horizon = datetime.now(UTC) - 5 * HEARTBEAT
+    others = [run.run_id for run in runs.read_all(storage) if run.status == "running" and run.updated > horizon]
+    for run_id in others:
+        print(
+            f"run {run_id} has not ended: if it still runs, both will finish and the dataset will be right; this one begins at "
+            "the other end. If it was killed, nothing is lost.",
+            file=sys.stderr,
+        )
+    return bool(others)
+
+
+def _metered(console: ConsoleProgress, pool: Pool, run_id: str, num_rows: int) -> Progress:
+    if isinstance(pool, InProcessPool):
+        return console
+    from naswot_ray.run.ray_metrics import MeteredProgress  # noqa: PLC0415  --in-process must work where Ray is not installed
+
+    return MeteredProgress(console, run_id, num_rows)
+
+
+@contextmanager
+def _failing_quietly(*, unless: bool) -> Iterator[None]:
     try:
-        runs.write(storage, record)
+        yield
     except NaswotError:
-        if must_succeed:
+        if unless:
             raise  # otherwise the run already fails for a reason of its own, which must not be hidden
 
 
 @contextmanager
-def _pool(
-    options: ScoreOptions,
-    storage: Storage,
-    run_id: str,
-    spaces: Mapping[str, Space],
-    batches: Mapping[Batch, Pixels],
-    tasks: list[Task],
-) -> Iterator[tuple[Pool, dict[str, Any]]]:
-    root = str(storage.root)
-    if options.in_process or not tasks:
-        yield InProcessPool(Worker(root, run_id, options.cpus_per_actor), spaces, batches), {}
+def _pool(options: ScoreOptions, run: _Run, batches: Mapping[Batch, Pixels], *, nothing_to_do: bool) -> Iterator[Pool]:
+    root, run_id = str(run.storage.root), run.record.run_id
+    if options.in_process or nothing_to_do:
+        yield InProcessPool(Worker(root, run_id, run.settings, options.cpus_per_actor), run.spaces, batches)
         return
     address = ray_environment.resolve(options.address)
     ray_environment.prepare(address)
@@ -149,14 +246,15 @@ def _pool(
     pool = ray_pool.RayPool(
         root,
         run_id,
-        spaces,
+        run.settings,
+        run.spaces,
         batches,
         num_actors=options.num_actors,
         actors_per_gpu=options.actors_per_gpu,
         cpus_per_actor=options.cpus_per_actor,
     )
     try:
-        yield pool, pool.resources
+        yield pool
     finally:
         pool.close()
 

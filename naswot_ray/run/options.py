@@ -56,8 +56,22 @@ class ScoreOptions(BaseModel):
         str | None,
         Field(description="Ray cluster, HOST:PORT or auto. Default: RAY_ADDRESS, or else Ray on this machine alone."),
     ] = None
-    num_actors: Annotated[int | None, Field(gt=0, description="Scoring actors. Default: as many as there is room for.")] = None
-    actors_per_gpu: Annotated[int, Field(gt=0, description="Actors that share one GPU, where there are GPUs.")] = 1
+    num_actors: Annotated[
+        int | None,
+        Field(
+            gt=0,
+            description="Scoring actors. Default: as many as there is room for, also on nodes that join later. On a cluster "
+            "that starts its nodes on demand, say how many: they are the demand.",
+        ),
+    ] = None
+    actors_per_gpu: Annotated[
+        int | None,
+        Field(
+            gt=0,
+            description="Actors that share one GPU. Default: 1 where the cluster has GPUs, else actors use CPUs alone; say it "
+            "where GPU nodes are still to be started.",
+        ),
+    ] = None
     cpus_per_actor: Annotated[int, Field(gt=0, description="CPUs, and CPU threads, of each actor.")] = 1
     shard_size: Annotated[
         int | None,

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+from naswot_ray.errors import RunError
 from naswot_ray.run.grid import Batch, Task
-from naswot_ray.run.worker import Pixels, Receipt, Worker
+from naswot_ray.run.worker import DeviceLostError, Pixels, Receipt, Worker
 from naswot_ray.spaces import Space
 
 WorkerId = int
@@ -31,20 +32,38 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """The worker's process or node died; another try may succeed. The worker reports `Ready` when it is back."""
+    """The worker's process or node died; another try may succeed. The worker reports `Ready` when it is back.
+
+    Attributes:
+        reason: for people.
+        with_node: the whole machine went, such as a spot instance.
+    """
+
+    worker: WorkerId
+    reason: str
+    with_node: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """A worker could not start and will not come back; others go on."""
 
     worker: WorkerId
     reason: str
 
 
-Event = Ready | Done | Lost
+Event = Ready | Done | Lost | Gone
 
 
 class Pool(Protocol):
-    """Workers that do one task at a time each.
+    """Workers that do one task at a time each. There may be more of them later.
 
     An error that a worker raised itself, which no retry can cure, is raised by `wait`.
     """
+
+    @property
+    def hardware(self) -> Mapping[str, int]:
+        """What the run had, for its record; empty for this process alone."""
 
     def submit(self, worker: WorkerId, task: Task) -> None:
         """Give a task to a worker that is ready and has none."""
@@ -69,6 +88,10 @@ class InProcessPool:
         self._task: Task | None = None
         self._announced = False
 
+    @property
+    def hardware(self) -> Mapping[str, int]:
+        return {}
+
     def submit(self, worker: WorkerId, task: Task) -> None:
         self._task = task
 
@@ -79,7 +102,10 @@ class InProcessPool:
         if self._task is None:
             return []
         task, self._task = self._task, None
-        return [Done(0, self._worker.run(task, self._spaces[task.shard.space], images_of(task, self._batches)))]
+        try:
+            return [Done(0, self._worker.run(task, self._spaces[task.shard.point.space], images_of(task, self._batches)))]
+        except DeviceLostError as error:
+            raise RunError(f"the GPU failed ({error}); leave out --in-process to have such architectures isolated") from error
 
     def kill(self, worker: WorkerId) -> None:
         raise AssertionError("a task in this process cannot be ended")
@@ -90,4 +116,5 @@ class InProcessPool:
 
 def images_of(task: Task, batches: Mapping[Batch, Images]) -> Images | None:
     """The batch that a task's shard is scored on; None for the architectures table."""
-    return None if task.shard.batch is None else batches[task.shard.batch]
+    batch = task.shard.point.batch
+    return None if batch is None else batches[batch]

@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
 from rich.progress import Progress as RichProgress
 
+from naswot_ray.run.worker import Receipt
+
 LINE_SECONDS = 5.0
 
 
@@ -20,8 +22,8 @@ class Progress(Protocol):
     def begin(self) -> None:
         """The first worker has started and gets its first task."""
 
-    def advance(self, table: str, rows: int) -> None:
-        """Rows of a table are written."""
+    def advance(self, table: str, receipt: Receipt) -> None:
+        """A task of a table is done."""
 
     def note(self, message: str) -> None:
         """Something out of the ordinary happened."""
@@ -96,9 +98,9 @@ class ConsoleProgress:
     def begin(self) -> None:
         self._rate.begin()
 
-    def advance(self, table: str, rows: int) -> None:
+    def advance(self, table: str, receipt: Receipt) -> None:
         if table == "scores":
-            self._rate.advance(rows)
+            self._rate.advance(receipt.rows)
             self.tick()
 
     def note(self, message: str) -> None:

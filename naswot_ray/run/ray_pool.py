@@ -9,26 +9,45 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import ray
-from ray.exceptions import ActorDiedError, RayError, RayTaskError, RuntimeEnvSetupError
+from ray.exceptions import ActorDiedError, OutOfMemoryError, RayError, RayTaskError, RuntimeEnvSetupError
 
+from naswot_ray.dataset.manifest import Settings
 from naswot_ray.errors import NaswotError, RunError
 from naswot_ray.run.grid import Batch, Task
-from naswot_ray.run.pool import Done, Event, Lost, Ready, WorkerId, images_of
+from naswot_ray.run.pool import Done, Event, Gone, Lost, Ready, WorkerId, images_of
 from naswot_ray.run.ray_environment import LOCAL
-from naswot_ray.run.worker import Pixels, Worker
+from naswot_ray.run.worker import DeviceLostError, Pixels, Receipt, Worker
 from naswot_ray.spaces import Space
 
 CONNECT_SECONDS = 10.0
+LOOK_SECONDS = 5.0
+"""How often to look for nodes that have joined."""
 
 
 class WorkerFactory(Protocol):
     """Makes a worker inside an actor's process: `Worker` itself, or a test's variant of it."""
 
-    def __call__(self, root: str, run_id: str, num_threads: int | None = None) -> Worker: ...
+    def __call__(self, root: str, run_id: str, settings: Settings, num_threads: int | None = None) -> Worker: ...
+
+
+class WorkerActor:
+    """A worker in a process of its own."""
+
+    def __init__(self, factory: WorkerFactory, root: str, run_id: str, settings: Settings, num_threads: int) -> None:
+        self._worker = factory(root, run_id, settings, num_threads)
+
+    def node_id(self) -> str:
+        """Where it runs; it can answer once it has started."""
+        return str(ray.get_runtime_context().get_node_id())
+
+    def run(self, task: Task, space: Space, images: Pixels | None) -> Receipt:
+        """See `Worker.run`."""
+        return self._worker.run(task, space, images)
 
 
 def connect(address: str) -> None:
@@ -73,53 +92,74 @@ def _check_reachable(address: str) -> None:
 class RayPool:
     """Scoring actors on the connected Ray cluster.
 
+    Nodes that join later get actors too, as long as there are fewer than `num_actors`. Actors that find no room wait for it,
+    which tells an autoscaling cluster to start nodes.
+
     Args:
-        root, run_id: of the dataset and the run.
+        root, run_id, settings: of the dataset and the run.
         spaces, batches: sent once through the object store.
-        num_actors: how many; None fills the cluster.
-        actors_per_gpu: on a cluster with GPUs, how many share one.
+        num_actors: how many; None fills the cluster, whatever size it comes to have.
+        actors_per_gpu: how many share one GPU; None takes one per GPU if the cluster has any now, else CPUs alone.
         cpus_per_actor: CPUs, and threads, of an actor.
         worker_factory: what runs in the actor.
 
     Raises:
-        RunError: the cluster has no room for one actor.
+        RunError: the cluster has no room for one actor, and `num_actors` does not ask for more.
     """
 
     def __init__(
         self,
         root: str,
         run_id: str,
+        settings: Settings,
         spaces: Mapping[str, Space],
         batches: Mapping[Batch, Pixels],
         *,
         num_actors: int | None = None,
-        actors_per_gpu: int = 1,
+        actors_per_gpu: int | None = None,
         cpus_per_actor: int = 1,
         worker_factory: WorkerFactory = Worker,
     ) -> None:
-        resources = ray.cluster_resources()
-        gpus, cpus = int(resources.get("GPU", 0)), int(resources.get("CPU", 0))
-        room = min(cpus // cpus_per_actor, gpus * actors_per_gpu if gpus else cpus)
-        if room < 1 and num_actors is None:
-            raise RunError(f"the Ray cluster has {cpus} CPUs, too few for an actor of --cpus-per-actor {cpus_per_actor}")
-        self.num_actors = num_actors or room
-        self.resources = {"nodes": len(ray.nodes()), "cpus": cpus, "gpus": gpus, "actors": self.num_actors}
+        on_gpus = actors_per_gpu is not None or ray.cluster_resources().get("GPU", 0) > 0
+        self._actors_per_gpu = (actors_per_gpu or 1) if on_gpus else None
+        self._cpus_per_actor = cpus_per_actor
+        self._num_actors = num_actors
+        if num_actors is None and self._room() < 1:
+            raise RunError(
+                f"the Ray cluster has no room for an actor of {cpus_per_actor} CPUs{' and a GPU' if on_gpus else ''}: correct "
+                "--cpus-per-actor, or say --num-actors N (and --actors-per-gpu) for a cluster that starts its nodes on demand"
+            )
         self._spaces = {name: ray.put(space) for name, space in spaces.items()}
         self._batches = {batch: ray.put(pixels) for batch, pixels in batches.items()}
-        actor_class: Any = ray.remote(worker_factory).options(
-            max_restarts=-1, num_cpus=cpus_per_actor, num_gpus=1 / actors_per_gpu if gpus else 0
+        actor_class: Any = ray.remote(WorkerActor).options(
+            max_restarts=-1,
+            num_cpus=cpus_per_actor,
+            num_gpus=1 / self._actors_per_gpu if self._actors_per_gpu else 0,
         )
-        self._actors = [actor_class.remote(root, run_id, cpus_per_actor) for _ in range(self.num_actors)]
+        self._start_actor: Callable[[], Any] = lambda: actor_class.remote(
+            worker_factory, root, run_id, settings, cpus_per_actor
+        )
+        self._actors: dict[WorkerId, Any] = {}
+        self._node_ids: dict[WorkerId, str] = {}
+        self._num_started = 0
         self._starting: dict[Any, WorkerId] = {}
         self._working: dict[Any, WorkerId] = {}
-        for worker in range(self.num_actors):
-            self._await_start(worker)
+        self._next_look = 0.0
+        self._grow()
+
+    @property
+    def hardware(self) -> Mapping[str, int]:
+        resources = ray.cluster_resources()
+        found = {"nodes": len(_nodes()), "cpus": int(resources.get("CPU", 0)), "gpus": int(resources.get("GPU", 0))}
+        return found | {"actors": len(self._actors)}
 
     def submit(self, worker: WorkerId, task: Task) -> None:
         images = images_of(task, self._batches)
-        self._working[self._actors[worker].run.remote(task, self._spaces[task.shard.space], images)] = worker
+        ref = self._actors[worker].run.remote(task, self._spaces[task.shard.point.space], images)
+        self._working[ref] = worker
 
     def wait(self, timeout: float) -> Sequence[Event]:
+        self._grow()
         pending = [*self._working, *self._starting]
         finished, _ = ray.wait(pending, num_returns=1, timeout=timeout)
         if finished:  # whatever else is there comes along
@@ -130,30 +170,66 @@ class RayPool:
         ray.kill(self._actors[worker], no_restart=False)
 
     def close(self) -> None:
-        for actor in self._actors:
+        for actor in self._actors.values():
             ray.kill(actor)
 
+    def _grow(self) -> None:
+        """Start actors where there is room for more; one that could not start keeps its place, or it would fail for ever."""
+        now = time.monotonic()
+        if now < self._next_look:
+            return
+        self._next_look = now + LOOK_SECONDS
+        wanted = self._room() if self._num_actors is None else self._num_actors
+        for worker in range(self._num_started, wanted):
+            self._actors[worker] = self._start_actor()
+            self._await_start(worker)
+        self._num_started = max(self._num_started, wanted)
+
+    def _room(self) -> int:
+        """How many actors the nodes that are there can hold."""
+        room = 0
+        for node in _nodes():
+            cpus, gpus = (int(node["Resources"].get(name, 0)) for name in ("CPU", "GPU"))
+            here = cpus // self._cpus_per_actor
+            room += here if self._actors_per_gpu is None else min(here, gpus * self._actors_per_gpu)
+        return room
+
     def _await_start(self, worker: WorkerId) -> None:
-        ready = self._actors[worker].__ray_ready__.options(max_task_retries=-1).remote()
+        ready: Any = self._actors[worker].node_id.options(max_task_retries=-1).remote()
         self._starting[ready] = worker
 
     def _event(self, ref: Any) -> Event:
         if ref in self._starting:
             worker = self._starting.pop(ref)
             try:
-                ray.get(ref)
+                self._node_ids[worker] = ray.get(ref)
             except (ActorDiedError, RuntimeEnvSetupError) as error:
-                raise RunError(f"a scoring actor cannot start: {_last_line(error)}") from error
+                del self._actors[worker]
+                if not self._actors:
+                    raise RunError(f"a scoring actor cannot start: {_last_line(error)}") from error
+                return Gone(worker, _last_line(error))
             return Ready(worker)
         worker = self._working.pop(ref)
         try:
             return Done(worker, ray.get(ref))
         except RayTaskError as error:
             # The worker itself raised; it lives on, and another try would raise again.
-            raise (error.cause if isinstance(error.cause, NaswotError) else error) from None
-        except RayError:  # everything else is the cluster's doing: a process, a node or an object was lost
+            if not isinstance(error.cause, DeviceLostError):
+                raise (error.cause if isinstance(error.cause, NaswotError) else error) from None
+            self.kill(worker)
             self._await_start(worker)
-            return Lost(worker, "the worker process died")
+            return Lost(worker, f"the GPU failed ({error.cause})")
+        except RayError as error:  # everything else is the cluster's doing: a process, a node or an object was lost
+            self._await_start(worker)
+            if isinstance(error, OutOfMemoryError):
+                return Lost(worker, "the worker ran out of memory")
+            with_node = self._node_ids[worker] not in {node["NodeID"] for node in _nodes()}
+            return Lost(worker, "the worker's node died" if with_node else "the worker process died", with_node)
+
+
+def _nodes() -> list[dict[str, Any]]:
+    """The nodes that are alive."""
+    return [node for node in ray.nodes() if node["Alive"]]
 
 
 def _last_line(error: BaseException) -> str:

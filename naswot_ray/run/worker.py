@@ -6,7 +6,7 @@ import ctypes
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,8 +15,10 @@ import numpy.typing as npt
 import torch
 
 from naswot_ray.dataset import parts, schema
+from naswot_ray.dataset.manifest import Settings
+from naswot_ray.dataset.parts import WrittenPart
 from naswot_ray.dataset.storage import Storage
-from naswot_ray.run.grid import Batch, Shard, Task
+from naswot_ray.run.grid import Batch, Point, Shard, Task
 from naswot_ray.scoring import exact
 from naswot_ray.scoring.score import as_batch, score
 from naswot_ray.spaces import Space
@@ -27,9 +29,28 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Receipt:
-    """What a worker reports of a task: the rows it wrote, counted by status."""
+    """What a worker reports of a task.
+
+    Attributes:
+        counts: the rows it wrote, by status.
+        skipped: rows that were there already.
+        part: as it is now; None if nothing was written.
+        notes: what the storage did that an operator should know of.
+    """
 
     counts: Mapping[str, int] = field(default_factory=dict)
+    skipped: int = 0
+    part: WrittenPart | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def rows(self) -> int:
+        """Rows of the task, written now or before."""
+        return sum(self.counts.values()) + self.skipped
+
+
+class DeviceLostError(Exception):
+    """The worker's GPU computes nothing more in this process; another process may be able to use it."""
 
 
 class Worker:
@@ -38,12 +59,14 @@ class Worker:
     Args:
         root: of the dataset.
         run_id: of the run, written to each row.
+        settings: of the run.
         num_threads: of torch's CPU operations; None leaves them as they are.
     """
 
-    def __init__(self, root: str, run_id: str, num_threads: int | None = None) -> None:
+    def __init__(self, root: str, run_id: str, settings: Settings, num_threads: int | None = None) -> None:
         self._storage = Storage(root)
         self._run_id = run_id
+        self._settings = settings
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         if num_threads is not None:
             torch.set_num_threads(num_threads)
@@ -52,7 +75,8 @@ class Worker:
     def run(self, task: Task, space: Space, images: Pixels | None) -> Receipt:
         """Do a task: compute its rows and write them to the shard's part.
 
-        An architecture that raises becomes a `failed` row; only the storage can make a task fail.
+        Rows that are there are not computed again: another run may have written them, or a worker that was cut off after it
+        had. An architecture that raises becomes a `failed` row; only the storage or the device can make a task fail.
 
         Args:
             task: what to do.
@@ -61,17 +85,28 @@ class Worker:
 
         Raises:
             DatasetError: the part could not be written.
+            DeviceLostError: the process must be started anew.
         """
-        shard = task.shard
-        if shard.batch is None:
-            rows = [architecture_row(space, index) for index in task.indices]
-            parts.write(self._storage, shard.path, schema.ARCHITECTURES, rows)
+        indices = self._left_to_do(task)
+        skipped = len(task.indices) - len(indices)
+        if not indices:
+            return Receipt(skipped=skipped, notes=self._storage.take_notes())
+        batch = task.shard.point.batch
+        if batch is None:
+            rows = [architecture_row(space, index) for index in indices]
         else:
             assert images is not None
-            batch = as_batch(images).to(self._device)
-            rows = [self.score_row(space, index, shard.batch, batch) for index in task.indices]
-            parts.write(self._storage, shard.path, schema.SCORES, rows)
-        return Receipt(Counter(row["status"] for row in rows))
+            pixels = as_batch(images).to(self._device)
+            rows = [self.score_row(space, index, batch, pixels) for index in indices]
+        part = write_rows(self._storage, task.shard, rows, self._settings)
+        return Receipt(Counter(row["status"] for row in rows), skipped, part, self._storage.take_notes())
+
+    def _left_to_do(self, task: Task) -> Sequence[int]:
+        path = task.shard.path
+        if not self._storage.exists(path):
+            return task.indices
+        state = parts.inspect(self._storage, path, task.shard.range)
+        return [index for index in task.indices if index not in state.present or index in state.failed]
 
     def score_row(self, space: Space, index: int, batch: Batch, images: torch.Tensor) -> Row:
         """One row of the scores table; `failed` with the error where the architecture raises."""
@@ -155,21 +190,50 @@ def architecture_row(space: Space, index: int) -> Row:
     return row | _or_failed(derive)
 
 
-def write_failed(storage: Storage, space: Space, shard: Shard, index: int, error: str, run_id: str) -> Receipt:
-    """Record an architecture that could not be computed in any worker."""
-    if shard.batch is None:
-        row, columns = empty_architecture_row(space, index), schema.ARCHITECTURES
+def write_failed(storage: Storage, space: Space, task: Task, error: str, run_id: str, settings: Settings) -> Receipt:
+    """Record the one architecture of a task that could not be computed in any worker."""
+    (index,), batch = task.indices, task.shard.point.batch
+    if batch is None:
+        row = empty_architecture_row(space, index)
     else:
-        row, columns = empty_score_row(space, index, shard.batch, device="none", run_id=run_id), schema.SCORES
-    parts.write(storage, shard.path, columns, [row | {"error": error}])
-    return Receipt({schema.STATUS_FAILED: 1})
+        row = empty_score_row(space, index, batch, device="none", run_id=run_id)
+    part = write_rows(storage, task.shard, [row | {"error": error}], settings)
+    return Receipt({schema.STATUS_FAILED: 1}, part=part)
+
+
+def write_rows(storage: Storage, shard: Shard, rows: Sequence[Row], settings: Settings) -> WrittenPart:
+    """Write rows to their shard's part.
+
+    Raises:
+        DatasetError: the part could not be written.
+    """
+    return parts.write(
+        storage,
+        shard.path,
+        schema.ARCHITECTURES if shard.point.batch is None else schema.SCORES,
+        rows,
+        full_range=shard.range,
+        fingerprint=fingerprint_of(settings, shard.point),
+    )
+
+
+def fingerprint_of(settings: Settings, point: Point) -> str:
+    """Of the settings that the rows of a point of the grid depend on."""
+    return settings.fingerprint_of(point.space, None if point.batch is None else point.batch.images)
 
 
 def _or_failed(compute: Callable[[], Row]) -> Row:
     try:
         return compute()
+    except torch.OutOfMemoryError as error:
+        torch.cuda.empty_cache()
+        reason = f"OutOfMemoryError: {error}"
+    except torch.AcceleratorError as error:
+        # Anything else that CUDA reports (an illegal address, a device assertion) stays: each later call fails.
+        raise DeviceLostError(str(error).strip().partition("\n")[0]) from error
     except Exception as error:  # whatever one architecture does must not cost its shard; the row tells
-        return {"status": schema.STATUS_FAILED, "error": f"{type(error).__name__}: {error}"}
+        reason = f"{type(error).__name__}: {error}"
+    return {"status": schema.STATUS_FAILED, "error": reason}
 
 
 def _keep_freed_memory() -> None:

@@ -12,10 +12,10 @@ import pytest
 from scipy.stats import kendalltau
 
 from naswot_ray.analysis.summary import NUM_BEST, PREDICTORS, Group, summarise
-from naswot_ray.dataset import layout, parts, schema
+from naswot_ray.dataset import layout, schema
 from naswot_ray.dataset.join import join
 from naswot_ray.dataset.opening import Dataset
-from tests.dataset.making import FAILED, SINGULAR, SPACE, Row, add, arch_id, make_dataset, mean_accuracy, score_row
+from tests.dataset.making import FAILED, SINGULAR, SPACE, Row, add, arch_id, make_dataset, mean_accuracy, score_row, write_part
 
 INF = float("inf")
 
@@ -161,7 +161,7 @@ def test_groups_are_kept_apart_and_in_order(tmp_path: Path) -> None:
     )
     rows = [score_row(i, images="cifar10") for i in range(4)]
     path = layout.part(layout.scores(SPACE, "cifar10", 4, 0), 0)
-    parts.write(dataset.storage, path, schema.SCORES, rows)
+    write_part(dataset.storage, path, schema.SCORES, rows)
     add(dataset, [mean_accuracy(i, accuracy=50.0 + i) for i in range(8)])
     join(dataset, SPACE)
     groups = summarise(dataset)

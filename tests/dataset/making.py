@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
+
+import pyarrow as pa
 
 from naswot_ray.dataset import layout, manifest, parts, runs, schema
 from naswot_ray.dataset.accuracies import AccuracyTable, add_accuracies, batches_of, stage
 from naswot_ray.dataset.manifest import Settings
 from naswot_ray.dataset.opening import Dataset
+from naswot_ray.dataset.parts import WrittenPart
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.run.grid import Batch
 from naswot_ray.run.worker import empty_architecture_row, empty_score_row
@@ -62,6 +65,17 @@ def settings(source: ImageSource | None = None) -> Settings:
     )
 
 
+def write_part(
+    storage: Storage, path: PurePosixPath, columns: pa.Schema, rows: Sequence[Row], full_range: range | None = None
+) -> WrittenPart:
+    """Write rows to a part; its range is by default that of a dataset with four architectures a shard."""
+    number = layout.part_number(path.name)
+    assert number is not None
+    fingerprint = settings().fingerprint_of(SPACE, "noise" if columns == schema.SCORES else None)
+    full_range = full_range or range(number * 4, number * 4 + 4)
+    return parts.write(storage, path, columns, rows, full_range=full_range, fingerprint=fingerprint)
+
+
 def make_dataset(
     root: Path,
     *,
@@ -90,19 +104,21 @@ def make_dataset(
     for number in sorted(numbers):
         mine = [index for index in indices if index // shard_size == number]
         folder = layout.architectures(SPACE)
-        parts.write(storage, layout.part(folder, number), schema.ARCHITECTURES, [architecture_row(i) for i in mine])
+        full_range = range(number * shard_size, (number + 1) * shard_size)
+        write_part(storage, layout.part(folder, number), schema.ARCHITECTURES, [architecture_row(i) for i in mine], full_range)
         for batch_size in batch_sizes:
             for seed in seeds:
                 folder = layout.scores(SPACE, source.name, batch_size, seed)
                 rows = [score_row(i, images=source.name, batch_size=batch_size, seed=seed) for i in mine]
                 rows = [row | change(row) for row in rows]
-                parts.write(storage, layout.part(folder, number), schema.SCORES, rows)
+                write_part(storage, layout.part(folder, number), schema.SCORES, rows, full_range)
     runs.write(
         storage,
         runs.RunRecord(
             run_id="20260101T000000-00000000",
             status="finished",
             started=datetime(2026, 1, 1, tzinfo=UTC),
+            updated=datetime(2026, 1, 1, tzinfo=UTC),
             finished=datetime(2026, 1, 1, 0, 1, tzinfo=UTC),
             seconds=60.0,
             grid=runs.GridRecord(

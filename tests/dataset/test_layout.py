@@ -8,10 +8,10 @@ from urllib.parse import unquote
 from hypothesis import given
 from hypothesis import strategies as st
 
-from naswot_ray.dataset import layout, manifest, parts, schema
+from naswot_ray.dataset import layout, manifest, schema
 from naswot_ray.dataset.opening import Dataset
 from naswot_ray.dataset.storage import Storage
-from tests.dataset.making import score_row, settings
+from tests.dataset.making import score_row, settings, write_part
 
 ODD = "a/b=c d'é%2F\"?*&#"
 
@@ -51,7 +51,7 @@ def test_odd_names_are_read_back_by_pyarrow_and_duckdb(tmp_path: Path) -> None:
     storage = Storage(tmp_path / "d")
     manifest.write(storage, manifest.create(settings(), shard_size=4))
     folder = layout.scores(ODD, ODD, 4, 0)
-    parts.write(storage, layout.part(folder, 0), schema.SCORES, [score_row(0) | {"space": ODD, "images": ODD}])
+    write_part(storage, layout.part(folder, 0), schema.SCORES, [score_row(0) | {"space": ODD, "images": ODD}])
     dataset = Dataset(tmp_path / "d")
     assert dataset.scores.to_table(columns=["space", "images"]).to_pylist() == [{"space": ODD, "images": ODD}]
     with dataset.connect() as connection:

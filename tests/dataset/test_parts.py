@@ -10,14 +10,16 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from naswot_ray.dataset import layout, parts, schema
-from naswot_ray.dataset.parts import PartState
+from naswot_ray.dataset.digest import content_digest
+from naswot_ray.dataset.parts import PartState, WrittenPart
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.errors import DatasetError
-from tests.dataset.making import SPACE, Row, architecture_row, failed_row, score_row, snapshot
+from tests.dataset.making import SPACE, Row, architecture_row, failed_row, score_row, settings, snapshot, write_part
 
 PATH = layout.part(layout.scores(SPACE, "noise", 4, 0), 1)
 FULL = range(4, 8)
@@ -28,8 +30,8 @@ def storage(tmp_path: Path) -> Storage:
     return Storage(tmp_path)
 
 
-def write(storage: Storage, rows: Sequence[Row]) -> None:
-    parts.write(storage, PATH, schema.SCORES, rows)
+def write(storage: Storage, rows: Sequence[Row]) -> WrittenPart:
+    return write_part(storage, PATH, schema.SCORES, rows)
 
 
 def read(storage: Storage) -> list[Row]:
@@ -80,26 +82,27 @@ def test_the_file_is_the_same_in_however_many_steps_it_was_written(tmp_path: Pat
 
 
 @given(st.lists(st.lists(st.tuples(st.sampled_from(FULL), st.booleans()), min_size=1, max_size=4, unique_by=lambda t: t[0])))
-@settings(max_examples=20, deadline=None)
-def test_whatever_is_written_the_last_row_of_each_architecture_stays(
+@hypothesis_settings(max_examples=20, deadline=None)
+def test_whatever_is_written_the_last_score_of_each_architecture_stays(
     tmp_path_factory: pytest.TempPathFactory, writes: list[list[tuple[int, bool]]]
 ) -> None:
     storage, last = Storage(tmp_path_factory.mktemp("p")), dict[int, Row]()
     for number, chosen in enumerate(writes):
         rows = [failed_row(i, run_id=str(number)) if failed else score_row(i, run_id=str(number)) for i, failed in chosen]
         write(storage, rows)
-        last |= {row["arch_index"]: row for row in rows}
+        scored = {i for i, row in last.items() if row["status"] != "failed"}
+        last |= {row["arch_index"]: row for row in rows if row["status"] != "failed" or row["arch_index"] not in scored}
     if not writes:
         return
     assert read(storage) == [last[i] for i in sorted(last)]
     failed = frozenset(i for i, row in last.items() if row["status"] == "failed")
-    assert inspect(storage) == PartState(frozenset(last), failed)
+    assert inspect(storage) == PartState(FULL if len(last) == len(FULL) else frozenset(last), failed)
     assert num_failed(storage) == len(failed)
 
 
 def test_a_complete_part(storage: Storage) -> None:
     write(storage, [score_row(i) for i in FULL])
-    assert inspect(storage) == PartState(frozenset(FULL), frozenset())
+    assert inspect(storage) == PartState(FULL)
 
 
 def test_a_partial_part(storage: Storage) -> None:
@@ -109,12 +112,35 @@ def test_a_partial_part(storage: Storage) -> None:
 
 def test_failed_rows_are_present_and_failed(storage: Storage) -> None:
     write(storage, [failed_row(4), score_row(5), score_row(6, score=float("-inf"), status="singular"), failed_row(7)])
-    assert inspect(storage) == PartState(frozenset(FULL), frozenset({4, 7}))
+    assert inspect(storage) == PartState(FULL, frozenset({4, 7}))
+
+
+def test_a_failed_row_does_not_replace_a_score(storage: Storage) -> None:
+    write(storage, [score_row(4), score_row(5)])
+    written = write(storage, [failed_row(5), failed_row(6)])
+    assert read(storage) == [score_row(4), score_row(5), failed_row(6)]
+    assert written.state == inspect(storage) == PartState(frozenset({4, 5, 6}), frozenset({6}))
+
+
+def test_the_footer_tells_rows_failures_digest_and_settings(storage: Storage) -> None:
+    rows = [score_row(4), failed_row(5)]
+    write(storage, rows)
+    metadata = pq.read_schema(storage.path(PATH)).metadata
+    assert metadata[parts.NUM_ROWS_KEY] == b"2"
+    assert metadata[parts.NUM_FAILED_KEY] == b"1"
+    assert metadata[parts.DIGEST_KEY].decode() == content_digest(as_table(rows))
+    assert metadata[parts.FINGERPRINT_KEY].decode() == settings().fingerprint_of(SPACE, "noise")
+
+
+def test_what_was_written_is_told(storage: Storage) -> None:
+    written = write(storage, [score_row(i) for i in FULL])
+    assert (written.path, written.state) == (PATH, PartState(FULL))
+    assert written.size == Path(storage.path(PATH)).stat().st_size
 
 
 def test_architecture_parts_work_alike(storage: Storage) -> None:
     path = layout.part(layout.architectures(SPACE), 1)
-    parts.write(storage, path, schema.ARCHITECTURES, [architecture_row(4), architecture_row(5) | {"status": "failed"}])
+    write_part(storage, path, schema.ARCHITECTURES, [architecture_row(4), architecture_row(5) | {"status": "failed"}])
     assert parts.inspect(storage, path, FULL) == PartState(frozenset({4, 5}), frozenset({5}))
 
 

@@ -17,6 +17,7 @@ RECORD = RunRecord(
     run_id="a",
     status="running",
     started=datetime(2026, 1, 2, tzinfo=UTC),
+    updated=datetime(2026, 1, 2, tzinfo=UTC),
     grid=GridRecord(
         spaces=("nasbench201",), num_architectures=(15_625,), images="noise", batch_sizes=(4,), seeds=(0, 2**63 - 1), limit=8
     ),

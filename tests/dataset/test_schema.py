@@ -11,11 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from naswot_ray.dataset import layout, parts, schema
+from naswot_ray.dataset import layout, schema
 from naswot_ray.dataset.join import join
 from naswot_ray.dataset.opening import Dataset
 from naswot_ray.dataset.storage import Storage
-from tests.dataset.making import FAILED, SPACE, Row, add, make_dataset, mean_accuracy, score_row
+from tests.dataset.making import FAILED, SPACE, Row, add, make_dataset, mean_accuracy, score_row, write_part
 
 DOCS = Path(__file__).parents[2] / "docs" / "dataset.md"
 
@@ -51,7 +51,7 @@ def test_a_dataset_written_by_a_run_has_the_schema(scored: Dataset) -> None:
 
 def test_a_part_tells_its_schema_version(tmp_path: Path) -> None:
     storage, path = Storage(tmp_path), layout.part(layout.scores(SPACE, "noise", 4, 0), 0)
-    parts.write(storage, path, schema.SCORES, [score_row(0)])
+    write_part(storage, path, schema.SCORES, [score_row(0)])
     assert pq.read_schema(storage.path(path)).metadata[b"naswot_ray.schema_version"] == schema.SCHEMA_VERSION.encode()
 
 
@@ -59,14 +59,14 @@ def test_a_part_tells_its_schema_version(tmp_path: Path) -> None:
 def test_a_key_is_never_null(tmp_path: Path, column: str) -> None:
     path = layout.part(layout.scores(SPACE, "noise", 4, 0), 0)
     with pytest.raises((pa.ArrowException, ValueError, TypeError)):
-        parts.write(Storage(tmp_path), path, schema.SCORES, [score_row(0) | {column: None}])
+        write_part(Storage(tmp_path), path, schema.SCORES, [score_row(0) | {column: None}])
     assert not list(tmp_path.rglob("*.parquet"))
 
 
 def test_a_value_of_the_wrong_type_is_refused(tmp_path: Path) -> None:
     path = layout.part(layout.scores(SPACE, "noise", 4, 0), 0)
     with pytest.raises((pa.ArrowException, ValueError, TypeError)):
-        parts.write(Storage(tmp_path), path, schema.SCORES, [score_row(0, score="high")])
+        write_part(Storage(tmp_path), path, schema.SCORES, [score_row(0, score="high")])
 
 
 def test_partition_columns_are_in_the_files_too() -> None:
@@ -85,6 +85,6 @@ def test_the_docs_explain_every_column(table: str) -> None:
 def test_minus_infinity_survives_and_is_no_null(tmp_path: Path) -> None:
     storage, path = Storage(tmp_path), layout.part(layout.scores(SPACE, "noise", 4, 0), 0)
     rows: list[Row] = [score_row(0, score=float("-inf"), status="singular"), score_row(1, **FAILED)]
-    parts.write(storage, path, schema.SCORES, rows)
+    write_part(storage, path, schema.SCORES, rows)
     found: list[Any] = pq.read_table(storage.path(path))["score"].to_pylist()
     assert found == [float("-inf"), None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -14,8 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.datasets import logical_rows, score_here
-from tests.faults.processes import ROOT, environment
+import naswot_ray
+from tests.datasets import logical_rows, part_files, score_here
+from tests.faults.processes import ROOT, environment, wait_until
 
 RAY = Path(sys.executable).with_name("ray")
 GRID = {"limit": 12, "batch_size": [4, 8], "seed": [0], "shard_size": 4}
@@ -31,18 +33,24 @@ def environ(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def cluster(environ: dict[str, str]) -> Iterator[dict[str, str]]:
     """A head node of its own, on free ports; yields the environment with RAY_ADDRESS and RAY_API_SERVER_ADDRESS set."""
-    gcs, dashboard = (_free_port() for _ in range(2))
+    gcs, dashboard, metrics = (_free_port() for _ in range(3))
     temporary = Path("/tmp") / f"ray-e2e-{os.getpid()}"  # short: Ray puts sockets below it
     head = subprocess.Popen(
         [
             str(RAY), "start", "--head", "--block", f"--port={gcs}", "--dashboard-host=127.0.0.1",
-            f"--dashboard-port={dashboard}", "--num-cpus=2", f"--temp-dir={temporary}", "--disable-usage-stats",
+            f"--dashboard-port={dashboard}", f"--metrics-export-port={metrics}", "--num-cpus=2",
+            f"--temp-dir={temporary}", "--disable-usage-stats",
         ],
         env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     try:
         _wait_for_dashboard(f"http://127.0.0.1:{dashboard}/api/version", head)
-        yield {**environ, "RAY_API_SERVER_ADDRESS": f"http://127.0.0.1:{dashboard}", "GCS_ADDRESS": f"127.0.0.1:{gcs}"}
+        yield {
+            **environ,
+            "RAY_API_SERVER_ADDRESS": f"http://127.0.0.1:{dashboard}",
+            "GCS_ADDRESS": f"127.0.0.1:{gcs}",
+            "METRICS_URL": f"http://127.0.0.1:{metrics}/metrics",
+        }
     finally:
         head.terminate()
         head.communicate(timeout=30)
@@ -84,6 +92,41 @@ def test_score_and_join_as_submitted_jobs(cluster: dict[str, str], working_dir: 
     assert status == 0, output
     assert "24 joined rows, 12 architectures matched" in output
     assert "Kendall tau with cifar10 test accuracy" in output
+
+
+def rows_by_table(cluster: dict[str, str], run_id: str) -> dict[str, float]:
+    """What the cluster's metrics say of a run."""
+    with urllib.request.urlopen(cluster["METRICS_URL"], timeout=10) as answer:
+        text = answer.read().decode()
+    found = re.findall(r"^ray_naswot_ray_rows_total\{(.*)\} (\S+)$", text, re.MULTILINE)
+    mine = [(labels, float(value)) for labels, value in found if f'run_id="{run_id}"' in labels]
+    return {re.findall(r'table="(\w+)"', labels)[0]: value for labels, value in mine}
+
+
+def test_a_run_shows_in_the_metrics_and_ray_job_stop_drains_it_and_the_same_command_does_the_rest(
+    cluster: dict[str, str], working_dir: Path, tmp_path: Path
+) -> None:
+    root, args = tmp_path / "d", ["--limit", "100", "--batch-size", "16", "--seed", "0", "--seed", "1", "--shard-size", "4"]
+    command = [str(RAY), "job", "submit", "--working-dir", str(working_dir), "--submission-id", "drained", "--"]
+    job = subprocess.Popen(
+        [*command, "python", "jobs/score.py", "-o", str(root), *args],
+        env=cluster, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    wait_until(lambda: len(part_files(root)) > 3, job)
+    (record_path,) = (root / "runs").iterdir()
+    wait_until(lambda: rows_by_table(cluster, record_path.stem).keys() == {"architectures", "scores"}, job)
+    assert 4 <= rows_by_table(cluster, record_path.stem)["scores"] <= 200
+    subprocess.run([str(RAY), "job", "stop", "drained"], env=cluster, check=True, capture_output=True, timeout=60)
+    output, _ = job.communicate(timeout=60)
+    assert "interrupted; everything written is kept, the same command does the rest" in output
+    (record,) = naswot_ray.open(root).runs
+    assert record.status == "interrupted", "it had the time to say so"
+    assert 0 < record.counts["rows"] < 200
+
+    status, output = submit(cluster, working_dir, "jobs/score.py", "--output", str(root), *args)
+    assert status == 0, output
+    score_here(tmp_path / "undisturbed", limit=100, batch_size=[16], seed=[0, 1], shard_size=4)
+    assert logical_rows(root) == logical_rows(tmp_path / "undisturbed")
 
 
 def test_a_job_with_a_bad_option_fails_with_one_line(cluster: dict[str, str], working_dir: Path, tmp_path: Path) -> None:

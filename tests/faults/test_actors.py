@@ -14,13 +14,21 @@ from naswot_ray.dataset.runs import GridRecord
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.errors import DatasetError, RunError
 from naswot_ray.run.driver import Driver, Policy
-from naswot_ray.run.grid import Grid
+from naswot_ray.run.grid import Grid, Task
 from naswot_ray.run.ray_environment import LOCAL
 from naswot_ray.run.ray_pool import RayPool, WorkerFactory, connect
-from naswot_ray.run.worker import write_failed
+from naswot_ray.run.survey import Survey
+from naswot_ray.run.worker import Receipt, write_failed
 from tests.datasets import logical_rows, score_here
 from tests.faults import workers
-from tests.faults.workers import CULPRIT, CrashingWorker, HangingWorker, RaisingWorker, UnstartableWorker
+from tests.faults.workers import (
+    CULPRIT,
+    BrokenDeviceWorker,
+    CrashingWorker,
+    HangingWorker,
+    RaisingWorker,
+    UnstartableWorker,
+)
 from tests.run.test_driver import SilentProgress
 
 GRID = {"limit": 8, "batch_size": [4], "seed": [0], "shard_size": 8}
@@ -50,11 +58,17 @@ def drive(root: Path, worker_factory: WorkerFactory, policy: Policy) -> tuple[Dr
     )
     grid = Grid(record, contract.shard_size)
     batches = {b: naswot_ray.load_images("noise").batch(b.batch_size, b.seed) for b in grid.batches()}
-    pool = RayPool(str(root), "test", {SPACE.name: SPACE}, batches, num_actors=2, worker_factory=worker_factory)
+    pool = RayPool(
+        str(root), "test", contract.settings, {SPACE.name: SPACE}, batches, num_actors=2, worker_factory=worker_factory
+    )
     progress = SilentProgress()
-    driver = Driver(pool, policy, lambda shard, i, error: write_failed(storage, SPACE, shard, i, error, "test"), progress)
+
+    def record_failed(task: Task, error: str) -> Receipt:
+        return write_failed(storage, SPACE, task, error, "test", contract.settings)
+
+    driver = Driver(pool, policy, record_failed, lambda part: None, progress)
     try:
-        driver.drive(grid.missing(storage, retry_failed=False))
+        driver.drive(Survey(grid, storage).missing())
     finally:
         pool.close()
     return driver, progress
@@ -87,6 +101,14 @@ def test_an_architecture_that_hangs_is_ended_isolated_and_recorded(tmp_path: Pat
     driver, _ = drive(tmp_path / "d", HangingWorker, Policy(max_attempts=1, shard_timeout=4))
     assert driver.counts["scores.failed"] == 1
     check_all_but_the_culprit(tmp_path / "d", tmp_path, "took longer than 4 s in each of 1 attempts")
+
+
+def test_an_architecture_that_breaks_the_gpu_is_isolated_in_fresh_processes(tmp_path: Path) -> None:
+    score_here(tmp_path / "d", **GRID)
+    driver, _ = drive(tmp_path / "d", BrokenDeviceWorker, Policy(max_attempts=1))
+    assert driver.counts["scores.failed"] == 1
+    error = "the GPU failed (CUDA error: an illegal memory access was encountered) in each of 1 attempts"
+    check_all_but_the_culprit(tmp_path / "d", tmp_path, error)
 
 
 def test_a_worker_that_cannot_write_ends_the_run_with_its_own_message(tmp_path: Path) -> None:

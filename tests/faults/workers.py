@@ -7,9 +7,10 @@ import time
 
 import torch
 
+from naswot_ray.dataset.manifest import Settings
 from naswot_ray.errors import DatasetError
 from naswot_ray.run.grid import Batch, Task
-from naswot_ray.run.worker import Pixels, Receipt, Row, Worker
+from naswot_ray.run.worker import DeviceLostError, Pixels, Receipt, Row, Worker
 from naswot_ray.spaces import Space
 
 CULPRIT = 5
@@ -33,6 +34,18 @@ class HangingWorker(Worker):
         return super().score_row(space, index, batch, images)
 
 
+class BrokenDeviceWorker(Worker):
+    """Its GPU fails at one architecture, and with it everything after."""
+
+    broken = False
+
+    def score_row(self, space: Space, index: int, batch: Batch, images: torch.Tensor) -> Row:
+        self.broken = self.broken or index == CULPRIT
+        if self.broken:
+            raise DeviceLostError("CUDA error: an illegal memory access was encountered")
+        return super().score_row(space, index, batch, images)
+
+
 class RaisingWorker(Worker):
     """Cannot write."""
 
@@ -43,6 +56,6 @@ class RaisingWorker(Worker):
 class UnstartableWorker(Worker):
     """Cannot even start."""
 
-    def __init__(self, root: str, run_id: str, num_threads: int | None = None) -> None:
-        super().__init__(root, run_id, num_threads)
+    def __init__(self, root: str, run_id: str, settings: Settings, num_threads: int | None = None) -> None:
+        super().__init__(root, run_id, settings, num_threads)
         raise OSError("libcudart.so: cannot open shared object file")

@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import pytest
 
+from naswot_ray.dataset.parts import PartState, WrittenPart
 from naswot_ray.errors import DatasetError
 from naswot_ray.run.driver import Driver, Policy
-from naswot_ray.run.grid import Batch, Shard, Task
-from naswot_ray.run.pool import Done, Event, Lost, Ready, WorkerId
+from naswot_ray.run.grid import Batch, Point, Shard, Task
+from naswot_ray.run.pool import Done, Event, Gone, Lost, Ready, WorkerId
 from naswot_ray.run.worker import Receipt
 
-BATCH = Batch("noise", 4, 0)
+POINT = Point("nasbench201", Batch("noise", 4, 0))
 
 
 class FakePool:
-    """Workers whose fate a function decides: 'ok', 'dies', 'hangs', or an exception to raise."""
+    """Workers whose fate a function decides: 'ok', 'dies', 'loses its node', 'hangs', or an exception to raise."""
 
     def __init__(self, num_workers: int, fate: Callable[[Task], str | Exception], seconds_per_wait: float = 1.0) -> None:
         self.fate = fate
         self.now = 0.0
         self.submitted: list[Task] = []
+        self.workers_used: set[WorkerId] = set()
+        self.receipt: Receipt | None = None
         self.concurrent_shards_clashed = False
         self._events: deque[Event] = deque(Ready(w) for w in range(num_workers))
         self._busy: dict[WorkerId, Task] = {}
@@ -33,6 +36,10 @@ class FakePool:
         self.concurrent_shards_clashed |= task.shard in {t.shard for t in self._busy.values()}
         self._busy[worker] = task
         self.submitted.append(task)
+        self.workers_used.add(worker)
+
+    def announce(self, event: Event) -> None:
+        self._events.append(event)
 
     def wait(self, timeout: float) -> Sequence[Event]:
         self.now += self._seconds_per_wait
@@ -43,9 +50,12 @@ class FakePool:
                 raise fate
             if fate == "ok":
                 del self._busy[worker]
-                events.append(Done(worker, Receipt({"ok": len(task.indices)})))
+                events.append(Done(worker, self.receipt or Receipt({"ok": len(task.indices)})))
             elif fate == "dies":
                 self._lose(worker)
+            elif fate == "loses its node":
+                del self._busy[worker]
+                self._events += [Lost(worker, "the worker's node died", with_node=True), Ready(worker)]
         return events
 
     def kill(self, worker: WorkerId) -> None:
@@ -53,6 +63,10 @@ class FakePool:
 
     def close(self) -> None:
         pass
+
+    @property
+    def hardware(self) -> Mapping[str, int]:
+        return {}
 
     def _lose(self, worker: WorkerId) -> None:
         del self._busy[worker]
@@ -67,8 +81,8 @@ class SilentProgress:
     def begin(self) -> None:
         pass
 
-    def advance(self, table: str, rows: int) -> None:
-        self.rows[table] += rows
+    def advance(self, table: str, receipt: Receipt) -> None:
+        self.rows[table] += receipt.rows
 
     def note(self, message: str) -> None:
         self.notes.append(message)
@@ -78,22 +92,23 @@ class SilentProgress:
 
 
 def drive(
-    pool: FakePool, tasks: Sequence[Task], policy: Policy | None = None
+    pool: FakePool, tasks: Iterable[Task], policy: Policy | None = None
 ) -> tuple[Driver, list[tuple[int, str]], SilentProgress]:
     failed: list[tuple[int, str]] = []
 
-    def write_failed(shard: Shard, index: int, error: str) -> Receipt:
+    def write_failed(task: Task, error: str) -> Receipt:
+        (index,) = task.indices
         failed.append((index, error))
         return Receipt({"failed": 1})
 
     progress = SilentProgress()
-    driver = Driver(pool, policy or Policy(), write_failed, progress, clock=lambda: pool.now)
+    driver = Driver(pool, policy or Policy(), write_failed, lambda part: None, progress, clock=lambda: pool.now)
     driver.drive(tasks)
     return driver, failed, progress
 
 
 def make_tasks(num_shards: int, size: int = 4) -> list[Task]:
-    shards = [Shard("nasbench201", BATCH, number, number * size, (number + 1) * size) for number in range(num_shards)]
+    shards = [Shard(POINT, number, number * size, (number + 1) * size) for number in range(num_shards)]
     return [Task(shard, tuple(shard.range)) for shard in shards]
 
 
@@ -161,6 +176,92 @@ def test_waiting_for_a_worker_to_start_is_no_attempt() -> None:
     driver, failed, _ = drive(pool, make_tasks(3), Policy(max_attempts=1, shard_timeout=150))
     assert not failed
     assert driver.counts == {"scores.ok": 12}
+
+
+def test_a_lost_node_is_no_attempt() -> None:
+    lost: Counter[int] = Counter()
+
+    def fate(task: Task) -> str:
+        lost[task.shard.number] += 1
+        return "loses its node" if task.shard.number == 1 and lost[1] <= 5 else "ok"
+
+    driver, failed, progress = drive(FakePool(2, fate), make_tasks(3), Policy(max_attempts=1))
+    assert not failed
+    assert driver.counts == {"scores.ok": 12}
+    assert len(progress.notes) == 5
+
+
+def test_an_architecture_that_always_takes_its_node_along_is_found_in_the_end() -> None:
+    pool = FakePool(2, lambda task: "loses its node" if 2 in task.indices else "ok")
+    driver, failed, _ = drive(pool, make_tasks(1), Policy(max_attempts=1))
+    assert failed == [(2, "the worker's node died in each of 1 attempts")]
+    assert driver.counts == {"scores.ok": 3, "scores.failed": 1}
+
+
+def test_a_worker_that_cannot_start_is_told_and_the_others_do_its_work() -> None:
+    pool = FakePool(2, lambda task: "ok")
+    pool.announce(Gone(7, "no driver for its GPU"))
+    driver, _, progress = drive(pool, make_tasks(3))
+    assert driver.counts == {"scores.ok": 12}
+    assert progress.notes == ["a worker cannot start, the others go on: no driver for its GPU"]
+
+
+def test_a_worker_that_comes_late_gets_work() -> None:
+    pool = FakePool(1, lambda task: "ok")
+    tasks = make_tasks(20)
+
+    def late() -> Iterator[Task]:
+        for number, task in enumerate(tasks):
+            if number == 5:
+                pool.announce(Ready(1))
+            yield task
+
+    drive(pool, late())
+    assert pool.workers_used == {0, 1}
+
+
+def test_tasks_are_taken_as_workers_become_free() -> None:
+    """So that hundreds of thousands of them need no memory."""
+    pool = FakePool(2, lambda task: "ok")
+    taken: list[int] = []
+
+    def tasks() -> Iterator[Task]:
+        for task in make_tasks(50):
+            taken.append(task.shard.number)
+            assert len(taken) - len(pool.submitted) <= 1
+            yield task
+
+    drive(pool, tasks())
+    assert len(pool.submitted) == 50
+
+
+def test_no_worker_for_long_is_told() -> None:
+    pool = FakePool(0, lambda task: "ok", seconds_per_wait=10)
+    waits = 0
+
+    def wait(timeout: float) -> Sequence[Event]:
+        nonlocal waits
+        waits += 1
+        if waits == 20:
+            pool.announce(Ready(0))
+        return FakePool.wait(pool, timeout)
+
+    pool.wait = wait  # type: ignore[method-assign]
+    _, _, progress = drive(pool, make_tasks(1))
+    assert progress.notes == ["no worker for 60 s: waiting for the cluster to start one"] * 3
+
+
+def test_what_the_storage_says_is_passed_on_and_parts_are_reported() -> None:
+    (task,) = make_tasks(1)
+    part = WrittenPart(task.shard.path, 10, PartState(task.shard.range))
+    pool = FakePool(1, lambda task: "ok")
+    pool.receipt = Receipt({"ok": 3}, skipped=1, part=part, notes=("503, tried again",))
+    parts: list[WrittenPart] = []
+    progress = SilentProgress()
+    Driver(pool, Policy(), lambda task, error: Receipt(), parts.append, progress).drive([task])
+    assert parts == [part]
+    assert progress.notes == ["503, tried again"]
+    assert progress.rows == {"scores": 4}
 
 
 def test_an_error_no_retry_can_cure_ends_the_run_at_once() -> None:

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from naswot_ray.dataset import parts, schema
 from naswot_ray.dataset.runs import GridRecord
 from naswot_ray.dataset.storage import Storage
-from naswot_ray.run.grid import Batch, Grid, Shard
+from naswot_ray.run import worker
+from naswot_ray.run.grid import Batch, Grid, Point, Shard, Task
+from naswot_ray.run.survey import Survey
 from naswot_ray.run.worker import architecture_row, empty_score_row
 from naswot_ray.spaces import get_space
+from tests.dataset.making import settings
 
 SPACE = get_space("nasbench201")
 
@@ -31,74 +33,83 @@ def make_grid(
     return Grid(record, 4)
 
 
+def missing(storage: Storage, grid: Grid, *, retry_failed: bool = False) -> list[Task]:
+    return list(Survey(grid, storage).missing(retry_failed=retry_failed))
+
+
+def shards(grid: Grid) -> list[Shard]:
+    point = Point("nasbench201", Batch("noise", 4, 0))
+    return [grid.shard(point, number) for number in grid.numbers(point)]
+
+
 def write_rows(storage: Storage, shard: Shard, indices: list[int], status: str = "ok") -> None:
-    if shard.batch is None:
-        parts.write(storage, shard.path, schema.ARCHITECTURES, [architecture_row(SPACE, i) for i in indices])
-        return
-    rows = [empty_score_row(SPACE, i, shard.batch, device="cpu", run_id="r") | {"status": status} for i in indices]
-    parts.write(storage, shard.path, schema.SCORES, rows)
+    batch = shard.point.batch
+    if batch is None:
+        rows = [architecture_row(SPACE, i) for i in indices]
+    else:
+        rows = [empty_score_row(SPACE, i, batch, device="cpu", run_id="r") | {"status": status} for i in indices]
+    worker.write_rows(storage, shard, rows, settings())
 
 
 def fill(storage: Storage, grid: Grid) -> None:
-    for task in grid.missing(storage, retry_failed=False):
+    for task in missing(storage, grid):
         write_rows(storage, task.shard, list(task.indices))
 
 
 def test_the_whole_space_is_covered_once() -> None:
-    shards = [s for s in make_grid(limit=None).shards() if s.batch is not None]
-    assert [i for shard in shards for i in shard.range] == list(range(15_625))
+    assert [i for shard in shards(make_grid(limit=None)) for i in shard.range] == list(range(15_625))
 
 
 def test_the_last_shard_ends_with_the_space() -> None:
-    *_, last = make_grid(limit=None).shards()
+    *_, last = shards(make_grid(limit=None))
     assert (last.number, last.range) == (3906, range(15_624, 15_625))
 
 
 def test_a_new_dataset_misses_everything(tmp_path: Path) -> None:
-    tasks = make_grid(seeds=(0, 1), batch_sizes=(4, 8)).missing(Storage(tmp_path), retry_failed=False)
-    assert sum(len(t.indices) for t in tasks if t.shard.batch is None) == 10
-    assert sum(len(t.indices) for t in tasks if t.shard.batch == Batch("noise", 8, 1)) == 10
+    tasks = missing(Storage(tmp_path), make_grid(seeds=(0, 1), batch_sizes=(4, 8)))
+    assert sum(len(t.indices) for t in tasks if t.shard.point.batch is None) == 10
+    assert sum(len(t.indices) for t in tasks if t.shard.point.batch == Batch("noise", 8, 1)) == 10
     assert len(tasks) == 3 * 5
 
 
 def test_what_is_there_is_not_done_again(tmp_path: Path) -> None:
     storage, grid = Storage(tmp_path), make_grid()
     fill(storage, grid)
-    assert grid.missing(storage, retry_failed=False) == []
+    assert missing(storage, grid) == []
 
 
 def test_a_larger_limit_fills_up_the_part_that_the_smaller_one_cut(tmp_path: Path) -> None:
     storage = Storage(tmp_path)
     fill(storage, make_grid(limit=10))
-    tasks = [t for t in make_grid(limit=15).missing(storage, retry_failed=False) if t.shard.batch]
-    assert [(t.shard.number, t.indices) for t in tasks] == [(2, (10, 11)), (3, (12, 13, 14))]
+    tasks = [t for t in missing(storage, make_grid(limit=15)) if t.shard.point.batch]
+    assert [(t.shard.number, t.indices) for t in tasks] == [(2, (10, 11)), (3, range(12, 15))]
 
 
 def test_a_smaller_limit_misses_nothing(tmp_path: Path) -> None:
     storage = Storage(tmp_path)
     fill(storage, make_grid(limit=15))
-    assert make_grid(limit=6).missing(storage, retry_failed=False) == []
+    assert missing(storage, make_grid(limit=6)) == []
 
 
 def test_failed_rows_are_done_again_only_on_request(tmp_path: Path) -> None:
     storage, grid = Storage(tmp_path), make_grid()
-    fill(storage, grid)
-    shard = next(s for s in grid.shards() if s.batch is not None and s.number == 1)
+    shard = shards(grid)[1]
     write_rows(storage, shard, [6], status="failed")
-    assert grid.missing(storage, retry_failed=False) == []
-    assert [(t.shard, t.indices) for t in grid.missing(storage, retry_failed=True)] == [(shard, (6,))]
+    fill(storage, grid)
+    assert missing(storage, grid) == []
+    assert [(t.shard, t.indices) for t in missing(storage, grid, retry_failed=True)] == [(shard, (6,))]
 
 
 def test_coverage_counts_wanted_present_and_failed(tmp_path: Path) -> None:
     storage, grid = Storage(tmp_path), make_grid()
-    shards = [s for s in grid.shards() if s.batch is not None]
-    write_rows(storage, shards[0], [0, 1, 3])
-    write_rows(storage, shards[2], [8], status="failed")
-    coverage = grid.coverage(storage)
+    first, _, last = shards(grid)
+    write_rows(storage, first, [0, 1, 3])
+    write_rows(storage, last, [8], status="failed")
+    coverage = Survey(grid, storage).coverage()
     batch = Batch("noise", 4, 0)
-    assert (coverage["nasbench201", batch].wanted, coverage["nasbench201", batch].present) == (10, 4)
-    assert coverage["nasbench201", batch].failed == 1
-    assert coverage["nasbench201", None].present == 0
+    assert (coverage[Point("nasbench201", batch)].wanted, coverage[Point("nasbench201", batch)].present) == (10, 4)
+    assert coverage[Point("nasbench201", batch)].failed == 1
+    assert coverage[Point("nasbench201", None)].present == 0
 
 
 @pytest.mark.parametrize("limit", [1, 4, 5, 15_625, 20_000])
@@ -117,12 +128,12 @@ def test_a_sample_is_random_and_part_of_every_larger_one() -> None:
 
 def test_a_sample_is_done_in_the_shards_it_lies_in(tmp_path: Path) -> None:
     storage, grid = Storage(tmp_path), make_grid(None, sample=50)
-    tasks = [task for task in grid.missing(storage, retry_failed=False) if task.shard.batch]
+    tasks = [task for task in missing(storage, grid) if task.shard.point.batch]
     assert sorted(i for task in tasks for i in task.indices) == list(grid.positions("nasbench201"))
     assert all(i in task.shard.range for task in tasks for i in task.indices)
     fill(storage, grid)
-    assert grid.missing(storage, retry_failed=False) == []
-    coverage = grid.coverage(storage)["nasbench201", Batch("noise", 4, 0)]
+    assert missing(storage, grid) == []
+    coverage = Survey(grid, storage).coverage()[Point("nasbench201", Batch("noise", 4, 0))]
     assert (coverage.wanted, coverage.present) == (50, 50)
-    whole = make_grid(None).missing(storage, retry_failed=False)
-    assert sum(len(task.indices) for task in whole if task.shard.batch) == 15_625 - 50
+    whole = missing(storage, make_grid(None))
+    assert sum(len(task.indices) for task in whole if task.shard.point.batch) == 15_625 - 50

@@ -11,8 +11,9 @@ from naswot_ray.dataset import schema
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.errors import DatasetError, NaswotError, SettingsError
 from naswot_ray.run import worker
-from naswot_ray.run.grid import Batch, Shard, Task
+from naswot_ray.run.grid import Batch, Point, Shard, Task
 from naswot_ray.scoring.score import Score, score
+from tests.dataset.making import settings
 from tests.datasets import logical_architectures, logical_rows, part_files, score_here
 
 OPTIONS = {"limit": 10, "batch_size": [4], "seed": [0], "shard_size": 4}
@@ -104,9 +105,9 @@ def test_singular_rows_say_so(tmp_path: Path) -> None:
     storage = Storage(tmp_path)
     batch = Batch("noise", 4, 0)
     number = index // 4
-    shard = Shard("nasbench201", batch, number, 4 * number, 4 * number + 4)
+    shard = Shard(Point("nasbench201", batch), number, 4 * number, 4 * number + 4)
     images = naswot_ray.load_images("noise").batch(4, 0)
-    receipt = worker.Worker(str(storage.root), "r").run(Task(shard, (index,)), space, images)
+    receipt = worker.Worker(str(storage.root), "r", settings()).run(Task(shard, (index,)), space, images)
     assert receipt.counts == {"singular": 1}
     with storage.open_parquet(shard.path) as file:
         (row,) = file.read().to_pylist()

@@ -7,6 +7,7 @@ import io
 from rich.console import Console
 
 from naswot_ray.run.progress import LINE_SECONDS, ConsoleProgress, Rate
+from naswot_ray.run.worker import Receipt
 
 
 class Clock:
@@ -37,7 +38,7 @@ def test_outside_of_a_terminal_there_is_a_line_every_few_seconds() -> None:
     with ConsoleProgress(1000, Console(file=out, force_terminal=False), clock) as progress:
         for second in range(1, 61):
             clock.now = second
-            progress.advance("scores", 10)
+            progress.advance("scores", Receipt({"ok": 8, "failed": 1}, skipped=1))
     lines = out.getvalue().splitlines()
     assert len(lines) == 60 // LINE_SECONDS + 1
     assert lines[-1] == "600/1000 rows, 10.0 rows/s, 0:00:40 left"
@@ -46,7 +47,7 @@ def test_outside_of_a_terminal_there_is_a_line_every_few_seconds() -> None:
 def test_rows_of_the_architectures_table_are_not_counted_as_scores() -> None:
     out = io.StringIO()
     with ConsoleProgress(10, Console(file=out, force_terminal=False), Clock()) as progress:
-        progress.advance("architectures", 5)
+        progress.advance("architectures", Receipt({"ok": 5}))
     assert out.getvalue() == ""
 
 
@@ -54,7 +55,7 @@ def test_on_a_terminal_there_is_a_bar() -> None:
     clock, out = Clock(), io.StringIO()
     with ConsoleProgress(10, Console(file=out, force_terminal=True, width=100), clock) as progress:
         clock.now = 2
-        progress.advance("scores", 5)
+        progress.advance("scores", Receipt({"ok": 5}))
         progress.note("something happened")
     assert "5/10" in out.getvalue()
     assert "2.5 rows/s" in out.getvalue()

@@ -1,0 +1,178 @@
+"""Reads every file of a dataset and tells which of them are not what they should be.
+
+What rows are missing is a question to the grids of the runs, not to the files: see `naswot_ray.run.coverage`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import PurePosixPath
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from naswot_ray.dataset import layout, parts, runs, schema
+from naswot_ray.dataset.digest import content_digest
+from naswot_ray.dataset.opening import Dataset
+from naswot_ray.dataset.storage import StoredFile
+from naswot_ray.errors import DatasetError
+
+NUM_READERS: Final = 16
+
+_FOLDERS: Final[Mapping[str, Callable[..., PurePosixPath]]] = {
+    "scores": layout.scores,
+    "architectures": layout.architectures,
+}
+"""Tables that consist of parts, and the folder of a part by the columns that name it."""
+
+
+class Kind(StrEnum):
+    """What is wrong with a file."""
+
+    CORRUPT = "corrupt"
+    """Cut off, damaged, or other rows than were written."""
+
+    DUPLICATE = "duplicate"
+    """Holds rows that lie in their own part as well, or one of them twice."""
+
+    FOREIGN = "foreign"
+    """Does not belong to the dataset, or not there."""
+
+    SETTINGS = "other settings"
+    """Rows that were computed under other settings than the dataset's."""
+
+    UNVERIFIED = "unverified"
+    """A part without a digest, so that nobody can tell."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something wrong with one file.
+
+    Attributes:
+        kind: what kind of thing.
+        path: of the file.
+        reason: one line.
+        removable: whether the file is provably broken and can be made again.
+    """
+
+    kind: Kind
+    path: PurePosixPath
+    reason: str
+    removable: bool = False
+
+
+def list_files(dataset: Dataset) -> list[StoredFile]:
+    """Every file of a dataset but hidden ones, which are leftovers of writing that nobody reads."""
+    files = dataset.storage.list_files(PurePosixPath(), recursive=True)
+    return [file for file in files if not any(name.startswith(".") for name in file.path.parts)]
+
+
+def check_files(dataset: Dataset, files: Sequence[StoredFile]) -> Iterator[list[Problem]]:
+    """Read files and tell what is wrong with each, in their order.
+
+    Args:
+        dataset: to which they should belong.
+        files: all of the dataset's, as `list_files` gives them.
+    """
+    paths = frozenset(file.path for file in files)
+    with ThreadPoolExecutor(NUM_READERS) as pool:
+        yield from pool.map(lambda file: list(_check(dataset, file.path, paths)), files)
+
+
+def remove(dataset: Dataset, problems: Sequence[Problem]) -> list[PurePosixPath]:
+    """Remove the files that are provably broken; the next run makes them again.
+
+    Raises:
+        DatasetError: one cannot be removed.
+    """
+    paths = list(dict.fromkeys(problem.path for problem in problems if problem.removable))
+    for path in paths:
+        dataset.storage.remove(path)
+    return paths
+
+
+def _check(dataset: Dataset, path: PurePosixPath, paths: frozenset[PurePosixPath]) -> Iterator[Problem]:
+    try:
+        match path.parts[0]:
+            case "scores" | "architectures" if path.suffix == ".parquet":
+                yield from _check_part(dataset, path, paths)
+            case "accuracies" | "joined" if path.suffix == ".parquet":
+                yield from _check_table(dataset, path)
+            case "receipts" if path.suffix == ".parquet":
+                with dataset.storage.open_parquet(path) as file:
+                    file.read()
+            case "runs" if path.suffix == ".json":
+                runs.read(dataset.storage, path)
+            case _:
+                if path != layout.MANIFEST and path.name != layout.UNMATCHED:
+                    yield Problem(Kind.FOREIGN, path, "no file of a dataset")
+    except DatasetError as error:
+        # Scores, receipts and joins are made again; accuracies and records of runs are not.
+        again = path.parts[0] in (*_FOLDERS, "receipts", "joined")
+        yield Problem(Kind.CORRUPT, path, str(error).removeprefix(f"{dataset.storage.path(path)} "), removable=again)
+
+
+def _check_table(dataset: Dataset, path: PurePosixPath) -> Iterator[Problem]:
+    with dataset.storage.open_parquet(path) as file:
+        table = file.read(columns=file.schema_arrow.names)
+    columns = schema.TABLES[path.parts[0]]
+    if table.schema.remove_metadata() != columns:
+        yield Problem(Kind.FOREIGN, path, "has other columns than this version writes")
+    elif table.num_rows and pc.unique(table["space"]).to_pylist() != [layout.partition_of(path).get("space")]:
+        yield Problem(Kind.FOREIGN, path, "holds rows of another space")
+
+
+def _check_part(dataset: Dataset, path: PurePosixPath, paths: frozenset[PurePosixPath]) -> Iterator[Problem]:
+    table_name, settings = path.parts[0], dataset.manifest.settings
+    with dataset.storage.open_parquet(path) as file:
+        metadata = file.schema_arrow.metadata or {}
+        table = file.read(columns=file.schema_arrow.names)
+    if table.schema.remove_metadata() != schema.TABLES[table_name]:
+        yield Problem(Kind.FOREIGN, path, "has other columns than this version writes")
+        return
+    if metadata.get(parts.NUM_ROWS_KEY) not in (None, str(table.num_rows).encode()):
+        told = metadata[parts.NUM_ROWS_KEY].decode()
+        yield Problem(Kind.CORRUPT, path, f"holds {table.num_rows} rows, {told} were written", removable=True)
+        return
+    digest = metadata.get(parts.DIGEST_KEY)
+    if digest is None:
+        yield Problem(Kind.UNVERIFIED, path, "has no content digest")
+    elif digest.decode() != content_digest(table):
+        yield Problem(Kind.CORRUPT, path, "holds other rows than were written: the content digest differs", removable=True)
+        return
+    homes = _homes(table, table_name, dataset.manifest.shard_size)
+    if homes != {path}:
+        yield _misplaced(path, homes, paths)
+        return
+    if len(pc.unique(table["arch_index"])) != table.num_rows:
+        yield Problem(Kind.DUPLICATE, path, "holds an architecture twice", removable=True)
+    names = layout.partition_of(path)
+    space, images = names["space"], names.get("images")
+    if space not in settings.spaces or (images is not None and images not in settings.images):
+        yield Problem(Kind.FOREIGN, path, f"{layout.MANIFEST} does not tell of {space} on {images}")
+    elif metadata.get(parts.FINGERPRINT_KEY) not in (None, settings.fingerprint_of(space, images).encode()):
+        yield Problem(Kind.SETTINGS, path, "was written under other settings of its space, images, weights or batches")
+
+
+def _homes(table: pa.Table, name: str, shard_size: int) -> set[PurePosixPath]:
+    """The parts to which rows belong, by their keys."""
+    keys = list(schema.PARTITIONS[name])
+    numbered = table.select(keys).append_column("number", pc.divide(table["arch_index"], shard_size))
+    return {
+        layout.part(_FOLDERS[name](**{key: row[key] for key in keys}), row["number"])
+        for row in numbered.group_by([*keys, "number"]).aggregate([]).to_pylist()
+    }
+
+
+def _misplaced(path: PurePosixPath, homes: set[PurePosixPath], paths: frozenset[PurePosixPath]) -> Problem:
+    if not homes:
+        return Problem(Kind.FOREIGN, path, "holds no rows")
+    some = min(homes)
+    if homes <= paths:
+        return Problem(Kind.DUPLICATE, path, f"holds rows of {some}, which is there", removable=path not in homes)
+    return Problem(Kind.FOREIGN, path, f"holds rows of {some}, which is not there: move it to where it belongs")

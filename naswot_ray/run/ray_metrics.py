@@ -1,0 +1,49 @@
+"""A run's progress as metrics of the Ray cluster: on its dashboard, and wherever its Prometheus endpoint is read."""
+
+from __future__ import annotations
+
+from ray.util.metrics import Counter, Gauge
+
+from naswot_ray.run.progress import Progress
+from naswot_ray.run.worker import Receipt
+
+SKIPPED = "skipped"
+"""Status of rows that were there already."""
+
+
+class MeteredProgress:
+    """Tells Ray's metrics what it passes on to another progress.
+
+    Metrics, all with the tag `run_id`: `naswot_ray_rows_total` (tags `table`, `status`), `naswot_ray_events_total`
+    (workers that died, storage that had to be tried again), `naswot_ray_rows_wanted`.
+
+    Args:
+        progress: what shows the run to people.
+        run_id: of the run.
+        total: score rows to do.
+    """
+
+    def __init__(self, progress: Progress, run_id: str, total: int) -> None:
+        self._progress = progress
+        self._rows = Counter("naswot_ray_rows", "Rows done, by table and status.", ("run_id", "table", "status"))
+        self._events = Counter("naswot_ray_events", "What went wrong and was taken care of.", ("run_id",))
+        self._wanted = Gauge("naswot_ray_rows_wanted", "Score rows that the run has to do.", ("run_id",))
+        for metric in (self._rows, self._events, self._wanted):
+            metric.set_default_tags({"run_id": run_id})
+        self._wanted.set(total)
+
+    def begin(self) -> None:
+        self._progress.begin()
+
+    def advance(self, table: str, receipt: Receipt) -> None:
+        for status, count in {**receipt.counts, SKIPPED: receipt.skipped}.items():
+            if count:
+                self._rows.inc(count, {"table": table, "status": status})
+        self._progress.advance(table, receipt)
+
+    def note(self, message: str) -> None:
+        self._events.inc()
+        self._progress.note(message)
+
+    def tick(self) -> None:
+        self._progress.tick()

@@ -1,0 +1,84 @@
+"""A worker keeps what is there, and tells an architecture that fails from a device that does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+import naswot_ray
+from naswot_ray.dataset.storage import Storage
+from naswot_ray.errors import RunError
+from naswot_ray.run import worker
+from naswot_ray.run.grid import Batch, Point, Shard, Task
+from naswot_ray.run.pool import InProcessPool
+from naswot_ray.run.worker import DeviceLostError, Receipt, Worker
+from tests.dataset.making import settings
+
+SPACE = naswot_ray.get_space("nasbench201")
+BATCH = Batch("noise", 4, 0)
+SHARD = Shard(Point("nasbench201", BATCH), 1, 4, 8)
+IMAGES = naswot_ray.load_images("noise").batch(4, 0)
+
+
+def run(root: Path, indices: tuple[int, ...]) -> Receipt:
+    return Worker(str(root), "run", settings()).run(Task(SHARD, indices), SPACE, IMAGES)
+
+
+def rows(root: Path) -> list[dict[str, object]]:
+    with Storage(root).open_parquet(SHARD.path) as file:
+        found: list[dict[str, object]] = file.read().to_pylist()
+    return found
+
+
+def test_rows_that_are_there_are_not_scored_again(tmp_path: Path) -> None:
+    first = run(tmp_path, (4, 6))
+    assert (first.rows, first.skipped) == (2, 0)
+    before = rows(tmp_path)
+    second = run(tmp_path, (4, 5, 6, 7))
+    assert (second.rows, second.skipped) == (4, 2)
+    assert second.part is not None
+    assert second.part.state.present == SHARD.range
+    assert [row for row in rows(tmp_path) if row["arch_index"] in (4, 6)] == before
+    third = run(tmp_path, (4, 5, 6, 7))
+    assert (third.counts, third.skipped, third.part) == ({}, 4, None)
+
+
+def test_failed_rows_that_are_there_are_scored_again(tmp_path: Path) -> None:
+    failed = worker.write_failed(Storage(tmp_path), SPACE, Task(SHARD, (5,)), "it died", "run", settings())
+    assert failed.counts == {"failed": 1}
+    receipt = run(tmp_path, (5,))
+    assert receipt.skipped == 0
+    assert "failed" not in receipt.counts
+
+
+@pytest.mark.parametrize(
+    "error", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("not enough memory"), MemoryError()]
+)
+def test_an_architecture_that_needs_too_much_memory_is_a_failed_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(*args: object, **kwargs: object) -> None:
+        raise error
+
+    monkeypatch.setattr(worker, "score", fail)
+    assert run(tmp_path, (4,)).counts == {"failed": 1}
+    assert str(rows(tmp_path)[0]["error"]).startswith(f"{type(error).__name__}: {error}".strip())
+
+
+def test_a_device_that_fails_is_not_blamed_on_the_architecture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """CUDA reports an illegal address with every later call too: rows of innocent architectures would all be failed."""
+
+    def fail(*args: object, **kwargs: object) -> None:
+        raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered\nCompile with ...")
+
+    monkeypatch.setattr(worker, "score", fail)
+    with pytest.raises(DeviceLostError, match=r"^CUDA error: an illegal memory access was encountered$"):
+        run(tmp_path, (4, 5))
+    assert not Storage(tmp_path).exists(SHARD.path)
+    pool = InProcessPool(Worker(str(tmp_path), "run", settings()), {SPACE.name: SPACE}, {BATCH: IMAGES})
+    pool.wait(0)
+    pool.submit(0, Task(SHARD, (4,)))
+    with pytest.raises(RunError, match=r"the GPU failed .* leave out --in-process"):
+        pool.wait(0)
