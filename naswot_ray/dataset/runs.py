@@ -53,7 +53,7 @@ class RunRecord(BaseModel):
     run_id: str
     status: RunStatus
     started: datetime
-    updated: datetime
+    updated: datetime | None = None  # added in schema version 2.1
     finished: datetime | None = None
     seconds: float | None = None
     grid: GridRecord

@@ -122,7 +122,7 @@ class _Run:
 
         def written(part: WrittenPart) -> None:
             receipts.add(part)
-            if datetime.now(UTC) - self.record.updated >= HEARTBEAT:
+            if datetime.now(UTC) - (self.record.updated or self.record.started) >= HEARTBEAT:
                 self._write_record(driver, pool, "running")
 
         status: RunStatus = "failed"
@@ -205,7 +205,9 @@ class Tasks:
 def _tell_of_others(storage: Storage) -> bool:
     """Whether other runs seem to be writing to the dataset; says so."""
     horizon = datetime.now(UTC) - 5 * HEARTBEAT
-    others = [run.run_id for run in runs.read_all(storage) if run.status == "running" and run.updated > horizon]
+    others = [
+        run.run_id for run in runs.read_all(storage) if run.status == "running" and (run.updated or run.started) > horizon
+    ]
     for run_id in others:
         print(
             f"run {run_id} has not ended: if it still runs, both will finish and the dataset will be right; this one begins at "

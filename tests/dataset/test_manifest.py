@@ -48,7 +48,7 @@ def test_a_new_dataset(tmp_path: Path, exists: bool) -> None:
     manifest.write(storage, created)
     assert manifest.read(storage) == created
     assert created.fingerprint == settings().fingerprint
-    assert json.loads((tmp_path / "d" / "dataset.json").read_text())["schema_version"] == "2.0"
+    assert json.loads((tmp_path / "d" / "dataset.json").read_text())["schema_version"] == "2.1"
 
 
 def test_the_same_settings_again_change_nothing(storage: Storage) -> None:
