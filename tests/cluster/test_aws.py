@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +28,8 @@ from ray.autoscaler.v2.utils import ResourceRequestUtil
 
 from tests.cluster.configs import AWS, ROOT, on_demand, read
 
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")  # Ray leaves that to the garbage collector
+
 REGION = read(AWS)["provider"]["region"]
 ADDRESS = "203.0.113.7/32"
 WORLD = {"0.0.0.0/0", "::/0"}
@@ -41,7 +45,7 @@ class Shell:
 
     def check_call(self, command: list[str], **_: Any) -> int:
         self.commands.append(" ".join(command))
-        _, _, target = command[-1].partition(":~/")
+        target = command[-1].partition(":~/")[2]
         if target.startswith("ray_bootstrap_"):  # the configuration and the key that the autoscaler works with
             shutil.copy(command[-2], Path.home() / target)
         return 0
@@ -72,7 +76,11 @@ def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("HOME", str(home))
         patch.setenv("AWS_ACCESS_KEY_ID", "testing")
         patch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+        patch.setattr(tempfile, "tempdir", str(home))  # where Ray remembers an account
         patch.setattr(node_provider, "TAG_BATCH_DELAY", 0)
+        instance_types = functools.cache(node_provider.list_ec2_instances)  # takes seconds
+        patch.setattr(node_provider, "list_ec2_instances", lambda region, credentials=None: instance_types(REGION))
+        patch.setattr(commands, "POLL_INTERVAL", 0)
         patch.chdir(ROOT)
         for cache in (resource_cache, client_cache, aws_config._get_subnets_or_die):
             cache.cache_clear()
@@ -93,9 +101,7 @@ def group(account: None) -> str:
     )
     image = ec2.describe_images(Owners=["amazon"])["Images"][0]["ImageId"]
     for name in ("naswot-ray-head", "naswot-ray-gpu"):
-        ec2.create_launch_template(
-            LaunchTemplateName=name, LaunchTemplateData={"ImageId": image, "SecurityGroupIds": [group]}
-        )
+        ec2.create_launch_template(LaunchTemplateName=name, LaunchTemplateData={"ImageId": image, "SecurityGroupIds": [group]})
     for role in ("naswot-ray-head", "naswot-ray-worker"):
         iam.create_role(RoleName=role, AssumeRolePolicyDocument=(ROOT / "cluster" / "aws" / "trust.json").read_text())
         iam.create_instance_profile(InstanceProfileName=role)
@@ -106,8 +112,9 @@ def group(account: None) -> str:
 def up(config: dict[str, Any]) -> Shell:
     """`ray up --yes`, with this shell for the commands on the head."""
     shell = Shell()
+    runner: Any = shell  # Ray's annotation says: a module
     resolved = commands._bootstrap_config(config, no_config_cache=True)
-    commands.get_or_create_head_node(resolved, AWS.name, False, False, True, None, _runner=shell)
+    commands.get_or_create_head_node(resolved, AWS.name, False, False, True, None, _runner=runner)
     return shell
 
 
@@ -215,3 +222,13 @@ def test_instances_that_go_are_ended_not_kept(shell: Shell) -> None:
     worker = start_worker(shell.bootstrap)["InstanceId"]
     provider(shell.bootstrap).terminate_nodes([worker])
     assert describe(worker)["State"]["Name"] in {"shutting-down", "terminated"}
+
+
+def test_ray_down_ends_workers_whose_head_is_gone(shell: Shell) -> None:
+    worker, head = start_worker(shell.bootstrap)["InstanceId"], head_id(shell.bootstrap)
+    boto3.client("ec2", REGION).terminate_instances(InstanceIds=[head])
+    commands.teardown_cluster(AWS.name, True, False, None, False)
+    assert describe(worker)["State"]["Name"] in {"shutting-down", "terminated"}
+    assert not provider(shell.bootstrap).non_terminated_nodes({})
+    up(read(AWS))
+    assert head_id(shell.bootstrap) != head
