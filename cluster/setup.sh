@@ -25,8 +25,10 @@ find_python() {
 
 python=$(find_python)
 if ! "$python" -c 'import ensurepip' 2>/dev/null; then # Debian and Ubuntu keep it in a package of its own
-  sudo apt-get -o DPkg::Lock::Timeout=600 update -qq # a machine that has just booted may be updating itself
-  sudo DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=600 install -y -qq "$(basename "$(readlink -f "$(command -v "$python")")")-venv"
+  package=$(basename "$(readlink -f "$(command -v "$python")")")-venv
+  apt_get=(sudo DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=600) # a new machine may be updating itself
+  "${apt_get[@]}" update
+  "${apt_get[@]}" install -y "$package"
 fi
 
 # A marker for each set of inputs: an installation that broke off has none and is done again.
@@ -41,6 +43,11 @@ with open(sys.argv[1], "rb") as file:
 PYTHON
   "$venv/bin/python" -m pip install --quiet --no-cache-dir --requirement "$venv/requirements.txt" "$@" \
     --constraint "$here/constraints.txt" --build-constraint "$here/constraints.txt"
+  gpus=$(nvidia-smi -L 2>/dev/null || true)
+  if [[ $gpus == *GPU* ]] && ! "$venv/bin/python" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then
+    echo "error: torch cannot use the GPU of $(hostname); the driver is too old for its CUDA, or torch is a build without" >&2
+    exit 1 # instead of a node that offers a GPU and computes without it
+  fi
   touch "$venv/installed-$inputs"
 fi
 

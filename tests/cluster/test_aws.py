@@ -197,6 +197,16 @@ def test_the_head_starts_spot_workers_with_a_gpu(shell: Shell, group: str) -> No
     assert set(shell.bootstrap["file_mounts"].values()) == set(read(AWS)["file_mounts"])
 
 
+def test_workers_offer_what_their_instances_have(account: None) -> None:
+    for node in read(AWS)["available_node_types"].values():
+        (kind,) = boto3.client("ec2", REGION).describe_instance_types(InstanceTypes=[node["node_config"]["InstanceType"]])[
+            "InstanceTypes"
+        ]
+        gpus = sum(gpu["Count"] for gpu in kind.get("GpuInfo", {"Gpus": []})["Gpus"])
+        assert node["resources"]["GPU"] == gpus
+        assert node["resources"]["CPU"] in {0, kind["VCpuInfo"]["DefaultVCpus"]}
+
+
 def test_on_demand_by_one_switch(group: str) -> None:
     config = yaml.safe_load(on_demand(AWS.read_text()))
     worker = start_worker(commands._bootstrap_config(config, no_config_cache=True))
@@ -222,6 +232,25 @@ def test_instances_that_go_are_ended_not_kept(shell: Shell) -> None:
     worker = start_worker(shell.bootstrap)["InstanceId"]
     provider(shell.bootstrap).terminate_nodes([worker])
     assert describe(worker)["State"]["Name"] in {"shutting-down", "terminated"}
+
+
+def test_the_heads_policy_allows_what_its_autoscaler_calls(shell: Shell) -> None:
+    aws, called = provider(shell.bootstrap), set()
+
+    def note(model: Any, **_: Any) -> None:
+        called.add(f"ec2:{model.name}")
+
+    for client in (aws.ec2.meta.client, aws.ec2_fail_fast.meta.client):
+        client.meta.events.register("before-call.ec2", note)
+    tags = {TAG_RAY_NODE_KIND: NODE_KIND_WORKER, TAG_RAY_USER_NODE_TYPE: "gpu"}
+    (worker,) = aws.create_node(shell.bootstrap["available_node_types"]["gpu"]["node_config"], tags, 1)
+    assert worker in aws.non_terminated_nodes({})
+    aws.set_node_tags(worker, {"ray-node-status": "up-to-date"})
+    assert aws.internal_ip(worker)
+    aws.terminate_node(worker)
+    statements = json.loads((ROOT / "cluster" / "aws" / "autoscaler.json").read_text())["Statement"]
+    allowed = {a for s in statements for a in (s["Action"] if isinstance(s["Action"], list) else [s["Action"]])}
+    assert {"ec2:RunInstances", "ec2:CreateTags", "ec2:TerminateInstances"} < called <= allowed
 
 
 def test_ray_down_ends_workers_whose_head_is_gone(shell: Shell) -> None:

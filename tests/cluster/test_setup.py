@@ -20,6 +20,7 @@ case "$1 $2" in
   "-m pip") echo "$*" >>~/pip.log && [[ ! -e ~/offline ]] ;;
   "- "*) exec {sys.executable} "$@" ;;
   "--version ") echo "Python 3.12.3" ;;
+  "-c import sys, torch"*) [[ -e ~/usable_gpu ]] ;;
   "-c "*) [[ ! -e ~/too_old ]] ;;
 esac
 """
@@ -117,3 +118,15 @@ def test_without_a_fitting_python_it_says_so_in_one_line(node: Node) -> None:
     (line,) = done.stderr.splitlines()
     assert line.startswith("error: ")
     assert "neither Python 3.12 nor 3.11" in line
+
+
+def test_a_gpu_that_torch_cannot_use_is_refused(node: Node) -> None:
+    smi = node.home / "bin" / "nvidia-smi"
+    smi.write_text("#!/bin/sh\necho 'GPU 0: NVIDIA A10G (UUID: GPU-1)'\n")
+    smi.chmod(0o755)
+    for _ in range(2):
+        done = node.set_up()
+        assert done.returncode == 1
+        assert done.stderr.startswith("error: torch cannot use the GPU of ")
+    (node.home / "usable_gpu").touch()
+    assert node.set_up().returncode == 0
