@@ -65,8 +65,7 @@ def score_spaces(options: ScoreOptions) -> RunRecord:
     contract = manifest.extend(storage, settings, shard_size=options.shard_size, default_shard_size=DEFAULT_SHARD_SIZE)
     grid = Grid(grid_record, contract.shard_size)
     batches = {batch: source.batch(batch.batch_size, batch.seed) for batch in grid.batches()}
-    if storage.root.exists():
-        storage.sweep_temporaries()
+    storage.sweep_temporaries()
     tasks = grid.missing(storage, retry_failed=options.retry_failed)
 
     record = RunRecord(
@@ -137,7 +136,7 @@ def _pool(
     batches: Mapping[Batch, Pixels],
     tasks: list[Task],
 ) -> Iterator[tuple[Pool, dict[str, Any]]]:
-    root = str(storage.root)
+    root = storage.root
     if options.in_process or not tasks:
         yield InProcessPool(Worker(root, run_id, options.cpus_per_actor), spaces, batches), {}
         return
