@@ -6,13 +6,14 @@ import contextlib
 import glob
 import os
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 import duckdb
 import pyarrow as pa
 import pyarrow.dataset as pads
 
 from naswot_ray.dataset import manifest, runs, schema
+from naswot_ray.dataset.retrying import reason_of
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.errors import DatasetError
 
@@ -67,7 +68,9 @@ class Dataset:
         """A new DuckDB connection in memory, with views `scores`, `architectures`, `accuracies` and `joined`."""
         connection = duckdb.connect()
         for name, columns in schema.TABLES.items():
-            if next(self._files(name), None):
+            if self.storage.local is None:
+                connection.register(name, self._table(name))  # DuckDB's own way to object stores has to be downloaded first
+            elif self._files(name):
                 connection.execute(f"CREATE VIEW {name} AS SELECT {', '.join(columns.names)} FROM {self.read_parquet(name)}")
             else:
                 connection.register(name, columns.empty_table())
@@ -81,8 +84,8 @@ class Dataset:
 
     def pattern(self, table: str) -> str:
         """The files of a table as a DuckDB string literal with wildcards."""
-        folder = glob.escape(str(self.storage.root / table)).replace("'", "''")
-        return f"'{folder}/**/*.parquet'"
+        folder = self.storage.path(PurePosixPath(table))
+        return "'{}/**/*.parquet'".format(glob.escape(folder).replace("'", "''"))
 
     @contextlib.contextmanager
     def naming_damaged_files(self) -> Iterator[None]:
@@ -97,16 +100,20 @@ class Dataset:
             yield
         except _ERRORS_OF_A_QUERY:
             raise
-        except (duckdb.Error, pa.ArrowException, OSError):
+        except (duckdb.Error, pa.ArrowException, OSError) as error:
             for table in schema.TABLES:
                 for path in self._files(table):
-                    with self.storage.open_parquet(PurePosixPath(path.relative_to(self.storage.root))) as file:
+                    with self.storage.open_parquet(path) as file:
                         file.read()
+            if self.storage.local is None:  # every file is whole: it was the way there
+                raise DatasetError(
+                    f"cannot read {self.storage.root}: {reason_of(error)}; run the same command again"
+                ) from error
             raise
 
     def _table(self, name: str) -> pads.Dataset:
         columns = schema.TABLES[name]
-        files = sorted(map(str, self._files(name)))
+        files = [self.storage.inner_path(path) for path in self._files(name)]
         if not files:
             return pads.dataset(columns.empty_table())
         keys = pa.schema([columns.field(key) for key in schema.PARTITIONS[name]])
@@ -116,27 +123,28 @@ class Dataset:
             format="parquet",
             filesystem=self.storage.filesystem,
             partitioning=pads.partitioning(keys, flavor="hive"),
-            partition_base_dir=str(self.storage.root / name),
+            partition_base_dir=self.storage.inner_path(PurePosixPath(name)),
         )
 
-    def _files(self, table: str) -> Iterator[Path]:
-        return (self.storage.root / table).rglob("[!.]*.parquet")
+    def _files(self, table: str) -> list[PurePosixPath]:
+        listed = self.storage.list_files(PurePosixPath(table), recursive=True)
+        return [file.path for file in listed if file.path.suffix == ".parquet" and not file.path.name.startswith(".")]
 
 
 def open(path: str | os.PathLike[str]) -> Dataset:
     """Open a dataset for reading.
 
     Args:
-        path: its directory.
+        path: its directory, or its URI.
 
     Raises:
-        DatasetError: there is no dataset.
+        DatasetError: there is no dataset, or it cannot be read.
 
     Example:
         >>> naswot_ray.open("scores-demo").connect().sql("SELECT arch_id, avg(score) FROM scores GROUP BY ALL").show()
     """
     storage = Storage(path)
-    if not storage.root.exists():
+    if not storage.exists():
         raise DatasetError(f"{storage.root} does not exist")
     return Dataset(path)
 

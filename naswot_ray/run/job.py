@@ -75,8 +75,7 @@ def score_spaces(options: ScoreOptions) -> RunRecord:
     contract = manifest.extend(storage, settings, shard_size=options.shard_size, default_shard_size=DEFAULT_SHARD_SIZE)
     grid = Grid(grid_record, contract.shard_size)
     batches = {batch: source.batch(batch.batch_size, batch.seed) for batch in grid.batches()}
-    if storage.root.exists():
-        storage.sweep_temporaries()
+    storage.sweep_temporaries()
     others = _tell_of_others(storage)
     survey = Survey(grid, storage)
     tasks = Tasks(survey, retry_failed=options.retry_failed, backwards=others)
@@ -236,7 +235,7 @@ def _failing_quietly(*, unless: bool) -> Iterator[None]:
 
 @contextmanager
 def _pool(options: ScoreOptions, run: _Run, batches: Mapping[Batch, Pixels], *, nothing_to_do: bool) -> Iterator[Pool]:
-    root, run_id = str(run.storage.root), run.record.run_id
+    root, run_id = run.storage.root, run.record.run_id
     if options.in_process or nothing_to_do:
         yield InProcessPool(Worker(root, run_id, run.settings, options.cpus_per_actor), run.spaces, batches)
         return
