@@ -144,6 +144,7 @@ def proxying(server: S3Server) -> Iterator[Proxy]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
 
         def handle_any(self) -> None:
             url = urlsplit(self.path)

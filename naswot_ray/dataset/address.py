@@ -44,6 +44,7 @@ class Address:
         path: there.
         local: the path on the local disk; None for an object store.
         bucket: of an object store, else empty.
+        anonymous: whether credentials are to be left out.
         options: the URI's query.
     """
 
@@ -53,6 +54,7 @@ class Address:
     path: str
     local: Path | None
     bucket: str = ""
+    anonymous: bool = False
     options: tuple[tuple[str, str], ...] = ()
 
 
@@ -106,8 +108,20 @@ def parse(text: str | os.PathLike[str]) -> Address:
         path=f"{bucket}/{key}".rstrip("/"),
         local=None,
         bucket=bucket,
+        anonymous=bool(at),
         options=given,
     )
+
+
+def split(text: str | os.PathLike[str]) -> tuple[str, str]:
+    """The folder that a path or URI lies in, with the URI's query, and its name there."""
+    text = os.fspath(text)
+    if not is_uri(text):
+        path = Path(text).absolute()
+        return str(path.parent), path.name
+    location, question_mark, query = text.partition("?")
+    folder, _, name = location.rstrip("/").rpartition("/")
+    return f"{folder}{question_mark}{query}", unquote(name)
 
 
 def _local(path: Path) -> Address:
@@ -118,8 +132,7 @@ def _local(path: Path) -> Address:
 @functools.cache  # one pool of connections per process
 def _s3(bucket: str, anonymous: bool, options: tuple[tuple[str, str], ...]) -> fs.FileSystem:
     given = dict(options)
-    elsewhere = "endpoint_override" in given or {"AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"} & os.environ.keys()
-    if "region" not in given and not elsewhere:
+    if given.keys().isdisjoint({"region", "endpoint_override"}):
         given["region"] = _region(bucket)
     return fs.S3FileSystem(
         **given,

@@ -14,7 +14,7 @@ import pyarrow.dataset as pads
 
 from naswot_ray.dataset import manifest, runs, schema
 from naswot_ray.dataset.retrying import reason_of
-from naswot_ray.dataset.storage import Storage
+from naswot_ray.dataset.storage import Storage, StoredFile
 from naswot_ray.errors import DatasetError
 
 _ERRORS_OF_A_QUERY = (
@@ -85,7 +85,25 @@ class Dataset:
     def pattern(self, table: str) -> str:
         """The files of a table as a DuckDB string literal with wildcards."""
         folder = self.storage.path(PurePosixPath(table))
-        return "'{}/**/*.parquet'".format(glob.escape(folder).replace("'", "''"))
+        return _literal(f"{glob.escape(folder)}/**/*.parquet")
+
+    def duckdb_setup(self) -> str:
+        """What a DuckDB has to be told before `read_parquet` works in it; empty for a dataset on the local disk."""
+        address = self.storage.address
+        if address.local is not None:
+            return ""
+        given = dict(address.options)
+        if address.name.startswith("gs://"):
+            secret = ["TYPE gcs"] if address.anonymous else ["TYPE gcs", "KEY_ID '...'", "SECRET '...'"]
+        else:
+            secret = ["TYPE s3"] if address.anonymous else ["TYPE s3", "PROVIDER credential_chain"]
+        if "region" in given:
+            secret.append(f"REGION {_literal(given['region'])}")
+        if "endpoint_override" in given:
+            secret += [f"ENDPOINT {_literal(given['endpoint_override'])}", "URL_STYLE 'path'"]
+        if given.get("scheme") == "http":
+            secret.append("USE_SSL false")
+        return f"INSTALL httpfs; LOAD httpfs; CREATE SECRET ({', '.join(secret)});"
 
     @contextlib.contextmanager
     def naming_damaged_files(self) -> Iterator[None]:
@@ -98,13 +116,13 @@ class Dataset:
         """
         try:
             yield
-        except _ERRORS_OF_A_QUERY:
+        except (*_ERRORS_OF_A_QUERY, BrokenPipeError):  # a pipe is what the result goes to
             raise
         except (duckdb.Error, pa.ArrowException, OSError) as error:
             for table in schema.TABLES:
-                for path in self._files(table):
-                    with self.storage.open_parquet(path) as file:
-                        file.read()
+                for file in self._files(table):
+                    with self.storage.open_parquet(file.path) as content:
+                        content.read()
             if self.storage.local is None:  # every file is whole: it was the way there
                 raise DatasetError(
                     f"cannot read {self.storage.root}: {reason_of(error)}; run the same command again"
@@ -113,22 +131,25 @@ class Dataset:
 
     def _table(self, name: str) -> pads.Dataset:
         columns = schema.TABLES[name]
-        files = [self.storage.inner_path(path) for path in self._files(name)]
+        files = self._files(name)
         if not files:
             return pads.dataset(columns.empty_table())
-        keys = pa.schema([columns.field(key) for key in schema.PARTITIONS[name]])
-        return pads.dataset(
-            files,
-            schema=columns,
-            format="parquet",
-            filesystem=self.storage.filesystem,
-            partitioning=pads.partitioning(keys, flavor="hive"),
-            partition_base_dir=self.storage.inner_path(PurePosixPath(name)),
-        )
+        keys = pads.partitioning(pa.schema([columns.field(key) for key in schema.PARTITIONS[name]]), flavor="hive")
+        format_ = pads.ParquetFileFormat()
+        fragments = [
+            format_.make_fragment(
+                self.storage.inner_path(file.path),
+                self.storage.filesystem,
+                partition_expression=keys.parse(str(file.path)),
+                file_size=file.size,  # or an object store would be asked for it, file by file
+            )
+            for file in files
+        ]
+        return pads.FileSystemDataset(fragments, schema=columns, format=format_, filesystem=self.storage.filesystem)
 
-    def _files(self, table: str) -> list[PurePosixPath]:
+    def _files(self, table: str) -> list[StoredFile]:
         listed = self.storage.list_files(PurePosixPath(table), recursive=True)
-        return [file.path for file in listed if file.path.suffix == ".parquet" and not file.path.name.startswith(".")]
+        return [file for file in listed if file.path.suffix == ".parquet" and not file.path.name.startswith(".")]
 
 
 def open(path: str | os.PathLike[str]) -> Dataset:
@@ -147,6 +168,10 @@ def open(path: str | os.PathLike[str]) -> Dataset:
     if not storage.exists():
         raise DatasetError(f"{storage.root} does not exist")
     return Dataset(path)
+
+
+def _literal(text: str) -> str:
+    return "'{}'".format(text.replace("'", "''"))
 
 
 def _duckdb_type(type_: pa.DataType) -> str:

@@ -45,6 +45,7 @@ class Storage:
             takes, and where credentials come from: docs/storage.md.
 
     Attributes:
+        address: the root, taken apart.
         root: as it was given, and sufficient to open the same storage elsewhere; a local path is absolute.
         local: the folder on the local disk; None for an object store.
 
@@ -53,10 +54,10 @@ class Storage:
     """
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
-        self._address = address.parse(root)
-        self.root: str = self._address.text
-        self.local: Path | None = self._address.local
-        self.filesystem: fs.FileSystem = self._address.filesystem
+        self.address = address.parse(root)
+        self.root: str = self.address.text
+        self.local: Path | None = self.address.local
+        self.filesystem: fs.FileSystem = self.address.filesystem
         self._retrying = retrying.Retrying()
         if self.local is not None and self.local.exists() and not self.local.is_dir():
             raise DatasetError(f"{self.root} is a file; a dataset is a directory")
@@ -66,11 +67,11 @@ class Storage:
 
     def path(self, relative: PurePosixPath) -> str:
         """The full path or URI of a file in the dataset, for people."""
-        return _join(self._address.name, relative)
+        return _join(self.address.name, relative)
 
     def inner_path(self, relative: PurePosixPath) -> str:
         """The path of a file as `filesystem` takes it."""
-        return _join(self._address.path, relative)
+        return _join(self.address.path, relative)
 
     def exists(self, relative: PurePosixPath = _ROOT) -> bool:
         """Whether there is a file or folder; in an object store a folder is there when something is in it.
@@ -89,7 +90,7 @@ class Storage:
         """
         if self._select(_ROOT, recursive=False):
             return False
-        bucket = self._address.bucket
+        bucket = self.address.bucket
         if bucket:
             info = self._read(_ROOT, lambda: self.filesystem.get_file_info(bucket))
             if info.type == fs.FileType.NotFound:
@@ -108,7 +109,7 @@ class Storage:
         Raises:
             DatasetError: the storage cannot be asked.
         """
-        start = len(self._address.path.rstrip("/")) + 1
+        start = len(self.address.path.rstrip("/")) + 1
         found = [
             StoredFile(PurePosixPath(info.path[start:]), info.size)
             for info in self._select(folder, recursive=recursive)

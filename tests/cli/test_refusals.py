@@ -135,12 +135,12 @@ def test_a_directory_that_is_not_there(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-@pytest.mark.parametrize("uri", ["s3://bucket/d", "gs://bucket/d"])
+@pytest.mark.parametrize("uri", ["https://bucket/d", "hdfs://bucket/d"])
 def test_a_place_that_is_not_supported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, uri: str) -> None:
     monkeypatch.chdir(tmp_path)
     message = refuses(tmp_path, *command(name, uri))
     assert uri in message
-    assert "only local paths and file:// URIs are supported" in message
+    assert "expected a local path or a URI that begins with s3://, gs:// or file://" in message
 
 
 def test_a_file_uri_is_a_path(root: Path) -> None:

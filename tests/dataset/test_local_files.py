@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import multiprocessing
 import os
 import subprocess
 import sys
@@ -17,25 +16,24 @@ from naswot_ray.errors import DatasetError
 from tests.dataset.making import snapshot
 
 NUMBER = PurePosixPath("folder/number")
-NUM_PROCESSES, NUM_TURNS = 4, 200
+NUM_PROCESSES, NUM_TURNS = 3, 500
 
 
-def count(path: Path) -> None:
-    for _ in range(NUM_TURNS):
-        with local_files.locked(path):
-            path.write_text(str(int(path.read_text()) + 1))
+COUNT = f"""
+import pathlib, sys
+from naswot_ray.dataset import local_files
+path = pathlib.Path(sys.argv[1])
+for _ in range({NUM_TURNS}):
+    with local_files.locked(path):
+        path.write_text(str(int(path.read_text()) + 1))
+"""
 
 
 def test_no_update_is_lost_and_no_lock_is_left(tmp_path: Path) -> None:
     path = tmp_path / "number"
     path.write_text("0")
-    context = multiprocessing.get_context("fork")
-    processes = [context.Process(target=count, args=(path,)) for _ in range(NUM_PROCESSES)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(timeout=60)
-    assert [process.exitcode for process in processes] == [0] * NUM_PROCESSES
+    processes = [subprocess.Popen([sys.executable, "-c", COUNT, path]) for _ in range(NUM_PROCESSES)]
+    assert [process.wait(timeout=60) for process in processes] == [0] * NUM_PROCESSES
     assert snapshot(tmp_path) == {"number": str(NUM_PROCESSES * NUM_TURNS).encode()}
 
 
