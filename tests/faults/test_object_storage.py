@@ -1,4 +1,4 @@
-"""Ray actors on storage that throttles, fails and loses connections: what is in the bucket equals an undisturbed dataset."""
+"""Runs on storage that throttles, fails and loses connections: what is in the bucket equals an undisturbed dataset."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from tests import s3
 from tests.datasets import logical_architectures, logical_rows, score_here
 from tests.faults.processes import actors, finish, start, wait_until
 
-GRID = {"limit": 48, "batch_size": [16], "seed": [0, 1], "shard_size": 4}
-ARGS = ["--limit", "48", "--batch-size", "16", "--seed", "0", "--seed", "1", "--shard-size", "4", "--num-actors", "2"]
-NUM_ROWS = 96
+GRID = {"limit": 24, "batch_size": [8], "seed": [0, 1], "shard_size": 4}
+ARGS = ["--limit", "24", "--batch-size", "8", "--seed", "0", "--seed", "1", "--shard-size", "4"]
+NUM_ROWS = 48
 
 FAULTS = [
     s3.Answer(status=500),
@@ -52,8 +52,8 @@ def test_a_killed_run_on_failing_storage_goes_on_where_it_stopped(
     tmp_path: Path, root: str, s3_proxy: s3.Proxy, s3_server: s3.S3Server, bucket: str
 ) -> None:
     s3_proxy.fault = one_in(6, seed=0)
-    first = start(tmp_path / "home", "score", "-o", root, *ARGS)
-    wait_until(lambda: len(parts(s3_server, bucket)) >= 4, first)
+    first = start(tmp_path / "home", "score", "-o", root, *ARGS, "--num-actors", "2")
+    wait_until(lambda: len(parts(s3_server, bucket)) >= 3, first)
     workers = actors(first)
     first.send_signal(signal.SIGKILL)
     finish(first, timeout=30)
@@ -61,7 +61,7 @@ def test_a_killed_run_on_failing_storage_goes_on_where_it_stopped(
     done = Dataset(root).scores.count_rows()
     assert 0 < done < NUM_ROWS
 
-    status, output = finish(start(tmp_path / "home", "score", "-o", root, *ARGS))
+    status, output = finish(start(tmp_path / "home", "score", "-o", root, *ARGS, "--in-process"))
     assert status == 0, output
     s3_proxy.fault = lambda request: None
     score_here(tmp_path / "undisturbed", **GRID)
