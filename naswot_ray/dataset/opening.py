@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import glob
 import os
 from collections.abc import Iterator
@@ -135,12 +136,13 @@ class Dataset:
         if not files:
             return pads.dataset(columns.empty_table())
         keys = pads.partitioning(pa.schema([columns.field(key) for key in schema.PARTITIONS[name]]), flavor="hive")
-        format_ = pads.ParquetFileFormat()
+        partition_of = functools.cache(lambda folder: keys.parse(f"{folder}/"))  # folders are few, files many
+        format_ = pads.ParquetFileFormat(page_checksum_verification=True)
         fragments = [
             format_.make_fragment(
                 self.storage.inner_path(file.path),
                 self.storage.filesystem,
-                partition_expression=keys.parse(str(file.path)),
+                partition_expression=partition_of(file.path.parent),
                 file_size=file.size,  # or an object store would be asked for it, file by file
             )
             for file in files

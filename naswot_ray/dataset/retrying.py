@@ -37,11 +37,12 @@ _TRANSIENT_ERRNOS: Final = frozenset(
         errno.ETIMEDOUT,
     }
 )
-_AWS: Final = re.compile(r"AWS Error (?P<name>\w+)(?: \(HTTP status (?P<status>\d+)\))?")
+_AWS: Final = re.compile(r"AWS Error (?P<name>\w+)(?: \(HTTP status (?P<status>-?\d+)\))?")
 _AWS_TRANSIENT: Final = frozenset(
     {
         "INTERNAL_FAILURE",
         "NETWORK_CONNECTION",
+        "NO_SUCH_UPLOAD",  # its end was acknowledged, and the answer lost
         "REQUEST_EXPIRED",
         "REQUEST_TIMEOUT",
         "REQUEST_TIME_TOO_SKEWED",
@@ -51,7 +52,7 @@ _AWS_TRANSIENT: Final = frozenset(
     }
 )
 _NOBODY_THERE: Final = re.compile(r"curlCode: (6|7)\b")  # cannot resolve, cannot connect
-_HTTP_TRANSIENT: Final = frozenset({408, 429, 500, 502, 503, 504})
+_HTTP_TRANSIENT: Final = frozenset({-1, 408, 429, 500, 502, 503, 504})  # -1: no answer at all
 _GCS_TRANSIENT: Final = re.compile(r"\b(UNAVAILABLE|DEADLINE_EXCEEDED|INTERNAL|RESOURCE_EXHAUSTED|ABORTED)\b")
 
 

@@ -110,12 +110,8 @@ class Storage:
             DatasetError: the storage cannot be asked.
         """
         start = len(self.address.path.rstrip("/")) + 1
-        found = [
-            StoredFile(PurePosixPath(info.path[start:]), info.size)
-            for info in self._select(folder, recursive=recursive)
-            if info.is_file
-        ]
-        return sorted(found, key=lambda file: file.path)
+        found = sorted((info.path[start:], info.size) for info in self._select(folder, recursive=recursive) if info.is_file)
+        return [StoredFile(PurePosixPath(path), size) for path, size in found]
 
     def list_names(self, folder: PurePosixPath) -> list[str]:
         """Sorted names of the files in a folder; empty if there is no such folder.
