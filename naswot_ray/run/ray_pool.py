@@ -8,6 +8,7 @@ attempts), and `num_cpus` is always explicit (an actor of a GPU alone would hold
 from __future__ import annotations
 
 import logging
+import os
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -41,9 +42,9 @@ class WorkerActor:
     def __init__(self, factory: WorkerFactory, root: str, run_id: str, settings: Settings, num_threads: int) -> None:
         self._worker = factory(root, run_id, settings, num_threads)
 
-    def node_id(self) -> str:
-        """Where it runs; it can answer once it has started."""
-        return str(ray.get_runtime_context().get_node_id())
+    def whereabouts(self) -> tuple[str, int]:
+        """The node it runs on and its process there; it can answer once it has started."""
+        return str(ray.get_runtime_context().get_node_id()), os.getpid()
 
     def run(self, task: Task, space: Space, images: Pixels | None) -> Receipt:
         """See `Worker.run`."""
@@ -140,7 +141,8 @@ class RayPool:
             worker_factory, root, run_id, settings, cpus_per_actor
         )
         self._actors: dict[WorkerId, Any] = {}
-        self._node_ids: dict[WorkerId, str] = {}
+        self._whereabouts: dict[WorkerId, tuple[str, int]] = {}
+        self._condemned: dict[WorkerId, tuple[str, int]] = {}  # processes that are ended, but may still answer
         self._num_started = 0
         self._starting: dict[Any, WorkerId] = {}
         self._working: dict[Any, WorkerId] = {}
@@ -164,7 +166,7 @@ class RayPool:
         finished, _ = ray.wait(pending, num_returns=1, timeout=timeout)
         if finished:  # whatever else is there comes along
             finished, _ = ray.wait(pending, num_returns=len(pending), timeout=0)
-        return [self._event(ref) for ref in finished]
+        return [event for ref in finished if (event := self._event(ref)) is not None]
 
     def kill(self, worker: WorkerId) -> None:
         ray.kill(self._actors[worker], no_restart=False)
@@ -195,19 +197,24 @@ class RayPool:
         return room
 
     def _await_start(self, worker: WorkerId) -> None:
-        ready: Any = self._actors[worker].node_id.options(max_task_retries=-1).remote()
+        ready: Any = self._actors[worker].whereabouts.options(max_task_retries=-1).remote()
         self._starting[ready] = worker
 
-    def _event(self, ref: Any) -> Event:
+    def _event(self, ref: Any) -> Event | None:
         if ref in self._starting:
             worker = self._starting.pop(ref)
             try:
-                self._node_ids[worker] = ray.get(ref)
+                found = ray.get(ref)
             except (ActorDiedError, RuntimeEnvSetupError) as error:
                 del self._actors[worker]
                 if not self._actors:
                     raise RunError(f"a scoring actor cannot start: {_last_line(error)}") from error
                 return Gone(worker, _last_line(error))
+            if self._condemned.get(worker) == found:
+                self._await_start(worker)
+                return None
+            self._condemned.pop(worker, None)
+            self._whereabouts[worker] = found
             return Ready(worker)
         worker = self._working.pop(ref)
         try:
@@ -216,6 +223,7 @@ class RayPool:
             # The worker itself raised; it lives on, and another try would raise again.
             if not isinstance(error.cause, DeviceLostError):
                 raise (error.cause if isinstance(error.cause, NaswotError) else error) from None
+            self._condemned[worker] = self._whereabouts[worker]
             self.kill(worker)
             self._await_start(worker)
             return Lost(worker, f"the GPU failed ({error.cause})")
@@ -223,7 +231,7 @@ class RayPool:
             self._await_start(worker)
             if isinstance(error, OutOfMemoryError):
                 return Lost(worker, "the worker ran out of memory")
-            with_node = self._node_ids[worker] not in {node["NodeID"] for node in _nodes()}
+            with_node = self._whereabouts[worker][0] not in {node["NodeID"] for node in _nodes()}
             return Lost(worker, "the worker's node died" if with_node else "the worker process died", with_node)
 
 
