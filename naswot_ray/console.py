@@ -20,6 +20,8 @@ from naswot_ray.fetch.catalogue import CATALOGUE, get_entry
 from naswot_ray.fetch.fetching import state_of
 from naswot_ray.run.coverage import coverage_of
 
+MAX_SUMMARY_FILES = 10_000
+
 
 def print_run(console: Console, dataset: Dataset, record: RunRecord) -> None:
     """What one run did."""
@@ -35,7 +37,13 @@ def print_run(console: Console, dataset: Dataset, record: RunRecord) -> None:
 
 
 def print_summary(console: Console, dataset: Dataset) -> None:
-    """What a dataset holds, its best architectures and their rank correlation with accuracy, and how to query it."""
+    """What a dataset holds, its best architectures and their rank correlation with accuracy, and how to query it.
+
+    Only the last where that would mean reading very many files at the end of every run.
+    """
+    if dataset.count_files("scores") > MAX_SUMMARY_FILES:
+        console.print(f"\nContinue in DuckDB:\n{duckdb_line(dataset)}")
+        return
     groups = summarise(dataset)
     for group in groups:
         name = f"{group.space}, {group.images}, batch size {group.batch_size}"

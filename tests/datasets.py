@@ -12,7 +12,7 @@ from naswot_ray.run.job import score_spaces
 from naswot_ray.run.options import ScoreOptions
 
 
-def score_here(output: Path, **options: Any) -> RunRecord:
+def score_here(output: Path | str, **options: Any) -> RunRecord:
     """Score in this process, without Ray."""
     return score_spaces(ScoreOptions.checked(output=output, in_process=True, **options))
 

@@ -149,6 +149,10 @@ class Dataset:
         ]
         return pads.FileSystemDataset(fragments, schema=columns, format=format_, filesystem=self.storage.filesystem)
 
+    def count_files(self, table: str) -> int:
+        """How many files a table has."""
+        return len(self._files(table))
+
     def _files(self, table: str) -> list[StoredFile]:
         listed = self.storage.list_files(PurePosixPath(table), recursive=True)
         return [file for file in listed if file.path.suffix == ".parquet" and not file.path.name.startswith(".")]

@@ -153,6 +153,8 @@ class Driver:
             self._progress.note(note)
         if receipt.part is not None:
             self._written(receipt.part)
+        if receipt.left:
+            self._again.append(Task(task.shard, receipt.left))
         self._progress.advance(table, receipt)
 
     def _lost(self, running: _Running, loss: Lost) -> None:

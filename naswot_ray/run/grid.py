@@ -12,6 +12,8 @@ from naswot_ray.dataset import layout
 from naswot_ray.dataset.runs import GridRecord
 from naswot_ray.scoring import random
 
+MIN_SHARD_SIZE, MAX_SHARD_SIZE, ENOUGH_SHARDS = 32, 256, 500
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
@@ -130,6 +132,21 @@ class Grid:
 
     def _size(self, space: str) -> int:
         return self.record.num_architectures[self.record.spaces.index(space)]
+
+
+def default_shard_size(record: GridRecord) -> int:
+    """The shard size of a new dataset, by the grid of its first run.
+
+    256 keeps thousands of workers busy and few files on the storage (docs/scaling.md). Where that makes fewer than 500 shards,
+    a smaller power of two balances them better over many workers, down to 32.
+    """
+    rows = 0
+    for size in record.num_architectures:
+        rows += min(size, record.sample or size, record.limit or size) * len(record.batch_sizes) * len(record.seeds)
+    shard_size = MAX_SHARD_SIZE
+    while shard_size > MIN_SHARD_SIZE and rows < ENOUGH_SHARDS * shard_size:
+        shard_size //= 2
+    return shard_size
 
 
 @cache

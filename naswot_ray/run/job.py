@@ -28,8 +28,8 @@ from naswot_ray.dataset.storage import Storage
 from naswot_ray.errors import NaswotError, RunError, SettingsError
 from naswot_ray.run import ray_environment
 from naswot_ray.run.driver import Driver, Policy
-from naswot_ray.run.grid import Batch, Grid, Task
-from naswot_ray.run.options import DEFAULT_SHARD_SIZE, ScoreOptions
+from naswot_ray.run.grid import Batch, Grid, Task, default_shard_size
+from naswot_ray.run.options import ScoreOptions
 from naswot_ray.run.pool import InProcessPool, Pool
 from naswot_ray.run.progress import ConsoleProgress, Progress
 from naswot_ray.run.survey import Survey
@@ -75,7 +75,9 @@ def score_spaces(options: ScoreOptions) -> RunRecord:
     )
     settings = _settings(spaces, source)
     storage = Storage(options.output)
-    contract = manifest.extend(storage, settings, shard_size=options.shard_size, default_shard_size=DEFAULT_SHARD_SIZE)
+    contract = manifest.extend(
+        storage, settings, shard_size=options.shard_size, default_shard_size=default_shard_size(grid_record)
+    )
     grid = Grid(grid_record, contract.shard_size)
     batches = {batch: source.batch(batch.batch_size, batch.seed) for batch in grid.batches()}
     storage.sweep_temporaries()

@@ -9,8 +9,6 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from naswot_ray.errors import SettingsError
 
-DEFAULT_SHARD_SIZE = 64
-
 
 class ScoreOptions(BaseModel):
     """What to score, where to write it, and on what to run. Field descriptions are the command line's help."""
@@ -80,7 +78,8 @@ class ScoreOptions(BaseModel):
         int | None,
         Field(
             gt=0,
-            description=f"Architectures per shard and part file. Default: the dataset's; {DEFAULT_SHARD_SIZE} for a new one.",
+            description="Architectures per shard and part file. Default: the dataset's; for a new one 256, or down to 32 for a "
+            "small run.",
         ),
     ] = None
     shard_timeout: Annotated[float, Field(gt=0, description="Seconds that one shard may take.")] = 3600.0

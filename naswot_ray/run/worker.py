@@ -23,6 +23,9 @@ from naswot_ray.scoring import exact
 from naswot_ray.scoring.score import as_batch, score
 from naswot_ray.spaces import Space
 
+WRITE_SECONDS = 600.0
+"""After so long a worker writes what it has."""
+
 Pixels = npt.NDArray[np.float32]
 Row = dict[str, Any]
 
@@ -36,12 +39,14 @@ class Receipt:
         skipped: rows that were there already.
         part: as it is now; None if nothing was written.
         notes: what the storage did that an operator should know of.
+        left: positions that were handed back, because the task took long.
     """
 
     counts: Mapping[str, int] = field(default_factory=dict)
     skipped: int = 0
     part: WrittenPart | None = None
     notes: tuple[str, ...] = ()
+    left: tuple[int, ...] = ()
 
     @property
     def rows(self) -> int:
@@ -76,7 +81,9 @@ class Worker:
         """Do a task: compute its rows and write them to the shard's part.
 
         Rows that are there are not computed again: another run may have written them, or a worker that was cut off after it
-        had. An architecture that raises becomes a `failed` row; only the storage or the device can make a task fail.
+        had. An architecture that raises becomes a `failed` row; only the storage or the device can make a task fail. After
+        `WRITE_SECONDS` what there is is written, and the rest handed back: a worker that dies costs no more than that, and one
+        that hangs can be told from one that has large networks.
 
         Args:
             task: what to do.
@@ -92,14 +99,20 @@ class Worker:
         if not indices:
             return Receipt(skipped=skipped, notes=self._storage.take_notes())
         batch = task.shard.point.batch
-        if batch is None:
-            rows = [architecture_row(space, index) for index in indices]
-        else:
-            assert images is not None
-            pixels = as_batch(images).to(self._device)
-            rows = [self.score_row(space, index, batch, pixels) for index in indices]
+        pixels = None if images is None else as_batch(images).to(self._device)
+        rows: list[Row] = []
+        started = time.monotonic()
+        for index in indices:
+            if batch is None:
+                rows.append(architecture_row(space, index))
+            else:
+                assert pixels is not None
+                rows.append(self.score_row(space, index, batch, pixels))
+            if time.monotonic() - started > WRITE_SECONDS:
+                break
         part = write_rows(self._storage, task.shard, rows, self._settings)
-        return Receipt(Counter(row["status"] for row in rows), skipped, part, self._storage.take_notes())
+        counts = Counter(row["status"] for row in rows)
+        return Receipt(counts, skipped, part, self._storage.take_notes(), tuple(indices[len(rows) :]))
 
     def _left_to_do(self, task: Task) -> Sequence[int]:
         path = task.shard.path

@@ -115,3 +115,33 @@ def test_storage_that_fails_while_it_is_read(root: str, s3_proxy: s3.Proxy) -> N
     assert result.exit_code == 2
     assert result.stderr.startswith(f"error: cannot read {root}: AWS Error ACCESS_DENIED")
     assert result.stderr.count("\n") == 1
+
+
+def test_a_resume_asks_as_often_for_many_parts_as_for_few(s3_proxy: s3.Proxy, bucket: str) -> None:
+    """100,000 parts are 100 pages of listing and 50 files of receipts, not 100,000 requests."""
+    counts = []
+    for prefix, limit in (("few", 2), ("many", 20)):
+        root = s3.uri(bucket, prefix, s3_proxy.port)
+        options = {"limit": limit, "batch_size": [2], "seed": [0, 1], "shard_size": 1}
+        assert score_here(root, **options).counts["rows"] == 2 * limit
+        s3_proxy.requests.clear()
+        assert score_here(root, **options).counts["rows"] == 0
+        assert not [request for request in s3_proxy.requests if "part-" in request.key]
+        counts.append(len(s3_proxy.requests))
+    assert counts[0] == counts[1] < 40
+
+
+def test_check_and_repair(root: str, s3_server: s3.S3Server, bucket: str) -> None:
+    options = {"limit": 4, "batch_size": [4], "seed": [0], "shard_size": 2}
+    score_here(root, **options)
+    rows = logical_rows(root)
+    assert "nothing is missing" in prints("check", root)
+    key = next(key for key in s3_server.objects(bucket) if "/scores/space" in key)
+    s3_server.put(bucket, key, s3_server.objects(bucket)[key][:-1])
+    result = naswot("check", root, "--repair")
+    assert result.exit_code == 1
+    assert f"removed: {key.removeprefix('my/scores/')}" in result.stdout
+    assert "2 rows missing" in result.stdout
+    score_here(root, **options)
+    assert logical_rows(root) == rows
+    prints("check", root)

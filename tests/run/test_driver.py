@@ -264,6 +264,22 @@ def test_what_the_storage_says_is_passed_on_and_parts_are_reported() -> None:
     assert progress.rows == {"scores": 4}
 
 
+def test_what_a_worker_hands_back_is_done_too() -> None:
+    (task,) = make_tasks(1)
+    pool = FakePool(1, lambda task: "ok")
+    pool.receipt = Receipt({"ok": 2}, left=(2, 3))
+
+    def fate(task: Task) -> str:
+        if task.indices == (2, 3):
+            pool.receipt = None
+        return "ok"
+
+    pool.fate = fate
+    driver, _, _ = drive(pool, [task])
+    assert [tuple(task.indices) for task in pool.submitted] == [(0, 1, 2, 3), (2, 3)]
+    assert driver.counts == {"scores.ok": 4}
+
+
 def test_an_error_no_retry_can_cure_ends_the_run_at_once() -> None:
     pool = FakePool(2, lambda task: DatasetError("cannot write part: No space left on device"))
     with pytest.raises(DatasetError, match="No space left"):

@@ -9,7 +9,7 @@ import pytest
 from naswot_ray.dataset.runs import GridRecord
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.run import worker
-from naswot_ray.run.grid import Batch, Grid, Point, Shard, Task
+from naswot_ray.run.grid import Batch, Grid, Point, Shard, Task, default_shard_size
 from naswot_ray.run.survey import Survey
 from naswot_ray.run.worker import architecture_row, empty_score_row
 from naswot_ray.spaces import get_space
@@ -110,6 +110,23 @@ def test_coverage_counts_wanted_present_and_failed(tmp_path: Path) -> None:
     assert (coverage[Point("nasbench201", batch)].wanted, coverage[Point("nasbench201", batch)].present) == (10, 4)
     assert coverage[Point("nasbench201", batch)].failed == 1
     assert coverage[Point("nasbench201", None)].present == 0
+
+
+@pytest.mark.parametrize(
+    ("limit", "batch_sizes", "seeds", "expected"),
+    [
+        (100, (32,), (0,), 32),
+        (None, (128,), (0,), 32),
+        (None, (64, 128), (0,), 32),
+        (None, (32, 64, 128), (0,), 64),
+        (None, (16, 32, 64, 128), (0, 1), 128),
+        (None, (16, 32, 64, 128), tuple(range(10)), 256),
+    ],
+)
+def test_the_default_shard_size_follows_from_the_first_run(
+    limit: int | None, batch_sizes: tuple[int, ...], seeds: tuple[int, ...], expected: int
+) -> None:
+    assert default_shard_size(make_grid(limit, batch_sizes=batch_sizes, seeds=seeds).record) == expected
 
 
 @pytest.mark.parametrize("limit", [1, 4, 5, 15_625, 20_000])

@@ -45,6 +45,17 @@ def test_rows_that_are_there_are_not_scored_again(tmp_path: Path) -> None:
     assert (third.counts, third.skipped, third.part) == ({}, 4, None)
 
 
+def test_a_long_task_is_written_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "WRITE_SECONDS", 0)
+    receipt = run(tmp_path, (4, 5, 6))
+    assert (receipt.rows, receipt.left) == (1, (5, 6))
+    assert [row["arch_index"] for row in rows(tmp_path)] == [4]
+    receipt = run(tmp_path, receipt.left)
+    assert (receipt.rows, receipt.left) == (1, (6,))
+    assert run(tmp_path, receipt.left).left == ()
+    assert [row["arch_index"] for row in rows(tmp_path)] == [4, 5, 6]
+
+
 def test_failed_rows_that_are_there_are_scored_again(tmp_path: Path) -> None:
     failed = worker.write_failed(Storage(tmp_path), SPACE, Task(SHARD, (5,)), "it died", "run", settings())
     assert failed.counts == {"failed": 1}
