@@ -10,7 +10,7 @@ import inspect
 import sys
 from collections.abc import Callable
 from enum import StrEnum
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from types import NoneType
 from typing import Annotated, Any, get_args
 
@@ -28,11 +28,14 @@ from naswot_ray import __version__, console
 from naswot_ray.benchmarks.reading import read_accuracies
 from naswot_ray.cache import cache_directory
 from naswot_ray.dataset.accuracies import StagedAccuracies, add_accuracies, stage
+from naswot_ray.dataset.address import split
 from naswot_ray.dataset.check import check_files, list_files, remove
+from naswot_ray.dataset.inputs import local_path
 from naswot_ray.dataset.join import join as join_space
 from naswot_ray.dataset.opening import Dataset
 from naswot_ray.dataset.opening import open as open_dataset
 from naswot_ray.dataset.schema import STATUS_FAILED
+from naswot_ray.dataset.storage import Storage
 from naswot_ray.errors import FetchError, NaswotError, SettingsError
 from naswot_ray.fetch.catalogue import get_entry
 from naswot_ray.fetch.fetching import fetch
@@ -52,7 +55,9 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-_METAVARS: dict[Any, str] = {int: "N", float: "X", str: "TEXT", Path: "PATH"}
+_METAVARS: dict[Any, str] = {int: "N", float: "X", str: "TEXT"}
+_PATHS = ("output", "data")
+"""Options that are a local path or a URI."""
 _GIVE_ROWS = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)  # DESCRIBE, SUMMARIZE and SHOW are SELECTs too
 _stderr = Console(stderr=True)
 _stdout = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
@@ -67,7 +72,7 @@ class QueryFormat(StrEnum):
 
 
 Accuracies = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
         metavar="PATH",
         help="Trained accuracies to add: an official benchmark file or directory, or a .parquet or .csv table.",
@@ -82,7 +87,7 @@ Mapping = Annotated[
         "--map arch_id=arch_str --map cifar10/test/200=cifar10_test_acc",
     ),
 ]
-DatasetPath = Annotated[str, typer.Argument(help="Directory of the dataset.", metavar="DATASET")]
+DatasetPath = Annotated[str, typer.Argument(help="Directory of the dataset, a path or URI.", metavar="DATASET")]
 
 
 def _with_options(model: type[BaseModel]) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -93,7 +98,7 @@ def _with_options(model: type[BaseModel]) -> Callable[[Callable[..., None]], Cal
         for name, field in model.model_fields.items():
             flags = [f"--{name.replace('_', '-')}", *(["-o"] if name == "output" else [])]
             kinds = [t for t in (get_args(field.annotation) or (field.annotation,)) if t is not NoneType]
-            metavar = None if kinds == [bool] else "PATH" if name == "output" else _METAVARS[kinds[0]]
+            metavar = None if kinds == [bool] else "PATH" if name in _PATHS else _METAVARS[kinds[0]]
             option = typer.Option(*flags, help=field.description, metavar=metavar)
             default = inspect.Parameter.empty if field.default is PydanticUndefined else field.default
             parameters.append(
@@ -206,7 +211,7 @@ def join(
 @_reporting_errors
 def import_accuracies(
     space: Annotated[str, typer.Argument(help="Space that the accuracies belong to.", metavar="SPACE")],
-    file: Annotated[Path, typer.Argument(help="An official benchmark file, or a .parquet or .csv table.", metavar="FILE")],
+    file: Annotated[str, typer.Argument(help="An official benchmark file, or a .parquet or .csv table.", metavar="FILE")],
     dataset_path: Annotated[str, typer.Option("--dataset", help="Dataset to add them to.", metavar="PATH")],
     mapping: Mapping = None,
 ) -> None:
@@ -227,15 +232,17 @@ def query(
     dataset_path: DatasetPath,
     sql: Annotated[str, typer.Argument(help="A DuckDB query over the views.", metavar="SQL")],
     format: Annotated[QueryFormat, typer.Option(help="How to write the result.")] = QueryFormat.TABLE,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="File to write to; parquet needs one.")] = None,
+    output: Annotated[
+        str | None, typer.Option("--output", "-o", metavar="PATH", help="File to write to; parquet needs one.")
+    ] = None,
 ) -> None:
     """Run SQL over a dataset's views: scores, architectures, accuracies, joined.
 
     Example: naswot-ray query scores "SELECT arch_id, avg(score) FROM scores GROUP BY ALL ORDER BY 2 DESC LIMIT 5"
     """
     dataset = open_dataset(dataset_path)
-    if output is not None and output.exists():
-        raise SettingsError(f"{output} exists; name another file or remove it")
+    if output is not None:
+        _check_free(output)
     try:
         with dataset.naming_damaged_files(), dataset.connect() as connection:
             statements = connection.extract_statements(sql)
@@ -332,8 +339,9 @@ def main() -> None:
     app()
 
 
-def _staged(space: str, path: Path, mapping: list[str] | None) -> StagedAccuracies:
+def _staged(space: str, source: str, mapping: list[str] | None) -> StagedAccuracies:
     with ConsoleProgress() as progress:
+        path = local_path(source, progress.reader(source))
         table = read_accuracies(space, path, mapping or (), progress.reader(path.name))
         return stage(table)
 
@@ -346,23 +354,37 @@ def _only_space(dataset: Dataset) -> str:
     return spaces[0]
 
 
-def _write_result(relation: duckdb.DuckDBPyRelation, format: QueryFormat, output: Path | None) -> None:
+def _check_free(output: str) -> None:
+    folder, name = split(output)
+    storage = Storage(folder)
+    if storage.exists(PurePosixPath(name)):
+        raise SettingsError(f"{output} exists; name another file or remove it")
+    if storage.local is not None and not storage.exists():
+        raise SettingsError(f"{output}: there is no folder {folder}; create it, or name another")
+
+
+def _write_result(relation: duckdb.DuckDBPyRelation, format: QueryFormat, output: str | None) -> None:
+    if format is QueryFormat.PARQUET and output is None:
+        raise SettingsError("--format parquet needs --output FILE")
+    sink = pa.BufferOutputStream()
     try:
         match format:
             case QueryFormat.PARQUET:
-                if output is None:
-                    raise SettingsError("--format parquet needs --output FILE")
-                pq.write_table(relation.to_arrow_table(), output)
+                pq.write_table(relation.to_arrow_table(), sink)
             case QueryFormat.CSV:
-                pacsv.write_csv(relation.to_arrow_table(), output if output is not None else sys.stdout.buffer)
+                pacsv.write_csv(relation.to_arrow_table(), sink)
             case QueryFormat.TABLE:
-                (output.write_text if output is not None else sys.stdout.write)(f"{relation}\n")
-        sys.stdout.flush()
+                sink.write(f"{relation}\n".encode())
+        if output is None:
+            sys.stdout.flush()
+            sys.stdout.buffer.write(sink.getvalue())
+            sys.stdout.flush()
+        else:
+            folder, name = split(output)
+            Storage(folder).write_bytes(PurePosixPath(name), sink.getvalue())
     except BrokenPipeError:  # `| head`: the reader has all it wants
         raise
     except (OSError, pa.ArrowException) as error:
-        if output is not None:
-            output.unlink(missing_ok=True)
         raise SettingsError(f"cannot write {output or 'the result'} as {format}: {_first_sentence(error)}") from error
 
 

@@ -48,7 +48,9 @@ def print_summary(console: Console, dataset: Dataset) -> None:
             baselines = f"params {tau['params']:.3f}, FLOPs {tau['flops']:.3f}, layers {tau['num_layers']:.3f}"
             console.print(f"  Kendall tau with {trained_on} test accuracy: {tau['score']:.3f} ({baselines}; {joined})")
     if groups:
-        console.print(f"\nContinue in DuckDB:\n{duckdb_line(dataset)}")
+        setup = dataset.duckdb_setup()
+        how = " (it downloads its httpfs extension, and takes credentials as `CREATE SECRET` says)" if setup else ""
+        console.print(f"\nContinue in DuckDB{how}:\n{f'{setup} ' if setup else ''}{duckdb_line(dataset)}")
 
 
 def print_accuracies(console: Console, staged: StagedAccuracies) -> None:

@@ -31,7 +31,7 @@ class BenchmarkError(NaswotError):
 
 
 class FetchError(NaswotError):
-    """An official file cannot be fetched, or is not what its publisher says."""
+    """A file cannot be fetched, or is not what its publisher says."""
 
 
 class RunError(NaswotError):

@@ -17,7 +17,7 @@ def score_here(output: Path, **options: Any) -> RunRecord:
     return score_spaces(ScoreOptions.checked(output=output, in_process=True, **options))
 
 
-def logical_rows(root: Path) -> list[tuple[Any, ...]]:
+def logical_rows(root: str | Path) -> list[tuple[Any, ...]]:
     """All score rows, sorted by their key, without the columns that may differ between two runs."""
     columns = [name for name in schema.SCORES.names if name not in schema.SCORE_PROVENANCE]
     table = naswot_ray.open(root).scores.to_table(columns=columns)
@@ -25,7 +25,7 @@ def logical_rows(root: Path) -> list[tuple[Any, ...]]:
     return [tuple(row.values()) for row in table.sort_by(keys).to_pylist()]
 
 
-def logical_architectures(root: Path) -> list[tuple[Any, ...]]:
+def logical_architectures(root: str | Path) -> list[tuple[Any, ...]]:
     """All architecture rows, sorted."""
     table = naswot_ray.open(root).architectures.to_table().sort_by([("space", "ascending"), ("arch_index", "ascending")])
     return [tuple(row.values()) for row in table.to_pylist()]

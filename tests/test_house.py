@@ -13,7 +13,7 @@ ROOMS = {
     "network": {"network"},
     "spaces": {"spaces", "network", "cache", "errors"},
     "scoring": {"scoring", "spaces", "network", "errors", "safe_pickle"},
-    "dataset": {"dataset", "errors"},
+    "dataset": {"dataset", "cache", "errors"},  # the cache: inputs.py keeps what it downloads from a bucket
     "benchmarks": {"benchmarks", "fetch", "dataset", "spaces", "errors", "safe_pickle"},
     "analysis": {"analysis", "dataset", "errors"},
     "run": {"run", "dataset", "scoring", "spaces", "errors"},

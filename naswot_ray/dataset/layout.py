@@ -13,6 +13,7 @@ UNMATCHED = "unmatched.csv"
 
 _TEMPORARY = re.compile(r"\..+\.tmp")
 _PART = re.compile(r"part-(\d{6,})\.parquet")
+_LOCK = re.compile(r"\..+\.lock")
 
 
 def scores(space: str, images: str, batch_size: int, seed: int) -> PurePosixPath:
@@ -70,6 +71,16 @@ def temporary(path: PurePosixPath, token: str) -> PurePosixPath:
 def is_temporary(name: str) -> bool:
     """Whether a file name is one of `temporary`."""
     return _TEMPORARY.fullmatch(name) is not None
+
+
+def lock(path: PurePosixPath) -> PurePosixPath:
+    """The file whose lock is a file's; hidden like `temporary`."""
+    return path.with_name(f".{path.name}.lock")
+
+
+def is_lock(name: str) -> bool:
+    """Whether a file name is one of `lock`."""
+    return _LOCK.fullmatch(name) is not None
 
 
 def partition_of(path: PurePosixPath) -> dict[str, str]:

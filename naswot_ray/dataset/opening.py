@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import glob
 import os
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 import duckdb
 import pyarrow as pa
 import pyarrow.dataset as pads
 
 from naswot_ray.dataset import manifest, runs, schema
-from naswot_ray.dataset.storage import Storage
+from naswot_ray.dataset.retrying import reason_of
+from naswot_ray.dataset.storage import Storage, StoredFile
 from naswot_ray.errors import DatasetError
 
 _ERRORS_OF_A_QUERY = (
@@ -67,7 +69,9 @@ class Dataset:
         """A new DuckDB connection in memory, with views `scores`, `architectures`, `accuracies` and `joined`."""
         connection = duckdb.connect()
         for name, columns in schema.TABLES.items():
-            if next(self._files(name), None):
+            if self.storage.local is None:
+                connection.register(name, self._table(name))  # DuckDB's own way to object stores has to be downloaded first
+            elif self._files(name):
                 connection.execute(f"CREATE VIEW {name} AS SELECT {', '.join(columns.names)} FROM {self.read_parquet(name)}")
             else:
                 connection.register(name, columns.empty_table())
@@ -81,8 +85,26 @@ class Dataset:
 
     def pattern(self, table: str) -> str:
         """The files of a table as a DuckDB string literal with wildcards."""
-        folder = glob.escape(str(self.storage.root / table)).replace("'", "''")
-        return f"'{folder}/**/*.parquet'"
+        folder = self.storage.path(PurePosixPath(table))
+        return _literal(f"{glob.escape(folder)}/**/*.parquet")
+
+    def duckdb_setup(self) -> str:
+        """What a DuckDB has to be told before `read_parquet` works in it; empty for a dataset on the local disk."""
+        address = self.storage.address
+        if address.local is not None:
+            return ""
+        given = dict(address.options)
+        if address.name.startswith("gs://"):
+            secret = ["TYPE gcs"] if address.anonymous else ["TYPE gcs", "KEY_ID '...'", "SECRET '...'"]
+        else:
+            secret = ["TYPE s3"] if address.anonymous else ["TYPE s3", "PROVIDER credential_chain"]
+        if "region" in given:
+            secret.append(f"REGION {_literal(given['region'])}")
+        if "endpoint_override" in given:
+            secret += [f"ENDPOINT {_literal(given['endpoint_override'])}", "URL_STYLE 'path'"]
+        if given.get("scheme") == "http":
+            secret.append("USE_SSL false")
+        return f"INSTALL httpfs; LOAD httpfs; CREATE SECRET ({', '.join(secret)});"
 
     @contextlib.contextmanager
     def naming_damaged_files(self) -> Iterator[None]:
@@ -95,50 +117,63 @@ class Dataset:
         """
         try:
             yield
-        except _ERRORS_OF_A_QUERY:
+        except (*_ERRORS_OF_A_QUERY, BrokenPipeError):  # a pipe is what the result goes to
             raise
-        except (duckdb.Error, pa.ArrowException, OSError):
+        except (duckdb.Error, pa.ArrowException, OSError) as error:
             for table in schema.TABLES:
-                for path in self._files(table):
-                    with self.storage.open_parquet(PurePosixPath(path.relative_to(self.storage.root))) as file:
-                        file.read()
+                for file in self._files(table):
+                    with self.storage.open_parquet(file.path) as content:
+                        content.read()
+            if self.storage.local is None:  # every file is whole: it was the way there
+                raise DatasetError(
+                    f"cannot read {self.storage.root}: {reason_of(error)}; run the same command again"
+                ) from error
             raise
 
     def _table(self, name: str) -> pads.Dataset:
         columns = schema.TABLES[name]
-        files = sorted(map(str, self._files(name)))
+        files = self._files(name)
         if not files:
             return pads.dataset(columns.empty_table())
-        keys = pa.schema([columns.field(key) for key in schema.PARTITIONS[name]])
-        return pads.dataset(
-            files,
-            schema=columns,
-            format="parquet",
-            filesystem=self.storage.filesystem,
-            partitioning=pads.partitioning(keys, flavor="hive"),
-            partition_base_dir=str(self.storage.root / name),
-        )
+        keys = pads.partitioning(pa.schema([columns.field(key) for key in schema.PARTITIONS[name]]), flavor="hive")
+        partition_of = functools.cache(lambda folder: keys.parse(f"{folder}/"))  # folders are few, files many
+        format_ = pads.ParquetFileFormat(page_checksum_verification=True)
+        fragments = [
+            format_.make_fragment(
+                self.storage.inner_path(file.path),
+                self.storage.filesystem,
+                partition_expression=partition_of(file.path.parent),
+                file_size=file.size,  # or an object store would be asked for it, file by file
+            )
+            for file in files
+        ]
+        return pads.FileSystemDataset(fragments, schema=columns, format=format_, filesystem=self.storage.filesystem)
 
-    def _files(self, table: str) -> Iterator[Path]:
-        return (self.storage.root / table).rglob("[!.]*.parquet")
+    def _files(self, table: str) -> list[StoredFile]:
+        listed = self.storage.list_files(PurePosixPath(table), recursive=True)
+        return [file for file in listed if file.path.suffix == ".parquet" and not file.path.name.startswith(".")]
 
 
 def open(path: str | os.PathLike[str]) -> Dataset:
     """Open a dataset for reading.
 
     Args:
-        path: its directory.
+        path: its directory, or its URI.
 
     Raises:
-        DatasetError: there is no dataset.
+        DatasetError: there is no dataset, or it cannot be read.
 
     Example:
         >>> naswot_ray.open("scores-demo").connect().sql("SELECT arch_id, avg(score) FROM scores GROUP BY ALL").show()
     """
     storage = Storage(path)
-    if not storage.root.exists():
+    if not storage.exists():
         raise DatasetError(f"{storage.root} does not exist")
     return Dataset(path)
+
+
+def _literal(text: str) -> str:
+    return "'{}'".format(text.replace("'", "''"))
 
 
 def _duckdb_type(type_: pa.DataType) -> str:

@@ -1,39 +1,36 @@
 """Reading and writing files under a dataset's root. The only module that writes.
 
-A file appears whole or not at all: its bytes are serialised in memory, written under a temporary name in the same folder,
-flushed to disk and renamed.
+A file appears whole or not at all, on a local disk (`local_files`) and in an object store (`object_store`); what fails for a
+moment is tried again (`retrying`).
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
-import secrets
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from urllib.parse import unquote, urlsplit
+from typing import TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import fs
 
-from naswot_ray.dataset import layout
+from naswot_ray.dataset import address, local_files, object_store, retrying
 from naswot_ray.errors import DatasetError
 
-STALE_SECONDS = 15 * 60
-"""Age from which a temporary file is taken for the leftover of a killed process: writing one takes seconds."""
+_ROOT = PurePosixPath()
+_T = TypeVar("_T")
 
 
-@dataclass(frozen=True, order=True, slots=True)
+@dataclass(frozen=True)
 class StoredFile:
-    """A file in a listing.
+    """A file that a listing found.
 
     Attributes:
-        path: relative to the root.
-        size: bytes.
+        path: relative to the dataset's root.
+        size: in bytes.
     """
 
     path: PurePosixPath
@@ -41,65 +38,88 @@ class StoredFile:
 
 
 class Storage:
-    """A dataset's root folder on the local disk; relative paths are `layout` paths.
+    """A dataset's root folder; relative paths are `layout` paths.
 
     Args:
-        root: a path, or a `file://` URI.
+        root: a local path, or a URI: `s3://bucket/prefix`, `gs://bucket/prefix`, `file:///path`. Which query parameters a URI
+            takes, and where credentials come from: docs/storage.md.
+
+    Attributes:
+        address: the root, taken apart.
+        root: as it was given, and sufficient to open the same storage elsewhere; a local path is absolute.
+        local: the folder on the local disk; None for an object store.
 
     Raises:
-        DatasetError: the root is a URI of another kind, or a file.
+        DatasetError: the root is a URI of another kind or with credentials in it, or a local file.
     """
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
-        text = os.fspath(root)
-        if "://" in text and not text.startswith("file://"):
-            raise DatasetError(f"{text}: only local paths and file:// URIs are supported")
-        # pyarrow.fs throughout for reading, so that other file systems can come in here.
-        self.filesystem: fs.FileSystem = fs.LocalFileSystem()
-        self.root = Path(unquote(urlsplit(text).path) if text.startswith("file://") else text).absolute()
-        if self.root.exists() and not self.root.is_dir():
+        self.address = address.parse(root)
+        self.root: str = self.address.text
+        self.local: Path | None = self.address.local
+        self.filesystem: fs.FileSystem = self.address.filesystem
+        self._retrying = retrying.Retrying()
+        if self.local is not None and self.local.exists() and not self.local.is_dir():
             raise DatasetError(f"{self.root} is a file; a dataset is a directory")
 
-    def path(self, relative: PurePosixPath) -> str:
-        """The absolute path of a file in the dataset."""
-        return str(self.root / relative)
+    def __reduce__(self) -> tuple[type[Storage], tuple[str]]:
+        return Storage, (self.root,)
 
-    def exists(self, relative: PurePosixPath) -> bool:
-        """Whether there is a file or folder."""
-        info: fs.FileInfo = self.filesystem.get_file_info(self.path(relative))
+    def path(self, relative: PurePosixPath) -> str:
+        """The full path or URI of a file in the dataset, for people."""
+        return _join(self.address.name, relative)
+
+    def inner_path(self, relative: PurePosixPath) -> str:
+        """The path of a file as `filesystem` takes it."""
+        return _join(self.address.path, relative)
+
+    def exists(self, relative: PurePosixPath = _ROOT) -> bool:
+        """Whether there is a file or folder; in an object store a folder is there when something is in it.
+
+        Raises:
+            DatasetError: the storage cannot be asked.
+        """
+        info = self._read(relative, lambda: self.filesystem.get_file_info(self.inner_path(relative)))
         return bool(info.type != fs.FileType.NotFound)
 
     def is_empty(self) -> bool:
-        """Whether nothing has been written under the root yet."""
-        return not self.root.exists() or not any(self.root.iterdir())
+        """Whether nothing has been written under the root yet.
+
+        Raises:
+            DatasetError: the storage cannot be asked, or there is no such bucket.
+        """
+        if self._select(_ROOT, recursive=False):
+            return False
+        bucket = self.address.bucket
+        if bucket:
+            info = self._read(_ROOT, lambda: self.filesystem.get_file_info(bucket))
+            if info.type == fs.FileType.NotFound:
+                raise DatasetError(f"{self.path(_ROOT)}: there is no bucket {bucket}, or not at this endpoint; create it first")
+        return True
+
+    def list_files(self, folder: PurePosixPath = _ROOT, *, recursive: bool = False) -> list[StoredFile]:
+        """The files in a folder, sorted by path, with the hidden ones; empty if there is no such folder.
+
+        One listing, whatever the number of files: an object store answers with 1,000 names a request.
+
+        Args:
+            folder: which.
+            recursive: also those in the folders below.
+
+        Raises:
+            DatasetError: the storage cannot be asked.
+        """
+        start = len(self.address.path.rstrip("/")) + 1
+        found = sorted((info.path[start:], info.size) for info in self._select(folder, recursive=recursive) if info.is_file)
+        return [StoredFile(PurePosixPath(path), size) for path, size in found]
 
     def list_names(self, folder: PurePosixPath) -> list[str]:
-        """Sorted names of the files in a folder; empty if there is no such folder."""
-        selector = fs.FileSelector(self.path(folder), allow_not_found=True)
-        return sorted(info.base_name for info in self.filesystem.get_file_info(selector) if info.is_file)
+        """Sorted names of the files in a folder; empty if there is no such folder.
 
-    def list_files(self, folder: PurePosixPath, *, recursive: bool = False) -> list[StoredFile]:
-        """The files in a folder, sorted; empty if there is no such folder."""
-        selector = fs.FileSelector(self.path(folder), allow_not_found=True, recursive=recursive)
-        found = (info for info in self.filesystem.get_file_info(selector) if info.is_file)
-        return sorted(StoredFile(PurePosixPath(os.path.relpath(info.path, self.root)), info.size) for info in found)
-
-    def remove(self, relative: PurePosixPath) -> None:
-        """Remove a file."""
-        (self.root / relative).unlink()
-
-    def take_notes(self) -> tuple[str, ...]:
-        """What an operator should know of, since the last call."""
-        return ()
-
-    @contextlib.contextmanager
-    def locked(self, relative: PurePosixPath) -> Iterator[None]:
-        """Keep other processes from changing a file."""
-        folder = (self.root / relative).parent
-        folder.mkdir(parents=True, exist_ok=True)
-        with (folder / ".lock").open("wb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
+        Raises:
+            DatasetError: as `list_files`.
+        """
+        return [file.path.name for file in self.list_files(folder)]
 
     def read_bytes(self, relative: PurePosixPath) -> bytes:
         """A whole file.
@@ -107,34 +127,42 @@ class Storage:
         Raises:
             DatasetError: it cannot be read.
         """
-        try:
-            with self.filesystem.open_input_stream(self.path(relative)) as stream:
+
+        def read() -> bytes:
+            with self.filesystem.open_input_stream(self.inner_path(relative), compression=None) as stream:
                 return bytes(stream.read())
-        except OSError as error:
-            raise DatasetError(f"cannot read {self.path(relative)}: {error}") from error
+
+        return self._read(relative, read)
 
     @contextlib.contextmanager
     def open_parquet(self, relative: PurePosixPath) -> Iterator[pq.ParquetFile]:
         """A Parquet file, its footer read; the pages' checksums are verified as they are read.
 
+        From an object store the whole file is read first: parts are small, and so a lost connection is never taken for damage.
+
         Raises:
-            DatasetError: not a Parquet file, truncated or damaged; the message says how to replace it.
+            DatasetError: not a Parquet file, truncated or damaged; the message says how to replace it. Or it cannot be read.
         """
-        path = self.path(relative)
+        source = self.inner_path(relative) if self.local is not None else pa.BufferReader(self.read_bytes(relative))
+        filesystem = self.filesystem if self.local is not None else None
         try:
-            with pq.ParquetFile(path, filesystem=self.filesystem, page_checksum_verification=True) as file:
+            with pq.ParquetFile(source, filesystem=filesystem, page_checksum_verification=True) as file:
                 yield file
         except (pa.ArrowException, OSError, ValueError, KeyError) as error:  # a damaged footer can fail in any of these ways
             reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
             raise DatasetError(
-                f"{path} is not a whole Parquet file ({reason}); move it away and run the same command again to replace it"
+                f"{self.path(relative)} is not a whole Parquet file ({reason}); move it away and run the same command again to "
+                "replace it"
             ) from error
 
     def write_table(self, relative: PurePosixPath, table: pa.Table) -> int:
         """Write a table as one Parquet file, replacing what is there in one step.
 
+        Returns:
+            the size of the file, bytes.
+
         Raises:
-            DatasetError: the disk is full or the folder cannot be written; what was there before is untouched.
+            DatasetError: the disk is full, or the folder or bucket cannot be written; what was there before is untouched.
         """
         sink = pa.BufferOutputStream()
         pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
@@ -148,39 +176,82 @@ class Storage:
         Raises:
             DatasetError: as `write_table`.
         """
-        path = self.root / relative
-        temporary = self.root / layout.temporary(relative, secrets.token_hex(8))
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                with temporary.open("wb") as file:
-                    file.write(data)
-                    file.flush()
-                    os.fsync(file.fileno())
-                temporary.replace(path)
-            except BaseException:
-                temporary.unlink(missing_ok=True)
-                raise
-            _sync_folder(path.parent)
-        except OSError as error:
-            raise DatasetError(
-                f"cannot write {path}: {error.strerror}; free space or correct the permissions, then run the same command "
-                "again: everything written before is kept"
-            ) from error
+
+        def write() -> None:
+            if self.local is not None:
+                local_files.write_whole(self.local / relative, data)
+            else:
+                object_store.write_whole(self.filesystem, self.inner_path(relative), data)
+
+        self._change("write", relative, write)
+
+    def remove(self, relative: PurePosixPath) -> None:
+        """Remove a file that need not be there.
+
+        Raises:
+            DatasetError: it cannot be removed.
+        """
+
+        def remove() -> None:
+            if self.local is not None:
+                local_files.remove(self.local / relative)
+            else:
+                object_store.remove(self.filesystem, self.inner_path(relative))
+
+        self._change("remove", relative, remove)
+
+    @contextlib.contextmanager
+    def locked(self, relative: PurePosixPath) -> Iterator[None]:
+        """Around reading, merging and writing one file: no other process that asks for the same lock is in here meanwhile.
+
+        Object stores have no locks, and there this does nothing: two drivers that fill the same part at once may lose rows of
+        one of them, which the check at the end of a run finds.
+
+        Raises:
+            DatasetError: the folder cannot be written.
+        """
+        with contextlib.ExitStack() as stack:
+            if self.local is not None:
+                lock = local_files.locked(self.local / relative)
+                self._change("lock", relative, lambda: stack.enter_context(lock))
+            yield
 
     def sweep_temporaries(self) -> None:
-        """Remove the temporary files that killed processes left behind."""
-        horizon = time.time() - STALE_SECONDS
-        for path in self.root.rglob(".*.tmp"):
-            with contextlib.suppress(OSError):
-                if layout.is_temporary(path.name) and path.stat().st_mtime < horizon:
-                    path.unlink()
+        """Remove what killed processes left behind. In an object store they leave nothing."""
+        if self.local is not None:
+            local_files.sweep(self.local)
+
+    def take_notes(self) -> tuple[str, ...]:
+        """One line for each operation since the last call that had to be tried again; their number is bounded."""
+        return self._retrying.take_notes()
+
+    def _select(self, folder: PurePosixPath, *, recursive: bool) -> list[fs.FileInfo]:
+        selector = fs.FileSelector(self.inner_path(folder), allow_not_found=True, recursive=recursive)
+        return self._read(folder, lambda: list(self.filesystem.get_file_info(selector)))
+
+    def _read(self, relative: PurePosixPath, action: Callable[[], _T]) -> _T:
+        path = self.path(relative)
+        try:
+            return self._retrying.call(f"read {path}", action)
+        except OSError as error:
+            raise DatasetError(f"cannot read {path}: {retrying.reason_of(error)}{self._remedy(error)}") from error
+
+    def _change(self, verb: str, relative: PurePosixPath, action: Callable[[], object]) -> None:
+        path = self.path(relative)
+        try:
+            self._retrying.call(f"{verb} {path}", action)
+        except OSError as error:
+            reason = error.strerror if self.local is not None else retrying.reason_of(error)
+            remedy = self._remedy(error) or "; free space or correct the permissions, then run the same command again"
+            raise DatasetError(f"cannot {verb} {path}: {reason}{remedy}: everything written before is kept") from error
+
+    def _remedy(self, error: OSError) -> str:
+        if self.local is not None or isinstance(error, FileNotFoundError):
+            return ""
+        if retrying.is_transient(error):
+            return "; tried again and again, run the same command when the storage answers"
+        return "; correct the bucket's name, its policy or the credentials, then run the same command again"
 
 
-def _sync_folder(folder: Path) -> None:
-    """Make a rename survive a power failure."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _join(base: str, relative: PurePosixPath) -> str:
+    return base if relative == _ROOT else f"{base.rstrip('/')}/{relative}"

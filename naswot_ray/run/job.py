@@ -18,6 +18,8 @@ from types import FrameType
 from typing import Any, Final
 
 from naswot_ray.dataset import manifest, runs
+from naswot_ray.dataset.address import is_uri
+from naswot_ray.dataset.inputs import local_path
 from naswot_ray.dataset.manifest import Settings
 from naswot_ray.dataset.parts import WrittenPart
 from naswot_ray.dataset.receipts import ReceiptLog
@@ -58,8 +60,9 @@ def score_spaces(options: ScoreOptions) -> RunRecord:
         NaswotError: bad options, unreadable images, a dataset of other settings, storage that cannot be written, no cluster.
         KeyboardInterrupt: on Ctrl-C or SIGTERM; everything written stays.
     """
-    spaces = open_spaces(options.space, options.space_option)
-    source = load_images(options.images, options.data, image_size=options.image_size)
+    spaces = open_spaces(options.space, [_with_local_path(entry) for entry in options.space_option])
+    data = None if options.data is None else local_path(options.data)
+    source = load_images(options.images, data, image_size=options.image_size)
     _check_image_sizes(spaces, source, options.image_size)
     grid_record = GridRecord(
         spaces=tuple(spaces),
@@ -75,8 +78,7 @@ def score_spaces(options: ScoreOptions) -> RunRecord:
     contract = manifest.extend(storage, settings, shard_size=options.shard_size, default_shard_size=DEFAULT_SHARD_SIZE)
     grid = Grid(grid_record, contract.shard_size)
     batches = {batch: source.batch(batch.batch_size, batch.seed) for batch in grid.batches()}
-    if storage.root.exists():
-        storage.sweep_temporaries()
+    storage.sweep_temporaries()
     others = _tell_of_others(storage)
     survey = Survey(grid, storage)
     tasks = Tasks(survey, retry_failed=options.retry_failed, backwards=others)
@@ -236,7 +238,7 @@ def _failing_quietly(*, unless: bool) -> Iterator[None]:
 
 @contextmanager
 def _pool(options: ScoreOptions, run: _Run, batches: Mapping[Batch, Pixels], *, nothing_to_do: bool) -> Iterator[Pool]:
-    root, run_id = str(run.storage.root), run.record.run_id
+    root, run_id = run.storage.root, run.record.run_id
     if options.in_process or nothing_to_do:
         yield InProcessPool(Worker(root, run_id, run.settings, options.cpus_per_actor), run.spaces, batches)
         return
@@ -259,6 +261,12 @@ def _pool(options: ScoreOptions, run: _Run, batches: Mapping[Batch, Pixels], *, 
         yield pool
     finally:
         pool.close()
+
+
+def _with_local_path(entry: str) -> str:
+    """An entry PARAMETER=VALUE whose value is no longer a URI."""
+    parameter, equals, value = entry.partition("=")
+    return f"{parameter}={local_path(value)}" if equals and is_uri(value) else entry
 
 
 def _check_image_sizes(spaces: Mapping[str, Space], source: ImageSource, asked_for: int | None) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -21,7 +20,7 @@ class ScoreOptions(BaseModel):
     output: Annotated[
         str,
         BeforeValidator(os.fspath),
-        Field(description="Dataset to write to: a new or empty directory, or a dataset to extend."),
+        Field(description="Dataset to write to: a new or empty directory, or a dataset to extend; a path or s3://, gs:// URI."),
     ]
     space: Annotated[list[str], Field(description="Search space; repeat for several.")] = ["nasbench201"]
     batch_size: Annotated[list[int], Field(description="Images per batch (N); repeat for several.")] = [128]
@@ -41,7 +40,11 @@ class ScoreOptions(BaseModel):
         list[str], Field(description="PARAMETER=VALUE of a space, as in stem_channels=128; repeat for several.")
     ] = []
     images: Annotated[str, Field(description="Image source: noise, cifar10, cifar100 or imagenet16-120.")] = "noise"
-    data: Annotated[Path | None, Field(description="Directory with the images; every source but noise needs one.")] = None
+    data: Annotated[
+        str | None,
+        BeforeValidator(lambda path: os.fspath(path) if isinstance(path, os.PathLike) else path),
+        Field(description="Directory with the images, a path or URI; every source but noise needs one."),
+    ] = None
     image_size: Annotated[
         int | None,
         Field(

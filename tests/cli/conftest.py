@@ -17,7 +17,7 @@ from tests.dataset.making import make_dataset, mean_accuracy
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """A complete dataset: 8 architectures, batch sizes 4 and 8, seeds 0 and 1, shards of 4."""
-    return make_dataset(tmp_path / "d", batch_sizes=(4, 8), seeds=(0, 1)).storage.root
+    return Path(make_dataset(tmp_path / "d", batch_sizes=(4, 8), seeds=(0, 1)).storage.root)
 
 
 SAME = ("--limit", 8, "--batch-size", 4, "--batch-size", 8, "--seed", 0, "--seed", 1)

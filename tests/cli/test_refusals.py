@@ -87,7 +87,7 @@ def test_images_that_are_damaged(root: Path, tmp_path: Path) -> None:
 
 def test_a_dataset_of_other_images(tmp_path: Path) -> None:
     old, new = (write_images(tmp_path / name, seed=seed) for seed, name in enumerate(("old", "new")))
-    root = make_dataset(tmp_path / "d", source=load_images("cifar10", old)).storage.root
+    root = Path(make_dataset(tmp_path / "d", source=load_images("cifar10", old)).storage.root)
     args = ("score", "-o", root, "--in-process", "--limit", 8, "--batch-size", 4, "--images", "cifar10", "--data")
     assert naswot(*args, old).exit_code == 0
     message = refuses(root, *args, new)
@@ -98,7 +98,7 @@ def test_a_dataset_of_other_images(tmp_path: Path) -> None:
 
 def test_a_dataset_of_another_number_of_images(tmp_path: Path) -> None:
     old, new = (write_images(tmp_path / str(n), seed=0, num_images=n) for n in (8, 9))
-    root = make_dataset(tmp_path / "d", source=load_images("cifar10", old)).storage.root
+    root = Path(make_dataset(tmp_path / "d", source=load_images("cifar10", old)).storage.root)
     message = refuses(root, "score", "-o", root, *HERE, "--images", "cifar10", "--data", new)
     assert "images.cifar10.num_images is 8 there, 9 in this run" in message
 
@@ -135,12 +135,12 @@ def test_a_directory_that_is_not_there(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-@pytest.mark.parametrize("uri", ["s3://bucket/d", "gs://bucket/d"])
+@pytest.mark.parametrize("uri", ["https://bucket/d", "hdfs://bucket/d"])
 def test_a_place_that_is_not_supported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, uri: str) -> None:
     monkeypatch.chdir(tmp_path)
     message = refuses(tmp_path, *command(name, uri))
     assert uri in message
-    assert "only local paths and file:// URIs are supported" in message
+    assert "expected a local path or a URI that begins with s3://, gs:// or file://" in message
 
 
 def test_a_file_uri_is_a_path(root: Path) -> None:

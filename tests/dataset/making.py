@@ -152,6 +152,7 @@ def add(
     add_accuracies(dataset, stage(AccuracyTable(space, source, digest, batches_of(space, digest, rows))))
 
 
-def snapshot(root: Path) -> dict[str, bytes | None]:
+def snapshot(root: str | Path) -> dict[str, bytes | None]:
     """Everything under a folder: relative path -> content, None for a folder."""
+    root = Path(root)
     return {str(path.relative_to(root)): None if path.is_dir() else path.read_bytes() for path in root.rglob("*")}

@@ -155,8 +155,8 @@ def test_a_space_that_the_manifest_does_not_tell_of(dataset: Dataset, tmp_path: 
 
 
 def test_damaged_accuracies_and_records_are_told_and_kept(dataset: Dataset) -> None:
-    (accuracies,) = (dataset.storage.root / "accuracies").rglob("*.parquet")
-    (record,) = (dataset.storage.root / "runs").iterdir()
+    (accuracies,) = file(dataset, PurePosixPath("accuracies")).rglob("*.parquet")
+    (record,) = file(dataset, PurePosixPath("runs")).iterdir()
     for path in (accuracies, record):
         path.write_bytes(path.read_bytes()[:-20])
     found = problems_of(dataset)
@@ -174,7 +174,7 @@ def test_repair_removes_what_is_broken_and_nothing_else(dataset: Dataset) -> Non
     copy = OTHER.with_name("part-000009.parquet")
     shutil.copy(file(dataset, OTHER), file(dataset, copy))
     file(dataset, PurePosixPath("notes.txt")).write_text("hello")
-    before = snapshot(dataset.storage.root)
+    before = snapshot(file(dataset, PurePosixPath()))
     assert sorted(check.remove(dataset, problems_of(dataset))) == [PART, copy]
-    assert before.keys() - snapshot(dataset.storage.root).keys() == {str(PART), str(copy)}
+    assert before.keys() - snapshot(file(dataset, PurePosixPath())).keys() == {str(PART), str(copy)}
     assert [p.kind for p in problems_of(dataset)] == [Kind.FOREIGN]

@@ -39,7 +39,7 @@ def joined(dataset: Dataset) -> list[Row]:
 
 
 def unmatched(dataset: Dataset) -> list[dict[str, str]]:
-    with (dataset.storage.root / "joined" / f"space={SPACE}" / "unmatched.csv").open(newline="") as file:
+    with (Path(dataset.storage.root) / "joined" / f"space={SPACE}" / "unmatched.csv").open(newline="") as file:
         return list(csv.DictReader(file))
 
 
@@ -120,10 +120,10 @@ def test_joining_again_takes_what_is_new(dataset: Dataset) -> None:
 def test_the_same_source_again_is_not_written(dataset: Dataset) -> None:
     rows = [mean_accuracy(i) for i in range(8)]
     add(dataset, rows)
-    files = list((dataset.storage.root / "accuracies").rglob("*.parquet"))
+    files = list((Path(dataset.storage.root) / "accuracies").rglob("*.parquet"))
     before = [file.stat().st_ino for file in files]
     add(dataset, rows)
-    assert [file.stat().st_ino for file in (dataset.storage.root / "accuracies").rglob("*.parquet")] == before
+    assert [file.stat().st_ino for file in (Path(dataset.storage.root) / "accuracies").rglob("*.parquet")] == before
     assert dataset.accuracies.count_rows() == 8
 
 
@@ -151,7 +151,7 @@ def test_a_second_source_of_the_same_accuracies_is_refused(dataset: Dataset, sou
     assert "already holds cifar10/test/200 accuracies" in message
     assert "SHA-256 dddddddd..." in message
     assert source in message
-    assert str(dataset.storage.root / "accuracies") in message
+    assert str(Path(dataset.storage.root) / "accuracies") in message
     assert snapshot(dataset.storage.root) == there
 
 
@@ -178,7 +178,7 @@ def test_nothing_to_join(dataset: Dataset) -> None:
 
 def test_a_damaged_part_is_a_clear_error(dataset: Dataset) -> None:
     add(dataset, [mean_accuracy(i) for i in range(8)])
-    part = next((dataset.storage.root / "scores").rglob("*.parquet"))
+    part = next((Path(dataset.storage.root) / "scores").rglob("*.parquet"))
     part.write_bytes(part.read_bytes()[:1000])
     with pytest.raises(DatasetError, match=part.name):
         join(dataset, SPACE)
@@ -186,7 +186,7 @@ def test_a_damaged_part_is_a_clear_error(dataset: Dataset) -> None:
 
 def test_a_damaged_accuracies_file_is_a_clear_error(dataset: Dataset) -> None:
     add(dataset, [mean_accuracy(i) for i in range(8)])
-    file = next((dataset.storage.root / "accuracies").rglob("*.parquet"))
+    file = next((Path(dataset.storage.root) / "accuracies").rglob("*.parquet"))
     file.write_bytes(file.read_bytes()[:1000])
     with pytest.raises(DatasetError, match=file.name):
         join(dataset, SPACE)

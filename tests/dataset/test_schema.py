@@ -43,7 +43,7 @@ def test_every_file_of_a_table_has_its_schema(tmp_path: Path, table: str, change
 
 def test_a_dataset_written_by_a_run_has_the_schema(scored: Dataset) -> None:
     for table in ("scores", "architectures"):
-        files = list((scored.storage.root / table).rglob("*.parquet"))
+        files = list((Path(scored.storage.root) / table).rglob("*.parquet"))
         assert files
         for file in files:
             assert pq.read_schema(file).equals(schema.TABLES[table], check_metadata=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import pickle
 import subprocess
 import time
 from collections.abc import Iterator
@@ -14,7 +15,8 @@ import pyarrow as pa
 import pytest
 
 from naswot_ray.dataset import layout, parts, schema
-from naswot_ray.dataset.storage import STALE_SECONDS, Storage
+from naswot_ray.dataset.local_files import STALE_SECONDS
+from naswot_ray.dataset.storage import Storage, StoredFile
 from naswot_ray.errors import DatasetError
 from tests.dataset.making import SPACE, score_row, snapshot, write_part
 
@@ -176,12 +178,55 @@ def test_only_old_temporaries_are_swept(tmp_path: Path) -> None:
     assert sorted(snapshot(tmp_path)) == ["notes.tmp", "scores", "scores/.b.parquet.0123.tmp", "scores/c.parquet"]
 
 
-@pytest.mark.parametrize("uri", ["s3://bucket/scores", "gs://bucket/scores", "https://example.org/scores", "S3://bucket"])
-def test_other_schemes_are_refused(uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_temporary_that_is_swept_while_it_is_written_is_written_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a clock that jumps forward by an hour does, between the last byte and the rename."""
+    storage, later = Storage(tmp_path), time.time() + 3600
+    swept: list[Path] = []
+    real = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        real(descriptor)
+        if not swept:
+            monkeypatch.setattr(time, "time", lambda: later)
+            swept.extend(path for path in (tmp_path / "folder").iterdir())
+            Storage(tmp_path).sweep_temporaries()
+            assert snapshot(tmp_path) == {"folder": None}
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    storage.write_bytes(FILE, b"new")
+    assert [layout.is_temporary(path.name) for path in swept] == [True]
+    assert snapshot(tmp_path) == {"folder": None, "folder/file.json": b"new"}
+
+
+def test_a_listing(tmp_path: Path) -> None:
+    storage = Storage(tmp_path)
+    for name in ("b/two", "b/c/three", "a/one", ".hidden"):
+        storage.write_bytes(PurePosixPath(name), b"x" * len(name))
+    listed = [StoredFile(PurePosixPath(name), len(name)) for name in (".hidden", "a/one", "b/c/three", "b/two")]
+    assert storage.list_files(recursive=True) == listed
+    assert storage.list_files() == listed[:1]
+    assert storage.list_files(PurePosixPath("b")) == listed[3:]
+    assert storage.list_files(PurePosixPath("b"), recursive=True) == listed[2:]
+    assert storage.list_files(PurePosixPath("nowhere"), recursive=True) == []
+
+
+def test_removing(tmp_path: Path) -> None:
+    storage = Storage(tmp_path)
+    storage.write_bytes(FILE, b"")
+    storage.remove(FILE)
+    storage.remove(FILE)
+    assert not storage.exists(FILE)
+
+
+def test_it_can_be_sent_to_an_actor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(DatasetError, match=r"only local paths and file:// URIs"):
-        Storage(uri)
-    assert snapshot(tmp_path) == {}
+    storage = Storage("d")
+    sent = pickle.dumps(storage)
+    monkeypatch.chdir("/")
+    pickle.loads(sent).write_bytes(FILE, b"there")
+    assert storage.read_bytes(FILE) == b"there"
 
 
 def test_file_uris_are_paths(tmp_path: Path) -> None:
@@ -192,14 +237,15 @@ def test_file_uris_are_paths(tmp_path: Path) -> None:
 def test_a_percent_encoded_file_uri(tmp_path: Path) -> None:
     folder = tmp_path / "a b"
     folder.mkdir()
-    assert Storage(folder.as_uri()).root == folder
+    assert Storage(folder.as_uri()).local == folder
 
 
 def test_relative_paths_are_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     storage = Storage("d")
     monkeypatch.chdir("/")
-    assert storage.root == tmp_path / "d"
+    assert storage.local == tmp_path / "d"
+    assert storage.root == str(tmp_path / "d")
 
 
 def test_a_root_that_is_a_file(tmp_path: Path) -> None:

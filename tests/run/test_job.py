@@ -107,7 +107,7 @@ def test_singular_rows_say_so(tmp_path: Path) -> None:
     number = index // 4
     shard = Shard(Point("nasbench201", batch), number, 4 * number, 4 * number + 4)
     images = naswot_ray.load_images("noise").batch(4, 0)
-    receipt = worker.Worker(str(storage.root), "r", settings()).run(Task(shard, (index,)), space, images)
+    receipt = worker.Worker(storage.root, "r", settings()).run(Task(shard, (index,)), space, images)
     assert receipt.counts == {"singular": 1}
     with storage.open_parquet(shard.path) as file:
         (row,) = file.read().to_pylist()

@@ -1,0 +1,102 @@
+"""What a run reads, from wherever it lies: a URI becomes a local path, downloaded once.
+
+Readers of official files, images and tables take local paths. The driver alone reads them; what it made of them goes to the
+workers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import shutil
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from pyarrow import fs
+
+from naswot_ray.cache import cache_directory
+from naswot_ray.dataset import address, retrying
+from naswot_ray.errors import FetchError
+
+Progress = Callable[[int, int], object]
+"""Called with the bytes that are there and the bytes in all."""
+
+_CHUNK_BYTES: Final = 8 * 2**20
+
+
+def local_path(text: str | os.PathLike[str], progress: Progress = lambda done, total: None) -> Path:
+    """Where something that a user named can be read on the local disk.
+
+    A file or folder of an object store is kept below `cache_directory()`, under a name that its address, sizes and times of
+    change go into: it is downloaded again only when it has changed. It has its own name there, since readers go by names.
+
+    Args:
+        text: a local path, which comes back as it is, or a URI.
+        progress: of a download.
+
+    Raises:
+        FetchError: nothing is there, it cannot be read, or the cache not written.
+        DatasetError: a URI of a kind that is not supported.
+    """
+    if not address.is_uri(text):
+        return Path(text)
+    source = address.parse(text)
+    if source.local is not None:
+        return source.local
+    retries = retrying.Retrying()
+    try:
+        files = _listed(source, retries)
+        if not files:
+            raise FetchError(f"{source.name} does not exist, or is an empty folder")
+        folder = cache_directory() / "inputs" / _key(source, files)
+        if not folder.exists():
+            _download(source, files, folder, retries, progress)
+    except OSError as error:
+        raise FetchError(f"cannot fetch {source.name}: {retrying.reason_of(error)}") from error
+    return folder / PurePosixPath(source.path).name
+
+
+def _listed(source: address.Address, retries: retrying.Retrying) -> list[fs.FileInfo]:
+    """The file itself, or all files in the folder, sorted."""
+
+    def ask() -> list[fs.FileInfo]:
+        info: fs.FileInfo = source.filesystem.get_file_info(source.path)
+        if info.is_file:
+            return [info]
+        found = source.filesystem.get_file_info(fs.FileSelector(source.path, recursive=True, allow_not_found=True))
+        return sorted((info for info in found if info.is_file), key=lambda info: info.path)
+
+    return retries.call(f"read {source.name}", ask)
+
+
+def _key(source: address.Address, files: list[fs.FileInfo]) -> str:
+    content = [source.name, *map(str, source.options), *(f"{info.path} {info.size} {info.mtime_ns}" for info in files)]
+    return hashlib.sha256("\n".join(content).encode()).hexdigest()[:32]
+
+
+def _download(
+    source: address.Address, files: list[fs.FileInfo], folder: Path, retries: retrying.Retrying, progress: Progress
+) -> None:
+    """Download into a temporary folder and rename it: `folder` is whole or not there."""
+    temporary = folder.with_name(f".{folder.name}.{secrets.token_hex(8)}.tmp")
+    base, total, done = PurePosixPath(source.path), sum(info.size for info in files), 0
+    try:
+        for info in files:
+            target = temporary / base.name / PurePosixPath(info.path).relative_to(base)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            open_file = partial(source.filesystem.open_input_file, info.path)
+            with retries.call(f"read {source.name}", open_file) as stream, target.open("wb") as file:
+                for offset in range(0, info.size, _CHUNK_BYTES):
+                    read_chunk = partial(stream.read_at, min(_CHUNK_BYTES, info.size - offset), offset)
+                    done += file.write(retries.call(f"read {source.name}", read_chunk))
+                    progress(done, total)
+        try:
+            temporary.rename(folder)
+        except OSError:
+            if not folder.exists():  # else another process was faster
+                raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

@@ -1,0 +1,117 @@
+"""Every command with everything in a bucket of a real S3 server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+import pyarrow.parquet as pq
+import pytest
+
+from naswot_ray.dataset.opening import Dataset
+from tests import s3
+from tests.cli.conftest import MAP, write_images
+from tests.cli.running import naswot, prints
+from tests.datasets import logical_architectures, logical_rows, score_here
+
+GRID = ("--limit", 4, "--batch-size", 4, "--seed", 0, "--seed", 1, "--shard-size", 2)
+
+
+@pytest.fixture
+def root(s3_proxy: s3.Proxy, bucket: str) -> str:
+    """Where a dataset is to be, by way of the proxy."""
+    return s3.uri(bucket, "my/scores", s3_proxy.port)
+
+
+def test_from_scores_to_a_query(root: str, tmp_path: Path, accuracies: Path, s3_server: s3.S3Server, bucket: str) -> None:
+    first = prints("score", "-o", root, "--in-process", "--limit", 2, *GRID[2:])
+    assert "4 rows scored" in first
+    s3_server.put(bucket, "tables/accuracies.csv", accuracies.read_bytes())
+    table = s3.uri(bucket, "tables/accuracies.csv", s3_server.port)
+    printed = prints("score", "-o", root, "--in-process", *GRID, "--accuracies", table, *MAP)
+    assert "4 rows scored" in printed
+    assert "8 joined rows, 4 architectures matched" in printed
+    assert f"dataset: {root}" in printed
+    assert f"  all of these: s3://{bucket}/my/scores/joined/space=nasbench201/unmatched.csv" in printed
+    assert "nothing to do" in prints("score", "-o", root, "--in-process", *GRID)
+
+    score_here(tmp_path / "local", limit=4, batch_size=[4], seed=[0, 1], shard_size=2)
+    assert logical_rows(root) == logical_rows(tmp_path / "local")
+    assert logical_architectures(root) == logical_architectures(tmp_path / "local")
+    assert {
+        path for path in s3_server.objects(bucket) if not {"joined", "accuracies", "tables", "receipts"} & set(path.split("/"))
+    } == {
+        "my/scores/dataset.json",
+        *(f"my/scores/{file}" for file in ("runs/" + Path(record.run_id + ".json").name for record in Dataset(root).runs)),
+        *(f"my/scores/architectures/space=nasbench201/part-00000{i}.parquet" for i in range(2)),
+        *(
+            f"my/scores/scores/space=nasbench201/images=noise/batch_size=4/seed={seed}/part-00000{i}.parquet"
+            for seed in range(2)
+            for i in range(2)
+        ),
+    }
+
+    assert "complete" in prints("info", root)
+    assert "8 joined rows" in prints("join", root)
+    sql = "SELECT count(*) AS n, count(DISTINCT arch_id) AS m FROM joined JOIN scores USING (space, arch_id, seed)"
+    assert prints("query", root, sql, "--format", "csv").split() == ['"n","m"', "8,4"]
+
+
+def test_accuracies_of_a_bucket(root: str, accuracies: Path, s3_server: s3.S3Server, bucket: str) -> None:
+    prints("score", "-o", root, "--in-process", *GRID)
+    s3_server.put(bucket, "table.parquet", accuracies.with_suffix(".parquet").read_bytes())
+    table = s3.uri(bucket, "table.parquet", s3_server.port)
+    assert "10 rows from table.parquet" in prints("accuracies", "nasbench201", table, "--dataset", root, *MAP)
+    assert "accuracies nasbench201: cifar10 test after 200 epochs, 10 architectures" in prints("info", root)
+
+
+def test_the_result_of_a_query_goes_to_a_bucket(root: str, tmp_path: Path, s3_server: s3.S3Server, bucket: str) -> None:
+    prints("score", "-o", root, "--in-process", *GRID)
+    out = s3.uri(bucket, "results/best.parquet", s3_server.port)
+    sql = "SELECT arch_index, score FROM scores ORDER BY ALL"
+    assert prints("query", root, sql, "--format", "parquet", "-o", out) == ""
+    (tmp_path / "best.parquet").write_bytes(s3_server.objects(bucket)["results/best.parquet"])
+    assert pq.read_table(tmp_path / "best.parquet").column_names == ["arch_index", "score"]
+    again = naswot("query", root, sql, "--format", "parquet", "-o", out)
+    assert (again.exit_code, again.stderr) == (2, f"error: {out} exists; name another file or remove it\n")
+
+
+def test_images_of_a_bucket(root: str, tmp_path: Path, s3_server: s3.S3Server, bucket: str) -> None:
+    data = write_images(tmp_path / "data", seed=0)
+    for file in data.iterdir():
+        s3_server.put(bucket, f"images/{file.name}", file.read_bytes())
+    options = ("--in-process", "--limit", 2, "--batch-size", 4, "--images", "cifar10", "--data")
+    prints("score", "-o", root, *options, s3.uri(bucket, "images", s3_server.port))
+    prints("score", "-o", tmp_path / "local", *options, data)
+    assert logical_rows(root) == logical_rows(tmp_path / "local")
+
+
+def test_the_duckdb_line_says_what_duckdb_needs(root: str, bucket: str, s3_proxy: s3.Proxy) -> None:
+    printed = prints("score", "-o", root, "--in-process", *GRID)
+    how, line = printed.splitlines()[-2:]
+    assert how == "Continue in DuckDB (it downloads its httpfs extension, and takes credentials as `CREATE SECRET` says):"
+    setup, _, select = line.partition("; SELECT")
+    assert setup == (
+        "INSTALL httpfs; LOAD httpfs; CREATE SECRET (TYPE s3, PROVIDER credential_chain, REGION 'us-east-1', "
+        f"ENDPOINT '127.0.0.1:{s3_proxy.port}', URL_STYLE 'path', USE_SSL false)"
+    )
+    assert f"read_parquet('s3://{bucket}/my/scores/scores/**/*.parquet', hive_partitioning=true)" in select
+    assert len(duckdb.extract_statements(line)) == 4
+
+
+def test_a_bucket_that_is_not_there(s3_server: s3.S3Server) -> None:
+    root = s3.uri("nowhere-at-all", "scores", s3_server.port)
+    for arguments in (("score", "--in-process", *GRID, "-o", root), ("info", root), ("query", root, "SELECT 1")):
+        result = naswot(*arguments)
+        assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (2, "", 1)
+        assert "nowhere-at-all" in result.stderr
+
+
+def test_storage_that_fails_while_it_is_read(root: str, s3_proxy: s3.Proxy) -> None:
+    prints("score", "-o", root, "--in-process", *GRID)
+    denied = [s3.Answer(status=403)]  # once: a moment later, when the damaged file is looked for, there is none
+    s3_proxy.fault = lambda request: denied.pop() if denied and request.key.endswith("part-000000.parquet") else None
+    result = naswot("query", root, "SELECT sum(score) FROM scores")
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"error: cannot read {root}: AWS Error ACCESS_DENIED")
+    assert result.stderr.count("\n") == 1

@@ -1,0 +1,68 @@
+"""Which paths and URIs are understood, and that no credential is ever shown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pyarrow import fs
+
+from naswot_ray.dataset import address
+from naswot_ray.errors import DatasetError
+
+HERE = "endpoint_override=127.0.0.1:1&scheme=http&region=us-east-1"
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "path"),
+    [
+        (f"s3://bucket/a/b?{HERE}", "s3://bucket/a/b", "bucket/a/b"),
+        (f"S3://bucket/a/b/?{HERE}", "s3://bucket/a/b", "bucket/a/b"),
+        (f"s3://bucket?{HERE}", "s3://bucket", "bucket"),
+        (f"s3://bucket/a%20b/c d#e?{HERE}", "s3://bucket/a b/c d#e", "bucket/a b/c d#e"),
+        (f"s3://anonymous@bucket/a?{HERE}", "s3://bucket/a", "bucket/a"),
+        ("gs://anonymous@bucket/a?endpoint_override=127.0.0.1:1", "gs://bucket/a", "bucket/a"),
+    ],
+)
+def test_uris_of_object_stores(text: str, name: str, path: str) -> None:
+    found = address.parse(text)
+    assert (found.text, found.name, found.path, found.bucket, found.local) == (text, name, path, "bucket", None)
+    assert isinstance(found.filesystem, fs.S3FileSystem if name.startswith("s3") else fs.GcsFileSystem)
+
+
+@pytest.mark.parametrize("text", ["/data/a b", "/data/50%", "/data/a?b", "file:///data/a%20b", "file://localhost/data/x"])
+def test_local_paths(text: str) -> None:
+    expected = Path(text) if text.startswith("/") else Path("/data") / ("a b" if "%20" in text else "x")
+    found = address.parse(text)
+    assert (found.local, found.path, found.name, found.bucket) == (expected, str(expected), str(expected), "")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("https://example.org/scores", "https://example.org/scores: expected a local path or a URI that begins with s3://"),
+        ("s3:/bucket/scores", "expected two slashes, as in s3://bucket/scores"),
+        ("s3:bucket", "expected two slashes"),
+        ("file:/data/scores", "expected two slashes"),
+        ("file://data/scores", "expected three slashes"),
+        ("s3:///scores", "s3:///scores: expected a bucket"),
+        ("s3://bucket/a?endpoint=x", r"\?endpoint= is not known; a s3:// URI takes region, scheme, endpoint_override"),
+        ("gs://bucket/a?region=x", r"\?region= is not known"),
+    ],
+)
+def test_what_is_refused(text: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DatasetError, match=message):
+        address.parse(text)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "text", ["s3://AKIA123:wJalr@bucket/a", "s3://AKIA123:wJa%2Flr@bucket/a?region=x", "gs://me:wJalr@bucket"]
+)
+def test_credentials_in_a_uri_are_refused_and_not_shown(text: str) -> None:
+    with pytest.raises(DatasetError, match="credentials do not belong in a URI") as caught:
+        address.parse(text)
+    message = str(caught.value)
+    assert "bucket" in message
+    assert not any(secret in message for secret in ("AKIA123", "wJa", "me:"))

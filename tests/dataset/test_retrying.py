@@ -1,0 +1,138 @@
+"""What is tried again, for how long, and what is told of it."""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from naswot_ray.dataset import retrying
+from naswot_ray.dataset.retrying import Retrying, is_transient, reason_of
+
+SLOW_DOWN = "When uploading object with key 'k' in bucket 'b': AWS Error SLOW_DOWN during PutObject operation: reduce your rate"
+
+
+class Clock:
+    """A clock that only sleeping advances."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.pauses: list[float] = []
+
+    def sleep(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+        self.now += seconds
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def patient(clock: Clock) -> Retrying:
+    return Retrying(clock=lambda: clock.now, sleep=clock.sleep)
+
+
+def step(outcomes: Iterator[OSError | None]) -> str:
+    error = next(outcomes)
+    if error is not None:
+        raise error
+    return "done"
+
+
+def test_an_error_that_passes(patient: Retrying, clock: Clock) -> None:
+    outcomes: Iterator[OSError | None] = iter([*[OSError(SLOW_DOWN)] * 3, None])
+    assert patient.call("write s3://b/k", lambda: step(outcomes)) == "done"
+    for pause, bound in zip(clock.pauses, (0.5, 1.0, 2.0), strict=True):
+        assert bound / 2 <= pause <= bound
+    (note,) = patient.take_notes()
+    expected = f"write s3://b/k: done at try 4, after {clock.now:.1f} s (AWS Error SLOW_DOWN during PutObject operation: "
+    assert note == f"{expected}reduce your rate)"
+    assert patient.take_notes() == ()
+
+
+def test_an_error_that_does_not_pass_is_raised_in_bounded_time(patient: Retrying, clock: Clock) -> None:
+    outcomes = itertools.repeat(OSError(SLOW_DOWN))
+    with pytest.raises(OSError, match="SLOW_DOWN"):
+        patient.call("write", lambda: step(outcomes))
+    assert retrying.RETRY_SECONDS - retrying.LONGEST_DELAY_SECONDS <= clock.now <= retrying.RETRY_SECONDS
+    assert max(clock.pauses) <= retrying.LONGEST_DELAY_SECONDS
+    assert patient.take_notes() == ()
+
+
+def test_an_address_where_nobody_ever_was_is_given_up_soon(patient: Retrying, clock: Clock) -> None:
+    refused = OSError("AWS Error NETWORK_CONNECTION during HeadObject operation: curlCode: 7, Could not connect to server")
+    outcomes: Iterator[OSError | None] = itertools.repeat(refused)
+    with pytest.raises(OSError, match="curlCode: 7"):
+        patient.call("read", lambda: step(outcomes))
+    assert clock.now <= retrying.FIRST_CONTACT_SECONDS
+    started = clock.now
+    assert patient.call("read", lambda: "an answer") == "an answer"
+    with pytest.raises(OSError, match="curlCode: 7"):
+        patient.call("read", lambda: step(outcomes))
+    assert clock.now - started > retrying.RETRY_SECONDS - retrying.LONGEST_DELAY_SECONDS
+
+
+def test_a_final_error_is_raised_at_once(patient: Retrying, clock: Clock) -> None:
+    outcomes = iter([OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))])
+    with pytest.raises(OSError, match="No space left"):
+        patient.call("write", lambda: step(outcomes))
+    assert clock.pauses == []
+
+
+def test_the_notes_are_bounded(patient: Retrying) -> None:
+    for number in range(retrying.MAX_NOTES + 5):
+        outcomes = iter([OSError(SLOW_DOWN), None])
+        patient.call(f"write {number}", lambda outcomes=outcomes: step(outcomes))  # type: ignore[misc]
+    notes = patient.take_notes()
+    assert len(notes) == retrying.MAX_NOTES + 1
+    assert notes[0].startswith("write 0: done at try 2")
+    assert notes[-1] == "5 more operations had to be tried again"
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "AWS Error SLOW_DOWN during PutObject operation: m",
+        "AWS Error INTERNAL_FAILURE during ListObjectsV2 operation: m",
+        "AWS Error NETWORK_CONNECTION during HeadObject operation: curlCode: 28, Timeout was reached",
+        "AWS Error UNKNOWN (HTTP status 503) during HeadObject operation: No response body.",
+        "AWS Error UNKNOWN (HTTP status 429) during HeadObject operation: No response body.",
+        "google::cloud::Status(UNAVAILABLE: Retry policy exhausted in GetObjectMetadata: 503)",
+    ],
+)
+def test_errors_that_pass(message: str) -> None:
+    assert is_transient(OSError(f"When doing something with key 'k': {message}"))
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "AWS Error ACCESS_DENIED during PutObject operation: m",
+        "AWS Error NO_SUCH_BUCKET during PutObject operation: m",
+        "AWS Error INVALID_ACCESS_KEY_ID during PutObject operation: m",
+        "AWS Error UNKNOWN (HTTP status 400) during HeadObject operation: No response body.",
+        "AWS Error UNKNOWN (HTTP status 301) during HeadObject operation: No response body.",
+        "google::cloud::Status(PERMISSION_DENIED: forbidden)",
+        "Cannot do this",
+    ],
+)
+def test_errors_that_do_not(message: str) -> None:
+    assert not is_transient(OSError(message))
+
+
+@pytest.mark.parametrize(
+    ("number", "passes"),
+    [(errno.ESTALE, True), (errno.ETIMEDOUT, True), (errno.ENOSPC, False), (errno.EACCES, False), (errno.EROFS, False)],
+)
+def test_errors_of_the_operating_system(number: int, passes: bool) -> None:
+    assert is_transient(OSError(number, "SLOW_DOWN")) is passes
+
+
+def test_a_reason_is_one_line() -> None:
+    assert reason_of(OSError(SLOW_DOWN.replace(": reduce", ":\n reduce"))).count("\n") == 0
+    assert reason_of(OSError()) == "OSError"
