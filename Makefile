@@ -19,7 +19,7 @@ MAP ?= arch_id=arch_str cifar10/test/200=cifar10_test_acc_200 \
 	cifar100/test/200=cifar100_test_acc_200 imagenet16-120/test/200=imagenet16_test_acc_200
 endif
 
-.PHONY: score test check clean
+.PHONY: score test check cluster-test clean
 .DEFAULT_GOAL := score
 
 score: $(VENV)/installed
@@ -28,6 +28,10 @@ score: $(VENV)/installed
 
 test: check
 	$(BIN)/python -m pytest
+
+# `ray up`, a job, `ray down` on a cluster of namespaces; part of `make test` too. Needs root on Linux, and says so.
+cluster-test: $(VENV)/installed
+	$(BIN)/python -m pytest tests/cluster/test_sandbox.py
 
 check: $(VENV)/installed
 	$(BIN)/ruff format --check

@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# The first process of a machine of the sandbox: makes its file systems, starts its SSH server, and waits. Everything of the
+# machine ends with it; and it ends when its standard input does, so nothing outlives the process that holds the other end.
+#
+#   machine.sh STATE NAME PATH...    runs in mount, network, PID and UTS namespaces of its own; PATHs are kept from /tmp
+set -euo pipefail
+
+state=$1 name=$2
+shift 2
+
+hostname "$name"
+exec 3</tmp
+mount -t tmpfs -o mode=1777 tmpfs /tmp
+for path in "$@"; do # through the descriptor, the only way left to what the new /tmp covers
+  mkdir -p "$path"
+  mount --no-canonicalize --rbind "/proc/$$/fd/3/${path#/tmp/}" "$path"
+done
+exec 3<&-
+mount -t tmpfs -o mode=1777 tmpfs /dev/shm
+mount -t tmpfs -o mode=755 tmpfs /run
+for file in hosts passwd shadow; do
+  mount --bind "$state/$name/$file" "/etc/$file"
+done
+
+mkdir /run/sshd
+/usr/sbin/sshd -f /dev/null -h "$state/host_key" -o "AuthorizedKeysFile=$state/user_key.pub" \
+  -o UsePAM=no -o StrictModes=no -o PrintMotd=no -o PidFile=none -E "$state/$name/sshd.log"
+touch "$state/$name/up"
+read -r _ || true
