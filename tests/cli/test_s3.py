@@ -55,6 +55,20 @@ def test_from_scores_to_a_query(root: str, tmp_path: Path, accuracies: Path, s3_
     assert prints("query", root, sql, "--format", "csv").split() == ['"n","m"', "8,4"]
 
 
+def test_a_query_reads_the_parts_it_needs_and_lists_once(root: str, s3_proxy: s3.Proxy) -> None:
+    prints("score", "-o", root, "--in-process", *GRID)
+    with Dataset(root).connect() as connection:
+        s3_proxy.requests.clear()
+        assert connection.sql("SELECT count(arch_id) FROM scores WHERE seed = 1 AND batch_size = 4").fetchall() == [(4,)]
+    assert {request.key.rpartition("batch_size%3D4/")[2] for request in s3_proxy.requests} == {
+        "seed%3D1/part-000000.parquet",
+        "seed%3D1/part-000001.parquet",
+    }
+    s3_proxy.requests.clear()
+    assert Dataset(root).scores.schema.names
+    assert [request.key.rpartition("my/scores/")[2] for request in s3_proxy.requests if request.is_listing] == ["scores/"]
+
+
 def test_accuracies_of_a_bucket(root: str, accuracies: Path, s3_server: s3.S3Server, bucket: str) -> None:
     prints("score", "-o", root, "--in-process", *GRID)
     s3_server.put(bucket, "table.parquet", accuracies.with_suffix(".parquet").read_bytes())
