@@ -90,8 +90,8 @@ class Retrying:
                 result = action()
             except OSError as error:
                 delay = random.uniform(bound / 2, bound)
-                mistyped = not self._answered and _NOBODY_THERE.search(str(error))
-                patience = FIRST_CONTACT_SECONDS if mistyped else RETRY_SECONDS
+                self._answered = self._answered or not _NOBODY_THERE.search(str(error))
+                patience = RETRY_SECONDS if self._answered else FIRST_CONTACT_SECONDS
                 if not is_transient(error) or self._clock() + delay - started > patience:
                     raise
                 reason = reason_of(error)

@@ -127,3 +127,26 @@ def test_storage_that_fails_while_it_is_read(root: str, s3_proxy: s3.Proxy) -> N
     assert result.exit_code == 2
     assert result.stderr.startswith(f"error: cannot read {root}: AWS Error ACCESS_DENIED")
     assert result.stderr.count("\n") == 1
+
+
+SECRET = "s3://AKIA123:wJalr@bucket/x"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("-o", SECRET),
+        ("-o", "d", "--images", "cifar10", "--data", SECRET),
+        ("-o", "d", "--accuracies", SECRET),
+        ("-o", "d", "--space", "nds_darts", "--space-option", f"source={SECRET}"),
+    ],
+)
+def test_a_key_in_a_uri_is_refused_and_not_shown(
+    options: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = naswot("score", "--in-process", "--limit", 1, *options)
+    assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (2, "", 1)
+    assert "s3://bucket/x: credentials do not belong in a URI" in result.stderr
+    assert not any(text in result.stderr for text in ("AKIA123", "wJalr"))
+    assert list(tmp_path.iterdir()) == []
