@@ -51,9 +51,6 @@ class S3Server:
     def put(self, bucket: str, key: str, data: bytes) -> None:
         self._client().put_object(Bucket=bucket, Key=key, Body=data)
 
-    def delete(self, bucket: str, key: str) -> None:
-        self._client().delete_object(Bucket=bucket, Key=key)
-
     def _client(self) -> Any:  # boto3 makes its classes at run time
         return boto3.client("s3", endpoint_url=f"http://127.0.0.1:{self.port}", region_name=REGION)
 
