@@ -27,6 +27,19 @@ CREDENTIALS: Final = {
 
 _START_SECONDS: Final = 60
 
+_PROGRAM: Final = """
+import os, sys, threading
+
+def follow():
+    sys.stdin.read()
+    os._exit(0)
+
+threading.Thread(target=follow, daemon=True).start()
+from moto.server import main
+main(sys.argv[1:])
+"""
+"""The server, and its end when whoever holds the other end of its standard input ends, however that comes."""
+
 
 @dataclass(frozen=True)
 class S3Server:
@@ -51,9 +64,6 @@ class S3Server:
     def put(self, bucket: str, key: str, data: bytes) -> None:
         self._client().put_object(Bucket=bucket, Key=key, Body=data)
 
-    def delete(self, bucket: str, key: str) -> None:
-        self._client().delete_object(Bucket=bucket, Key=key)
-
     def _client(self) -> Any:  # boto3 makes its classes at run time
         return boto3.client("s3", endpoint_url=f"http://127.0.0.1:{self.port}", region_name=REGION)
 
@@ -69,14 +79,14 @@ def serving() -> Iterator[S3Server]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        _await(port, process)
-        yield S3Server(port)
-    finally:
-        process.kill()
-        process.wait()
+    command = [sys.executable, "-c", _PROGRAM, "-H", "127.0.0.1", "-p", str(port)]
+    null = subprocess.DEVNULL
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=null, stderr=null) as process:
+        try:
+            _await(port, process)
+            yield S3Server(port)
+        finally:
+            process.kill()
 
 
 @dataclass(frozen=True)

@@ -51,6 +51,8 @@ def local_path(text: str | os.PathLike[str], progress: Progress = lambda done, t
         files = _listed(source, retries)
         if not files:
             raise FetchError(f"{source.name} does not exist, or is an empty folder")
+        if outside := [info.path for info in files if ".." in PurePosixPath(info.path).parts]:
+            raise FetchError(f"{source.name} holds {outside[0]!r}, which would lie outside of its folder on a disk; rename it")
         folder = cache_directory() / "inputs" / _key(source, files)
         if not folder.exists():
             _download(source, files, folder, retries, progress)

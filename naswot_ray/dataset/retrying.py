@@ -51,9 +51,10 @@ _AWS_TRANSIENT: Final = frozenset(
         "THROTTLING",
     }
 )
-_NOBODY_THERE: Final = re.compile(r"curlCode: (6|7)\b")  # cannot resolve, cannot connect
+_NOBODY_THERE: Final = re.compile(r"curlCode: [67]\b|CURL error \[[67]\]")  # cannot resolve, cannot connect
 _HTTP_TRANSIENT: Final = frozenset({-1, 408, 429, 500, 502, 503, 504})  # -1: no answer at all
-_GCS_TRANSIENT: Final = re.compile(r"\b(UNAVAILABLE|DEADLINE_EXCEEDED|INTERNAL|RESOURCE_EXHAUSTED|ABORTED)\b")
+_GCS: Final = re.compile(r"google::cloud::Status\((?P<name>\w+): (?P<reason>.*?)( error_info=|\)?$)")
+_GCS_TRANSIENT: Final = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED", "INTERNAL", "RESOURCE_EXHAUSTED", "ABORTED"})
 
 
 class Retrying:
@@ -89,8 +90,8 @@ class Retrying:
                 result = action()
             except OSError as error:
                 delay = random.uniform(bound / 2, bound)
-                mistyped = not self._answered and _NOBODY_THERE.search(str(error))
-                patience = FIRST_CONTACT_SECONDS if mistyped else RETRY_SECONDS
+                self._answered = self._answered or not _NOBODY_THERE.search(str(error))
+                patience = RETRY_SECONDS if self._answered else FIRST_CONTACT_SECONDS
                 if not is_transient(error) or self._clock() + delay - started > patience:
                     raise
                 reason = reason_of(error)
@@ -122,11 +123,15 @@ def is_transient(error: OSError) -> bool:
     text = str(error)
     if found := _AWS.search(text):
         return found["name"] in _AWS_TRANSIENT or int(found["status"] or 0) in _HTTP_TRANSIENT
-    return _GCS_TRANSIENT.search(text) is not None
+    found = _GCS.search(text)
+    return found is not None and found["name"] in _GCS_TRANSIENT
 
 
 def reason_of(error: BaseException) -> str:
     """An error's message on one line, without the path that pyarrow puts in front."""
     text = " ".join(str(error).split()) or type(error).__name__
-    found = _AWS.search(text)
-    return text[found.start() :] if found else text
+    if found := _AWS.search(text):
+        return text[found.start() :]
+    if found := _GCS.search(text):
+        return f"GCS error {found['name']}: {found['reason']}"
+    return text

@@ -212,8 +212,8 @@ class Storage:
         """
         with contextlib.ExitStack() as stack:
             if self.local is not None:
-                lock = local_files.locked(self.local / relative)
-                self._change("lock", relative, lambda: stack.enter_context(lock))
+                path = self.local / relative
+                self._change("lock", relative, lambda: stack.enter_context(local_files.locked(path)))
             yield
 
     def sweep_temporaries(self) -> None:

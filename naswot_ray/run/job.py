@@ -126,6 +126,8 @@ class _Run:
 
         def written(part: WrittenPart) -> None:
             receipts.add(part)
+            for note in self.storage.take_notes():  # of this process's own dealings; workers tell theirs in their receipts
+                progress.note(note)
             if datetime.now(UTC) - (self.record.updated or self.record.started) >= HEARTBEAT:
                 self._write_record(driver, pool, "running")
 

@@ -57,6 +57,20 @@ def test_from_scores_to_a_query(root: str, tmp_path: Path, accuracies: Path, s3_
     assert prints("query", root, sql, "--format", "csv").split() == ['"n","m"', "8,4"]
 
 
+def test_a_query_reads_the_parts_it_needs_and_lists_once(root: str, s3_proxy: s3.Proxy) -> None:
+    prints("score", "-o", root, "--in-process", *GRID)
+    with Dataset(root).connect() as connection:
+        s3_proxy.requests.clear()
+        assert connection.sql("SELECT count(arch_id) FROM scores WHERE seed = 1 AND batch_size = 4").fetchall() == [(4,)]
+    assert {request.key.rpartition("batch_size%3D4/")[2] for request in s3_proxy.requests} == {
+        "seed%3D1/part-000000.parquet",
+        "seed%3D1/part-000001.parquet",
+    }
+    s3_proxy.requests.clear()
+    assert Dataset(root).scores.schema.names
+    assert [request.key.rpartition("my/scores/")[2] for request in s3_proxy.requests if request.is_listing] == ["scores/"]
+
+
 def test_accuracies_of_a_bucket(root: str, accuracies: Path, s3_server: s3.S3Server, bucket: str) -> None:
     prints("score", "-o", root, "--in-process", *GRID)
     s3_server.put(bucket, "table.parquet", accuracies.with_suffix(".parquet").read_bytes())
@@ -145,3 +159,26 @@ def test_check_and_repair(root: str, s3_server: s3.S3Server, bucket: str) -> Non
     score_here(root, **options)
     assert logical_rows(root) == rows
     prints("check", root)
+
+
+SECRET = "s3://AKIA123:wJalr@bucket/x"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("-o", SECRET),
+        ("-o", "d", "--images", "cifar10", "--data", SECRET),
+        ("-o", "d", "--accuracies", SECRET),
+        ("-o", "d", "--space", "nds_darts", "--space-option", f"source={SECRET}"),
+    ],
+)
+def test_a_key_in_a_uri_is_refused_and_not_shown(
+    options: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = naswot("score", "--in-process", "--limit", 1, *options)
+    assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (2, "", 1)
+    assert "s3://bucket/x: credentials do not belong in a URI" in result.stderr
+    assert not any(text in result.stderr for text in ("AKIA123", "wJalr"))
+    assert list(tmp_path.iterdir()) == []

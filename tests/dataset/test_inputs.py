@@ -75,3 +75,9 @@ def test_what_breaks_off_is_not_taken_for_a_download(
 def test_nothing_there(uri: str) -> None:
     with pytest.raises(FetchError, match=r"s3://.*/data/nothing does not exist"):
         local_path(uri.replace("NATS-simple", "nothing"))
+
+
+def test_a_name_that_leads_out_of_the_folder(uri: str, s3_server: s3.S3Server, bucket: str) -> None:
+    s3_server.put(bucket, "data/NATS-simple/../../evil", b"evil")
+    with pytest.raises(FetchError, match=r"NATS-simple holds '.*\.\./evil', which would lie outside"):
+        local_path(uri)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from naswot_ray.dataset import layout, local_files
+from naswot_ray.dataset import layout, local_files, retrying
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.errors import DatasetError
 from tests.dataset.making import snapshot
@@ -91,3 +92,23 @@ def test_a_lock_is_released_by_an_error(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="inside"), storage.locked(NUMBER):
         raise RuntimeError("inside")
     assert snapshot(tmp_path) == {"folder": None}
+
+
+def test_a_lock_that_fails_for_a_moment_is_asked_for_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a network disk whose server comes back."""
+    monkeypatch.setattr(retrying, "FIRST_DELAY_SECONDS", 0.001)
+    failures = [OSError(errno.ESTALE, os.strerror(errno.ESTALE))]
+    real = fcntl.flock
+
+    def flock(descriptor: int, operation: int) -> None:
+        if failures:
+            raise failures.pop()
+        real(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    storage = Storage(tmp_path)
+    with storage.locked(NUMBER):
+        pass
+    (note,) = storage.take_notes()
+    assert note.startswith(f"lock {storage.path(NUMBER)}: done at try 2, after ")
+    assert "Stale file handle" in note

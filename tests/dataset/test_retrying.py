@@ -101,6 +101,7 @@ def test_the_notes_are_bounded(patient: Retrying) -> None:
         "AWS Error INTERNAL_FAILURE during ListObjectsV2 operation: m",
         "AWS Error NETWORK_CONNECTION during HeadObject operation: curlCode: 28, Timeout was reached",
         "AWS Error UNKNOWN (HTTP status 503) during HeadObject operation: No response body.",
+        "AWS Error UNKNOWN (HTTP status -1) during PutObject operation: m",
         "AWS Error UNKNOWN (HTTP status 429) during HeadObject operation: No response body.",
         "google::cloud::Status(UNAVAILABLE: Retry policy exhausted in GetObjectMetadata: 503)",
     ],
@@ -136,3 +137,8 @@ def test_errors_of_the_operating_system(number: int, passes: bool) -> None:
 def test_a_reason_is_one_line() -> None:
     assert reason_of(OSError(SLOW_DOWN.replace(": reduce", ":\n reduce"))).count("\n") == 0
     assert reason_of(OSError()) == "OSError"
+    gcs = (
+        "google::cloud::Status(UNAVAILABLE: Retry policy exhausted - CURL error [7] error_info={reason=, domain=, metadata={}})"
+    )
+    assert reason_of(OSError(gcs)) == "GCS error UNAVAILABLE: Retry policy exhausted - CURL error [7]"
+    assert reason_of(OSError("google::cloud::Status(PERMISSION_DENIED: no)")) == "GCS error PERMISSION_DENIED: no"
