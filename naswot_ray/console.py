@@ -33,6 +33,8 @@ def print_run(console: Console, dataset: Dataset, record: RunRecord) -> None:
         console.print(f"{rows:,} rows scored in {seconds:.1f} s{on}: {rows / seconds:.2f} cells/s, {_of(failed, singular)}")
     else:
         console.print("nothing to do: every row of the grid is there")
+    if failed:
+        console.print(f"{failed:,} rows failed, and say why in their column `error`: --retry-failed scores them again")
     console.print(f"dataset: {dataset.storage.root}")
 
 
