@@ -19,7 +19,7 @@ MAP ?= arch_id=arch_str cifar10/test/200=cifar10_test_acc_200 \
 	cifar100/test/200=cifar100_test_acc_200 imagenet16-120/test/200=imagenet16_test_acc_200
 endif
 
-.PHONY: score test check cluster-test clean
+.PHONY: score test check cluster-test chaos clean
 .DEFAULT_GOAL := score
 
 score: $(VENV)/installed
@@ -32,6 +32,12 @@ test: check
 # `ray up`, a job, `ray down` on a cluster of namespaces; part of `make test` too. Needs root on Linux, and says so.
 cluster-test: $(VENV)/installed
 	$(BIN)/python -m pytest tests/cluster/test_sandbox.py
+
+# Machines, networks and processes fail at random on such a cluster while jobs run: make chaos MINUTES=30 SEED=7
+chaos: MINUTES ?= 10
+chaos: SEED ?= $(shell date +%s)
+chaos: $(VENV)/installed
+	NASWOT_RAY_CHAOS_MINUTES=$(MINUTES) NASWOT_RAY_CHAOS_SEED=$(SEED) $(BIN)/python -m pytest -s tests/faults/sandbox/test_chaos.py
 
 check: $(VENV)/installed
 	$(BIN)/ruff format --check

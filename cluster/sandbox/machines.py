@@ -8,6 +8,7 @@ address and no route leads out, or in. All see the same disk, so the same Python
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -97,10 +98,13 @@ class Machines:
     def stop(self, name: str) -> None:
         """End a machine as a power cut does: its processes at once, its network, its /tmp."""
         with self._first.pop(name) as first:  # ends once the first process of the machine, and so all others, have
-            if name in self.inits:
-                os.kill(self.inits.pop(name), signal.SIGKILL)
-            else:
+            if name not in self.inits:
                 first.kill()
+                return
+            if name != CLIENT:  # first, or the machine's last act would be to close its connections
+                with suppress(subprocess.CalledProcessError):
+                    self._ip(CLIENT, f"link delete to-{name}")
+            os.kill(self.inits.pop(name), signal.SIGKILL)
 
     def cut(self, name: str) -> None:
         """Take the node's network away, both ways."""
@@ -131,19 +135,17 @@ class Machines:
                 continue
         return found
 
-    def programs(self, name: str) -> dict[str, list[int]]:
-        """What runs on a machine: the name of each program, and its processes. Ray's workers are called `ray::CLASS...`."""
-        found: dict[str, list[int]] = {}
+    def processes(self, name: str) -> dict[int, str]:
+        """The command line of each of the machine's processes. Ray's workers are called `ray::CLASS...`."""
+        found = {}
         for pid in self.pids(name):
             with suppress(OSError):
-                words = (Path("/proc") / str(pid) / "cmdline").read_bytes().replace(b"\0", b" ").decode().split()
-                if words:
-                    found.setdefault(Path(words[0]).name, []).append(pid)
+                found[pid] = (Path("/proc") / str(pid) / "cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
         return found
 
-    def kill(self, name: str, program: str) -> int:
-        """`kill -9` of all processes of a machine whose program begins so; returns how many."""
-        pids = [pid for found, pids in self.programs(name).items() if found.startswith(program) for pid in pids]
+    def kill(self, name: str, pattern: str) -> int:
+        """`kill -9` of all processes of a machine whose command line matches; returns how many."""
+        pids = [pid for pid, command in self.processes(name).items() if re.search(pattern, command)]
         for pid in pids:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)

@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import IO, Any, Self
 
 import yaml
 
@@ -84,12 +84,12 @@ class Sandbox:
         """The configuration that `ray up` gets."""
         return self.machines.home(CLIENT) / "cluster.yaml"
 
-    def popen(self, *command: str | Path) -> subprocess.Popen[str]:
-        """Start a command on the client; its output, both streams, comes as text."""
+    def popen(self, *command: str | Path, output: int | IO[bytes] = subprocess.PIPE) -> subprocess.Popen[str]:
+        """Start a command on the client; both its output streams, as text, go to a pipe or an open file."""
         return subprocess.Popen(
             self.machines.command(CLIENT, *command),
             env={**self.machines.environment(CLIENT), **self.client_environment},
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
 
     def run(self, *command: str | Path, timeout: float = UP_SECONDS) -> tuple[int, str]:
@@ -115,9 +115,9 @@ class Sandbox:
             if name != HEAD:
                 self._check(*self._ssh(name), "ray stop")
 
-    def submit(self, *command: str) -> subprocess.Popen[str]:
+    def submit(self, *command: str, output: int | IO[bytes] = subprocess.PIPE) -> subprocess.Popen[str]:
         """`ray job submit --working-dir . -- COMMAND...`."""
-        return self.popen("ray", "job", "submit", "--working-dir", ROOT, "--", *command)
+        return self.popen("ray", "job", "submit", "--working-dir", ROOT, "--", *command, output=output)
 
     def alive(self) -> list[str]:
         """Host names of the nodes that Ray holds to be alive; none while no head answers."""
@@ -149,7 +149,7 @@ class Sandbox:
 
     def kill_raylet(self, name: str) -> None:
         """`kill -9` of the node's raylet: Ray loses the node, the machine lives on."""
-        if not self.machines.kill(name, "raylet"):
+        if not self.machines.kill(name, r"^\S*/raylet "):
             raise RuntimeError(f"no raylet on {name}")
 
     def kill_node(self, name: str) -> None:

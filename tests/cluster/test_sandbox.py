@@ -44,18 +44,19 @@ def test_a_cluster_is_brought_up_used_and_taken_down_without_a_trace(tmp_path: P
     others = namespaces_in_use()
     with Sandbox(num_workers=2, shared=[tmp_path]) as sandbox:
         sandbox.ray_up()
-        status, output = sandbox.run(
-            "ray", "job", "submit", "--working-dir", ".", "--", "python", "jobs/score.py", "--output", str(root), *ARGS
-        )
-        assert status == 0, output
+        job = sandbox.submit("python", "jobs/score.py", "--output", str(root), *ARGS)
+        output, _ = job.communicate(timeout=300)
+        assert job.returncode == 0, output
         assert "48 rows scored" in output
         assert "on 2 actors" in output
         status, output = sandbox.run("env", "RAY_AUTH_MODE=disabled", "ray", "job", "list")
         assert status != 0, "the cluster answers without its token"
 
         sandbox.ray_down()
-        left = {name: list(sandbox.machines.programs(name)) for name in (HEAD, *sandbox.workers)}
-        assert left == {name: ["bash", "sshd:"] for name in left}
+        left = {name: sandbox.machines.processes(name).values() for name in (HEAD, *sandbox.workers)}
+        assert {name: [command.split()[0] for command in commands] for name, commands in left.items()} == {
+            name: ["bash", "sshd:"] for name in left
+        }
         machines = sandbox.machines
         assert mentions(machines.state)
         namespaces = {str(link.readlink()) for pid in machines.inits.values() for link in Path(f"/proc/{pid}/ns").iterdir()}
