@@ -11,6 +11,7 @@ from botocore import xform_name
 from botocore.session import Session
 from ray.autoscaler._private.util import prepare_config, validate_config
 
+from naswot_ray.run.grid import MAX_SHARD_SIZE
 from tests.cluster.configs import AWS, ROOT, read
 from tests.test_docs import blocks
 
@@ -66,4 +67,4 @@ def test_the_cost_arithmetic_adds_up() -> None:
     assert 10 * float(rows[-1][-1]) == pytest.approx(total, rel=1e-3)
     assert total / cores == pytest.approx(wall, rel=1e-2)
     (redone,) = re.findall(r"(\d+) seconds of a core", TEXT)
-    assert 64 / float(rows[1][0]) == pytest.approx(float(redone), rel=1e-2)
+    assert MAX_SHARD_SIZE / float(rows[1][0]) == pytest.approx(float(redone), rel=1e-2)
