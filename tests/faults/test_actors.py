@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from tests.faults.workers import (
     BrokenDeviceWorker,
     CrashingWorker,
     HangingWorker,
+    HungryWorker,
     RaisingWorker,
     UnstartableWorker,
 )
@@ -109,6 +111,30 @@ def test_an_architecture_that_breaks_the_gpu_is_isolated_in_fresh_processes(tmp_
     assert driver.counts["scores.failed"] == 1
     error = "the GPU failed (CUDA error: an illegal memory access was encountered) in each of 1 attempts"
     check_all_but_the_culprit(tmp_path / "d", tmp_path, error)
+
+
+@pytest.fixture
+def little_memory() -> Iterator[None]:
+    """A control group of the kernel with less memory than one architecture needs."""
+    try:
+        workers.CGROUP.mkdir()
+        (workers.CGROUP / "memory.limit_in_bytes").write_text(str(workers.CGROUP_BYTES))
+    except OSError:
+        pytest.skip("needs root and control groups of version 1 to limit memory")
+    try:
+        yield
+    finally:
+        deadline = time.monotonic() + 60
+        while (workers.CGROUP / "cgroup.procs").read_text() and time.monotonic() < deadline:
+            time.sleep(0.1)  # the last workers are ending
+        workers.CGROUP.rmdir()
+
+
+def test_an_architecture_that_eats_the_memory_is_isolated_and_recorded(tmp_path: Path, little_memory: None) -> None:
+    score_here(tmp_path / "d", **GRID)
+    driver, _ = drive(tmp_path / "d", HungryWorker, Policy(max_attempts=1))
+    assert driver.counts["scores.failed"] == 1
+    check_all_but_the_culprit(tmp_path / "d", tmp_path, "the worker process died in each of 1 attempts")
 
 
 def test_a_worker_that_cannot_write_ends_the_run_with_its_own_message(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from pathlib import Path
 
 import torch
 
@@ -14,6 +15,9 @@ from naswot_ray.run.worker import DeviceLostError, Pixels, Receipt, Row, Worker
 from naswot_ray.spaces import Space
 
 CULPRIT = 5
+CGROUP = Path("/sys/fs/cgroup/memory/naswot-ray-tests")
+"""Version 1 of the kernel's control groups, where root may make one."""
+CGROUP_BYTES = 1536 * 2**20
 
 
 class CrashingWorker(Worker):
@@ -43,6 +47,19 @@ class BrokenDeviceWorker(Worker):
         self.broken = self.broken or index == CULPRIT
         if self.broken:
             raise DeviceLostError("CUDA error: an illegal memory access was encountered")
+        return super().score_row(space, index, batch, images)
+
+
+class HungryWorker(Worker):
+    """Lives in `CGROUP` and needs more memory for one architecture than that allows, so that the kernel ends it."""
+
+    def __init__(self, root: str, run_id: str, settings: Settings, num_threads: int | None = None) -> None:
+        super().__init__(root, run_id, settings, num_threads)
+        (CGROUP / "cgroup.procs").write_text(str(os.getpid()))
+
+    def score_row(self, space: Space, index: int, batch: Batch, images: torch.Tensor) -> Row:
+        if index == CULPRIT:
+            torch.ones(2 * CGROUP_BYTES // 4)
         return super().score_row(space, index, batch, images)
 
 
