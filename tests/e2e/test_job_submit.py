@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -95,13 +96,16 @@ def test_score_and_join_as_submitted_jobs(cluster: dict[str, str], working_dir: 
     assert "Kendall tau with cifar10 test accuracy" in output
 
 
-def rows_by_table(cluster: dict[str, str], run_id: str) -> dict[str, float]:
+def rows_by_table(cluster: dict[str, str], run_id: str) -> Counter[str]:
     """What the cluster's metrics say of a run."""
     with urllib.request.urlopen(cluster["METRICS_URL"], timeout=10) as answer:
         text = answer.read().decode()
     found = re.findall(r"^ray_naswot_ray_rows_total\{(.*)\} (\S+)$", text, re.MULTILINE)
-    mine = [(labels, float(value)) for labels, value in found if f'run_id="{run_id}"' in labels]
-    return {re.findall(r'table="(\w+)"', labels)[0]: value for labels, value in mine}
+    rows: Counter[str] = Counter()
+    for labels, value in found:
+        if f'run_id="{run_id}"' in labels:
+            rows[re.findall(r'table="(\w+)"', labels)[0]] += int(float(value))  # of every status
+    return rows
 
 
 def test_a_run_shows_in_the_metrics_and_ray_job_stop_drains_it_and_the_same_command_does_the_rest(
@@ -113,12 +117,16 @@ def test_a_run_shows_in_the_metrics_and_ray_job_stop_drains_it_and_the_same_comm
         [*command, "python", "jobs/score.py", "-o", str(root), "--limit", "1000", *args],  # longer than the test takes
         env=cluster, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
-    wait_until(lambda: len(part_files(root)) > 3, job, timeout=200)
-    (record_path,) = (root / "runs").iterdir()
-    wait_until(lambda: rows_by_table(cluster, record_path.stem).keys() == {"architectures", "scores"}, job, timeout=200)
-    assert 4 <= rows_by_table(cluster, record_path.stem)["scores"] < 2000
-    subprocess.run([str(RAY), "job", "stop", "drained"], env=cluster, check=True, capture_output=True, timeout=100)
-    output, _ = job.communicate(timeout=100)
+    try:
+        wait_until(lambda: len(part_files(root)) > 3, job, timeout=200)
+        (record_path,) = (root / "runs").iterdir()
+        wait_until(lambda: rows_by_table(cluster, record_path.stem).keys() == {"architectures", "scores"}, job, timeout=200)
+        assert 4 <= rows_by_table(cluster, record_path.stem)["scores"] < 2000
+        subprocess.run([str(RAY), "job", "stop", "drained"], env=cluster, check=True, capture_output=True, timeout=100)
+        output, _ = job.communicate(timeout=100)
+    finally:
+        job.kill()
+        job.communicate()
     assert "interrupted; everything written is kept, the same command does the rest" in output
     (record,) = naswot_ray.open(root).runs
     assert record.status == "interrupted", "it had the time to say so"
