@@ -12,7 +12,8 @@ from naswot_ray.dataset import layout
 from naswot_ray.dataset.runs import GridRecord
 from naswot_ray.scoring import random
 
-MIN_SHARD_SIZE, MAX_SHARD_SIZE, ENOUGH_SHARDS = 32, 256, 500
+MIN_SHARD_SIZE, MAX_SHARD_SIZE, MAX_SAMPLED_SHARD_SIZE = 32, 256, 1024
+ENOUGH_SHARDS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,15 +139,23 @@ def default_shard_size(record: GridRecord) -> int:
     """The shard size of a new dataset, by the grid of its first run.
 
     256 keeps thousands of workers busy and few files on the storage (docs/scaling.md). Where that makes fewer than 500 shards,
-    a smaller power of two balances them better over many workers, down to 32.
+    a smaller power of two balances them better over many workers, down to 32. A random sample lies thinly in its shards, so
+    they begin at 1,024.
     """
-    rows = 0
-    for size in record.num_architectures:
-        rows += min(size, record.sample or size, record.limit or size) * len(record.batch_sizes) * len(record.seeds)
-    shard_size = MAX_SHARD_SIZE
-    while shard_size > MIN_SHARD_SIZE and rows < ENOUGH_SHARDS * shard_size:
+    shard_size = MAX_SHARD_SIZE if record.sample is None else MAX_SAMPLED_SHARD_SIZE
+    while shard_size > MIN_SHARD_SIZE and _num_shards(record, shard_size) < ENOUGH_SHARDS:
         shard_size //= 2
     return shard_size
+
+
+def _num_shards(record: GridRecord, shard_size: int) -> int:
+    per_batch = 0
+    for size in record.num_architectures:
+        if record.sample is None:
+            per_batch += -(-min(size, record.limit or size) // shard_size)
+        else:
+            per_batch += min(record.sample, -(-size // shard_size))
+    return per_batch * len(record.batch_sizes) * len(record.seeds)
 
 
 @cache

@@ -129,6 +129,15 @@ def test_the_default_shard_size_follows_from_the_first_run(
     assert default_shard_size(make_grid(limit, batch_sizes=batch_sizes, seeds=seeds).record) == expected
 
 
+def test_a_sample_of_a_large_space_gets_large_shards() -> None:
+    large = GridRecord(
+        spaces=("nasbench101",), num_architectures=(423_624,), images="noise", batch_sizes=(64,), seeds=(0,), sample=1000
+    )
+    assert default_shard_size(large) == 512
+    assert default_shard_size(large.model_copy(update={"seeds": tuple(range(10))})) == 1024
+    assert default_shard_size(large.model_copy(update={"sample": 100})) == 32
+
+
 @pytest.mark.parametrize("limit", [1, 4, 5, 15_625, 20_000])
 def test_the_limit_takes_the_first_architectures(limit: int) -> None:
     assert make_grid(limit=limit).positions("nasbench201") == range(min(limit, 15_625))
