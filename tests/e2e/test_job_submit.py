@@ -142,6 +142,7 @@ def test_a_run_shows_in_the_metrics_and_ray_job_stop_drains_it_and_the_same_comm
 def test_a_job_with_a_bad_option_fails_with_one_line(cluster: dict[str, str], working_dir: Path, tmp_path: Path) -> None:
     status, output = submit(cluster, working_dir, "jobs/score.py", "--output", str(tmp_path / "d"), "--space", "nasbench999")
     assert status != 0
+    assert "failed with exit code 2" in output, "`ray job submit` itself exits with 1 whatever the job did"
     assert "error: unknown space 'nasbench999'; there are: nasbench101, nasbench201, nats_sss" in output
     assert "Traceback" not in output.partition("error: unknown")[0]
     assert not (tmp_path / "d").exists()
