@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import resource
 import time
+from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
@@ -32,6 +35,46 @@ class HangingWorker(Worker):
         if index == CULPRIT:
             time.sleep(3600)
         return super().score_row(space, index, batch, images)
+
+
+class GreedyWorker(Worker):
+    """Takes all the memory that it can get for one architecture."""
+
+    def score_row(self, space: Space, index: int, batch: Batch, images: torch.Tensor) -> Row:
+        hoard = []
+        while index == CULPRIT:
+            hoard.append(torch.ones(2**24))  # 64 MiB, written to
+        return super().score_row(space, index, batch, images)
+
+
+class FrugalWorker(Worker):
+    """Scores one architecture on far more images than the rest of its address space (`ulimit -v`) can take."""
+
+    def score_row(self, space: Space, index: int, batch: Batch, images: torch.Tensor) -> Row:
+        if index != CULPRIT:
+            return super().score_row(space, index, batch, images)
+        soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+        resource.setrlimit(resource.RLIMIT_AS, (_address_space() + 2**29, hard))
+        try:
+            return super().score_row(space, index, batch, images.repeat(4096, 1, 1, 1))
+        finally:
+            resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+
+@dataclass(frozen=True)
+class Confined:
+    """Makes workers whose process is ended by the kernel when it takes more memory than a control group allows."""
+
+    group: Path
+
+    def __call__(self, root: str, run_id: str, settings: Settings, num_threads: int | None = None) -> Worker:
+        (self.group / "cgroup.procs").write_text(str(os.getpid()))
+        return GreedyWorker(root, run_id, settings, num_threads)
+
+
+def _address_space() -> int:
+    """Bytes that this process has mapped."""
+    return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 
 
 class BrokenDeviceWorker(Worker):
