@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import resource
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -15,9 +17,6 @@ from naswot_ray.run.worker import DeviceLostError, Pixels, Receipt, Row, Worker
 from naswot_ray.spaces import Space
 
 CULPRIT = 5
-CGROUP = Path("/sys/fs/cgroup/memory/naswot-ray-tests")
-"""Version 1 of the kernel's control groups, where root may make one."""
-CGROUP_BYTES = 1536 * 2**20
 
 
 class CrashingWorker(Worker):
@@ -38,6 +37,46 @@ class HangingWorker(Worker):
         return super().score_row(space, index, batch, images)
 
 
+class GreedyWorker(Worker):
+    """Takes all the memory that it can get for one architecture."""
+
+    def score_row(self, space: Space, index: int, batch: Batch, images: torch.Tensor) -> Row:
+        hoard = []
+        while index == CULPRIT:
+            hoard.append(torch.ones(2**24))  # 64 MiB, written to
+        return super().score_row(space, index, batch, images)
+
+
+class FrugalWorker(Worker):
+    """Scores one architecture on far more images than the rest of its address space (`ulimit -v`) can take."""
+
+    def score_row(self, space: Space, index: int, batch: Batch, images: torch.Tensor) -> Row:
+        if index != CULPRIT:
+            return super().score_row(space, index, batch, images)
+        soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+        resource.setrlimit(resource.RLIMIT_AS, (_address_space() + 2**29, hard))
+        try:
+            return super().score_row(space, index, batch, images.repeat(4096, 1, 1, 1))
+        finally:
+            resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+
+@dataclass(frozen=True)
+class Confined:
+    """Makes workers whose process is ended by the kernel when it takes more memory than a control group allows."""
+
+    group: Path
+
+    def __call__(self, root: str, run_id: str, settings: Settings, num_threads: int | None = None) -> Worker:
+        (self.group / "cgroup.procs").write_text(str(os.getpid()))
+        return GreedyWorker(root, run_id, settings, num_threads)
+
+
+def _address_space() -> int:
+    """Bytes that this process has mapped."""
+    return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+
+
 class BrokenDeviceWorker(Worker):
     """Its GPU fails at one architecture, and with it everything after."""
 
@@ -47,19 +86,6 @@ class BrokenDeviceWorker(Worker):
         self.broken = self.broken or index == CULPRIT
         if self.broken:
             raise DeviceLostError("CUDA error: an illegal memory access was encountered")
-        return super().score_row(space, index, batch, images)
-
-
-class HungryWorker(Worker):
-    """Lives in `CGROUP` and needs more memory for one architecture than that allows, so that the kernel ends it."""
-
-    def __init__(self, root: str, run_id: str, settings: Settings, num_threads: int | None = None) -> None:
-        super().__init__(root, run_id, settings, num_threads)
-        (CGROUP / "cgroup.procs").write_text(str(os.getpid()))
-
-    def score_row(self, space: Space, index: int, batch: Batch, images: torch.Tensor) -> Row:
-        if index == CULPRIT:
-            torch.ones(2 * CGROUP_BYTES // 4)
         return super().score_row(space, index, batch, images)
 
 

@@ -58,8 +58,7 @@ class Chaos:
                 self._tell("complete")
                 return
             if self._job.status is not None:
-                last = next((line for line in reversed(self._job.output.splitlines()) if "rror" in line), "no error line")
-                self._tell(f"the job has failed, is submitted again: {last.strip()[:150]}")
+                self._tell("the job has failed and is submitted again")
                 self._job = Job(self._sandbox, self._root)
             if time.monotonic() < end:
                 self._disturb()
@@ -81,17 +80,20 @@ class Chaos:
             fault(self._random.choice(workers or [HEAD]))
 
     def _kill_actors(self, name: str) -> None:
-        self._tell(f"kill -9 of the actors of {name}: {self._sandbox.machines.kill(name, ACTORS)}")
+        self._kill(f"the actors of {name}", ACTORS, name)
 
     def _kill_all_actors(self, name: str) -> None:
-        names = [name for name in self._sandbox.workers if name in self._sandbox.machines.running]
-        self._tell(f"kill -9 of every actor: {sum(self._sandbox.machines.kill(name, ACTORS) for name in names)}")
+        self._kill("every actor", ACTORS, *[name for name in self._sandbox.workers if name in self._sandbox.machines.running])
 
     def _kill_raylet(self, name: str) -> None:
-        self._tell(f"kill -9 of the raylet of {name}: {self._sandbox.machines.kill(name, RAYLET)}")
+        self._kill(f"the raylet of {name}", RAYLET, name)
 
     def _kill_driver(self, name: str) -> None:
-        self._tell(f"kill -9 of the driver: {self._sandbox.machines.kill(HEAD, DRIVER)}")
+        self._kill("the driver", DRIVER, HEAD)
+
+    def _kill(self, what: str, pattern: str, *names: str) -> None:
+        if killed := sum(self._sandbox.machines.kill(name, pattern) for name in names):
+            self._tell(f"kill -9 of {what}: {killed} processes")
 
     def _cut(self, name: str) -> None:
         self._tell(f"{name} is cut from the network")

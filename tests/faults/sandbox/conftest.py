@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from cluster.sandbox import Sandbox, unavailable
+from tests import s3
 from tests.datasets import score_here
 from tests.faults.sandbox.jobs import GRID
 
@@ -32,7 +33,7 @@ def sandbox(shared_disk: Path) -> Iterator[Sandbox]:
     """A head and two workers, one CPU each."""
     if reason := unavailable():
         pytest.skip(reason)
-    with Sandbox(num_workers=2, shared=[shared_disk], environment=SOON) as sandbox:
+    with Sandbox(num_workers=2, shared=[shared_disk], environment={**SOON, **s3.CREDENTIALS}) as sandbox:
         sandbox.ray_up()
         yield sandbox
 

@@ -15,8 +15,9 @@ from cluster.sandbox import Sandbox
 from tests.cli.running import naswot
 from tests.datasets import logical_architectures, logical_rows, part_files
 
-GRID = {"limit": 32, "batch_size": [32], "seed": [0, 1, 2], "shard_size": 4}
-ARGS = ["--limit", "32", "--batch-size", "32", "--seed", "0", "--seed", "1", "--seed", "2", "--shard-size", "4"]
+SHARD_SIZE = 4
+GRID = {"limit": 32, "batch_size": [32], "seed": [0, 1, 2], "shard_size": SHARD_SIZE}
+ARGS = ["--limit", "32", "--batch-size", "32", "--seed", "0", "--seed", "1", "--seed", "2", "--shard-size", str(SHARD_SIZE)]
 NUM_ROWS = 96
 
 LIMIT_SECONDS = 300.0
@@ -37,14 +38,20 @@ def wait_until(condition: Callable[[], bool], what: str) -> None:
 
 
 class Job:
-    """A submitted `jobs/score.py` of the grid, its output in a file beside the dataset."""
+    """A submitted `jobs/score.py` of the grid.
 
-    def __init__(self, sandbox: Sandbox, root: Path) -> None:
+    Args:
+        sandbox: where.
+        root: the dataset, in a directory that all machines see or in a bucket.
+        log: where its output goes, after that of earlier jobs.
+    """
+
+    def __init__(self, sandbox: Sandbox, root: Path | str, log: Path | None = None) -> None:
         self._root = root
-        self._log = root.with_name(f"{root.name}.log")
-        with self._log.open("ab") as log:
+        self._log = log or Path(f"{root}.log")
+        with self._log.open("ab") as file:
             self._process: subprocess.Popen[str] = sandbox.submit(
-                "python", "jobs/score.py", "--output", str(root), *ARGS, output=log
+                "python", "jobs/score.py", "--output", str(root), *ARGS, output=file
             )
 
     @property
@@ -57,11 +64,19 @@ class Job:
         """Exit status; None while it runs."""
         return self._process.poll()
 
-    def wait_for_rows(self, count: int) -> int:
-        """Wait until so many rows are written; returns how many are."""
-        wait_until(lambda: self.status is not None or rows_there(self._root) >= count, f"{count} rows")
+    def wait_for_rows(self, count: int, rows: Callable[[], int] | None = None) -> int:
+        """Wait until so many rows are written, as `rows` tells where the dataset is in a bucket; returns how many are."""
+        rows = rows or (lambda: rows_there(Path(self._root)))
+        there = 0
+
+        def enough() -> bool:
+            nonlocal there
+            there = rows()
+            return self.status is not None or there >= count
+
+        wait_until(enough, f"{count} rows")
         assert self.status is None, self.output
-        return rows_there(self._root)
+        return there
 
     def finish(self) -> int:
         """Wait for the end: the exit status."""
@@ -82,9 +97,9 @@ def assert_equal(root: Path, undisturbed: Path) -> None:
     assert checked.exit_code == 0, checked.output
 
 
-def tell(fault: str, rows_then: int, root: Path) -> None:
+def tell(fault: str, rows_then: int) -> None:
     """One line of the table of faults, for a dataset that has been found equal."""
-    line = [fault, f"{rows_then} of {NUM_ROWS}", f"{rows_there(root)} of {NUM_ROWS}", "equal"]
+    line = [fault, f"{rows_then} of {NUM_ROWS} rows", f"{NUM_ROWS} rows", "equal"]
     print(*line, sep=" | ")
     if table := os.environ.get("NASWOT_RAY_FAULT_TABLE"):
         with Path(table).open("a", newline="") as file:

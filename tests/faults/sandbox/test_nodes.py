@@ -5,12 +5,19 @@ In this order: each test begins with the machines that the one before leaves.
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from cluster.sandbox import HEAD, Sandbox
-from tests.faults.sandbox.jobs import Job, assert_equal, tell, wait_until
+from cluster.sandbox.machines import CLIENT, NETWORK
+from tests import s3
+from tests.faults.sandbox.jobs import NUM_ROWS, SHARD_SIZE, Job, assert_equal, tell, wait_until
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -30,7 +37,7 @@ def test_a_lost_raylet(sandbox: Sandbox, shared_disk: Path, undisturbed: Path) -
     sandbox.kill_raylet("worker-1")
     assert job.finish() == 0, job.output
     assert_equal(root, undisturbed)
-    tell("raylet of a worker: kill -9", rows, root)
+    tell("raylet of a worker: kill -9", rows)
 
 
 def test_a_machine_without_power_and_one_that_joins_late(sandbox: Sandbox, shared_disk: Path, undisturbed: Path) -> None:
@@ -44,7 +51,7 @@ def test_a_machine_without_power_and_one_that_joins_late(sandbox: Sandbox, share
     assert has_actor(sandbox, "late"), job.output
     assert job.finish() == 0, job.output
     assert_equal(root, undisturbed)
-    tell("a worker: power cut; another joins late", rows, root)
+    tell("a worker: power cut; another joins late", rows)
 
 
 def test_a_cut_network_that_is_mended(sandbox: Sandbox, shared_disk: Path, undisturbed: Path) -> None:
@@ -61,20 +68,65 @@ def test_a_cut_network_that_is_mended(sandbox: Sandbox, shared_disk: Path, undis
     assert job.finish() == 0, job.output
     assert "the worker's node died; trying again" in job.output
     assert_equal(root, undisturbed)
-    tell("network of a worker: cut, mended when its shard is redone", rows, root)
+    tell("network of a worker: cut, mended when its shard is redone", rows)
 
 
-def test_a_lost_head(sandbox: Sandbox, shared_disk: Path, undisturbed: Path) -> None:
-    root = shared_disk / "head"
-    job = Job(sandbox, root)
-    rows = job.wait_for_rows(8)
+@dataclass(frozen=True)
+class Bucket:
+    """On an S3 server that runs on the client: it survives whatever happens to the cluster.
+
+    The tests have no way to the sandbox's network, so programs on the client look into it.
+    """
+
+    sandbox: Sandbox
+    endpoint = f"{NETWORK}.1:5000"
+    uri = f"s3://bucket/scores?endpoint_override={endpoint}&scheme=http&region={s3.REGION}"
+
+    def run(self, program: str) -> str:
+        """Run a program that finds a client of the server in `s3`: its output."""
+        credentials = [f"{name}={value}" for name, value in s3.CREDENTIALS.items()]
+        connect = f"import boto3; s3 = boto3.client('s3', endpoint_url='http://{self.endpoint}', region_name={s3.REGION!r})"
+        status, output = self.sandbox.run("env", *credentials, sys.executable, "-c", f"{connect}\n{program}")
+        assert status == 0, output
+        return output
+
+    def rows(self) -> int:
+        """In whole parts."""
+        found = "s3.list_objects_v2(Bucket='bucket', Prefix='scores/scores/')['KeyCount']"
+        return int(self.run(f"print({found})").split()[-1]) * SHARD_SIZE
+
+    def copy(self, target: Path) -> None:
+        """Fetch the dataset."""
+        self.run(f"from pyarrow import fs; fs.copy_files({self.uri!r}, {str(target)!r})")
+
+
+@pytest.fixture
+def bucket(sandbox: Sandbox) -> Iterator[Bucket]:
+    bucket = Bucket(sandbox)
+    host, _, port = bucket.endpoint.partition(":")
+    server = sandbox.popen(sys.executable, "-m", "moto.server", "-H", host, "-p", port, output=subprocess.DEVNULL)
+    bucket.run("s3.create_bucket(Bucket='bucket')")  # botocore tries again while nobody answers
+    yield bucket
+    sandbox.machines.kill(CLIENT, "moto.server")
+    server.wait()
+
+
+def test_a_lost_head_whose_dataset_is_in_a_bucket(
+    sandbox: Sandbox, shared_disk: Path, undisturbed: Path, bucket: Bucket
+) -> None:
+    """Nothing of the old cluster is needed: the new one does the rest of what the bucket holds."""
+    job = Job(sandbox, bucket.uri, shared_disk / "head.log")
+    rows = job.wait_for_rows(8, bucket.rows)
     sandbox.kill_node(HEAD)  # the driver with it
     job.abandon()
     sandbox.kill_node("late")
     for name in (HEAD, "worker-2"):
         sandbox.machines.start(name)
     sandbox.ray_up()
-    job = Job(sandbox, root)
+    job = Job(sandbox, bucket.uri, shared_disk / "head-again.log")
     assert job.finish() == 0, job.output
-    assert_equal(root, undisturbed)
-    tell("head, with the driver: power cut; a new cluster", rows, root)
+    (scored,) = re.findall(r"(\d+) rows scored", job.output)
+    assert 0 < int(scored) <= NUM_ROWS - rows, "what was there is not done again"
+    bucket.copy(shared_disk / "copy")
+    assert_equal(shared_disk / "copy", undisturbed)
+    tell("head, with the driver: power cut; a new cluster, dataset in a bucket", rows)
