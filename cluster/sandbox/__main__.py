@@ -1,7 +1,7 @@
 """`python -m cluster.sandbox [--workers N] [--share DIR]... [-- COMMAND...]`: a cluster to try things on.
 
-Brings it up, runs the command on its client (a shell, without one), and takes everything down again. There, `ray status`
-works on the head (`ssh head`), `ray job submit` as docs/cluster.md says.
+Brings it up, runs the command on its client (a shell, without one), and takes everything down again. On the client
+`ssh head ray status` and `ray job submit` work as docs/cluster.md says, and leaving it ends the cluster.
 """
 
 from __future__ import annotations

@@ -70,6 +70,7 @@ class Sandbox:
             token.write_text(secrets.token_hex(32))
             token.chmod(0o600)
             self.config.write_text(yaml.safe_dump(self._configuration()))
+            self._make_names_known_to_ssh()
         except BaseException:
             self.machines.close()
             raise
@@ -184,6 +185,16 @@ class Sandbox:
             commands = config[f"{key}_start_ray_commands"]
             config[f"{key}_start_ray_commands"] = [c.replace("ray start", f"ray start {size}") for c in commands]
         return config
+
+    def _make_names_known_to_ssh(self) -> None:
+        """So that a person on the client can say `ssh head`."""
+        options = ["StrictHostKeyChecking no", "UserKnownHostsFile /dev/null", "LogLevel ERROR"]
+        hosts = [f"Host {name}\n  HostName {address}" for name, address in self.machines.addresses.items()]
+        lines = [*hosts, "Host *", *(f"  {option}" for option in options), f"  IdentityFile {self.machines.state / 'user_key'}"]
+        directory = self.machines.home(CLIENT) / ".ssh"
+        directory.mkdir(mode=0o700)
+        (directory / "config").write_text("\n".join(lines) + "\n")
+        (directory / "config").chmod(0o600)
 
     def _ssh(self, name: str) -> list[str]:
         options = ["StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR", "ServerAliveInterval=5"]
