@@ -100,10 +100,9 @@ def drive(root: Path, grid: Grid, tasks: Iterable[Task], num_rows: int, actors: 
     from naswot_ray.run.ray_pool import RayPool, connect  # noqa: PLC0415  after `prepare`
 
     connect(ray_environment.LOCAL)
-    batches = {batch: load_images("noise").batch(4, 0) for batch in grid.batches()[:1]}
-    shared: dict[Batch, Pixels] = dict.fromkeys(grid.batches(), next(iter(batches.values())))
+    batches: dict[Batch, Pixels] = dict.fromkeys(grid.batches(), load_images("noise").batch(4, 0))
     receipts = ReceiptLog(Storage(root), "bench")
-    pool = RayPool(str(root), "bench", settings(), {SPACE: get_space(SPACE)}, shared, num_actors=actors, worker_factory=worker)
+    pool = RayPool(str(root), "bench", settings(), {SPACE: get_space(SPACE)}, batches, num_actors=actors, worker_factory=worker)
     with TellingProgress(num_rows) as progress:
         driver = Driver(pool, Policy(), lambda task, error: Receipt(), receipts.add, progress)
         before = resource.getrusage(resource.RUSAGE_SELF)

@@ -110,5 +110,5 @@ def _read_zip(path: Path, digest: str, file: BinaryIO, reader: Reader, progress:
                 table = read_whole_file(path, digest, stream, reader)
                 expect_end(path, stream)
                 return table
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError, ValueError) as error:
+    except (zipfile.BadZipFile, RuntimeError, OSError, ValueError) as error:
         raise BenchmarkError(f"{path} is damaged or not a file of torch.save ({error}); download it again") from error

@@ -1,1 +1,1 @@
-"""One invocation of the scoring job: grid -> shards -> workers -> parts. Ray is imported in `ray_pool` only."""
+"""One invocation of the scoring job: grid -> shards -> workers -> parts. Only `ray_pool` and `ray_metrics` import Ray."""

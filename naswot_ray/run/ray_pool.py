@@ -1,4 +1,4 @@
-"""Workers as Ray actors, one per GPU where there are GPUs. The only module that imports Ray.
+"""Workers as Ray actors, one per GPU where there are GPUs.
 
 The traps this steers around were measured on Ray 2.60: a task is sent only to an actor that has answered once since it last
 started (or its start-up would count as an attempt), the scoring call itself is never retried by Ray (the driver counts
@@ -125,6 +125,7 @@ class RayPool:
         self._actors_per_gpu = (actors_per_gpu or 1) if on_gpus else None
         self._cpus_per_actor = cpus_per_actor
         self._num_actors = num_actors
+        self._nodes = _nodes()
         if num_actors is None and self._room() < 1:
             raise RunError(
                 f"the Ray cluster has no room for an actor of {cpus_per_actor} CPUs{' and a GPU' if on_gpus else ''}: correct "
@@ -151,9 +152,9 @@ class RayPool:
 
     @property
     def hardware(self) -> Mapping[str, int]:
-        resources = ray.cluster_resources()
-        found = {"nodes": len(_nodes()), "cpus": int(resources.get("CPU", 0)), "gpus": int(resources.get("GPU", 0))}
-        return found | {"actors": len(self._actors)}
+        # As last seen: a run that ends because the head is gone could not ask it.
+        cpus, gpus = (sum(int(node["Resources"].get(name, 0)) for node in self._nodes) for name in ("CPU", "GPU"))
+        return {"nodes": len(self._nodes), "cpus": cpus, "gpus": gpus, "actors": len(self._whereabouts)}
 
     def submit(self, worker: WorkerId, task: Task) -> None:
         images = images_of(task, self._batches)
@@ -181,6 +182,7 @@ class RayPool:
         if now < self._next_look:
             return
         self._next_look = now + LOOK_SECONDS
+        self._nodes = _nodes()
         wanted = self._room() if self._num_actors is None else self._num_actors
         for worker in range(self._num_started, wanted):
             self._actors[worker] = self._start_actor()
@@ -190,7 +192,7 @@ class RayPool:
     def _room(self) -> int:
         """How many actors the nodes that are there can hold."""
         room = 0
-        for node in _nodes():
+        for node in self._nodes:
             cpus, gpus = (int(node["Resources"].get(name, 0)) for name in ("CPU", "GPU"))
             here = cpus // self._cpus_per_actor
             room += here if self._actors_per_gpu is None else min(here, gpus * self._actors_per_gpu)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -60,8 +60,8 @@ class Survey:
                         states[number] = receipt.state
                     else:
                         unknown.append((grid.shard(point, number), file.size))
-                for written in pool.map(lambda item: _inspect(storage, *item), unknown):
-                    states[layout.part_number(written.path.name) or 0] = written.state
+                for (shard, _), written in zip(unknown, pool.map(lambda item: _inspect(storage, *item), unknown), strict=True):
+                    states[shard.number] = written.state
                     self.inspected.append(written)
                 self._states[point] = states
 
@@ -95,8 +95,8 @@ class Survey:
         return found
 
     def _shards(self, backwards: bool = False) -> Iterator[tuple[Shard, PartState]]:
-        points: Iterable[Point] = self._grid.points()
-        for point in reversed(list(points)) if backwards else points:
+        points = self._grid.points()
+        for point in reversed(points) if backwards else points:
             numbers = self._grid.numbers(point)
             for number in reversed(numbers) if backwards else numbers:
                 yield self._grid.shard(point, number), self._states[point].get(number, _EMPTY)

@@ -13,7 +13,6 @@ from tests.datasets import logical_architectures, logical_rows, score_here
 
 GRID = {"limit": 24, "batch_size": [8], "seed": [0, 1], "shard_size": 4}
 ARGS = ["--limit", "24", "--batch-size", "8", "--seed", "0", "--seed", "1", "--shard-size", "4"]
-pytestmark = pytest.mark.skipif(unavailable() is not None, reason=str(unavailable()))
 
 
 def mentions(state: Path) -> list[Path]:
@@ -30,6 +29,8 @@ def mentions(state: Path) -> list[Path]:
 
 @pytest.mark.timeout(900)
 def test_a_cluster_is_brought_up_used_and_taken_down_without_a_trace(tmp_path: Path) -> None:
+    if reason := unavailable():
+        pytest.skip(reason)
     root = tmp_path / "scores"
     with Sandbox(num_workers=2, shared=[tmp_path]) as sandbox:
         sandbox.ray_up()

@@ -6,6 +6,7 @@ import errno
 import itertools
 import os
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
@@ -87,7 +88,7 @@ def test_a_final_error_is_raised_at_once(patient: Retrying, clock: Clock) -> Non
 def test_the_notes_are_bounded(patient: Retrying) -> None:
     for number in range(retrying.MAX_NOTES + 5):
         outcomes = iter([OSError(SLOW_DOWN), None])
-        patient.call(f"write {number}", lambda outcomes=outcomes: step(outcomes))  # type: ignore[misc]
+        patient.call(f"write {number}", partial(step, outcomes))
     notes = patient.take_notes()
     assert len(notes) == retrying.MAX_NOTES + 1
     assert notes[0].startswith("write 0: done at try 2")

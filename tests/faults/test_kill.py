@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import subprocess
 from pathlib import Path
@@ -11,6 +10,8 @@ import psutil
 import pyarrow.parquet as pq
 import pytest
 
+import naswot_ray
+from naswot_ray.dataset.runs import RunRecord
 from tests.datasets import logical_architectures, logical_rows, part_files, score_here
 from tests.faults.processes import actors, finish, start, wait_until
 
@@ -36,8 +37,8 @@ def rows_there(root: Path) -> int:
     return sum(pq.read_metadata(path).num_rows for path in part_files(root))
 
 
-def records(root: Path) -> list[dict[str, object]]:
-    return [json.loads(path.read_bytes()) for path in sorted((root / "runs").iterdir())]
+def records(root: Path) -> list[RunRecord]:
+    return naswot_ray.open(root).runs
 
 
 @pytest.mark.parametrize(
@@ -64,9 +65,9 @@ def test_a_run_whose_driver_ends_goes_on_where_it_stopped(
     status, output = finish(start(tmp_path / "home", "score", "-o", str(root), *ARGS))
     assert status == 0, output
     assert_equal(root, undisturbed)
-    by_status = {record["status"]: record for record in records(root)}
+    by_status = {record.status: record for record in records(root)}
     assert by_status.keys() == {record_status, "finished"}
-    assert by_status["finished"]["counts"]["rows"] == NUM_ROWS - done  # type: ignore[index]
+    assert by_status["finished"].counts["rows"] == NUM_ROWS - done
 
 
 def test_killed_actors_cost_nothing(tmp_path: Path, undisturbed: Path) -> None:
@@ -85,7 +86,7 @@ def test_killed_actors_cost_nothing(tmp_path: Path, undisturbed: Path) -> None:
     assert "the worker process died; trying again (1 of 3)" in output
     assert_equal(root, undisturbed)
     (record,) = records(root)
-    assert record["counts"]["rows"] == NUM_ROWS  # type: ignore[index]
+    assert record.counts["rows"] == NUM_ROWS
 
 
 def test_a_full_disk_ends_the_run_with_one_line_and_the_next_one_goes_on(tmp_path: Path, undisturbed: Path) -> None:

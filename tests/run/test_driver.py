@@ -236,18 +236,13 @@ def test_tasks_are_taken_as_workers_become_free() -> None:
 
 
 def test_no_worker_for_long_is_told() -> None:
-    pool = FakePool(0, lambda task: "ok", seconds_per_wait=10)
-    waits = 0
+    class LatePool(FakePool):
+        def wait(self, timeout: float) -> Sequence[Event]:
+            if self.now == 190:
+                self.announce(Ready(0))
+            return super().wait(timeout)
 
-    def wait(timeout: float) -> Sequence[Event]:
-        nonlocal waits
-        waits += 1
-        if waits == 20:
-            pool.announce(Ready(0))
-        return FakePool.wait(pool, timeout)
-
-    pool.wait = wait  # type: ignore[method-assign]
-    _, _, progress = drive(pool, make_tasks(1))
+    _, _, progress = drive(LatePool(0, lambda task: "ok", seconds_per_wait=10), make_tasks(1))
     assert progress.notes == ["no worker for 60 s: waiting for the cluster to start one"] * 3
 
 
