@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
-from typing import Protocol
+import importlib.util
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 import torch
 
 from bench import published
 from bench.sampling import Sample
 from naswot_ray.network import Network
-from naswot_ray.scoring.score import Score, score
+from naswot_ray.scoring.score import Score, score_with_weights
+from naswot_ray.scoring.weights import SeededWeights, WeightSource
 
 PUBLISHED = "published"
 SEED = 0
 """Of the weights."""
+
+_ENGINES = "naswot_ray.scoring.engines"
 
 
 class Contestant(Protocol):
@@ -23,17 +27,19 @@ class Contestant(Protocol):
 
     Attributes:
         name: as on the command line.
-        last_stages: seconds of the last network by stage, where the engine tells.
+        max_group: networks that it takes at once.
+        last_stages: seconds of the last networks by stage, where the engine tells.
     """
 
     name: str
+    max_group: int
     last_stages: Mapping[str, float] | None
 
-    def prepare(self, sample: Sample) -> None:
-        """Do what the time of a network does not hold."""
+    def prepare(self, group: Sequence[Sample]) -> None:
+        """Do what the time of the networks does not hold."""
 
     def run(self, images: torch.Tensor) -> None:
-        """Score the network that was prepared."""
+        """Score the networks that were prepared."""
 
 
 class PublishedProcedure:
@@ -41,13 +47,15 @@ class PublishedProcedure:
 
     def __init__(self) -> None:
         self.name = PUBLISHED
+        self.max_group = 1
         self.last_stages: Mapping[str, float] | None = None
 
-    def prepare(self, sample: Sample) -> None:
-        self._network = sample.build()
+    def prepare(self, group: Sequence[Sample]) -> None:
+        self._networks = [sample.build() for sample in group]
 
     def run(self, images: torch.Tensor) -> None:
-        published.score(self._network, images)
+        for network in self._networks:
+            published.score(network, images)
 
 
 class PackageEngine:
@@ -55,13 +63,15 @@ class PackageEngine:
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self.max_group: int = open_engine(name).max_group
         self.last_stages: Mapping[str, float] | None = None
 
-    def prepare(self, sample: Sample) -> None:
-        self._sample = sample
+    def prepare(self, group: Sequence[Sample]) -> None:
+        self._group = group
 
     def run(self, images: torch.Tensor) -> None:
-        _, self.last_stages = score_with(self.name, self._sample.build(), images)
+        score_group(self.name, [sample.build() for sample in self._group], images)
+        self.last_stages = getattr(open_engine(self.name), "last_stages", None)
 
 
 def open_contestant(name: str) -> Contestant:
@@ -69,10 +79,28 @@ def open_contestant(name: str) -> Contestant:
     return PublishedProcedure() if name == PUBLISHED else PackageEngine(name)
 
 
-def score_with(name: str, network: Network, images: torch.Tensor) -> tuple[Score, Mapping[str, float] | None]:
-    """The score of a network by an engine of the package, and the seconds by stage where the engine tells."""
-    if name == "exact":
-        return score(network, images, seed=SEED), None
-    engine = importlib.import_module("naswot_ray.scoring.engines").get_engine(name)
-    with_engine = {"engine": engine}
-    return score(network, images, seed=SEED, **with_engine), getattr(engine, "last_stages", None)
+def score_group(name: str, networks: Sequence[Network], images: torch.Tensor) -> list[Score]:
+    """The scores of at most `max_group` networks by an engine, kernels included. Raises what a network failed with."""
+    found = open_engine(name).score_group(networks, images, [SeededWeights(network, SEED) for network in networks])
+    for result in found:
+        if isinstance(result, Exception):
+            raise result
+    return list(found)
+
+
+def open_engine(name: str) -> Any:
+    """The package's engine called `name`."""
+    if importlib.util.find_spec(_ENGINES) is None and name == "exact":
+        return _ExactAlone()
+    return importlib.import_module(_ENGINES).get_engine(name)
+
+
+class _ExactAlone:
+    """The engine `exact` of a package that has no other."""
+
+    max_group = 1
+
+    def score_group(
+        self, networks: Sequence[Network], images: torch.Tensor, weights: Sequence[WeightSource]
+    ) -> list[Score | Exception]:
+        return [score_with_weights(n, images, w, return_kernel=True) for n, w in zip(networks, weights, strict=True)]

@@ -5,8 +5,9 @@
 
 For each network all engines run one after the other, in an order that rotates from network to network, after a warm-up. Times
 are CPU seconds of the process on one thread and seconds on the wall; an engine's hold everything from the architecture's name
-to the score. Memory is measured last, each engine in a new process. `--output` is a folder: `measurements.parquet` (a row for
-each network and engine), `summary.parquet` and `ratio.svg`. Run it on an otherwise idle machine.
+to the score, and one that takes several networks at once gets them so. Memory is measured last, each engine in a new process.
+`--output` is a folder: `measurements.parquet` (a row for each network and engine), `summary.parquet` and `ratio.svg`. Run it on
+an otherwise idle machine.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import gc
 import platform
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from math import prod
 from pathlib import Path
@@ -59,14 +61,15 @@ def main(
         images = torch.from_numpy(source.batch(n, seed=0)).to(device)
         for name, networks in drawn.items():
             for contestant in contestants:
-                measure(contestant, networks[0], images)
-            for number, sample in enumerate(networks):
+                measure(contestant, networks[: contestant.max_group], images)
+            for number in range(len(networks)):
                 for turn in range(len(contestants)):
                     contestant = contestants[(number + turn) % len(contestants)]
-                    if contestant.name == PUBLISHED and published_num is not None and number >= published_num:
-                        continue
-                    found = measure(contestant, sample, images)
-                    measurements.append(replace(found, space=name, network=number, turn=turn))
+                    limit = published_num if contestant.name == PUBLISHED else None
+                    group = networks[:limit][number : number + contestant.max_group]
+                    if group and number % contestant.max_group == 0:
+                        found = measure(contestant, group, images)
+                        measurements += [replace(m, space=name, network=number + i, turn=turn) for i, m in enumerate(found)]
             print(f"{name}, batch size {n}: {len(networks)} networks measured", flush=True)
             if output is not None:
                 write_measurements(measurements, output, facts)
@@ -86,16 +89,29 @@ def main(
         plot(summary, output / "ratio.svg")
 
 
-def measure(contestant: Contestant, sample: Sample, images: torch.Tensor) -> Measurement:
-    """Time one network; garbage of others is collected before."""
-    contestant.prepare(sample)
+def measure(contestant: Contestant, group: Sequence[Sample], images: torch.Tensor) -> list[Measurement]:
+    """Time the networks of a group, which share its time evenly; garbage of others is collected before."""
+    contestant.prepare(group)
     gc.collect()
     cpu, wall = time.process_time(), time.perf_counter()
     contestant.run(images)
-    cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
-    gflop = 2e-9 * len(images) * num_macs(sample.build())
-    stages = dict(contestant.last_stages or {})
-    return Measurement("", len(images), 0, sample.arch_id, contestant.name, 0, cpu, wall, gflop, stages)
+    cpu, wall = (time.process_time() - cpu) / len(group), (time.perf_counter() - wall) / len(group)
+    stages = {stage: seconds / len(group) for stage, seconds in (contestant.last_stages or {}).items()}
+    return [
+        Measurement(
+            space="",
+            batch_size=len(images),
+            network=0,
+            arch_id=sample.arch_id,
+            engine=contestant.name,
+            turn=0,
+            cpu_seconds=cpu,
+            wall_seconds=wall,
+            gflop=2e-9 * len(images) * num_macs(sample.build()),
+            stages=stages,
+        )
+        for sample in group
+    ]
 
 
 def num_macs(network: Network) -> int:

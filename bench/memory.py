@@ -36,8 +36,8 @@ def main(space: str, batch_size: str, engine: str, num: str, device: str) -> Non
     images = torch.from_numpy(load_images("noise").batch(int(batch_size), seed=0)).to(device)
     drawn = samples(space, int(num))
     start = _resident("VmRSS")
-    for sample in drawn:
-        contestant.prepare(sample)
+    for first in range(0, len(drawn), contestant.max_group):
+        contestant.prepare(drawn[first : first + contestant.max_group])
         contestant.run(images)
     found = {"start_mib": start, "peak_mib": _resident("VmHWM")}
     if device != "cpu":
