@@ -132,10 +132,9 @@ def _comparison(space: str, arch_id: str, exact: Score, other: Score) -> Compari
 
 def print_table(comparisons: Sequence[Comparison], tolerance: float) -> list[Comparison]:
     """Print a Markdown table, a row for each space; return the networks that are not as they should be."""
-    print(
-        "| space | networks | largest | 99.9 % | mean | K, largest | beyond | other units | singular | other singular | Kendall | Spearman |"
-    )
-    print("|---|---|---|---|---|---|---|---|---|---|---|---|")
+    titles = ["space", "networks", "largest", "99.9 %", "mean", "K, largest", "beyond", "other units", "singular"]
+    titles += ["singular for one", "Kendall", "Spearman"]
+    print(f"| {' | '.join(titles)} |\n|{'---|' * len(titles)}")
     for space in dict.fromkeys(c.space for c in comparisons):
         mine = [c for c in comparisons if c.space == space]
         finite = [c for c in mine if math.isfinite(c.difference) and math.isfinite(c.exact) and math.isfinite(c.exact_paper)]
