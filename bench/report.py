@@ -56,7 +56,7 @@ class Summary:
         gflops: GFLOP/s, of the operations that one forward pass needs.
         share_of_peak: of what a matrix product reaches.
         start_mib, peak_mib: resident memory before the first network and at most; `gpu_mib` of tensors on the GPU.
-        stages: share of the time by stage.
+        stages: share of the seconds on the wall by stage, where the engine tells; `rest` is in none of its stages.
     """
 
     space: str
@@ -98,9 +98,11 @@ def summarise(
         ratio = sum(published[m.network] for m in common) / sum(map(seconds, common)) if common else None
         total = sum(map(seconds, found))
         gflops = sum(m.gflop for m in found) / total
-        staged = sum(sum(m.stages.values()) for m in found)
-        stages = {stage: sum(m.stages.get(stage, 0.0) for m in found) / staged for stage in found[0].stages}
         cpu, wall = [m.cpu_seconds for m in found], [m.wall_seconds for m in found]
+        named = dict.fromkeys(stage for m in found for stage in m.stages)
+        stages = {stage: sum(m.stages.get(stage, 0.0) for m in found) / sum(wall) for stage in named}
+        if stages:
+            stages["rest"] = 1 - sum(stages.values())
         mib = memory.get(key, {})
         summaries.append(
             Summary(
@@ -145,7 +147,7 @@ def print_tables(summaries: Sequence[Summary], peak_gflops: float, *, on_wall: b
                 f"{s.gflops:.1f}",
                 f"{s.share_of_peak:.0%}",
                 *memory,
-                ", ".join(f"{stage} {share:.0%}" for stage, share in s.stages.items()),
+                ", ".join(f"{stage} {share:.0%}" for stage, share in s.stages.items() if abs(share) >= 0.005),
             ]
             print(f"| {' | '.join(cells)} |")
 
