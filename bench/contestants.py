@@ -1,0 +1,106 @@
+"""What is measured: the engines of the package, and the published procedure."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import torch
+
+from bench import published
+from bench.sampling import Sample
+from naswot_ray.network import Network
+from naswot_ray.scoring.score import Score, score_with_weights
+from naswot_ray.scoring.weights import SeededWeights, WeightSource
+
+PUBLISHED = "published"
+SEED = 0
+"""Of the weights."""
+
+_ENGINES = "naswot_ray.scoring.engines"
+
+
+class Contestant(Protocol):
+    """Something that scores networks.
+
+    Attributes:
+        name: as on the command line.
+        max_group: networks that it takes at once.
+        last_stages: seconds of the last networks by stage, where the engine tells.
+    """
+
+    name: str
+    max_group: int
+    last_stages: Mapping[str, float] | None
+
+    def prepare(self, group: Sequence[Sample]) -> None:
+        """Do what the time of the networks does not hold."""
+
+    def run(self, images: torch.Tensor) -> None:
+        """Score the networks that were prepared."""
+
+
+class PublishedProcedure:
+    """The published procedure. Its time holds the modules' construction; the graph only stands for an architecture's name."""
+
+    def __init__(self) -> None:
+        self.name = PUBLISHED
+        self.max_group = 1
+        self.last_stages: Mapping[str, float] | None = None
+
+    def prepare(self, group: Sequence[Sample]) -> None:
+        self._networks = [sample.build() for sample in group]
+
+    def run(self, images: torch.Tensor) -> None:
+        for network in self._networks:
+            published.score(network, images)
+
+
+class PackageEngine:
+    """An engine of the package. Its time holds everything from the architecture's name on: graph, plan, weights, scores."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.max_group: int = open_engine(name).max_group
+        self.last_stages: Mapping[str, float] | None = None
+
+    def prepare(self, group: Sequence[Sample]) -> None:
+        self._group = group
+
+    def run(self, images: torch.Tensor) -> None:
+        score_group(self.name, [sample.build() for sample in self._group], images)
+        self.last_stages = getattr(open_engine(self.name), "last_stages", None)
+
+
+def open_contestant(name: str) -> Contestant:
+    """The contestant called `name`: `published` or an engine."""
+    return PublishedProcedure() if name == PUBLISHED else PackageEngine(name)
+
+
+def score_group(name: str, networks: Sequence[Network], images: torch.Tensor) -> list[Score]:
+    """The scores of at most `max_group` networks by an engine, kernels included. Raises what a network failed with."""
+    found = open_engine(name).score_group(networks, images, [SeededWeights(network, SEED) for network in networks])
+    for result in found:
+        if isinstance(result, Exception):
+            raise result
+    return list(found)
+
+
+def open_engine(name: str) -> Any:
+    """The package's engine called `name`."""
+    if importlib.util.find_spec(_ENGINES) is None and name == "exact":
+        return _ExactAlone()
+    return importlib.import_module(_ENGINES).get_engine(name)
+
+
+class _ExactAlone:
+    """The engine `exact` of a package that has no other."""
+
+    max_group = 1
+
+    def score_group(
+        self, networks: Sequence[Network], images: torch.Tensor, weights: Sequence[WeightSource]
+    ) -> list[Score | Exception]:
+        return [score_with_weights(n, images, w, return_kernel=True) for n, w in zip(networks, weights, strict=True)]

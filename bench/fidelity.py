@@ -1,0 +1,174 @@
+"""How far the scores of an engine are from those of `exact`, on random networks of every space.
+
+    python -m bench.fidelity fast --num 500 --batch-size 32 --data CIFAR --output fidelity.parquet
+
+Ends with exit code 1 if a score is off by more than the tolerance, the diagonal of a kernel is not N_A, or the two do not agree
+on which kernels are singular; both scores count, the published and the paper's. Columns: networks; largest, 99.9th percentile
+and mean of the difference of the scores; largest difference of an entry of K over N_A; networks beyond the tolerance, with
+another diagonal, singular, singular for one alone; rank agreement of the scores. The Parquet file has a row for each network.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+import typer
+from scipy import stats
+
+from bench import one_thread
+from bench.contestants import open_engine, score_group
+from bench.sampling import SPACES, samples
+from naswot_ray.scoring.images import load_images
+from naswot_ray.scoring.score import Score
+
+_SECONDS_BETWEEN_LINES = 30.0
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One network scored by `exact` and by the engine.
+
+    Attributes:
+        space, arch_id, batch_size: what was scored.
+        exact, engine: the scores; `exact_paper`, `engine_paper` those of the paper's formula.
+        num_units_agree: whether the diagonal of the engine's kernel is N_A.
+        kernel_difference: the largest entry of |K - K'| over N_A.
+    """
+
+    space: str
+    arch_id: str
+    batch_size: int
+    exact: float
+    engine: float
+    exact_paper: float
+    engine_paper: float
+    num_units_agree: bool
+    kernel_difference: float
+
+    @property
+    def difference(self) -> float:
+        """The larger of the two scores' absolute differences; infinite where one alone is not finite."""
+        return max(_difference(self.exact, self.engine), _difference(self.exact_paper, self.engine_paper))
+
+    @property
+    def singular_agree(self) -> bool:
+        """Whether both say -inf, or neither, of both scores."""
+        pairs = ((self.exact, self.engine), (self.exact_paper, self.engine_paper))
+        return all((a == -math.inf) == (b == -math.inf) for a, b in pairs)
+
+
+def main(
+    engine: Annotated[str, typer.Argument(help="Engine to compare with `exact`.")],
+    space: Annotated[list[str] | None, typer.Option(help="Space; repeat for several.")] = None,
+    batch_size: Annotated[int, typer.Option(help="Images per batch.")] = 32,
+    num: Annotated[int, typer.Option(help="Networks of each space.")] = 500,
+    tolerance: Annotated[float, typer.Option(help="Largest difference of a score.")] = 1e-3,
+    device: Annotated[str, typer.Option(help="Where the engine's images are, cpu or cuda; `exact` runs on the CPU.")] = "cpu",
+    data: Annotated[Path | None, typer.Option(help="Folder of CIFAR-10; noise without.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Parquet file to write.")] = None,
+) -> None:
+    """Compare an engine with `exact`."""
+    torch.set_num_threads(1)
+    source = load_images("cifar10", data) if data else load_images("noise")
+    images = torch.from_numpy(source.batch(batch_size, seed=0))
+    comparisons: list[Comparison] = []
+    for name in space or SPACES:
+        comparisons += compare(engine, name, images, num, device)
+        if output is not None:
+            output.parent.mkdir(parents=True, exist_ok=True)
+            pq.write_table(pa.Table.from_pylist([asdict(c) | {"difference": c.difference} for c in comparisons]), output)
+    print(f"\n{engine} against exact, {source.name}, batch size {batch_size}\n")
+    bad = print_table(comparisons, tolerance)
+    if bad:
+        print(f"\n{len(bad)} networks beyond the tolerance of {tolerance:g}, or with other counts or other singular kernels:")
+        for c in bad[:10]:
+            print(f"  {c.space} {c.arch_id}: exact {c.exact}, {engine} {c.engine}; paper {c.exact_paper}, {c.engine_paper}")
+        raise typer.Exit(1)
+
+
+def compare(engine: str, space: str, images: torch.Tensor, num: int, device: str) -> list[Comparison]:
+    """Score the first `num` samples of a space by both; lines on the way."""
+    found: list[Comparison] = []
+    drawn = samples(space, num)
+    size = open_engine(engine).max_group
+    told = time.monotonic()
+    for first in range(0, len(drawn), size):
+        group = drawn[first : first + size]
+        others = score_group(engine, [sample.build() for sample in group], images.to(device))
+        for sample, other in zip(group, others, strict=True):
+            (exact,) = score_group("exact", [sample.build()], images)
+            found.append(_comparison(space, sample.arch_id, exact, other))
+        if time.monotonic() - told > _SECONDS_BETWEEN_LINES:
+            told = time.monotonic()
+            print(f"{space}: {len(found)} of {num}, at most {max(c.difference for c in found):.1e} off", flush=True)
+    return found
+
+
+def _comparison(space: str, arch_id: str, exact: Score, other: Score) -> Comparison:
+    assert exact.kernel is not None
+    assert other.kernel is not None
+    return Comparison(
+        space=space,
+        arch_id=arch_id,
+        batch_size=len(exact.kernel),
+        exact=exact.score,
+        engine=other.score,
+        exact_paper=exact.score_paper,
+        engine_paper=other.score_paper,
+        # Of the kernel itself: a score takes its count from the network, whatever the engine counted.
+        num_units_agree=bool((other.kernel.diagonal() == exact.num_units).all()),
+        kernel_difference=float(np.abs(other.kernel - exact.kernel).max() / max(exact.num_units, 1)),
+    )
+
+
+def print_table(comparisons: Sequence[Comparison], tolerance: float) -> list[Comparison]:
+    """Print a Markdown table, a row for each space; return the networks that are not as they should be."""
+    titles = ["space", "networks", "largest", "99.9 %", "mean", "K, largest", "beyond", "other units", "singular"]
+    titles += ["singular for one", "Kendall", "Spearman"]
+    print(f"| {' | '.join(titles)} |\n|{'---|' * len(titles)}")
+    for space in dict.fromkeys(c.space for c in comparisons):
+        mine = [c for c in comparisons if c.space == space]
+        finite = [c for c in mine if math.isfinite(c.difference) and math.isfinite(c.exact) and math.isfinite(c.exact_paper)]
+        differences = np.array([c.difference for c in finite]) if finite else np.zeros(1)
+        kendall, spearman = _agreement([c.exact for c in finite], [c.engine for c in finite])
+        cells = [
+            space,
+            str(len(mine)),
+            *(f"{value:.1e}" for value in (differences.max(), np.quantile(differences, 0.999), differences.mean())),
+            f"{max(c.kernel_difference for c in mine):.1e}",
+            str(sum(not c.difference <= tolerance for c in mine)),
+            str(sum(not c.num_units_agree for c in mine)),
+            str(sum(c.exact == -math.inf for c in mine)),
+            str(sum(not c.singular_agree for c in mine)),
+            f"{kendall:.6f}",
+            f"{spearman:.6f}",
+        ]
+        print(f"| {' | '.join(cells)} |")
+    return [c for c in comparisons if not c.difference <= tolerance or not c.num_units_agree or not c.singular_agree]
+
+
+def _agreement(a: Sequence[float], b: Sequence[float]) -> tuple[float, float]:
+    if len(a) < 2:
+        return math.nan, math.nan
+    return float(stats.kendalltau(a, b).statistic), float(stats.spearmanr(a, b).statistic)
+
+
+def _difference(a: float, b: float) -> float:
+    """Absolute difference; 0 for two of -inf, infinite where one alone is not finite or one is NaN."""
+    if a == b:
+        return 0.0
+    return abs(a - b) if math.isfinite(a) and math.isfinite(b) else math.inf
+
+
+if __name__ == "__main__":
+    one_thread.restart("bench.fidelity")
+    typer.run(main)
