@@ -178,11 +178,12 @@ class NetworkBuilder:
         return Network(arch_id, tuple(self._nodes), output, initialisation)
 
     def _append(self, op: ops.Op, *inputs: int) -> int:
-        if not all(0 <= i < len(self._nodes) for i in inputs):
-            raise ValueError(f"{op} reads nodes {inputs}, there are 0..{len(self._nodes) - 1}")
-        shape = ops.output_shape(op, tuple(self._nodes[i].shape for i in inputs))
-        self._nodes.append(Node(op, inputs, shape))
-        return len(self._nodes) - 1
+        nodes = self._nodes
+        for i in inputs:
+            if not 0 <= i < len(nodes):
+                raise ValueError(f"{op} reads nodes {inputs}, there are 0..{len(nodes) - 1}")
+        nodes.append(Node(op, inputs, ops.output_shape(op, tuple([nodes[i].shape for i in inputs]))))
+        return len(nodes) - 1
 
 
 def _pair(value: int | ops.Pair) -> ops.Pair:

@@ -96,17 +96,19 @@ def _canonical(nodes: Sequence[NodeLike]) -> tuple[list[int], list[bool]]:
     known: dict[tuple[object, tuple[int, ...]], int] = {}
     for position, node in enumerate(nodes):
         op = node.op
-        inputs = tuple(canonical[i] for i in node.inputs)
-        is_zero = isinstance(op, ops.Zero) or (bool(inputs) and ops.keeps_zero(op) and all(zero[i] for i in inputs))
-        if isinstance(op, ops.Add) and not is_zero:
-            inputs = tuple(i for i in inputs if not zero[i])
-        if isinstance(op, ops.Add) and len(inputs) == 1:
+        inputs = tuple([canonical[i] for i in node.inputs])
+        kind = type(op)
+        is_zero = kind is ops.Zero or (inputs != () and ops.keeps_zero(op) and all(zero[i] for i in inputs))
+        if kind is ops.Add and not is_zero:
+            inputs = tuple([i for i in inputs if not zero[i]])
+        zero.append(is_zero)
+        if kind is ops.Conv or kind is ops.Linear:  # with weights of its own
+            canonical.append(position)
+        elif kind is ops.Add and len(inputs) == 1:
             canonical.append(inputs[0])
         else:
-            # A weighted op carries its layer number, so two layers never share; every ReLU computes the same function.
-            function = ops.Relu if isinstance(op, ops.Relu) else op
+            function = ops.Relu if kind is ops.Relu else op  # whatever its multiplicity
             canonical.append(known.setdefault((function, inputs), position))
-        zero.append(is_zero)
     return canonical, zero
 
 
@@ -122,25 +124,30 @@ def _codes(nodes: Sequence[NodeLike], live: set[int], canonical: list[int], zero
 
 
 def _steps(nodes: Sequence[NodeLike], canonical: list[int], zero: list[bool], wanted: Iterable[int]) -> tuple[Step, ...]:
-    def inputs_of(position: int) -> tuple[int, ...]:
-        op, inputs = nodes[position].op, tuple(canonical[i] for i in nodes[position].inputs)
-        if zero[position]:
-            return ()  # materialised as zeros
-        return tuple(i for i in inputs if not zero[i]) if isinstance(op, ops.Add) else inputs
-
+    inputs_of: dict[int, tuple[int, ...]] = {}
     needed = set(wanted)
     for position in range(len(nodes) - 1, -1, -1):
         if position in needed:
-            needed.update(inputs_of(position))
+            if zero[position]:
+                inputs: tuple[int, ...] = ()  # materialised as zeros
+            else:
+                inputs = tuple([canonical[i] for i in nodes[position].inputs])
+                if type(nodes[position].op) is ops.Add:
+                    inputs = tuple([i for i in inputs if not zero[i]])
+            inputs_of[position] = inputs
+            needed.update(inputs)
     order = sorted(needed)
     last_reader: dict[int, int] = {}
     for position in order:
         last_reader[position] = position
-        for i in inputs_of(position):
+        for i in inputs_of[position]:
             last_reader[i] = position
     released: dict[int, list[int]] = {}
     for position, reader in last_reader.items():
         released.setdefault(reader, []).append(position)
     return tuple(
-        Step(p, ops.Zero() if zero[p] else nodes[p].op, inputs_of(p), nodes[p].shape, tuple(released.get(p, ()))) for p in order
+        [
+            Step(p, ops.Zero() if zero[p] else nodes[p].op, inputs_of[p], nodes[p].shape, tuple(released.get(p, ())))
+            for p in order
+        ]
     )

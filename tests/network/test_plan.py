@@ -10,7 +10,8 @@ from hypothesis import event, given, settings
 from naswot_ray.network import Network, NetworkBuilder, ops
 from naswot_ray.network.plan import Codes
 from naswot_ray.scoring import random
-from naswot_ray.scoring.exact import Kernels, compute_kernels
+from naswot_ray.scoring.exact import compute_kernels
+from naswot_ray.scoring.kernel import Kernels
 from naswot_ray.scoring.weights import SeededWeights
 from tests.network.oracle import measure
 from tests.network.strategies import ancestors, networks, relus
