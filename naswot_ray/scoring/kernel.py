@@ -6,15 +6,45 @@ Shape suffixes: n images, u units. `K_nn[i, j] = N_A - hamming(code_i, code_j)`,
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy.linalg import lapack
+
+from naswot_ray.network.plan import Codes
 
 IntMatrix = npt.NDArray[np.int64]
 
 _EXACT_IN_FLOAT32 = 2**24
 """Sums of zeros and ones stay exact in float32 below this many terms (IEEE 754: 24 bits of significand)."""
+
+_WELL_CONDITIONED = 1000
+"""How far, in roundings of n terms, a kernel has to be from singular to need no closer look."""
+
+
+@dataclass(frozen=True)
+class Kernels:
+    """The two kernels of a network on a batch, both shape (n, n), int64.
+
+    Attributes:
+        published: every ReLU with its multiplicity in the published code.
+        paper: every counted ReLU once.
+    """
+
+    published: IntMatrix
+    paper: IntMatrix
+
+
+def constant_kernels(codes: Iterable[Codes], n: int) -> Kernels:
+    """The part of the kernels that needs no computing: on tensors that are zero for every image all images agree."""
+    zero = [c for c in codes if c.node is None]
+    return Kernels(
+        published=np.full((n, n), sum(c.multiplicity * c.num_units for c in zero), np.int64),
+        paper=np.full((n, n), sum(c.num_relus * c.num_units for c in zero), np.int64),
+    )
 
 
 def agreements(x: torch.Tensor) -> IntMatrix:
@@ -52,8 +82,16 @@ def log_det(K_nn: IntMatrix) -> float:
     same_nn = (K_nn == d_n[:, None]) & (K_nn == d_n[None, :])
     if n == 0 or d_n.min() <= 0 or same_nn.sum() > n:
         return -math.inf
-    sign, value = np.linalg.slogdet(K_nn.astype(np.float64))
-    eigenvalues = np.linalg.eigvalsh(K_nn.astype(np.float64))
+    K = K_nn.astype(np.float64)
+    factor, failed = lapack.dpotrf(K, lower=True, clean=False)
+    if not failed:
+        rcond, _ = lapack.dpocon(factor, np.abs(K).sum(0).max(), uplo="L")
+        # Of a symmetric matrix the condition number in the 1-norm, estimated here to a small factor, is no less than the one in
+        # the 2-norm, which decides below: a kernel that passes here would pass there.
+        if rcond > _WELL_CONDITIONED * n * np.finfo(np.float64).eps:
+            return float(2 * np.log(factor.diagonal()).sum())
+    sign, value = np.linalg.slogdet(K)
+    eigenvalues = np.linalg.eigvalsh(K)
     trustworthy = eigenvalues[0] > n * np.finfo(np.float64).eps * eigenvalues[-1]
     if sign <= 0 or (not trustworthy and _is_singular(K_nn)):
         return -math.inf
