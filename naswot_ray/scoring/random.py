@@ -18,10 +18,19 @@ import numpy.typing as npt
 Purpose = tuple[str | int, ...]
 
 
+UNIFORM_UNIT = 2.0**-24
+"""The bound that `uniform` scales odd integers by, for a bound of 1."""
+
+
+def key_of(purpose: Purpose) -> npt.NDArray[np.uint64]:
+    """The two words of a purpose's key, shape (2,)."""
+    digest = hashlib.blake2b("\0".join(map(str, purpose)).encode(), digest_size=16).digest()
+    return np.frombuffer(digest, dtype="<u8")
+
+
 def raw_words(purpose: Purpose, count: int, *, stream: int = 0) -> npt.NDArray[np.uint64]:
     """The first `count` 64-bit words of a stream, shape (count,)."""
-    digest = hashlib.blake2b("\0".join(map(str, purpose)).encode(), digest_size=16).digest()
-    key = np.frombuffer(digest, dtype="<u8")
+    key = key_of(purpose)
     counter = np.array([0, stream, 0, 0], dtype=np.uint64)
     return np.random.Philox(key=key, counter=counter).random_raw(count)
 
@@ -34,7 +43,7 @@ def uniform(purpose: Purpose, count: int, *, bound: float, stream: int = 0) -> n
     """
     words = raw_words(purpose, (count + 1) // 2, stream=stream)
     halves = words.astype("<u8", copy=False).view("<i4")[:count]
-    scale = np.float32(bound * 2.0**-24)
+    scale = np.float32(bound * UNIFORM_UNIT)
     odd: npt.NDArray[np.float32] = ((halves >> 7) | 1).astype(np.float32)
     odd *= scale
     return odd
@@ -48,12 +57,13 @@ def normal(purpose: Purpose, count: int, *, stream: int = 0) -> npt.NDArray[np.f
     """
     words = raw_words(purpose, (count + 3) // 4, stream=stream)
     quarters = words.astype("<u8", copy=False).view("<u2")[:count]
-    drawn: npt.NDArray[np.float32] = _normal_quantiles()[quarters]
+    drawn: npt.NDArray[np.float32] = normal_quantiles()[quarters]
     return drawn
 
 
 @cache
-def _normal_quantiles() -> npt.NDArray[np.float32]:
+def normal_quantiles() -> npt.NDArray[np.float32]:
+    """What `normal` draws for each value of 16 bits, shape (65536,)."""
     upper = [NormalDist().inv_cdf((i + 0.5) / 65536) for i in range(32768, 65536)]
     half = np.array(upper, dtype=np.float32)
     return np.concatenate([-half[::-1], half])

@@ -28,19 +28,32 @@ class SeededWeights:
     """The published initialisation of the network's space, drawn from the stream (seed, arch_id; layer).
 
     Batch normalisation has weight 1 and bias 0 in every space.
+
+    Attributes:
+        purpose: of the random numbers; a layer's number is that of its stream.
+        initialisation: the network's.
     """
 
     def __init__(self, network: Network, seed: int) -> None:
-        self._purpose = ("weights", WEIGHTS_VERSION, seed, network.arch_id)
-        self._initialisation = network.initialisation
+        self.purpose: random.Purpose = ("weights", WEIGHTS_VERSION, seed, network.arch_id)
+        self.initialisation = network.initialisation
 
     def __call__(self, layer: ops.Weighted) -> torch.Tensor:
         shape = layer.weight_shape
-        match self._initialisation:
+        scale = self.scale(layer)
+        match self.initialisation:
             case "kaiming_uniform":
-                bound = prod(shape[1:]) ** -0.5
-                drawn = random.uniform(self._purpose, prod(shape), bound=bound, stream=layer.layer)
+                drawn = random.uniform(self.purpose, prod(shape), bound=scale, stream=layer.layer)
             case "normal_fan_out":
-                drawn = random.normal(self._purpose, prod(shape), stream=layer.layer)
-                drawn *= np.float32((2 / (prod(shape[2:]) * shape[0])) ** 0.5)
+                drawn = random.normal(self.purpose, prod(shape), stream=layer.layer)
+                drawn *= np.float32(scale)
         return torch.from_numpy(drawn).view(shape)
+
+    def scale(self, layer: ops.Weighted) -> float:
+        """The bound of a layer's uniform distribution, or the standard deviation of its normal one."""
+        shape = layer.weight_shape
+        match self.initialisation:
+            case "kaiming_uniform":
+                return float(prod(shape[1:]) ** -0.5)
+            case "normal_fan_out":
+                return float((2 / (prod(shape[2:]) * shape[0])) ** 0.5)
