@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 
 from bench import published
 from bench.sampling import Sample
 from naswot_ray.network import Network
-from naswot_ray.scoring.score import Score, score_with_weights
-from naswot_ray.scoring.weights import SeededWeights, WeightSource
+from naswot_ray.scoring.engines import Score, get_engine
+from naswot_ray.scoring.weights import SeededWeights
 
 PUBLISHED = "published"
 SEED = 0
 """Of the weights."""
-
-_ENGINES = "naswot_ray.scoring.engines"
 
 
 class Contestant(Protocol):
@@ -63,7 +59,7 @@ class PackageEngine:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.max_group: int = open_engine(name).max_group
+        self.max_group: int = get_engine(name).max_group
         self.last_stages: Mapping[str, float] | None = None
 
     def prepare(self, group: Sequence[Sample]) -> None:
@@ -71,7 +67,7 @@ class PackageEngine:
 
     def run(self, images: torch.Tensor) -> None:
         score_group(self.name, [sample.build() for sample in self._group], images)
-        self.last_stages = getattr(open_engine(self.name), "last_stages", None)
+        self.last_stages = getattr(get_engine(self.name), "last_stages", None)
 
 
 def open_contestant(name: str) -> Contestant:
@@ -81,26 +77,9 @@ def open_contestant(name: str) -> Contestant:
 
 def score_group(name: str, networks: Sequence[Network], images: torch.Tensor) -> list[Score]:
     """The scores of at most `max_group` networks by an engine, kernels included. Raises what a network failed with."""
-    found = open_engine(name).score_group(networks, images, [SeededWeights(network, SEED) for network in networks])
-    for result in found:
+    scores: list[Score] = []
+    for result in get_engine(name).score_group(networks, images, [SeededWeights(network, SEED) for network in networks]):
         if isinstance(result, Exception):
             raise result
-    return list(found)
-
-
-def open_engine(name: str) -> Any:
-    """The package's engine called `name`."""
-    if importlib.util.find_spec(_ENGINES) is None and name == "exact":
-        return _ExactAlone()
-    return importlib.import_module(_ENGINES).get_engine(name)
-
-
-class _ExactAlone:
-    """The engine `exact` of a package that has no other."""
-
-    max_group = 1
-
-    def score_group(
-        self, networks: Sequence[Network], images: torch.Tensor, weights: Sequence[WeightSource]
-    ) -> list[Score | Exception]:
-        return [score_with_weights(n, images, w, return_kernel=True) for n, w in zip(networks, weights, strict=True)]
+        scores.append(result)
+    return scores

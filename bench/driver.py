@@ -55,7 +55,7 @@ class SleepingWorker(Worker):
         batch = task.shard.point.batch
         assert batch is not None
         done = {"score": 1.0, "score_paper": 1.0, "num_units": 1, "status": STATUS_OK}
-        rows = [empty_score_row(space, i, batch, device="none", run_id=self._run_id) | done for i in task.indices]
+        rows = [empty_score_row(space, i, batch, run_id=self._run_id) | done for i in task.indices]
         part = write_rows(self._storage, task.shard, rows, self._settings)
         return Receipt({STATUS_OK: len(rows)}, part=part)
 

@@ -23,12 +23,17 @@ find_python() {
   return 1
 }
 
+install_package() {
+  local apt_get=(sudo DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=600) # a new machine may be updating itself
+  "${apt_get[@]}" update && "${apt_get[@]}" install -y "$1"
+}
+
 python=$(find_python)
 if ! "$python" -c 'import ensurepip' 2>/dev/null; then # Debian and Ubuntu keep it in a package of its own
-  package=$(basename "$(readlink -f "$(command -v "$python")")")-venv
-  apt_get=(sudo DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=600) # a new machine may be updating itself
-  "${apt_get[@]}" update
-  "${apt_get[@]}" install -y "$package"
+  install_package "$(basename "$(readlink -f "$(command -v "$python")")")-venv"
+fi
+if ! command -v c++ >/dev/null; then # builds the kernels of engine fast
+  install_package g++ || echo "warning: $(hostname) has no C++ compiler; engine fast will run in torch alone and take longer" >&2
 fi
 
 # A marker for each set of inputs: an installation that broke off has none and is done again.

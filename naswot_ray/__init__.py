@@ -11,16 +11,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from naswot_ray.dataset.opening import open
     from naswot_ray.network import Network
+    from naswot_ray.scoring.engines import Score
     from naswot_ray.scoring.images import load_images
     from naswot_ray.scoring.module import score_module
-    from naswot_ray.scoring.score import Score, score
+    from naswot_ray.scoring.score import score
     from naswot_ray.spaces import get_space
 
 __version__ = "0.1.0"
 
 _HOME = {
     "Network": "naswot_ray.network",
-    "Score": "naswot_ray.scoring.score",
+    "Score": "naswot_ray.scoring.engines",
     "get_space": "naswot_ray.spaces",
     "load_images": "naswot_ray.scoring.images",
     "open": "naswot_ray.dataset.opening",

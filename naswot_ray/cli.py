@@ -98,7 +98,7 @@ def _with_options(model: type[BaseModel]) -> Callable[[Callable[..., None]], Cal
         for name, field in model.model_fields.items():
             flags = [f"--{name.replace('_', '-')}", *(["-o"] if name == "output" else [])]
             kinds = [t for t in (get_args(field.annotation) or (field.annotation,)) if t is not NoneType]
-            metavar = None if kinds == [bool] else "PATH" if name in _PATHS else _METAVARS[kinds[0]]
+            metavar = None if kinds == [bool] else "PATH" if name in _PATHS else _METAVARS.get(kinds[0])
             option = typer.Option(*flags, help=field.description, metavar=metavar)
             default = inspect.Parameter.empty if field.default is PydanticUndefined else field.default
             parameters.append(

@@ -39,8 +39,9 @@ SCORES: Final = pa.schema(
     ]
 )
 
-SCORE_PROVENANCE: Final = ("device", "seconds", "run_id")
-"""Columns that tell how a row came to be; all others are the same whoever computes the row."""
+SCORE_PROVENANCE: Final = ("engine", "dtype", "device", "seconds", "run_id")
+"""Columns that tell how a row came to be. All others are the same whoever computes the row; scores of different engines agree
+within their tolerance."""
 
 ARCHITECTURES: Final = pa.schema(
     [

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import FrameType
@@ -243,8 +244,9 @@ def _failing_quietly(*, unless: bool) -> Iterator[None]:
 @contextmanager
 def _pool(options: ScoreOptions, run: _Run, batches: Mapping[Batch, Pixels], *, nothing_to_do: bool) -> Iterator[Pool]:
     root, run_id = run.storage.root, run.record.run_id
+    make_worker = partial(Worker, engine=options.engine)
     if options.in_process or nothing_to_do:
-        yield InProcessPool(Worker(root, run_id, run.settings, options.cpus_per_actor), run.spaces, batches)
+        yield InProcessPool(make_worker(root, run_id, run.settings, options.cpus_per_actor), run.spaces, batches)
         return
     address = ray_environment.resolve(options.address)
     ray_environment.prepare(address)
@@ -260,6 +262,7 @@ def _pool(options: ScoreOptions, run: _Run, batches: Mapping[Batch, Pixels], *, 
         num_actors=options.num_actors,
         actors_per_gpu=options.actors_per_gpu,
         cpus_per_actor=options.cpus_per_actor,
+        worker_factory=make_worker,
     )
     try:
         yield pool

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
@@ -49,6 +49,13 @@ class ScoreOptions(BaseModel):
             gt=0,
             description="Height and width that images are drawn at (noise) or enlarged to. Default: the source's own. Spaces "
             "of ImageNet-size networks need it; they were trained at 224.",
+        ),
+    ] = None
+    engine: Annotated[
+        Literal["exact", "fast"] | None,
+        Field(
+            description="What scores: exact has the published code's very kernels, fast its scores within 1e-3 in less time. "
+            "Default: fast, or exact where an actor has a GPU."
         ),
     ] = None
     retry_failed: Annotated[bool, Field(description="Score rows whose status is 'failed' again.")] = False

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -18,9 +20,11 @@ from naswot_ray.dataset import parts, schema
 from naswot_ray.dataset.manifest import Settings
 from naswot_ray.dataset.parts import WrittenPart
 from naswot_ray.dataset.storage import Storage
+from naswot_ray.network import Network
 from naswot_ray.run.grid import Batch, Point, Shard, Task
-from naswot_ray.scoring import exact
-from naswot_ray.scoring.score import as_batch, score
+from naswot_ray.scoring.engines import Engine, Score, default_engine, get_engine
+from naswot_ray.scoring.score import as_batch
+from naswot_ray.scoring.weights import SeededWeights
 from naswot_ray.spaces import Space
 
 WRITE_SECONDS = 600.0
@@ -66,16 +70,28 @@ class Worker:
         run_id: of the run, written to each row.
         settings: of the run.
         num_threads: of torch's CPU operations; None leaves them as they are.
+        engine: what scores; None for the one that suits the device.
     """
 
-    def __init__(self, root: str, run_id: str, settings: Settings, num_threads: int | None = None) -> None:
+    def __init__(
+        self,
+        root: str,
+        run_id: str,
+        settings: Settings,
+        num_threads: int | None = None,
+        *,
+        engine: str | None = None,
+    ) -> None:
         self._storage = Storage(root)
         self._run_id = run_id
         self._settings = settings
-        self._device = "cuda" if torch.cuda.is_available() else "cpu"
+        self._device = torch.device("cuda" if torch.cuda.is_available() and engine != "fast" else "cpu")
+        self._engine_name = engine or default_engine(self._device)
+        self._told = False
         if num_threads is not None:
             torch.set_num_threads(num_threads)
         _keep_freed_memory()
+        gc.freeze()  # what is there now stays: looking for garbage in all of torch takes as long as scoring a network
 
     def run(self, task: Task, space: Space, images: Pixels | None) -> Receipt:
         """Do a task: compute its rows and write them to the shard's part.
@@ -93,26 +109,45 @@ class Worker:
         Raises:
             DatasetError: the part could not be written.
             DeviceLostError: the process must be started anew.
+            SettingsError: the engine cannot run on this machine.
         """
         indices = self._left_to_do(task)
         skipped = len(task.indices) - len(indices)
         if not indices:
             return Receipt(skipped=skipped, notes=self._storage.take_notes())
-        batch = task.shard.point.batch
-        pixels = None if images is None else as_batch(images).to(self._device)
         rows: list[Row] = []
         started = time.monotonic()
-        for index in indices:
-            if batch is None:
-                rows.append(architecture_row(space, index))
-            else:
-                assert pixels is not None
-                rows.append(self.score_row(space, index, batch, pixels))
+        for some in self._rows(task, indices, space, images):
+            rows += some
             if time.monotonic() - started > WRITE_SECONDS:
                 break
         part = write_rows(self._storage, task.shard, rows, self._settings)
         counts = Counter(row["status"] for row in rows)
-        return Receipt(counts, skipped, part, self._storage.take_notes(), tuple(indices[len(rows) :]))
+        return Receipt(counts, skipped, part, self._take_notes(), tuple(indices[len(rows) :]))
+
+    @cached_property
+    def _engine(self) -> Engine:
+        """Opened for the first row: a worker without any needs none."""
+        return get_engine(self._engine_name)
+
+    def _take_notes(self) -> tuple[str, ...]:
+        notes = self._storage.take_notes()
+        if "_engine" in self.__dict__ and self._engine.note and not self._told:
+            self._told = True
+            notes = (*notes, self._engine.note)
+        return notes
+
+    def _rows(self, task: Task, indices: Sequence[int], space: Space, images: Pixels | None) -> Iterator[list[Row]]:
+        """The rows of a task, as many at a time as the engine scores together."""
+        batch = task.shard.point.batch
+        if batch is None:
+            yield from ([architecture_row(space, index)] for index in indices)
+            return
+        assert images is not None
+        pixels = as_batch(images).to(self._device)
+        size = self._engine.max_group
+        for start in range(0, len(indices), size):
+            yield self.score_rows(space, indices[start : start + size], batch, pixels)
 
     def _left_to_do(self, task: Task) -> Sequence[int]:
         path = task.shard.path
@@ -121,29 +156,43 @@ class Worker:
         state = parts.inspect(self._storage, path, task.shard.range)
         return [index for index in task.indices if index not in state.present or index in state.failed]
 
-    def score_row(self, space: Space, index: int, batch: Batch, images: torch.Tensor) -> Row:
-        """One row of the scores table; `failed` with the error where the architecture raises."""
+    def score_rows(self, space: Space, indices: Sequence[int], batch: Batch, images: torch.Tensor) -> list[Row]:
+        """Rows of the scores table, at most as many as the engine scores together; `failed` where an architecture raises."""
         started = time.perf_counter()
-        row = empty_score_row(space, index, batch, device=self._device, run_id=self._run_id)
+        engine = self._engine
+        provenance = {"engine": engine.name, "dtype": engine.dtype, "device": self._device.type}
+        rows = [empty_score_row(space, i, batch, run_id=self._run_id) | provenance for i in indices]
+        networks: dict[int, Network] = {}
 
-        def compute() -> Row:
-            network = space.network(row["arch_id"], input_shape=images.shape[1:])
-            result = score(network, images, seed=batch.seed)
-            if math.isnan(result.score):
-                raise ArithmeticError("the score is NaN")
-            return {
-                "score": result.score,
-                "score_paper": result.score_paper,
-                "num_units": result.num_units,
-                "status": result.status,
-            }
+        def build(number: int) -> Row:
+            networks[number] = space.network(rows[number]["arch_id"], input_shape=images.shape[1:])
+            return {}
 
-        row |= _or_failed(compute)
-        return row | {"seconds": time.perf_counter() - started}
+        for number, row in enumerate(rows):
+            row |= _or_failed(partial(build, number))
+        weights = [SeededWeights(network, batch.seed) for network in networks.values()]
+        results = engine.score_group(list(networks.values()), images, weights)
+        for number, result in zip(networks, results, strict=True):
+            rows[number] |= _or_failed(partial(_scored, result))
+        seconds = (time.perf_counter() - started) / len(rows)
+        return [row | {"seconds": seconds} for row in rows]
 
 
-def empty_score_row(space: Space, index: int, batch: Batch, *, device: str, run_id: str) -> Row:
-    """A row of the scores table with its key and provenance, and no score yet."""
+def _scored(result: Score | Exception) -> Row:
+    if isinstance(result, Exception):
+        raise result
+    if math.isnan(result.score):
+        raise ArithmeticError("the score is NaN")
+    return {
+        "score": result.score,
+        "score_paper": result.score_paper,
+        "num_units": result.num_units,
+        "status": result.status,
+    }
+
+
+def empty_score_row(space: Space, index: int, batch: Batch, *, run_id: str) -> Row:
+    """A row of the scores table with its key, of no engine and without a score yet."""
     return {
         "space": space.name,
         "arch_id": space[index],
@@ -156,9 +205,9 @@ def empty_score_row(space: Space, index: int, batch: Batch, *, device: str, run_
         "num_units": None,
         "status": schema.STATUS_FAILED,
         "error": None,
-        "engine": exact.NAME,
-        "dtype": exact.DTYPE,
-        "device": device,
+        "engine": "none",
+        "dtype": "none",
+        "device": "none",
         "seconds": 0.0,
         "run_id": run_id,
     }
@@ -206,10 +255,7 @@ def architecture_row(space: Space, index: int) -> Row:
 def write_failed(storage: Storage, space: Space, task: Task, error: str, run_id: str, settings: Settings) -> Receipt:
     """Record the one architecture of a task that could not be computed in any worker."""
     (index,), batch = task.indices, task.shard.point.batch
-    if batch is None:
-        row = empty_architecture_row(space, index)
-    else:
-        row = empty_score_row(space, index, batch, device="none", run_id=run_id)
+    row = empty_architecture_row(space, index) if batch is None else empty_score_row(space, index, batch, run_id=run_id)
     part = write_rows(storage, task.shard, [row | {"error": error}], settings)
     return Receipt({schema.STATUS_FAILED: 1}, part=part)
 

@@ -8,32 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 
 from naswot_ray.network import Network, ops
 from naswot_ray.network.plan import Step
-from naswot_ray.scoring.kernel import IntMatrix, agreements
+from naswot_ray.scoring.engines import Engine, check_shape
+from naswot_ray.scoring.kernel import Kernels, agreements, constant_kernels
 from naswot_ray.scoring.weights import WeightSource
 
-NAME = "exact"
-DTYPE = "float32"
 
+class ExactEngine(Engine):
+    """Runs on whatever device the images are on."""
 
-@dataclass(frozen=True)
-class Kernels:
-    """The two kernels of a network on a batch, both shape (n, n), int64.
+    name = "exact"
+    dtype = "float32"
 
-    Attributes:
-        published: every ReLU with its multiplicity in the published code.
-        paper: every counted ReLU once.
-    """
-
-    published: IntMatrix
-    paper: IntMatrix
+    def compute_kernels(self, network: Network, images: torch.Tensor, weights: WeightSource) -> Kernels:
+        return compute_kernels(network, images, weights)
 
 
 def compute_kernels(network: Network, images: torch.Tensor, weights: WeightSource) -> Kernels:
@@ -47,15 +40,10 @@ def compute_kernels(network: Network, images: torch.Tensor, weights: WeightSourc
     Raises:
         ValueError: the images do not have the network's input shape.
     """
-    if tuple(images.shape[1:]) != network.input_shape:
-        raise ValueError(f"images of shape {tuple(images.shape[1:])} for a network that takes {network.input_shape}")
-    n = len(images)
-    published, paper = np.zeros((n, n), np.int64), np.zeros((n, n), np.int64)
+    check_shape(network, images)
+    kernels = constant_kernels(network.plan.codes, len(images))
+    published, paper = kernels.published, kernels.paper
     codes_of = {codes.node: codes for codes in network.plan.codes if codes.node is not None}
-    for codes in network.plan.codes:
-        if codes.node is None:  # zero for every image: all agree on every unit
-            published += codes.multiplicity * codes.num_units
-            paper += codes.num_relus * codes.num_units
     values: dict[int, torch.Tensor] = {}
     with torch.no_grad(), _full_precision():
         for step in network.plan.steps:
@@ -68,7 +56,7 @@ def compute_kernels(network: Network, images: torch.Tensor, weights: WeightSourc
             values[step.node] = result
             for node in step.last_used:
                 del values[node]
-    return Kernels(published, paper)
+    return kernels
 
 
 def _execute(step: Step, inputs: list[torch.Tensor], images: torch.Tensor, weights: WeightSource) -> torch.Tensor:

@@ -15,8 +15,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from naswot_ray.scoring.engines import Score
 from naswot_ray.scoring.kernel import IntMatrix, agreements, log_det
-from naswot_ray.scoring.score import Images, Score, as_batch
+from naswot_ray.scoring.score import Images, as_batch
 
 
 def score_module(module: nn.Module, images: Images, *, return_kernel: bool = False) -> Score:

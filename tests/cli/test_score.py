@@ -15,6 +15,7 @@ import pytest
 
 import naswot_ray
 from naswot_ray.dataset.runs import RunRecord
+from naswot_ray.scoring.fast.engine import FastEngine
 from naswot_ray.scoring.images import load_images
 from tests.cli.conftest import MAP, SAME, write_images
 from tests.cli.running import naswot, prints
@@ -125,6 +126,7 @@ def test_the_run_record_holds_every_option(run: tuple[Path, str]) -> None:
         "images": "cifar10",
         "data": str(root.parent / "data"),
         "image_size": None,
+        "engine": None,
         "retry_failed": False,
         "in_process": True,
         "address": None,
@@ -184,7 +186,7 @@ def test_failed_rows_make_the_exit_status_1(tmp_path: Path, monkeypatch: pytest.
     def fails(*args: object, **kwargs: object) -> None:
         raise RuntimeError("no convergence")
 
-    monkeypatch.setattr("naswot_ray.run.worker.score", fails)
+    monkeypatch.setattr(FastEngine, "compute_kernels", fails)
     result = naswot("score", "-o", tmp_path / "d", "--in-process", "--limit", 2, "--batch-size", 4)
     assert result.exit_code == 1
     assert "2 failed, 0 singular" in result.stdout

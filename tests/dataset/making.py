@@ -33,9 +33,10 @@ def arch_id(index: int) -> str:
 
 def score_row(index: int, *, images: str = "noise", batch_size: int = 4, seed: int = 0, **changes: Any) -> Row:
     """A score row; its score is 100 + index unless changed."""
-    row = empty_score_row(get_space(SPACE), index, Batch(images, batch_size, seed), device="cpu", run_id="run")
+    row = empty_score_row(get_space(SPACE), index, Batch(images, batch_size, seed), run_id="run")
     computed = {"score": 100.0 + index, "score_paper": 50.0 + index, "num_units": 1000 + index, "status": "ok"}
-    return row | computed | changes
+    provenance = {"engine": "exact", "dtype": "float32", "device": "cpu"}
+    return row | provenance | computed | changes
 
 
 def failed_row(index: int, **key: Any) -> Row:

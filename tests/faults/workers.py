@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,41 +23,41 @@ CULPRIT = 5
 class CrashingWorker(Worker):
     """Dies at one architecture, as a crash in native code would."""
 
-    def score_row(self, space: Space, index: int, batch: Batch, images: torch.Tensor) -> Row:
-        if index == CULPRIT:
+    def score_rows(self, space: Space, indices: Sequence[int], batch: Batch, images: torch.Tensor) -> list[Row]:
+        if CULPRIT in indices:
             os.abort()
-        return super().score_row(space, index, batch, images)
+        return super().score_rows(space, indices, batch, images)
 
 
 class HangingWorker(Worker):
     """Never comes back from one architecture."""
 
-    def score_row(self, space: Space, index: int, batch: Batch, images: torch.Tensor) -> Row:
-        if index == CULPRIT:
+    def score_rows(self, space: Space, indices: Sequence[int], batch: Batch, images: torch.Tensor) -> list[Row]:
+        if CULPRIT in indices:
             time.sleep(3600)
-        return super().score_row(space, index, batch, images)
+        return super().score_rows(space, indices, batch, images)
 
 
 class GreedyWorker(Worker):
     """Takes all the memory that it can get for one architecture."""
 
-    def score_row(self, space: Space, index: int, batch: Batch, images: torch.Tensor) -> Row:
+    def score_rows(self, space: Space, indices: Sequence[int], batch: Batch, images: torch.Tensor) -> list[Row]:
         hoard = []
-        while index == CULPRIT:
+        while CULPRIT in indices:
             hoard.append(torch.ones(2**24))  # 64 MiB, written to
-        return super().score_row(space, index, batch, images)
+        return super().score_rows(space, indices, batch, images)
 
 
 class FrugalWorker(Worker):
     """Scores one architecture on far more images than the rest of its address space (`ulimit -v`) can take."""
 
-    def score_row(self, space: Space, index: int, batch: Batch, images: torch.Tensor) -> Row:
-        if index != CULPRIT:
-            return super().score_row(space, index, batch, images)
+    def score_rows(self, space: Space, indices: Sequence[int], batch: Batch, images: torch.Tensor) -> list[Row]:
+        if CULPRIT not in indices:
+            return super().score_rows(space, indices, batch, images)
         soft, hard = resource.getrlimit(resource.RLIMIT_AS)
         resource.setrlimit(resource.RLIMIT_AS, (_address_space() + 2**29, hard))
         try:
-            return super().score_row(space, index, batch, images.repeat(4096, 1, 1, 1))
+            return super().score_rows(space, indices, batch, images.repeat(4096, 1, 1, 1))
         finally:
             resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
@@ -82,11 +83,11 @@ class BrokenDeviceWorker(Worker):
 
     broken = False
 
-    def score_row(self, space: Space, index: int, batch: Batch, images: torch.Tensor) -> Row:
-        self.broken = self.broken or index == CULPRIT
+    def score_rows(self, space: Space, indices: Sequence[int], batch: Batch, images: torch.Tensor) -> list[Row]:
+        self.broken = self.broken or CULPRIT in indices
         if self.broken:
             raise DeviceLostError("CUDA error: an illegal memory access was encountered")
-        return super().score_row(space, index, batch, images)
+        return super().score_rows(space, indices, batch, images)
 
 
 class RaisingWorker(Worker):

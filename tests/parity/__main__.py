@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from naswot_ray.scoring.engines import ENGINES
 from tests.parity.check import NETWORKS, VectorsError, batch_sizes, compare_case, read_vectors
 
 
@@ -38,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 unsupported[case["space"]] += 1
                 continue
             for n in batch_sizes(case, options.max_n):
-                comparison = compare_case(file.recipe, case, n)
+                comparison = compare_case(file.recipe, case, n, engine=options.engine)
                 counts["comparisons"] += 1
                 counts["within"] += comparison.passed
                 counts["identical"] += comparison.bit_identical
@@ -76,6 +77,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help="only cases of this space as the files name it (nb201, ...); repeatable",
     )
+    parser.add_argument("--engine", choices=ENGINES, default="exact", help="the engine that scores (default: exact)")
     parser.add_argument("--max-n", type=int, metavar="N", help="only batch sizes up to N")
     parser.add_argument(
         "--allow-unsupported",

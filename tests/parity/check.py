@@ -22,6 +22,7 @@ import torch
 
 from naswot_ray.errors import NaswotError
 from naswot_ray.network import Network, ops
+from naswot_ray.scoring.engines import Engine
 from naswot_ray.scoring.kernel import IntMatrix
 from naswot_ray.scoring.score import score_with_weights
 from naswot_ray.scoring.weights import WeightSource
@@ -113,16 +114,17 @@ def batch_sizes(case: Case, max_n: int | None = None) -> list[int]:
     return sorted(n for n in map(int, case["results"]) if max_n is None or n <= max_n)
 
 
-def compare_case(recipe: Recipe, case: Case, batch_size: int) -> Comparison:
+def compare_case(recipe: Recipe, case: Case, batch_size: int, *, engine: Engine | str = "exact") -> Comparison:
     """Score a case at a batch size and compare it with what its vector holds."""
     # The published code fails on an auxiliary head; here such a network is built without, so its case expects a score.
     has_head = case.get("expect") == "error" and bool(case.get("net", {}).get("aux"))
     expect_error = case.get("expect") == "error" and not has_head
     try:
         if has_head:
-            return _compare_without_head(recipe, case, batch_size)
+            return _compare_without_head(recipe, case, batch_size, engine)
         network = NETWORKS[case["space"]](case)
-        result = score_with_weights(network, batch_of(case, batch_size), weights_of(recipe, network), return_kernel=True)
+        batch, weights = batch_of(case, batch_size), weights_of(recipe, network)
+        result = score_with_weights(network, batch, weights, engine=engine, return_kernel=True)
         assert result.kernel is not None
     except Exception as error:  # one case that breaks must not hide the others
         message = f"{type(error).__name__}: {error}"
@@ -150,12 +152,14 @@ def compare_case(recipe: Recipe, case: Case, batch_size: int) -> Comparison:
     )
 
 
-def _compare_without_head(recipe: Recipe, case: Case, batch_size: int) -> Comparison:
+def _compare_without_head(recipe: Recipe, case: Case, batch_size: int, engine: Engine | str) -> Comparison:
     """A record with an auxiliary head has to score what the same record without scores."""
     records = ({**case, "net": {**case["net"], "aux": aux}} for aux in (False, True))
     networks = [NETWORKS[case["space"]](record) for record in records]
     batch = batch_of(case, batch_size)
-    expected, got = (score_with_weights(network, batch, weights_of(recipe, network)).score for network in networks)
+    expected, got = (
+        score_with_weights(network, batch, weights_of(recipe, network), engine=engine).score for network in networks
+    )
     differences = _score_difference(expected, got) if math.isfinite(expected) else [f"score: expected finite, got {expected}"]
     return Comparison(case, batch_size, tuple(differences))
 

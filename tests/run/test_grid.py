@@ -47,7 +47,7 @@ def write_rows(storage: Storage, shard: Shard, indices: list[int], status: str =
     if batch is None:
         rows = [architecture_row(SPACE, i) for i in indices]
     else:
-        rows = [empty_score_row(SPACE, i, batch, device="cpu", run_id="r") | {"status": status} for i in indices]
+        rows = [empty_score_row(SPACE, i, batch, run_id="r") | {"status": status} for i in indices]
     worker.write_rows(storage, shard, rows, settings())
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
 import naswot_ray
 from naswot_ray.dataset import schema
@@ -12,7 +13,9 @@ from naswot_ray.dataset.storage import Storage
 from naswot_ray.errors import DatasetError, NaswotError, SettingsError
 from naswot_ray.run import worker
 from naswot_ray.run.grid import Batch, Point, Shard, Task
-from naswot_ray.scoring.score import Score, score
+from naswot_ray.scoring.fast.engine import FastEngine
+from naswot_ray.scoring.kernel import Kernels
+from naswot_ray.scoring.weights import WeightSource
 from tests.dataset.making import settings
 from tests.datasets import logical_architectures, logical_rows, part_files, score_here
 
@@ -34,7 +37,7 @@ def test_rows_are_what_the_score_function_gives(tmp_path: Path) -> None:
             expected.score_paper,
             expected.num_units,
         )
-        assert (row["status"], row["error"], row["engine"], row["dtype"]) == ("ok", None, "exact", "float32")
+        assert (row["status"], row["error"], row["engine"], row["dtype"]) == ("ok", None, "fast", "float32")
         assert row["arch_id"] == naswot_ray.get_space("nasbench201")[row["arch_index"]]
 
 
@@ -81,13 +84,15 @@ def test_another_image_source_extends_a_dataset(tmp_path: Path, shared: Path) ->
 def test_an_architecture_that_raises_is_a_row_and_costs_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     culprit = naswot_ray.get_space("nasbench201")[5]
 
-    def sabotaged(network: naswot_ray.Network, *args: object, **kwargs: object) -> Score:
+    compute_kernels = FastEngine.compute_kernels
+
+    def sabotaged(engine: FastEngine, network: naswot_ray.Network, images: torch.Tensor, weights: WeightSource) -> Kernels:
         if network.arch_id == culprit:
             raise RuntimeError("out of luck")
-        return score(network, *args, **kwargs)  # type: ignore[arg-type]
+        return compute_kernels(engine, network, images, weights)
 
     with monkeypatch.context() as patch:
-        patch.setattr(worker, "score", sabotaged)
+        patch.setattr(FastEngine, "compute_kernels", sabotaged)
         assert score_here(tmp_path / "d", **OPTIONS).counts == {"rows": 10, "ok": 9, "failed": 1}
         rows = naswot_ray.open(tmp_path / "d").scores.to_table().to_pylist()
         (failed,) = [row for row in rows if row["status"] == schema.STATUS_FAILED]

@@ -14,6 +14,7 @@ from naswot_ray.run import worker
 from naswot_ray.run.grid import Batch, Point, Shard, Task
 from naswot_ray.run.pool import InProcessPool
 from naswot_ray.run.worker import DeviceLostError, Receipt, Worker
+from naswot_ray.scoring.fast.engine import FastEngine
 from tests.dataset.making import settings
 
 SPACE = naswot_ray.get_space("nasbench201")
@@ -73,7 +74,7 @@ def test_an_architecture_that_needs_too_much_memory_is_a_failed_row(
     def fail(*args: object, **kwargs: object) -> None:
         raise error
 
-    monkeypatch.setattr(worker, "score", fail)
+    monkeypatch.setattr(FastEngine, "compute_kernels", fail)
     assert run(tmp_path, (4,)).counts == {"failed": 1}
     assert str(rows(tmp_path)[0]["error"]).startswith(f"{type(error).__name__}: {error}".strip())
 
@@ -84,7 +85,7 @@ def test_a_device_that_fails_is_not_blamed_on_the_architecture(tmp_path: Path, m
     def fail(*args: object, **kwargs: object) -> None:
         raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered\nCompile with ...")
 
-    monkeypatch.setattr(worker, "score", fail)
+    monkeypatch.setattr(FastEngine, "compute_kernels", fail)
     with pytest.raises(DeviceLostError, match=r"^CUDA error: an illegal memory access was encountered$"):
         run(tmp_path, (4, 5))
     assert not Storage(tmp_path).exists(SHARD.path)

@@ -17,7 +17,8 @@ from torch import nn
 
 from naswot_ray import score_module
 from naswot_ray.network import Network
-from naswot_ray.scoring.score import Score, score_with_weights
+from naswot_ray.scoring.engines import Score
+from naswot_ray.scoring.score import score_with_weights
 
 Net = Mapping[str, Any]
 
@@ -190,7 +191,7 @@ def compare(network: Network, module: nn.Module, hw: int, *, n: int = 4) -> Scor
     assert [layer.weight_shape for layer in network.layers] == [tuple(weight.shape) for weight in weights]
     assert network.params == sum(p.numel() for p in module.parameters())
     measured = score_module(module, images, return_kernel=True)
-    got = score_with_weights(network, images, lambda layer: weights[layer.layer], return_kernel=True)
+    got = score_with_weights(network, images, lambda layer: weights[layer.layer], engine="exact", return_kernel=True)
     assert (got.num_units, got.num_units_paper) == (measured.num_units, measured.num_units_paper)
     assert got.kernel is not None
     assert measured.kernel is not None

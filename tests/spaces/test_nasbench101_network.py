@@ -19,7 +19,8 @@ from torch import nn
 from naswot_ray import load_images, score_module
 from naswot_ray.errors import ArchitectureError
 from naswot_ray.network import Network, ops
-from naswot_ray.scoring.score import Score, score_with_weights
+from naswot_ray.scoring.engines import Score
+from naswot_ray.scoring.score import score_with_weights
 from naswot_ray.scoring.weights import SeededWeights, WeightSource
 from naswot_ray.spaces.nasbench101 import build_network, vertex_channels
 from naswot_ray.spaces.nasbench101_cells import OPS, Cell, list_cells, read_cell
@@ -85,7 +86,7 @@ def test_kernels_are_the_oracles() -> None:
     for cell in some_cells(12):
         network = build(cell)
         weights = SeededWeights(network, seed=0)
-        own = score_with_weights(network, BATCH, weights, return_kernel=True)
+        own = score_with_weights(network, BATCH, weights, engine="exact", return_kernel=True)
         expected = score_module(oracle(cell, weights), torch.as_tensor(BATCH), return_kernel=True)
         assert own.num_units == own.num_units_paper == expected.num_units, cell
         assert kernel(own) == kernel(expected), cell
@@ -98,7 +99,7 @@ def test_kernels_of_other_macro_structures(stem_channels: int, num_stacks: int, 
     for cell in list(some_cells(4))[-5:]:
         network = build(cell, **macro)
         weights = SeededWeights(network, seed=1)
-        own = score_with_weights(network, BATCH, weights, return_kernel=True)
+        own = score_with_weights(network, BATCH, weights, engine="exact", return_kernel=True)
         expected = score_module(oracle(cell, weights, **macro), torch.as_tensor(BATCH), return_kernel=True)
         assert kernel(own) == kernel(expected), cell
 
@@ -124,7 +125,7 @@ def test_swapped_layers_are_seen() -> None:
         return own(first if layer.layer == second.layer else layer)
 
     for weights, same in ((own, True), (swapped, False), (shared_weights, False)):
-        got = kernel(score_with_weights(network, BATCH, weights, return_kernel=True))
+        got = kernel(score_with_weights(network, BATCH, weights, engine="exact", return_kernel=True))
         assert (got == expected) is same
 
 

@@ -1,0 +1,45 @@
+"""How much memory a process may still take."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+_PROC = Path("/proc")
+_CGROUPS = Path("/sys/fs/cgroup")
+
+
+def available_bytes() -> int:
+    """What the machine has free, or the process's control group if that is less; without limit where neither tells."""
+    free = [_meminfo("MemAvailable"), _left_in_cgroup()]
+    return min((size for size in free if size is not None), default=sys.maxsize)
+
+
+def _meminfo(key: str) -> int | None:
+    try:
+        lines = (_PROC / "meminfo").read_text().splitlines()
+    except OSError:
+        return None
+    return next((1024 * int(line.split()[1]) for line in lines if line.startswith(f"{key}:")), None)
+
+
+def _left_in_cgroup() -> int | None:
+    """Of control groups version 2, the tightest limit on the way up."""
+    try:
+        lines = (_PROC / "self/cgroup").read_text().splitlines()
+    except OSError:
+        return None
+    path = next((line.removeprefix("0::/") for line in lines if line.startswith("0::/")), None)
+    if path is None:
+        return None
+    left = []
+    group = _CGROUPS / path
+    while group != _CGROUPS.parent:
+        try:
+            limit, used = ((group / name).read_text().strip() for name in ("memory.max", "memory.current"))
+            if limit != "max":
+                left.append(max(0, int(limit) - int(used)))
+        except (OSError, ValueError):
+            pass
+        group = group.parent
+    return min(left, default=None)
