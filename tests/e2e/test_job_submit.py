@@ -111,7 +111,7 @@ def rows_by_table(cluster: dict[str, str], run_id: str) -> Counter[str]:
 def test_a_run_shows_in_the_metrics_and_ray_job_stop_drains_it_and_the_same_command_does_the_rest(
     cluster: dict[str, str], working_dir: Path, tmp_path: Path
 ) -> None:
-    root, args = tmp_path / "d", ["--batch-size", "16", "--seed", "0", "--seed", "1", "--shard-size", "4"]
+    root, args = tmp_path / "d", ["--batch-size", "16", "--seed", "0", "--seed", "1", "--shard-size", "4", "--engine", "exact"]
     command = [str(RAY), "job", "submit", "--working-dir", str(working_dir), "--submission-id", "drained", "--"]
     job = subprocess.Popen(
         [*command, "python", "jobs/score.py", "-o", str(root), "--limit", "1000", *args],  # longer than the test takes
@@ -134,7 +134,7 @@ def test_a_run_shows_in_the_metrics_and_ray_job_stop_drains_it_and_the_same_comm
 
     status, output = submit(cluster, working_dir, "jobs/score.py", "--output", str(root), "--limit", "24", *args)
     assert status == 0, output
-    score_here(tmp_path / "undisturbed", limit=24, batch_size=[16], seed=[0, 1], shard_size=4)
+    score_here(tmp_path / "undisturbed", limit=24, batch_size=[16], seed=[0, 1], shard_size=4, engine="exact")
     index = schema.SCORES.get_field_index("arch_index")
     assert [row for row in logical_rows(root) if row[index] < 24] == logical_rows(tmp_path / "undisturbed")
 

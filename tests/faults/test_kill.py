@@ -15,8 +15,15 @@ from naswot_ray.dataset.runs import RunRecord
 from tests.datasets import logical_architectures, logical_rows, part_files, score_here
 from tests.faults.processes import actors, finish, start, wait_until
 
-GRID = {"limit": 48, "batch_size": [16], "seed": [0, 1], "shard_size": 4}
+GRID = {
+    "limit": 48,
+    "batch_size": [16],
+    "seed": [0, 1],
+    "shard_size": 4,
+    "engine": "exact",
+}  # takes long enough to be disturbed
 ARGS = ["--limit", "48", "--batch-size", "16", "--seed", "0", "--seed", "1", "--shard-size", "4", "--num-actors", "2"]
+ARGS += ["--engine", "exact"]
 NUM_ROWS = 96
 
 

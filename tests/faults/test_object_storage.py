@@ -15,8 +15,8 @@ from tests import s3
 from tests.datasets import logical_architectures, logical_rows, score_here
 from tests.faults.processes import actors, finish, start, wait_until
 
-GRID = {"limit": 24, "batch_size": [8], "seed": [0, 1], "shard_size": 4}
-ARGS = ["--limit", "24", "--batch-size", "8", "--seed", "0", "--seed", "1", "--shard-size", "4"]
+GRID = {"limit": 24, "batch_size": [8], "seed": [0, 1], "shard_size": 4, "engine": "exact"}  # takes long enough to be killed
+ARGS = ["--limit", "24", "--batch-size", "8", "--seed", "0", "--seed", "1", "--shard-size", "4", "--engine", "exact"]
 NUM_ROWS = 48
 
 FAULTS = [

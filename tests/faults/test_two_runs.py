@@ -15,8 +15,9 @@ from tests.cli.running import naswot
 from tests.datasets import logical_architectures, logical_rows, part_files, score_here
 from tests.faults.processes import finish, start, wait_until
 
-GRID = {"limit": 48, "batch_size": [16], "seed": [0, 1], "shard_size": 4}
-ARGS = ["--batch-size", "16", "--seed", "0", "--seed", "1", "--shard-size", "4", "--num-actors", "1"]
+# Engine exact takes long enough for a second run to begin.
+GRID = {"limit": 48, "batch_size": [16], "seed": [0, 1], "shard_size": 4, "engine": "exact"}
+ARGS = ["--batch-size", "16", "--seed", "0", "--seed", "1", "--shard-size", "4", "--num-actors", "1", "--engine", "exact"]
 
 
 def test_the_same_command_twice(tmp_path: Path) -> None:
@@ -74,13 +75,13 @@ def test_runs_that_fill_different_rows_of_the_same_parts(tmp_path: Path) -> None
     """--limit 30 ends in the middle of a shard of four, which the other run fills up; --sample takes one here, two there."""
     root = tmp_path / "d"
     grids = [("--limit", "30"), ("--limit", "48"), ("--sample", "60")]
-    score_here(root, limit=1, batch_size=[16], seed=[0], shard_size=4)
+    score_here(root, limit=1, batch_size=[16], seed=[0], shard_size=4, engine="exact")
     processes = [start(tmp_path / "home", "score", "-o", str(root), *grid, *ARGS) for grid in grids]
     for process in processes:
         status, output = finish(process, timeout=200)
         assert status == 0, output
     undisturbed = tmp_path / "undisturbed"
     for name, count in (("limit", 48), ("sample", 60)):
-        score_here(undisturbed, batch_size=[16], seed=[0, 1], shard_size=4, **{name: count})
+        score_here(undisturbed, batch_size=[16], seed=[0, 1], shard_size=4, engine="exact", **{name: count})
     assert logical_rows(root) == logical_rows(undisturbed)
     assert naswot("check", root).exit_code == 0
