@@ -18,13 +18,14 @@ ROOMS = {
     "analysis": {"analysis", "dataset", "errors"},
     "run": {"run", "dataset", "scoring", "spaces", "network", "errors"},
     "fetch": {"fetch", "scoring", "cache", "errors"},
+    "cli": {"cli", "console", "run", "benchmarks", "fetch", "analysis", "dataset", "spaces", "cache", "errors", "__version__"},
 }
 """Room -> the rooms and modules of the package that it may import."""
 
 OUTSIDE = {
     "torch": {"scoring", "run"},
-    "pyarrow": {"dataset", "benchmarks", "cli.py"},
-    "duckdb": {"dataset", "cli.py"},
+    "pyarrow": {"dataset", "benchmarks", "cli"},
+    "duckdb": {"dataset", "cli"},
     "ray": {"run"},
     "requests": {"fetch"},
 }

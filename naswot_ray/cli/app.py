@@ -1,0 +1,104 @@
+"""What all commands share: the application, its options and errors, exit statuses and consoles."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import sys
+from collections.abc import Callable
+from types import NoneType
+from typing import Annotated, Any, get_args
+
+import typer
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+from rich.console import Console
+
+from naswot_ray import __version__
+from naswot_ray.dataset.opening import Dataset
+from naswot_ray.errors import NaswotError, SettingsError
+
+EXIT_PARTIAL = 1
+EXIT_ERROR = 2
+EXIT_INTERRUPTED = 130
+
+app = typer.Typer(
+    help="Training-free NASWOT scores of whole neural-architecture search spaces.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+_METAVARS: dict[Any, str] = {int: "N", float: "X", str: "TEXT"}
+_PATHS = ("output", "data")
+"""Options that are a local path or a URI."""
+stderr = Console(stderr=True)
+stdout = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
+
+DatasetPath = Annotated[str, typer.Argument(help="Directory of the dataset, a path or URI.", metavar="DATASET")]
+
+
+def with_options(model: type[BaseModel]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the fields of a pydantic model as options, so that each option is defined once."""
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        parameters = []
+        for name, field in model.model_fields.items():
+            flags = [f"--{name.replace('_', '-')}", *(["-o"] if name == "output" else [])]
+            kinds = [t for t in (get_args(field.annotation) or (field.annotation,)) if t is not NoneType]
+            metavar = None if kinds == [bool] else "PATH" if name in _PATHS else _METAVARS.get(kinds[0])
+            option = typer.Option(*flags, help=field.description, metavar=metavar)
+            default = inspect.Parameter.empty if field.default is PydanticUndefined else field.default
+            parameters.append(
+                inspect.Parameter(
+                    name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[field.annotation, option]
+                )
+            )
+        own = inspect.signature(command, eval_str=True).parameters.values()
+        parameters += [p.replace(kind=p.KEYWORD_ONLY) for p in own if p.kind is not p.VAR_KEYWORD]
+        command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        command.__annotations__ = {p.name: p.annotation for p in parameters}
+        return command
+
+    return decorate
+
+
+def reporting_errors(command: Callable[..., None]) -> Callable[..., None]:
+    """One line and an exit status instead of a traceback, for what the user can act on."""
+
+    @functools.wraps(command)
+    def run(*args: Any, **kwargs: Any) -> None:
+        try:
+            command(*args, **kwargs)
+        except NaswotError as error:
+            print(f"error: {error}", file=sys.stderr)
+            raise typer.Exit(EXIT_ERROR) from None
+        except KeyboardInterrupt:
+            print("interrupted; everything written is kept, the same command does the rest", file=sys.stderr)
+            raise typer.Exit(EXIT_INTERRUPTED) from None
+
+    return run
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        stdout.print(f"naswot-ray {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def only_space(dataset: Dataset) -> str:
+    """The space that a dataset has scores of."""
+    spaces = sorted(dataset.manifest.settings.spaces)
+    if len(spaces) != 1:
+        raise SettingsError(f"{dataset.storage.root} holds scores of {', '.join(spaces) or 'no space'}: say which with --space")
+    return spaces[0]

@@ -1,0 +1,62 @@
+"""Commands that need no dataset: `fetch`, `spaces`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from naswot_ray import console
+from naswot_ray.cache import cache_directory
+from naswot_ray.cli.app import EXIT_ERROR, reporting_errors, stdout
+from naswot_ray.errors import FetchError
+from naswot_ray.fetch.catalogue import get_entry
+from naswot_ray.fetch.fetching import fetch
+from naswot_ray.fetch.progress import ConsoleProgress
+from naswot_ray.spaces import SPACES, get_space, parameters_of
+
+
+@reporting_errors
+def fetch_files(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="What to fetch. Default: list what there is.", metavar="NAME")
+    ] = None,
+    cache: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", help="Where to keep it. Default: NASWOT_RAY_CACHE, or else the user's cache directory."),
+    ] = None,
+) -> None:
+    """Fetch official benchmark files and images: download, verify, unpack.
+
+    Resumes a download that broke off. Where only a browser can download, says what to put where, and verifies it then.
+
+    Example: naswot-ray fetch nasbench101 cifar10
+    """
+    cache = (cache or cache_directory()).expanduser()
+    if not names:
+        console.print_catalogue(stdout, cache)
+    entries = {name: get_entry(name) for name in names or ()}  # a name that is mistyped should not wait for the others
+    failed = False
+    for name in entries:
+        try:
+            with ConsoleProgress() as progress:
+                path = fetch(name, cache, progress)
+            console.print_fetched(stdout, name, path, cache)
+        except FetchError as error:  # the others may still be had
+            print(f"error: {error}", file=sys.stderr)
+            failed = True
+    if failed:
+        raise typer.Exit(EXIT_ERROR)
+
+
+def spaces() -> None:
+    """List the search spaces."""
+    from_file = [name for name in sorted(SPACES) if "source" in parameters_of(name)]
+    for name in sorted(SPACES.keys() - from_file):
+        space, parameters = get_space(name), parameters_of(name)
+        stdout.print(f"{name}: {len(space):,} architectures, the first is {space[0]}")
+        if parameters:
+            stdout.print(f"  --space-option {', '.join(f'{key}={default}' for key, default in parameters.items())}")
+    stdout.print(f"opened from their file (`naswot-ray fetch nds`, or --space-option source=PATH): {', '.join(from_file)}")

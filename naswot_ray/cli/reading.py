@@ -1,0 +1,131 @@
+"""Commands that read a dataset: `query`, `info`, `check`."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import PurePosixPath
+from typing import Annotated
+
+import duckdb
+import pyarrow as pa
+import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
+import typer
+from rich.progress import track
+
+from naswot_ray import console
+from naswot_ray.cli.app import EXIT_PARTIAL, DatasetPath, reporting_errors, stderr, stdout
+from naswot_ray.dataset.address import split
+from naswot_ray.dataset.check import check_files, list_files, remove
+from naswot_ray.dataset.opening import open as open_dataset
+from naswot_ray.dataset.storage import Storage
+from naswot_ray.errors import SettingsError
+
+_GIVE_ROWS = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)  # DESCRIBE, SUMMARIZE and SHOW are SELECTs too
+
+
+class QueryFormat(StrEnum):
+    """How `query` writes its result."""
+
+    TABLE = "table"
+    CSV = "csv"
+    PARQUET = "parquet"
+
+
+@reporting_errors
+def query(
+    dataset_path: DatasetPath,
+    sql: Annotated[str, typer.Argument(help="A DuckDB query over the views.", metavar="SQL")],
+    format: Annotated[QueryFormat, typer.Option(help="How to write the result.")] = QueryFormat.TABLE,
+    output: Annotated[
+        str | None, typer.Option("--output", "-o", metavar="PATH", help="File to write to; parquet needs one.")
+    ] = None,
+) -> None:
+    """Run SQL over a dataset's views: scores, architectures, accuracies, joined.
+
+    Example: naswot-ray query scores "SELECT arch_id, avg(score) FROM scores GROUP BY ALL ORDER BY 2 DESC LIMIT 5"
+    """
+    dataset = open_dataset(dataset_path)
+    if output is not None:
+        _check_free(output)
+    try:
+        with dataset.naming_damaged_files(), dataset.connect() as connection:
+            statements = connection.extract_statements(sql)
+            if len(statements) != 1 or statements[0].type not in _GIVE_ROWS:
+                raise SettingsError("expected one statement that gives rows: SELECT, DESCRIBE or SUMMARIZE")
+            _write_result(connection.sql(sql), format, output)
+    except duckdb.Error as error:
+        raise SettingsError(f"query failed: {_first_sentence(error)}") from error
+
+
+@reporting_errors
+def info(dataset_path: DatasetPath) -> None:
+    """Tell what a dataset holds, and what is missing from its grid.
+
+    Exit status 1 if rows that some run was to score are missing.
+    """
+    if not console.print_info(stdout, open_dataset(dataset_path)):
+        raise typer.Exit(EXIT_PARTIAL)
+
+
+@reporting_errors
+def check(
+    dataset_path: DatasetPath,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Remove files that are provably broken and can be made again.")
+    ] = False,
+) -> None:
+    """Read every file of a dataset and tell what is missing, duplicate, corrupt, foreign or of other settings.
+
+    Exit status 1 if there is anything of the kind. What --repair removes is listed, and scored again by the next run.
+
+    Example: naswot-ray check scores
+    """
+    dataset = open_dataset(dataset_path)
+    files = list_files(dataset)
+    found = track(check_files(dataset, files), "checking", total=len(files), console=stderr, disable=not stderr.is_terminal)
+    problems = [problem for of_file in found for problem in of_file]
+    stdout.print(f"{dataset.storage.root}: {len(files):,} files")
+    removed = remove(dataset, problems) if repair else []
+    if not console.print_check(stdout, dataset, problems, removed):
+        raise typer.Exit(EXIT_PARTIAL)
+
+
+def _check_free(output: str) -> None:
+    folder, name = split(output)
+    storage = Storage(folder)
+    if storage.exists(PurePosixPath(name)):
+        raise SettingsError(f"{output} exists; name another file or remove it")
+    if storage.local is not None and not storage.exists():
+        raise SettingsError(f"{output}: there is no folder {folder}; create it, or name another")
+
+
+def _write_result(relation: duckdb.DuckDBPyRelation, format: QueryFormat, output: str | None) -> None:
+    if format is QueryFormat.PARQUET and output is None:
+        raise SettingsError("--format parquet needs --output FILE")
+    sink = pa.BufferOutputStream()
+    try:
+        match format:
+            case QueryFormat.PARQUET:
+                pq.write_table(relation.to_arrow_table(), sink)
+            case QueryFormat.CSV:
+                pacsv.write_csv(relation.to_arrow_table(), sink)
+            case QueryFormat.TABLE:
+                sink.write(f"{relation}\n".encode())
+        if output is None:
+            sys.stdout.flush()
+            sys.stdout.buffer.write(sink.getvalue())
+            sys.stdout.flush()
+        else:
+            folder, name = split(output)
+            Storage(folder).write_bytes(PurePosixPath(name), sink.getvalue())
+    except BrokenPipeError:  # `| head`: the reader has all it wants
+        raise
+    except (OSError, pa.ArrowException) as error:
+        raise SettingsError(f"cannot write {output or 'the result'} as {format}: {_first_sentence(error)}") from error
+
+
+def _first_sentence(error: Exception) -> str:
+    """An error's message on one line, without the quotation of the query that DuckDB adds below."""
+    return " ".join(str(error).partition("\n\n")[0].split())
