@@ -52,12 +52,18 @@ class ScoreOptions(BaseModel):
         ),
     ] = None
     engine: Annotated[
-        Literal["exact", "fast"] | None,
+        Literal["exact", "fast", "cuda"] | None,
         Field(
-            description="What scores: exact has the published code's very kernels, fast its scores within 1e-3 in less time. "
-            "Default: fast, or exact where an actor has a GPU."
+            description="What scores: exact has the published code's very kernels, fast its scores within 1e-3 in less time, "
+            "cuda likewise on GPUs, many architectures at a time. Default: fast, or exact where an actor has a GPU."
         ),
     ] = None
+    dtype: Annotated[
+        Literal["float32", "tf32", "bfloat16"],
+        Field(
+            description="What convolutions multiply. Engine cuda alone has another than float32; scores are farther off then."
+        ),
+    ] = "float32"
     retry_failed: Annotated[bool, Field(description="Score rows whose status is 'failed' again.")] = False
     in_process: Annotated[bool, Field(description="Run in this process, without Ray.")] = False
     address: Annotated[
@@ -104,6 +110,8 @@ class ScoreOptions(BaseModel):
             raise ValueError(f"--seed must be from 0 to 2^63 - 1, got {self.seed}")
         if self.limit is not None and self.sample is not None:
             raise ValueError("--limit and --sample both say which architectures; give one")
+        if self.dtype != "float32" and self.engine != "cuda":
+            raise ValueError(f"--dtype {self.dtype} needs --engine cuda: other engines compute in float32 alone")
         return self
 
     @classmethod

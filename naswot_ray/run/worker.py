@@ -71,6 +71,7 @@ class Worker:
         settings: of the run.
         num_threads: of torch's CPU operations; None leaves them as they are.
         engine: what scores; None for the one that suits the device.
+        dtype: what its convolutions multiply.
     """
 
     def __init__(
@@ -81,12 +82,13 @@ class Worker:
         num_threads: int | None = None,
         *,
         engine: str | None = None,
+        dtype: str = "float32",
     ) -> None:
         self._storage = Storage(root)
         self._run_id = run_id
         self._settings = settings
         self._device = torch.device("cuda" if torch.cuda.is_available() and engine != "fast" else "cpu")
-        self._engine_name = engine or default_engine(self._device)
+        self._open_engine = partial(get_engine, engine or default_engine(self._device), dtype)
         self._told = False
         if num_threads is not None:
             torch.set_num_threads(num_threads)
@@ -128,7 +130,7 @@ class Worker:
     @cached_property
     def _engine(self) -> Engine:
         """Opened for the first row: a worker without any needs none."""
-        return get_engine(self._engine_name)
+        return self._open_engine()
 
     def _take_notes(self) -> tuple[str, ...]:
         notes = self._storage.take_notes()
@@ -171,7 +173,10 @@ class Worker:
         for number, row in enumerate(rows):
             row |= _or_failed(partial(build, number))
         weights = [SeededWeights(network, batch.seed) for network in networks.values()]
-        results = engine.score_group(list(networks.values()), images, weights)
+        try:
+            results = engine.score_group(list(networks.values()), images, weights)
+        except torch.AcceleratorError as error:
+            raise _device_lost(error) from error
         for number, result in zip(networks, results, strict=True):
             rows[number] |= _or_failed(partial(_scored, result))
         seconds = (time.perf_counter() - started) / len(rows)
@@ -288,11 +293,15 @@ def _or_failed(compute: Callable[[], Row]) -> Row:
         torch.cuda.empty_cache()
         reason = f"OutOfMemoryError: {error}"
     except torch.AcceleratorError as error:
-        # Anything else that CUDA reports (an illegal address, a device assertion) stays: each later call fails.
-        raise DeviceLostError(str(error).strip().partition("\n")[0]) from error
+        raise _device_lost(error) from error
     except Exception as error:  # whatever one architecture does must not cost its shard; the row tells
         reason = f"{type(error).__name__}: {error}"
     return {"status": schema.STATUS_FAILED, "error": reason}
+
+
+def _device_lost(error: torch.AcceleratorError) -> DeviceLostError:
+    """Whatever CUDA reports but for a want of memory (an illegal address, a device assertion) stays: each later call fails."""
+    return DeviceLostError(str(error).strip().partition("\n")[0])
 
 
 def _keep_freed_memory() -> None:

@@ -4,6 +4,7 @@
 |---|---|---|
 | exact | CPU or GPU, plain torch operations | K bit by bit, on a CPU |
 | fast | CPU | score within 1e-3 |
+| cuda | GPU | score within 1e-3 in float32; less in tf32 and bfloat16 |
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from naswot_ray.scoring.weights import WeightSource
 _HOME: Final = {
     "exact": ("naswot_ray.scoring.exact", "ExactEngine"),
     "fast": ("naswot_ray.scoring.fast.engine", "FastEngine"),
+    "cuda": ("naswot_ray.scoring.cuda.engine", "CudaEngine"),
 }
 """Module and class of each engine; imported when first used, since each brings much that the others do not need."""
 
@@ -41,7 +43,7 @@ class Score:
         score_paper: the same with every counted ReLU once (the paper's formula).
         num_units: N_A of `score`: ReLU units with multiplicities. diag(K) = N_A.
         num_units_paper: N_A of `score_paper`.
-        kernel: K of `score`, shape (n, n), int64, if asked for.
+        kernel: K of `score`, shape (n, n), int64, if asked for; engine `cuda` gives none for groups.
     """
 
     score: float
@@ -61,15 +63,24 @@ class Engine(ABC):
 
     Attributes:
         name: one of `ENGINES`.
-        dtype: what a convolution multiplies.
+        dtypes: what its convolutions can multiply.
+        dtype: what they multiply, one of `dtypes`.
         max_group: how many networks `score_group` takes at once.
         note: what an operator should know of this engine on this machine.
+
+    Raises:
+        SettingsError: it has no such dtype, or cannot run on this machine.
     """
 
     name: str
-    dtype: str
+    dtypes: tuple[str, ...] = ("float32",)
     max_group: int = 1
     note: str | None = None
+
+    def __init__(self, dtype: str = "float32") -> None:
+        if dtype not in self.dtypes:
+            raise SettingsError(f"engine {self.name} has no dtype {dtype!r}; it has: {', '.join(self.dtypes)}")
+        self.dtype = dtype
 
     @abstractmethod
     def compute_kernels(self, network: Network, images: torch.Tensor, weights: WeightSource) -> Kernels:
@@ -117,19 +128,19 @@ def check_shape(network: Network, images: torch.Tensor) -> None:
 
 
 @cache
-def get_engine(name: str) -> Engine:
-    """The engine of a name, one for the process.
+def get_engine(name: str, dtype: str = "float32") -> Engine:
+    """The engine of a name and dtype, one for the process.
 
     Raises:
-        SettingsError: there is none of that name, or it cannot run on this machine.
+        SettingsError: there is none of that name and dtype, or it cannot run on this machine.
     """
     if name not in ENGINES:
         raise SettingsError(f"unknown engine {name!r}; there are: {', '.join(ENGINES)}")
     module, class_name = _HOME[name]
-    engine: Engine = getattr(import_module(module), class_name)()
+    engine: Engine = getattr(import_module(module), class_name)(dtype)
     return engine
 
 
 def default_engine(device: torch.device) -> str:
-    """The engine for a device."""
+    """The engine for a device. `cuda` has to be asked for: it has been tested in Triton's interpreter alone."""
     return "exact" if device.type == "cuda" else "fast"

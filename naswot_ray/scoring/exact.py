@@ -23,7 +23,6 @@ class ExactEngine(Engine):
     """Runs on whatever device the images are on."""
 
     name = "exact"
-    dtype = "float32"
 
     def compute_kernels(self, network: Network, images: torch.Tensor, weights: WeightSource) -> Kernels:
         return compute_kernels(network, images, weights)

@@ -43,6 +43,7 @@ BAD_OPTIONS: dict[str, tuple[tuple[object, ...], str]] = {
         ("--space-option", "channels"),
         "--space-option 'channels': expected PARAMETER=VALUE, as in stem_channels=128",
     ),
+    "a dtype of another engine": (("--engine", "fast", "--dtype", "tf32"), "--dtype tf32 needs --engine cuda"),
     "an image size of nothing": (("--image-size", 0), "--image-size: Input should be greater than 0, got 0"),
     "no shard": (("--shard-size", 0), "--shard-size: Input should be greater than 0, got 0"),
     "no attempt": (("--max-attempts", 0), "--max-attempts: Input should be greater than 0, got 0"),

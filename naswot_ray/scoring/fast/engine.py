@@ -37,9 +37,9 @@ class FastEngine(Engine):
     """
 
     name = "fast"
-    dtype = "float32"
 
-    def __init__(self) -> None:
+    def __init__(self, dtype: str = "float32") -> None:
+        super().__init__(dtype)
         self.last_stages: Mapping[str, float] = {}
         self._kernels: ctypes.CDLL | None = None
         try:

@@ -1,0 +1,230 @@
+"""The engine `cuda`: scores of many architectures at a time."""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from naswot_ray.errors import SettingsError
+from naswot_ray.network import Network
+from naswot_ray.scoring.cuda.drawing import Drawing, drawing_of
+from naswot_ray.scoring.cuda.lowering import Lowered, lower
+from naswot_ray.scoring.cuda.memory import SHARE, Workspace
+from naswot_ray.scoring.cuda.merging import merge
+from naswot_ray.scoring.engines import Engine, Score, check_shape
+from naswot_ray.scoring.kernel import Kernels, log_det
+from naswot_ray.scoring.weights import WeightSource
+
+LOCKSTEP = 64
+"""Architectures that run together, where memory allows: enough to fill a device, and to share what a launch costs."""
+
+_DTYPES = {"float32": (torch.float32, "ieee"), "tf32": (torch.float32, "tf32"), "bfloat16": (torch.bfloat16, "ieee")}
+"""What activations and weights are stored as, and how convolutions multiply them; they always add in float32."""
+
+_DOUBT = 1e-6
+"""A kernel with a pivot below this share of its largest entry is decided in integers, on the CPU (`kernel.log_det`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """An architecture on the host, ready to be merged."""
+
+    position: int
+    lowered: Lowered
+    drawing: Drawing
+
+
+@dataclass(frozen=True, slots=True)
+class _Running:
+    """A group whose kernels have been launched. Pivots are on the host once `done` has come."""
+
+    group: Sequence[_Prepared]
+    distances: torch.Tensor
+    pivots: torch.Tensor | None
+    done: torch.cuda.Event | None
+
+    def kernels(self, number: int) -> Kernels:
+        """Those of an architecture, copied from the device."""
+        published, paper = self.group[number].lowered.num_units_column() - self.distances[number].cpu().numpy()
+        return Kernels(published, paper)
+
+
+class CudaEngine(Engine):
+    """Executes the programs of a group of architectures in lockstep, on one GPU.
+
+    `score_group` gives no kernels: they stay on the device. A score depends on its own network, images and weights alone, to
+    the bit, not on what else is in its group.
+
+    Args:
+        dtype: `float32`; `tf32`: products of convolutions rounded to 10 bits; `bfloat16`: activations and weights as well.
+            K is exact for the bits it is made of in any of them.
+
+    Raises:
+        SettingsError: an unknown dtype, no GPU, or no Triton. With Triton's interpreter (TRITON_INTERPRET=1) the CPU will do.
+    """
+
+    name = "cuda"
+    dtypes = tuple(_DTYPES)
+    max_group = 16 * LOCKSTEP  # while the device runs some, the host prepares the next
+
+    def __init__(self, dtype: str = "float32") -> None:
+        super().__init__(dtype)
+        if not torch.cuda.is_available() and os.environ.get("TRITON_INTERPRET") != "1":
+            raise SettingsError("engine cuda: PyTorch sees no CUDA device; use engine fast or exact")
+        try:
+            from naswot_ray.scoring.cuda import launching  # noqa: PLC0415  Triton is not there on every platform
+        except ImportError as error:
+            raise SettingsError(f"engine cuda: needs Triton, which PyTorch's CUDA builds for Linux bring ({error})") from error
+        self._launching = launching
+        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._storage, self._precision = _DTYPES[dtype]
+        self._workspace = Workspace(self._device, self._storage)
+        self._quantiles = launching.quantiles_on(self._device)
+        self._lock = threading.Lock()  # one caller at a time has the workspace
+
+    def compute_kernels(self, network: Network, images: torch.Tensor, weights: WeightSource) -> Kernels:
+        """The kernels of a network on a batch; arguments and errors as in `exact`.
+
+        Raises:
+            torch.OutOfMemoryError: the device has not enough memory left.
+        """
+        prepared = _prepare(0, network, images, weights)
+        with self._lock:
+            return self._start([prepared], self._flat(images), len(images)).kernels(0)
+
+    def score_group(
+        self, networks: Sequence[Network], images: torch.Tensor, weights: Sequence[WeightSource]
+    ) -> list[Score | Exception]:
+        """Score networks on one batch.
+
+        While the device runs a group of them, the host prepares the next one.
+
+        Args:
+            networks: any number, of any space; the more alike, the fewer launches.
+            images: as in `compute_kernels`, on any device.
+            weights: one source a network. `SeededWeights` are drawn on the device.
+
+        Returns:
+            for each network its score, or what it raised. A group that fails, for want of memory say, is halved until the
+            architectures that fail do so alone.
+
+        Raises:
+            torch.AcceleratorError: the device computes nothing more in this process.
+        """
+        with self._lock:
+            return self._score_in_lockstep(networks, images, weights)
+
+    def _score_in_lockstep(
+        self, networks: Sequence[Network], images: torch.Tensor, weights: Sequence[WeightSource]
+    ) -> list[Score | Exception]:
+        results: dict[int, Score | Exception] = {}
+        flat = self._flat(images)
+        todo = deque(range(len(networks)))
+        ready: deque[_Prepared] = deque()
+        running: _Running | None = None
+        limit = LOCKSTEP
+        while todo or ready or running is not None:
+            group = self._next_group(todo, ready, limit, networks, images, weights, results)
+            started = None
+            if group:
+                try:
+                    started = self._start(group, flat, len(images))
+                    limit = min(LOCKSTEP, 2 * limit)
+                except Exception as error:  # out of memory, or whatever else one of them brings about
+                    self._recover(error)
+                    if len(group) == 1:
+                        results[group[0].position] = error.with_traceback(None)
+                    else:
+                        ready.extendleft(reversed(group))
+                        limit = len(group) // 2
+            if running is not None:
+                _finish(running, results)
+            running = started
+        return [results[position] for position in range(len(networks))]
+
+    def _flat(self, images: torch.Tensor) -> torch.Tensor:
+        """Images as the kernels read them: NHWC, on the device."""
+        return images.to(self._device).permute(0, 2, 3, 1).reshape(-1).to(self._storage)
+
+    def _next_group(
+        self,
+        todo: deque[int],
+        ready: deque[_Prepared],
+        limit: int,
+        networks: Sequence[Network],
+        images: torch.Tensor,
+        weights: Sequence[WeightSource],
+        results: dict[int, Score | Exception],
+    ) -> list[_Prepared]:
+        """Take as many architectures as `limit` and memory allow, at least one if there is any; those that raise are done."""
+        free = self._workspace.free_bytes()
+        budget = math.inf if free is None else SHARE * free
+        group: list[_Prepared] = []
+        while len(group) < limit and (ready or todo):
+            if not ready:
+                position = todo.popleft()
+                try:
+                    ready.append(_prepare(position, networks[position], images, weights[position]))
+                except Exception as error:  # of one architecture, and recorded as such
+                    results[position] = error
+                    continue
+            budget -= self._workspace.estimate(ready[0].lowered, len(images))
+            if group and budget < 0:
+                break
+            group.append(ready.popleft())
+        return group
+
+    def _recover(self, error: Exception) -> None:
+        """Give memory back; raises torch.AcceleratorError if the device is lost, whatever told of it."""
+        if isinstance(error, torch.AcceleratorError):
+            raise error
+        self._workspace.release()
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+
+    def _start(self, group: Sequence[_Prepared], flat_images: torch.Tensor, n: int) -> _Running:
+        launching = self._launching
+        merged = merge([one.lowered for one in group], len(flat_images))
+        drawings = [one.drawing for one in group]
+        tables = launching.copy_tables(merged, drawings, self._device)
+        buffers = self._workspace.buffers(merged, n)
+        buffers.arena[: len(flat_images)].copy_(flat_images)
+        launching.draw_weights(tables, merged, drawings, buffers, self._quantiles)
+        launching.run(merged, tables, buffers, n, self._precision)
+        distances = launching.hamming_distances(merged, tables, buffers, n)
+        pivots = launching.eliminate(distances, tables) if n <= launching.MAX_ELIMINATED else None
+        done = None
+        if self._device.type == "cuda":
+            if pivots is not None:
+                pivots = torch.empty(pivots.shape, dtype=pivots.dtype, pin_memory=True).copy_(pivots, non_blocking=True)
+            done = torch.cuda.Event()
+            done.record()
+        return _Running(group, distances, pivots, done)
+
+
+def _prepare(position: int, network: Network, images: torch.Tensor, source: WeightSource) -> _Prepared:
+    check_shape(network, images)
+    lowered = lower(network, len(images))
+    return _Prepared(position, lowered, drawing_of(lowered.layers, source))
+
+
+def _finish(running: _Running, results: dict[int, Score | Exception]) -> None:
+    """Wait for a group, and take the logarithms of its determinants."""
+    if running.done is not None:
+        running.done.synchronize()
+    pivots = None if running.pivots is None else running.pivots.numpy()
+    for number, one in enumerate(running.group):
+        num_units = one.lowered.num_units
+        if pivots is not None and (pivots[number].min(axis=1) > _DOUBT * np.array(num_units)).all():
+            score, score_paper = np.log(pivots[number]).sum(axis=1).tolist()
+        else:
+            kernels = running.kernels(number)
+            score, score_paper = log_det(kernels.published), log_det(kernels.paper)
+        results[one.position] = Score(score, score_paper, *num_units)

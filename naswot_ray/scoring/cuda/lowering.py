@@ -1,0 +1,362 @@
+"""From one network's program to rows of job tables: where everything lies, and in which step it runs.
+
+Steps are `(stage, level)`, run in ascending order. A stage is an image size; within one, combinations run at even levels and
+everything else at odd ones. So architectures of one space that differ in their cells still meet: all finish their large images
+before any starts on smaller ones, and a launch holds as many jobs as there can be.
+
+All offsets are relative, counted in elements. A row depends on its network and the number of images alone.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from enum import IntEnum
+from math import prod
+
+import numpy as np
+import numpy.typing as npt
+
+from naswot_ray.network import Network, ops
+from naswot_ray.network.program import Combine, Convolve, Pool, Program, Shift, Term, View, make_program
+
+IntArray = npt.NDArray[np.int64]
+
+NONE = -1
+"""No such place."""
+IMAGES = -2
+"""The batch of images, which all architectures share."""
+
+STEP_COLUMNS = 2
+SHAPE_COLUMNS = 4
+KEY_COLUMNS = STEP_COLUMNS + SHAPE_COLUMNS
+"""At the head of each row: stage and level, then what one launch has to have in common."""
+
+BLOCK_M = 128
+"""Pixels of a convolution's tile."""
+TILE = 2048
+"""Elements of an elementwise tile."""
+WORDS_PER_JOB = 2048
+"""Of a Gram job: 65,536 units."""
+ALIGNMENT = 64
+"""Elements; tensors begin at multiples of it."""
+
+
+class Kind(IntEnum):
+    """The tables, in the order in which their jobs run within a step."""
+
+    COMBINE = 0
+    POOL = 1
+    CONVOLVE = 2
+    CONVOLVE_GROUPS = 3
+    MEASURE = 4
+
+
+PLACES: dict[Kind, dict[str, tuple[int, ...]]] = {
+    Kind.COMBINE: {"terms": (0, 1), "arena": (3, 5), "words": (7,)},
+    Kind.POOL: {"arena": (0, 2)},
+    Kind.CONVOLVE: {"stats": (1,), "arena": (2, 5), "weights": (4,)},
+    Kind.CONVOLVE_GROUPS: {"stats": (1,), "arena": (2, 5), "weights": (4,)},
+    Kind.MEASURE: {"stats": (1,), "arena": (2,)},
+}
+"""Which columns, behind the key, are offsets into what."""
+
+TERM_PLACES: dict[str, tuple[int, ...]] = {"arena": (0,), "stats": (2, 3), "words": (5,)}
+GRAM_PLACES: dict[str, tuple[int, ...]] = {"words": (0,), "architectures": (3,)}
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A convolution to draw weights for: `op`, and where its weights lie, as (tap, input, output)."""
+
+    op: ops.Conv
+    place: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lowered:
+    """One architecture, ready to be merged into a group.
+
+    Attributes:
+        jobs: for each kind its rows, shape (jobs, key + kind's columns), int64.
+        terms: of all combinations, shape (terms, columns).
+        grams: Gram jobs, shape (jobs, columns).
+        layers: what weights to draw.
+        sizes: elements it needs of `arena`, `stats`, `weights`, `words`.
+        num_units: N_A as the published code counts, and as the paper does.
+    """
+
+    jobs: dict[Kind, IntArray]
+    terms: IntArray
+    grams: IntArray
+    layers: tuple[Layer, ...]
+    sizes: dict[str, int]
+    num_units: tuple[int, int]
+
+    def num_units_column(self) -> IntArray:
+        """N_A of both counts, shape (2, 1, 1)."""
+        return np.array(self.num_units, np.int64)[:, None, None]
+
+
+def lower(network: Network, num_images: int) -> Lowered:
+    """Lower a network for batches of `num_images`.
+
+    Raises:
+        ValueError: the network has a ReLU that no program can compute (`make_program`), or a tensor is too large for the
+            kernels' 32-bit offsets.
+    """
+    return _Lowering(network, make_program(network.plan), num_images).lower()
+
+
+Step = tuple[int, int]
+
+
+class _Lowering:
+    def __init__(self, network: Network, program: Program, num_images: int) -> None:
+        self.network, self.program, self.n = network, program, num_images
+        tensors = program.tensors
+        largest = num_images * max((prod(tensor.shape) for tensor in tensors), default=0)
+        if largest >= 2**31:
+            raise ValueError(f"a tensor of {largest:,} elements; the kernels count to 2,147,483,647, so take a smaller batch")
+        self.complete: list[Step] = [(-prod(t.shape[1:]), -1) for t in tensors]
+        self.first: list[Step | None] = [None] * len(tensors)
+        self.last: list[Step | None] = [None] * len(tensors)
+        self.measured: list[Step | None] = [None] * len(tensors)
+        self.stats, num_stats = [NONE] * len(tensors), 0
+        for number, tensor in enumerate(tensors):
+            if tensor.normalised:
+                self.stats[number] = num_stats
+                num_stats += 2 * tensor.shape[0]
+        self.num_stats = num_stats
+        self.rows: defaultdict[Kind, list[list[int]]] = defaultdict(list)
+        self.arena_cells: list[tuple[list[int], int, int]] = []
+        """(row, column, tensor): offsets to fill in once tensors have places; the cell holds the offset within the tensor."""
+        self.terms: list[list[int]] = []
+        self.words: defaultdict[tuple[int, int], int] = defaultdict(int)
+        self.words_cells: list[tuple[list[int], int, tuple[int, int]]] = []
+        self.layers: list[Layer] = []
+        self.num_weights = 0
+
+    def lower(self) -> Lowered:
+        for phase in self.program.phases:
+            for instruction in phase:
+                match instruction:
+                    case Convolve():
+                        self._convolve(instruction)
+                    case Pool() | Shift():
+                        self._pool(instruction)
+                    case Combine():
+                        self._combine(instruction)
+        arena = self._place_tensors()
+        words, grams = self._place_words()
+        jobs = {kind: np.array(rows, np.int64) for kind, rows in self.rows.items()}
+        terms = np.array(self.terms, np.int64)
+        sizes = {"arena": arena, "stats": self.num_stats, "weights": self.num_weights, "words": words}
+        return Lowered(jobs, terms, grams, tuple(self.layers), sizes, (self.network.num_units, self.network.num_units_paper))
+
+    # Steps.
+
+    def _step(self, shape: ops.Shape, after: list[Step], *, even: bool) -> Step:
+        """The first step at which an image of a shape can be computed after others."""
+        stage = max([-prod(shape[1:]), *(stage for stage, _ in after)])
+        level = 1 + max((level for s, level in after if s == stage), default=-1)
+        return stage, level + (level % 2 if even else 1 - level % 2)
+
+    def _read(self, view: View, step: Step) -> None:
+        last = self.last[view.tensor]
+        self.last[view.tensor] = step if last is None else max(last, step)
+
+    def _write(self, tensor: int, step: Step) -> None:
+        first = self.first[tensor]
+        self.first[tensor] = step if first is None else min(first, step)
+        self.complete[tensor] = max(self.complete[tensor], step)
+        self._read(View(tensor, 0, 0), step)
+
+    def _statistics_of(self, tensor: int) -> Step:
+        """The step at which a tensor's statistics are there; for what no convolution wrote, a job is added that takes them."""
+        found = self.measured[tensor]
+        if found is None:
+            shape = self.program.tensors[tensor].shape
+            found = self.measured[tensor] = self._step(shape, [self.complete[tensor]], even=False)
+            block, blocks = channel_blocks(shape[0])
+            row = [*found, block, blocks, prod(shape[1:]), 0, shape[0], self.stats[tensor], 0, shape[0]]
+            self._cell(row, KEY_COLUMNS + 2, tensor)
+            self.rows[Kind.MEASURE].append(row)
+            self._read(View(tensor, 0, 0), found)
+        return found
+
+    def _cell(self, row: list[int], column: int, tensor: int) -> None:
+        self.arena_cells.append((row, column, tensor))
+
+    # Instructions.
+
+    def _convolve(self, instruction: Convolve) -> None:
+        op, view, tensors = instruction.op, instruction.input, self.program.tensors
+        shape, (in_width, height, width) = tensors[instruction.output].shape, tensors[view.tensor].shape
+        step = self._step(shape, [self.complete[view.tensor]], even=False)
+        self._read(view, step)
+        self._write(instruction.output, step)
+        self.measured[instruction.output] = step
+        taps = prod(op.kernel)
+        aligned = _is_aligned(view.offset, in_width, op.in_channels, shape[0])
+        if op.groups == 1:
+            kind = Kind.CONVOLVE
+            block_n = min(128, max(16, _power_of_two(shape[0])))
+            flat = op.in_channels < 16
+            block_k = 16 if op.in_channels <= 16 else 32
+            shared = [block_n, -(-shape[0] // block_n), prod(shape[1:]), 4 * block_k + 2 * flat + aligned]
+        else:
+            kind = Kind.CONVOLVE_GROUPS
+            shared = [*channel_blocks(shape[0], most=32), prod(shape[1:]), aligned]
+        stats = self.stats[instruction.output]
+        row = [*step, *shared, shape[0], stats, view.offset, in_width, self.num_weights, 0, op.in_channels, height, width]
+        row += [*shape[1:], op.kernel[1], taps, *op.stride, *op.padding, op.dilation, op.groups]
+        self._cell(row, KEY_COLUMNS + 2, view.tensor)
+        self._cell(row, KEY_COLUMNS + 5, instruction.output)
+        self.rows[kind].append(row)
+        self.layers.append(Layer(op, self.num_weights))
+        self.num_weights += align(prod(op.weight_shape))
+
+    def _pool(self, instruction: Pool | Shift) -> None:
+        view, tensors = instruction.input, self.program.tensors
+        shape, (in_width, height, width) = tensors[instruction.output].shape, tensors[view.tensor].shape
+        step = self._step(shape, [self.complete[view.tensor]], even=False)
+        self._read(view, step)
+        self._write(instruction.output, step)
+        if isinstance(instruction, Pool):
+            op = instruction.op
+            window = [op.kernel, op.stride, op.padding, int(isinstance(op, ops.MaxPool))]
+        else:
+            window = [1, 1, -1, 0]
+        aligned = _is_aligned(view.offset, in_width, shape[0])
+        row = [*step, *channel_blocks(shape[0]), prod(shape[1:]), aligned, view.offset, in_width, 0, shape[0], height, width]
+        row += [*shape[1:], *window]
+        self._cell(row, KEY_COLUMNS + 0, view.tensor)
+        self._cell(row, KEY_COLUMNS + 2, instruction.output)
+        self.rows[Kind.POOL].append(row)
+
+    def _combine(self, instruction: Combine) -> None:
+        shape, tensors, places = instruction.shape, self.program.tensors, (instruction.total, instruction.rectified)
+        after = [self.complete[term.view.tensor] for term in instruction.terms]
+        after += [self._statistics_of(term.view.tensor) for term in instruction.terms if term.normalised]
+        step = self._step(shape, after, even=True)
+        block, blocks = channel_blocks(shape[0])
+        aligned = _is_aligned(
+            shape[0],
+            *(number for term in instruction.terms for number in (term.view.offset, tensors[term.view.tensor].shape[0])),
+            *(number for place in places if place is not None for number in (place.offset, tensors[place.index].shape[0])),
+        )
+        num_terms = len(instruction.terms)
+        row = [*step, block, blocks, prod(shape[1:]), aligned, len(self.terms), len(self.terms) + num_terms, shape[0]]
+        for place in places:
+            if place is None:
+                row += [NONE, 0]
+            else:
+                self._cell(row, len(row), place.index)
+                row += [place.offset, tensors[place.index].shape[0]]
+                self._write(place.index, step)
+        words = code_words(shape)
+        self._codes(row, None if instruction.codes is None else instruction.codes.index, words)
+        for term in instruction.terms:
+            self._term(term, step, words)
+        self.rows[Kind.COMBINE].append(row)
+
+    def _term(self, term: Term, step: Step, words: int) -> None:
+        view, width = term.view, self.program.tensors[term.view.tensor].shape[0]
+        self._read(view, step)
+        stats = self.stats[view.tensor] + view.offset if term.normalised else NONE
+        row = [view.offset, width, stats, stats + width if term.normalised else NONE, int(term.rectified)]
+        self._cell(row, 0, view.tensor)
+        self._codes(row, None if term.codes is None else term.codes.index, words)
+        self.terms.append(row)
+
+    def _codes(self, row: list[int], index: int | None, words: int) -> None:
+        """Append place and words an image. Codes counted equally often lie side by side, as one code of all their units."""
+        if index is None:
+            row += [NONE, 0]
+            return
+        codes = self.program.codes[index]
+        counted = (codes.multiplicity, codes.num_relus)
+        self.words_cells.append((row, len(row), counted))
+        row += [self.words[counted], 0]
+        self.words[counted] += words
+
+    # Places.
+
+    def _place_tensors(self) -> int:
+        """Give tensors places, shared by those that are not in use at the same time; returns the elements that all need."""
+        places = [NONE] * len(self.first)
+        live: list[tuple[int, int, Step]] = []  # place, end, last use; by place
+        used = 0
+        order = sorted((first, number) for number, first in enumerate(self.first) if first is not None and number)
+        for first, number in order:
+            live = [entry for entry in live if entry[2] >= first]
+            size = align(self.n * prod(self.program.tensors[number].shape))
+            place = at = 0
+            for at, (start, end, _) in enumerate(live):  # noqa: B007
+                if start - place >= size:
+                    break
+                place = end
+            else:
+                at = len(live)
+            last = self.last[number]
+            assert last is not None
+            live.insert(at, (place, place + size, last))
+            places[number] = place
+            used = max(used, place + size)
+        for row, column, tensor in self.arena_cells:
+            if tensor == 0:
+                assert row[column] == 0, "the images are read from their first channel on"
+                row[column] = IMAGES
+            else:
+                row[column] += places[tensor]
+        return used
+
+    def _place_words(self) -> tuple[int, IntArray]:
+        starts: dict[tuple[int, int], int] = {}
+        grams: list[list[int]] = []
+        used = 0
+        for counted, words in self.words.items():
+            starts[counted] = used
+            grams += [
+                [used + first, words, min(WORDS_PER_JOB, words - first), 0, *counted]
+                for first in range(0, words, WORDS_PER_JOB)
+            ]
+            used += align(self.n * words)
+        for row, column, counted in self.words_cells:
+            row[column] += starts[counted]
+            row[column + 1] = self.words[counted]
+        return used, np.array(grams, np.int64)
+
+
+def channel_blocks(channels: int, most: int = 64) -> tuple[int, int]:
+    """How kernels without matrix products cut channels: the size of a block, and the number of blocks."""
+    block = min(most, max(8, _power_of_two(channels)))
+    return block, -(-channels // block)
+
+
+def pixel_block(block: int, pixels: int) -> int:
+    """Pixels of an elementwise tile with `block` channels, of an image of `pixels`."""
+    return min(TILE // block, max(4, _power_of_two(pixels)))
+
+
+def code_words(shape: ops.Shape) -> int:
+    """32-bit words that one image's code of a shape takes, whole tiles."""
+    block, blocks = channel_blocks(shape[0])
+    pixels = prod(shape[1:])
+    block_p = pixel_block(block, pixels)
+    return blocks * -(-pixels // block_p) * block_p * block // 32
+
+
+def align(size: int) -> int:
+    """A number of elements, rounded up so that what comes next is aligned."""
+    return -(-size // ALIGNMENT) * ALIGNMENT
+
+
+def _is_aligned(*numbers: int) -> int:
+    """Whether offsets and channels let memory be read 16 bytes at a time, whatever the dtype."""
+    return int(not any(number % 8 for number in numbers))
+
+
+def _power_of_two(value: int) -> int:
+    return 1 << (value - 1).bit_length()
