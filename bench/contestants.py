@@ -10,7 +10,7 @@ import torch
 from bench import published
 from bench.sampling import Sample
 from naswot_ray.network import Network
-from naswot_ray.scoring.engines import Score, get_engine
+from naswot_ray.scoring.engines import Engine, Score, get_engine
 from naswot_ray.scoring.weights import SeededWeights
 
 PUBLISHED = "published"
@@ -59,7 +59,7 @@ class PackageEngine:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.max_group: int = get_engine(name).max_group
+        self.max_group: int = open_engine(name).max_group
         self.last_stages: Mapping[str, float] | None = None
 
     def prepare(self, group: Sequence[Sample]) -> None:
@@ -67,18 +67,24 @@ class PackageEngine:
 
     def run(self, images: torch.Tensor) -> None:
         score_group(self.name, [sample.build() for sample in self._group], images)
-        self.last_stages = getattr(get_engine(self.name), "last_stages", None)
+        self.last_stages = getattr(open_engine(self.name), "last_stages", None)
+
+
+def open_engine(name: str) -> Engine:
+    """An engine by its name, with its dtype behind it if it is not float32: `fast`, `cuda:tf32`."""
+    kind, _, dtype = name.partition(":")
+    return get_engine(kind, dtype or "float32")
 
 
 def open_contestant(name: str) -> Contestant:
-    """The contestant called `name`: `published` or an engine."""
+    """The contestant called `name`: `published` or an engine, as in `open_engine`."""
     return PublishedProcedure() if name == PUBLISHED else PackageEngine(name)
 
 
 def score_group(name: str, networks: Sequence[Network], images: torch.Tensor) -> list[Score]:
-    """The scores of at most `max_group` networks by an engine, kernels included. Raises what a network failed with."""
+    """The scores of at most `max_group` networks by an engine. Raises what a network failed with."""
     scores: list[Score] = []
-    for result in get_engine(name).score_group(networks, images, [SeededWeights(network, SEED) for network in networks]):
+    for result in open_engine(name).score_group(networks, images, [SeededWeights(network, SEED) for network in networks]):
         if isinstance(result, Exception):
             raise result
         scores.append(result)

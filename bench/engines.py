@@ -38,7 +38,9 @@ _PEAK_SIZE = 1536
 def main(
     space: Annotated[list[str] | None, typer.Option(help="Space; repeat for several.")] = None,
     batch_size: Annotated[list[int] | None, typer.Option(help="Images per batch; repeat for several.")] = None,
-    engine: Annotated[list[str] | None, typer.Option(help="Engine, or `published`; repeat for several.")] = None,
+    engine: Annotated[
+        list[str] | None, typer.Option(help="`published` or an engine: exact, fast, cuda, cuda:tf32, ...; repeat for several.")
+    ] = None,
     num: Annotated[int, typer.Option(help="Networks of each space.")] = 20,
     published_num: Annotated[int | None, typer.Option(help="Of these, the first that `published` runs on.")] = None,
     memory_num: Annotated[int, typer.Option(help="Networks of each space to measure memory on; 0 for none.")] = 2,

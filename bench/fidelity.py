@@ -27,13 +27,13 @@ import typer
 from scipy import stats
 
 from bench import one_thread
-from bench.contestants import SEED, score_group
+from bench.contestants import SEED, open_engine, score_group
 from bench.sampling import SPACES, samples
 from naswot_ray.network import Network
-from naswot_ray.scoring.engines import Score, get_engine
+from naswot_ray.scoring.engines import Score
 from naswot_ray.scoring.exact import compute_kernels
 from naswot_ray.scoring.images import load_images
-from naswot_ray.scoring.kernel import log_det
+from naswot_ray.scoring.kernel import IntMatrix, log_det
 from naswot_ray.scoring.weights import SeededWeights
 
 _SECONDS_BETWEEN_LINES = 30.0
@@ -75,7 +75,7 @@ class Comparison:
 
 
 def main(
-    engine: Annotated[str, typer.Argument(help="Engine to compare with `exact`.")],
+    engine: Annotated[str, typer.Argument(help="Engine to compare with `exact`: fast, cuda, cuda:tf32, ...")],
     space: Annotated[list[str] | None, typer.Option(help="Space; repeat for several.")] = None,
     batch_size: Annotated[int, typer.Option(help="Images per batch.")] = 32,
     num: Annotated[int, typer.Option(help="Networks of each space.")] = 500,
@@ -108,13 +108,15 @@ def compare(engine: str, space: str, images: torch.Tensor, num: int, device: str
     """Score the first `num` samples of a space by both; lines on the way."""
     found: list[Comparison] = []
     drawn = samples(space, num)
-    size = get_engine(engine).max_group
+    size = open_engine(engine).max_group
     told = time.monotonic()
     for first in range(0, len(drawn), size):
         group = drawn[first : first + size]
         others = score_group(engine, [sample.build() for sample in group], images.to(device))
         for sample, other in zip(group, others, strict=True):
             (exact,) = score_group("exact", [sample.build()], images)
+            if other.kernel is None:
+                other = replace(other, kernel=_kernel(engine, sample.build(), images.to(device)))
             comparison = _comparison(space, sample.arch_id, exact, other)
             if not comparison.difference <= tolerance:
                 rounding = _difference(comparison.exact, _score_in_float64(sample.build(), images))
@@ -141,6 +143,10 @@ def _comparison(space: str, arch_id: str, exact: Score, other: Score) -> Compari
         num_units_agree=bool((other.kernel.diagonal() == exact.num_units).all()),
         kernel_difference=float(np.abs(other.kernel - exact.kernel).max() / max(exact.num_units, 1)),
     )
+
+
+def _kernel(engine: str, network: Network, images: torch.Tensor) -> IntMatrix:
+    return open_engine(engine).compute_kernels(network, images, SeededWeights(network, SEED)).published
 
 
 def _score_in_float64(network: Network, images: torch.Tensor) -> float:
