@@ -10,6 +10,8 @@ from rich.filesize import decimal
 from rich.table import Table
 
 from naswot_ray.analysis.summary import summarise
+from naswot_ray.audit.comparison import Recomputed, chance_to_find
+from naswot_ray.audit.rows import KEY, Finding, PointCounts
 from naswot_ray.dataset.accuracies import StagedAccuracies
 from naswot_ray.dataset.check import Problem
 from naswot_ray.dataset.join import JoinReport
@@ -21,6 +23,9 @@ from naswot_ray.fetch.fetching import state_of
 from naswot_ray.run.coverage import coverage_of
 
 MAX_SUMMARY_FILES = 10_000
+
+ALTERED = (1, 10, 100, 1000)
+"""Numbers of altered rows for which an audit tells its chance to find one."""
 
 
 def print_run(console: Console, dataset: Dataset, record: RunRecord) -> None:
@@ -130,6 +135,37 @@ def print_check(console: Console, dataset: Dataset, problems: Sequence[Problem],
     if not problems and not num_missing:
         console.print("nothing is missing, duplicate, corrupt, foreign or of other settings")
     return not problems and not num_missing
+
+
+def print_findings(console: Console, points: Sequence[PointCounts], findings: Sequence[Finding]) -> None:
+    """What all rows tell: how many there are, and what cannot be right."""
+    table = Table("space", "images", "batch size", "seed", "rows", "singular", "failed", box=None)
+    for p in points:
+        numbers = (f"{n:,}" for n in (p.num_rows, p.num_singular, p.num_failed))
+        table.add_row(p.space, p.images, str(p.batch_size), str(p.seed), *numbers)
+    console.print(table)
+    for finding in findings:
+        console.print(f"{finding.reason}: {finding.num_rows:,} rows, such as {finding.example}")
+    if not findings:
+        console.print("keys, columns and ranges: nothing contradicts itself")
+
+
+def print_recomputed(console: Console, recomputed: Sequence[Recomputed], num_rows: int) -> bool:
+    """How rows that were computed again compare. Returns whether all agree."""
+    wrong = [one for one in recomputed if one.disagreement is not None]
+    for one in wrong:
+        key = ", ".join(f"{column}={one.row[column]}" for column in KEY)
+        console.print(f"disagrees: {key}: {one.disagreement} (engine {one.row['engine']}, recomputed by {one.engine})")
+    right = [one.difference for one in recomputed if one.disagreement is None]
+    engines = " and ".join(sorted({f"{one.engine} in {one.dtype}" for one in recomputed}))
+    identical = sum(difference == 0 for difference in right)
+    largest = f", largest difference {max(right):.1e}" if right else ""
+    console.print(
+        f"{len(right):,} of {len(recomputed):,} random rows agree, recomputed by {engines}: {identical:,} bit for bit{largest}"
+    )
+    chances = ", ".join(f"{n} {chance_to_find(n, num_rows, len(recomputed)):.1%}" for n in ALTERED if n <= num_rows)
+    console.print(f"of {num_rows:,} rows; the chance that such a draw finds one of so many altered rows: {chances}")
+    return not wrong
 
 
 def print_catalogue(console: Console, cache: Path) -> None:

@@ -18,7 +18,21 @@ ROOMS = {
     "analysis": {"analysis", "dataset", "errors"},
     "run": {"run", "dataset", "scoring", "spaces", "network", "errors"},
     "fetch": {"fetch", "scoring", "cache", "errors"},
-    "cli": {"cli", "console", "run", "benchmarks", "fetch", "analysis", "dataset", "spaces", "cache", "errors", "__version__"},
+    "audit": {"audit", "run", "dataset", "scoring", "spaces", "network", "errors"},
+    "cli": {
+        "cli",
+        "audit",
+        "console",
+        "run",
+        "benchmarks",
+        "fetch",
+        "analysis",
+        "dataset",
+        "spaces",
+        "cache",
+        "errors",
+        "__version__",
+    },
 }
 """Room -> the rooms and modules of the package that it may import."""
 

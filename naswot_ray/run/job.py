@@ -33,10 +33,10 @@ from naswot_ray.run.grid import Batch, Grid, Task, default_shard_size
 from naswot_ray.run.options import ScoreOptions
 from naswot_ray.run.pool import InProcessPool, Pool
 from naswot_ray.run.progress import ConsoleProgress, Progress
+from naswot_ray.run.settings import settings_of
 from naswot_ray.run.survey import Survey
 from naswot_ray.run.worker import Pixels, Receipt, Worker, write_failed
-from naswot_ray.scoring.images import BATCH_VERSION, ImageSource, load_images
-from naswot_ray.scoring.weights import WEIGHTS_VERSION
+from naswot_ray.scoring.images import ImageSource, load_images
 from naswot_ray.spaces import Space, open_spaces
 
 MAX_ROUNDS: Final = 3
@@ -74,7 +74,7 @@ def score_spaces(options: ScoreOptions) -> RunRecord:
         limit=options.limit,
         sample=options.sample,
     )
-    settings = _settings(spaces, source)
+    settings = settings_of(spaces, [source])
     storage = Storage(options.output)
     contract = manifest.extend(
         storage, settings, shard_size=options.shard_size, default_shard_size=default_shard_size(grid_record)
@@ -283,15 +283,6 @@ def _check_image_sizes(spaces: Mapping[str, Space], source: ImageSource, asked_f
                 f"{space.name} has networks for images of {space.image_size} pixels, those of {source.name} have "
                 f"{source.shape[1]}: say --image-size {space.image_size}, or whatever size is to be scored"
             )
-
-
-def _settings(spaces: Mapping[str, Space], source: ImageSource) -> Settings:
-    return Settings(
-        weights=WEIGHTS_VERSION,
-        batches=BATCH_VERSION,
-        spaces={name: dict(space.settings()) for name, space in spaces.items()},
-        images={source.name: dict(source.settings())},
-    )
 
 
 def _versions() -> dict[str, str | None]:

@@ -1,0 +1,62 @@
+"""The spaces and images that a dataset was computed from, opened again and held against its settings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from naswot_ray.dataset.opening import Dataset
+from naswot_ray.errors import SettingsError
+from naswot_ray.run.settings import settings_of
+from naswot_ray.scoring.images import ImageSource, load_images
+from naswot_ray.spaces import Space, open_spaces, parameters_of
+
+
+def open_spaces_of(dataset: Dataset, names: Iterable[str], options: Sequence[str] = ()) -> dict[str, Space]:
+    """A dataset's spaces with the parameters that its runs gave them.
+
+    Args:
+        dataset: whose settings they must have.
+        names: of the spaces.
+        options: entries `PARAMETER=VALUE` that go before the runs' own, for a file that lies elsewhere now.
+
+    Raises:
+        SettingsError: a space cannot be opened, or its networks are others than the dataset's.
+    """
+    names = sorted(names)
+    given = {option.partition("=")[0] for option in options}
+    recorded: dict[str, str] = {}
+    for record in dataset.runs:
+        for option in record.options.get("space_option", ()):
+            recorded[option.partition("=")[0]] = option
+    known = {parameter for name in names for parameter in parameters_of(name)}
+    spaces = open_spaces(names, [*(o for p, o in recorded.items() if p in known - given), *options])
+    _check(dataset, spaces, ())
+    return spaces
+
+
+def load_images_of(dataset: Dataset, names: Iterable[str], data: Path | None) -> dict[str, ImageSource]:
+    """A dataset's image sources.
+
+    Args:
+        dataset: whose settings they must have.
+        names: of the sources, as in its rows.
+        data: the directory that holds their files; not needed for noise.
+
+    Raises:
+        SettingsError: the images are others than the dataset's.
+        ImagesError: they cannot be read.
+    """
+    sources = {}
+    for name in sorted(names):
+        size = dataset.manifest.settings.images[name]["shape"][1]
+        sources[name] = load_images(name.removesuffix(f"-{size}"), data, image_size=size)
+    _check(dataset, {}, sources.values())
+    return sources
+
+
+def _check(dataset: Dataset, spaces: dict[str, Space], sources: Iterable[ImageSource]) -> None:
+    try:
+        dataset.manifest.settings.extended_by(settings_of(spaces, sources))
+    except SettingsError as error:
+        raise SettingsError(f"{dataset.storage.root} was computed from something else: {error}") from error

@@ -1,0 +1,70 @@
+"""The command `audit`: are the scores what they claim to be?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import track
+
+from naswot_ray import console
+from naswot_ray.audit.rows import count_points, find_contradictions, find_wrong_counts
+from naswot_ray.cli.app import EXIT_PARTIAL, DatasetPath, reporting_errors, stderr, stdout
+from naswot_ray.dataset.check import check_files, list_files
+from naswot_ray.dataset.opening import open as open_dataset
+
+
+@reporting_errors
+def audit(
+    dataset_path: DatasetPath,
+    sample: Annotated[int, typer.Option(min=1, metavar="K", help="Rows to compute again, drawn at random.")] = 100,
+    seed: Annotated[int, typer.Option(metavar="N", help="Of the draw: another one draws other rows.")] = 0,
+    data: Annotated[Path | None, typer.Option(metavar="PATH", help="Directory with the images; not needed for noise.")] = None,
+    space_option: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TEXT", help="PARAMETER=VALUE of a space; for a file that no longer lies where the runs had it."),
+    ] = None,
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="exact, fast or cuda. Default: the one that computed a row, or fast if it cannot run."
+        ),
+    ] = None,
+) -> None:
+    """Compute random rows again and compare; look for rows that contradict each other, and for files that are not right.
+
+    Rows agree if num_units is the same and the scores are within the tolerance of their dtypes (1e-3 in float32). Every row
+    that disagrees is named. Exit status 1 if there is any, or anything else wrong.
+
+    Example: naswot-ray audit scores --sample 1000 --data ~/cifar10
+    """
+    from naswot_ray.audit.inputs import load_images_of, open_spaces_of  # noqa: PLC0415  torch takes seconds to import
+    from naswot_ray.audit.recomputing import draw_rows, recompute  # noqa: PLC0415
+    from naswot_ray.scoring.engines import get_engine  # noqa: PLC0415
+
+    dataset = open_dataset(dataset_path)
+    settings = dataset.manifest.settings
+    if engine is not None:
+        get_engine(engine)
+    spaces = open_spaces_of(dataset, settings.spaces, space_option or ())
+    sources = load_images_of(dataset, settings.images, data)
+
+    files = list_files(dataset)
+    problems = [problem for of_file in check_files(dataset, files) for problem in of_file]
+    stdout.print(f"{dataset.storage.root}: {len(files):,} files")
+    good = console.print_check(stdout, dataset, problems, [])
+    if problems:  # rows of files that are not what was written are not worth computing
+        raise typer.Exit(EXIT_PARTIAL)
+
+    points = count_points(dataset)
+    findings = [*find_contradictions(dataset), *find_wrong_counts(points, {name: len(space) for name, space in spaces.items()})]
+    console.print_findings(stdout, points, findings)
+
+    rows = draw_rows(dataset, sample, seed)
+    found = recompute(rows, spaces, sources, engine)
+    shown = track(found, "computing", total=len(rows), console=stderr, disable=not stderr.is_terminal)
+    num_rows = sum(p.num_rows - p.num_failed for p in points)
+    agree = console.print_recomputed(stdout, list(shown), num_rows)
+    if findings or not agree or not good:
+        raise typer.Exit(EXIT_PARTIAL)

@@ -1,0 +1,20 @@
+"""What a run's rows depend on besides their keys, gathered from its spaces and image sources."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from naswot_ray.dataset.manifest import Settings
+from naswot_ray.scoring.images import BATCH_VERSION, ImageSource
+from naswot_ray.scoring.weights import WEIGHTS_VERSION
+from naswot_ray.spaces import Space
+
+
+def settings_of(spaces: Mapping[str, Space], sources: Iterable[ImageSource]) -> Settings:
+    """The settings of rows that this version computes."""
+    return Settings(
+        weights=WEIGHTS_VERSION,
+        batches=BATCH_VERSION,
+        spaces={name: dict(space.settings()) for name, space in spaces.items()},
+        images={source.name: dict(source.settings()) for source in sources},
+    )

@@ -1,0 +1,225 @@
+"""An audit finds out what is not what it claims to be, although every file is whole and every digest right."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import naswot_ray
+from naswot_ray.audit import rows as audit_rows
+from naswot_ray.audit.comparison import chance_to_find
+from naswot_ray.audit.rows import PointCounts, find_contradictions, find_wrong_counts
+from naswot_ray.dataset import layout, parts, schema
+from naswot_ray.dataset.storage import Storage
+from tests.cli.running import naswot, refuses
+from tests.dataset.making import Row, make_dataset, score_row
+from tests.datasets import score_here
+
+NUM = 24
+OPTIONS: dict[str, Any] = {"limit": NUM, "batch_size": [8], "seed": [0, 1], "shard_size": 8}
+
+
+@pytest.fixture(scope="module")
+def scored(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A good dataset of 48 rows."""
+    root = tmp_path_factory.mktemp("scored") / "d"
+    score_here(root, **OPTIONS)
+    return root
+
+
+@pytest.fixture
+def copy(scored: Path, tmp_path: Path) -> Path:
+    """A copy of it that a test may spoil."""
+    for path in scored.rglob("*"):
+        if path.is_file():
+            target = tmp_path / "d" / path.relative_to(scored)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(path.read_bytes())
+    return tmp_path / "d"
+
+
+def rewrite(root: Path, change: Callable[[list[Row]], list[Row]]) -> None:
+    """Change rows and write their parts as a run would, digests and all; receipts of what was there go."""
+    storage = Storage(root)
+    for path in sorted((root / "scores").rglob("*.parquet")):
+        relative = PurePosixPath(path.relative_to(root).as_posix())
+        metadata = pq.read_schema(path).metadata
+        before = pq.read_table(path, partitioning=None).to_pylist()
+        path.unlink()
+        number = layout.part_number(path.name)
+        assert number is not None
+        fingerprint = metadata[parts.FINGERPRINT_KEY].decode()
+        full_range = range(number * 8, number * 8 + 8)
+        parts.write(storage, relative, schema.SCORES, change(before), full_range=full_range, fingerprint=fingerprint)
+    for receipt in (root / "receipts").glob("*"):
+        receipt.unlink()
+
+
+def test_a_good_dataset_passes(scored: Path) -> None:
+    done = naswot("audit", scored, "--sample", 30)
+    assert done.exit_code == 0, done.output
+    assert "30 of 30 random rows agree, recomputed by fast in float32: 30 bit for bit" in done.output
+    assert "nothing contradicts itself" in done.output
+    assert "of 48 rows; the chance that such a draw finds one of so many altered rows: 1 62.5%, 10 100.0%" in done.output
+
+
+def test_another_engine_agrees_within_the_tolerance(scored: Path) -> None:
+    done = naswot("audit", scored, "--sample", 6, "--engine", "exact")
+    assert done.exit_code == 0, done.output
+    assert "6 of 6 random rows agree, recomputed by exact in float32" in done.output
+
+
+def test_the_draw_depends_on_its_seed_alone(scored: Path, copy: Path) -> None:
+    from naswot_ray.audit.recomputing import draw_rows  # noqa: PLC0415
+
+    rewrite(copy, lambda rows: rows[::-1])
+    draws = [draw_rows(naswot_ray.open(root), 10, seed) for root, seed in ((scored, 0), (copy, 0), (scored, 1))]
+    assert draws[0] == draws[1] != draws[2]
+    assert len(draws[0]) == len(draws[2]) == 10
+
+
+def test_ten_altered_rows_are_found_out(copy: Path) -> None:
+    generator = np.random.default_rng(1)
+    altered = set(generator.choice(2 * NUM, 10, replace=False).tolist())
+    count: Iterator[int] = iter(range(2 * NUM))
+
+    def change(rows: list[Row]) -> list[Row]:
+        return [row | ({"score": row["score"] - 0.01} if next(count) in altered else {}) for row in rows]
+
+    rewrite(copy, change)
+    assert chance_to_find(10, 2 * NUM, 24) > 0.999
+    done = naswot("audit", copy, "--sample", 24)
+    assert done.exit_code == 1
+    named = [line for line in done.output.splitlines() if line.startswith("disagrees: space=nasbench201, arch_id=|")]
+    assert 1 <= len(named) <= 10
+    assert f"{24 - len(named)} of 24 random rows agree" in done.output
+    assert all("score " in line and "recomputed" in line for line in named)
+    everything = naswot("audit", copy, "--sample", 48)
+    assert everything.output.count("disagrees: ") == 10
+
+
+def test_a_wrong_seed_is_found_out(copy: Path) -> None:
+    for seed in (0, 1):  # the rows of each seed become those of the other
+        (copy / f"scores/space=nasbench201/images=noise/batch_size=8/seed={seed}").rename(copy / f"scores/{seed}")
+    for seed in (0, 1):
+        (copy / f"scores/{seed}").rename(copy / f"scores/space=nasbench201/images=noise/batch_size=8/seed={1 - seed}")
+    rewrite(copy, lambda rows: [row | {"seed": 1 - row["seed"]} for row in rows])
+    done = naswot("audit", copy, "--sample", 5)
+    assert done.exit_code == 1
+    assert done.output.count("disagrees: ") >= 3  # singular ones are singular at any seed
+
+
+def test_wrong_images_are_found_out(tmp_path: Path, scored: Path, copy: Path) -> None:
+    generator = np.random.default_rng(0)
+    images = generator.integers(0, 256, (40, 3, 32, 32), dtype=np.uint8)
+    (tmp_path / "data").mkdir()
+    np.savez(tmp_path / "data/cifar10.npz", x_train=images, y_train=np.zeros(40, np.int64))
+    other = tmp_path / "other"
+    score_here(other, **OPTIONS | {"images": "cifar10", "data": tmp_path / "data", "seed": [0], "limit": 8})
+    scores = {row["arch_id"]: row for row in naswot_ray.open(other).scores.to_table().to_pylist()}
+    rewrite(copy, lambda rows: [row | {"score": scores.get(row["arch_id"], row)["score"]} for row in rows])
+    done = naswot("audit", copy, "--sample", 48)
+    assert done.exit_code == 1
+    assert done.output.count("disagrees: ") >= 12  # of eight architectures, two seeds; few units may agree by chance
+
+    np.savez(tmp_path / "data/cifar10.npz", x_train=images[::-1], y_train=np.zeros(40, np.int64))
+    message = refuses(other, "audit", other, "--data", tmp_path / "data")
+    assert "was computed from something else: images.cifar10.digest is" in message
+
+
+def test_swapped_architectures_are_found_out(copy: Path) -> None:
+    def swap(rows: list[Row]) -> list[Row]:
+        columns = ("score", "score_paper", "num_units", "status")
+        return [row | {c: other[c] for c in columns} for row, other in zip(rows, [*rows[1::-1], *rows[2:]], strict=True)]
+
+    rewrite(copy, swap)
+    done = naswot("audit", copy, "--sample", 48)
+    assert done.exit_code == 1
+    assert done.output.count("disagrees: ") == 12  # two rows of each of six parts
+
+
+def test_an_architecture_under_another_index_is_found_out(copy: Path) -> None:
+    def swap(rows: list[Row]) -> list[Row]:
+        first, second, *rest = rows
+        return [first | {"arch_id": second["arch_id"]}, second | {"arch_id": first["arch_id"]}, *rest]
+
+    rewrite(copy, swap)
+    done = naswot("audit", copy, "--sample", 48)
+    assert done.exit_code == 1
+    assert "another arch_index than in the architectures: 12 rows, such as space=nasbench201" in done.output
+    assert done.output.count("of the space is |") == 12
+
+
+CONTRADICTIONS: dict[str, tuple[Row, str]] = {
+    "ok without a score": ({"score": None}, "a score that its status does not have"),
+    "ok but singular": ({"score": -math.inf}, "a score that its status does not have"),
+    "singular but ok": ({"status": "singular"}, "a score that its status does not have"),
+    "failed with a score": ({"status": "failed", "error": "x"}, "a score that its status does not have"),
+    "failed without a reason": ({"status": "failed", "score": None}, "a score that its status does not have"),
+    "not a number": ({"score": math.nan}, "a score that its status does not have"),
+    "unknown status": ({"status": "fine"}, "a score that its status does not have"),
+    "beyond Hadamard's bound": ({"score": 4 * math.log(1003) + 0.01}, "a score that no kernel has"),
+    "below a determinant of 1": ({"score": -0.5, "score_paper": -1.0}, "a score that no kernel has"),
+    "the paper's above the published": ({"score_paper": 25.0}, "a score that no kernel has"),
+    "no units": ({"num_units": None}, "a score that no kernel has"),
+    "other units than at another seed": ({"num_units": 1004}, "other num_units than the same network elsewhere"),
+}
+
+
+@pytest.mark.parametrize("name", CONTRADICTIONS)
+def test_rows_that_contradict_themselves(tmp_path: Path, name: str) -> None:
+    wrong, reason = CONTRADICTIONS[name]
+
+    def change(row: Row) -> Row:
+        good = {"score": 20.0, "score_paper": 19.0}
+        return good | (wrong if (row["arch_index"], row["seed"]) == (3, 1) else {})
+
+    dataset = make_dataset(tmp_path / "d", seeds=(0, 1), change=change)
+    (finding,) = find_contradictions(dataset)
+    assert finding.reason == reason
+    assert score_row(3)["arch_id"] in finding.example
+
+
+def test_a_key_twice(tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path / "d", change=lambda row: {"score": 20.0, "score_paper": 19.0})
+    part = next((tmp_path / "d/scores").rglob("part-*.parquet"))
+    table = pq.read_table(part, partitioning=None)
+    pq.write_table(pa.concat_tables([table, table.slice(0, 2)]), part)
+    (finding,) = find_contradictions(dataset)
+    assert (finding.reason, finding.num_rows) == ("a key more than once", 2)
+
+
+def test_too_few_singular_kernels() -> None:
+    whole = PointCounts("nasbench201", "cifar10", 32, 0, 15625, 201, 0)
+    few, part, failed = (
+        PointCounts("nasbench201", "cifar10", 32, 0, *numbers) for numbers in ((15625, 200, 0), (15624, 0, 0), (15625, 0, 9))
+    )
+    (finding,) = find_wrong_counts([whole, few, part, failed], {"nasbench201": 15625})
+    assert finding.reason == "200 singular kernels where the space has 201"
+
+
+def test_refusals(tmp_path: Path, scored: Path) -> None:
+    assert "does not exist" in refuses(tmp_path, "audit", tmp_path / "nowhere")
+    assert "unknown engine 'quick'" in refuses(scored, "audit", scored, "--engine", "quick")
+    assert "nasbench201 takes no parameters" in refuses(scored, "audit", scored, "--space-option", "channels=3")
+
+
+def test_damaged_files_are_told_before_anything_is_computed(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    part = next((copy / "scores").rglob("part-*.parquet"))
+    part.write_bytes(part.read_bytes()[:-100])
+    monkeypatch.setattr(audit_rows, "count_points", None)
+    done = naswot("audit", copy)
+    assert done.exit_code == 1
+    assert f"corrupt: {part.relative_to(copy)}" in done.output
+
+
+@pytest.mark.parametrize(("num", "drawn", "chance"), [(1, 24, 0.5), (0, 24, 0.0), (25, 24, 1.0), (2, 24, 1 - 276 / 1128)])
+def test_chance_to_find(num: int, drawn: int, chance: float) -> None:
+    assert chance_to_find(num, 48, drawn) == pytest.approx(chance)
