@@ -104,8 +104,9 @@ _CHECKS: Final = {
             GROUP BY ALL HAVING min(num_units) < max(num_units)
         ) USING (space, arch_id, images)
     """,
-    "another arch_index than in the architectures": f"""
-        SELECT {_KEYS}, arch_index FROM scores ANTI JOIN architectures USING (space, arch_id, arch_index)
+    "another arch_id than the architectures have at this arch_index": """
+        SELECT space, scores.arch_id, images, batch_size, seed, arch_index
+        FROM scores JOIN architectures USING (space, arch_index) WHERE scores.arch_id <> architectures.arch_id
     """,
 }
 

@@ -153,7 +153,7 @@ def test_an_architecture_under_another_index_is_found_out(copy: Path) -> None:
     rewrite(copy, swap)
     done = naswot("audit", copy, "--sample", 48)
     assert done.exit_code == 1
-    assert "another arch_index than in the architectures: 12 rows, such as space=nasbench201" in done.output
+    assert "another arch_id than the architectures have at this arch_index: 12 rows, such as space=nasbench201" in done.output
     assert done.output.count("of the space is |") == 12
 
 
