@@ -18,14 +18,15 @@ ROOMS = {
     "analysis": {"analysis", "dataset", "errors"},
     "run": {"run", "dataset", "scoring", "spaces", "network", "errors"},
     "fetch": {"fetch", "scoring", "cache", "errors"},
+    "search": {"search", "dataset", "scoring", "spaces", "errors"},
     "audit": {"audit", "run", "dataset", "scoring", "spaces", "network", "errors"},
 }
 """Room -> the rooms and modules of the package that it may import."""
 
 OUTSIDE = {
     "torch": {"scoring", "run"},
-    "pyarrow": {"dataset", "benchmarks", "cli"},
-    "duckdb": {"dataset", "cli"},
+    "pyarrow": {"dataset", "benchmarks", "search", "cli"},
+    "duckdb": {"dataset", "search", "cli"},
     "ray": {"run"},
     "requests": {"fetch"},
 }

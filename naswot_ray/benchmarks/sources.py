@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 import reprlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -29,6 +30,17 @@ def percentage(value: Any) -> float:
     """
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 100:
         raise ValueError(f"expected a percentage from 0 to 100, found {reprlib.repr(value)}")
+    return float(value)
+
+
+def duration(value: Any) -> float:
+    """A time in seconds as a source gives it.
+
+    Raises:
+        ValueError: not a finite number, or negative.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
+        raise ValueError(f"expected a time in seconds, found {reprlib.repr(value)}")
     return float(value)
 
 

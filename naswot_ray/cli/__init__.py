@@ -3,7 +3,7 @@
 Exit status: 0 success, 1 partial (some rows are `failed` or missing), 2 a bad option, file or cluster, 130 interrupted.
 """
 
-from naswot_ray.cli import auditing, fetching, filling, reading
+from naswot_ray.cli import auditing, fetching, filling, reading, searching
 from naswot_ray.cli.app import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_PARTIAL, app
 
 __all__ = ["EXIT_ERROR", "EXIT_INTERRUPTED", "EXIT_PARTIAL", "app", "main"]
@@ -16,6 +16,7 @@ _COMMANDS = {
     "info": reading.info,
     "check": reading.check,
     "audit": auditing.audit,
+    "search": searching.search,
     "fetch": fetching.fetch_files,
     "spaces": fetching.spaces,
 }

@@ -32,7 +32,7 @@ Mapping = Annotated[
         "--map",
         metavar="FIELD=COLUMN",
         help="Which column of a table is what, FIELD=COLUMN; FIELD is arch_id or DATASET/SPLIT/EPOCHS. Repeat for several: "
-        "--map arch_id=arch_str --map cifar10/test/200=cifar10_test_acc",
+        "--map arch_id=arch_str --map cifar10/test/200=cifar10_test_acc. DATASET/SPLIT/EPOCHS/seconds is the trainings' time.",
     ),
 ]
 

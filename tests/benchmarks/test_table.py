@@ -66,6 +66,23 @@ def test_the_key_is_called_arch_id_unless_said_otherwise(path: Path) -> None:
     assert read_accuracies("s", path, MAP).read_all()["arch_id"].to_pylist() == ["x", "y", "z"]
 
 
+def test_training_times(path: Path) -> None:
+    write(path, {"arch": ARCHS, "acc": [1.0, 2.0, None], "time": [10, None, 30]})
+    table = read_accuracies("s", path, [*MAP, "cifar10/test/200/seconds=time"]).read_all()
+    assert table.select(["arch_id", "accuracy", "training_seconds"]).to_pylist() == [
+        {"arch_id": "a", "accuracy": 1.0, "training_seconds": 10.0},
+        {"arch_id": "b", "accuracy": 2.0, "training_seconds": None},
+    ]
+
+
+def test_training_times_that_are_none(path: Path) -> None:
+    write(path, {"arch": ARCHS, "acc": [1.0, 2.0, 3.0], "time": [10.0, -1.0, 30.0]})
+    mapping = [*MAP, "cifar10/test/200/seconds=time"]
+    assert "row 1, column 'time': expected a time in seconds, found -1" in refuses(path, mapping)
+    with pytest.raises(SettingsError, match="cifar10/test/12/seconds=time: there is no --map cifar10/test/12=COLUMN"):
+        read_accuracies("s", path, [*MAP, "cifar10/test/12/seconds=time"])
+
+
 def test_empty_cells_are_skipped(path: Path) -> None:
     write(path, {"arch": ARCHS, "acc": [1.0, None, 3.0], "other": [None, None, 4.0]})
     table = read_accuracies("s", path, [*MAP, "cifar100/test/200=other"]).read_all()
@@ -213,7 +230,7 @@ def test_a_bad_map(path: Path, mapping: list[str], message: str) -> None:
 
 
 def test_a_column_name_may_hold_anything() -> None:
-    assert parse_map(["arch_id=a=b", "d/s/1=x/y=z"]) == ("a=b", {("d", "s", 1): "x/y=z"})
+    assert parse_map(["arch_id=a=b", "d/s/1=x/y=z"]) == ("a=b", {("d", "s", 1): "x/y=z"}, {})
 
 
 ENTRIES = st.one_of(
@@ -228,11 +245,12 @@ ENTRIES = st.one_of(
 @example(["cifar10/test/" + "9" * 5000 + "=acc"])
 def test_any_map_is_read_or_refused(mapping: list[str]) -> None:
     try:
-        arch_id, columns = parse_map(mapping)
+        arch_id, columns, times = parse_map(mapping)
     except SettingsError as error:
         assert str(error)  # noqa: PT017
         return
     assert arch_id
+    assert times.keys() <= columns.keys()
     for (dataset, split, epochs), column in columns.items():
         assert dataset
         assert split

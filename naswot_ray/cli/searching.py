@@ -1,0 +1,219 @@
+"""The command `search`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import typer
+from rich.progress import track
+
+from naswot_ray.cli.app import only_space, reporting_errors, stderr, stdout
+from naswot_ray.dataset.opening import Dataset
+from naswot_ray.dataset.opening import open as open_dataset
+from naswot_ray.errors import SettingsError
+from naswot_ray.spaces import Space, check_name, open_spaces
+
+if TYPE_CHECKING:
+    from naswot_ray.search.problem import Problem
+    from naswot_ray.search.results import Contestant
+    from naswot_ray.search.simulated import AccuracyKey, Lookup
+
+
+class AlgorithmName(StrEnum):
+    """What there is to search with."""
+
+    NASWOT = "naswot"
+    LOCAL_SEARCH = "local-search"
+    RANDOM = "random"
+    REA = "rea"
+    AREA = "area"
+
+
+@reporting_errors
+def search(
+    dataset_path: Annotated[
+        str | None, typer.Argument(metavar="[DATASET]", help="Dataset with scores and accuracies; --live does without.")
+    ] = None,
+    algorithm: Annotated[list[AlgorithmName], typer.Option(help="Repeat for several.")] = [AlgorithmName.NASWOT],  # noqa: B006
+    space: Annotated[str | None, typer.Option(metavar="TEXT", help="Space to search. Default: the dataset's only one.")] = None,
+    images: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Image source of the scores. Default: the only one.")
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(metavar="N", help="Batch size of the scores. Default: the largest; 128 with --live.")
+    ] = None,
+    report: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KEY", help="DATASET/SPLIT/EPOCHS, the accuracy of the result. Default: cifar10/test, most epochs."
+        ),
+    ] = None,
+    select: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KEY", help="DATASET/SPLIT/EPOCHS, the accuracy that random, rea and area train for and choose by."
+        ),
+    ] = None,
+    samples: Annotated[
+        list[int] | None, typer.Option(min=1, metavar="N", help="Architectures that naswot and local-search score; repeat.")
+    ] = None,
+    trainings: Annotated[
+        list[int] | None, typer.Option(min=1, metavar="N", help="Architectures that random, rea and area train; repeat.")
+    ] = None,
+    seconds: Annotated[
+        float | None, typer.Option(min=0, metavar="X", help="Simulated seconds for random, rea and area instead.")
+    ] = None,
+    runs: Annotated[int | None, typer.Option(min=1, metavar="N", help="Runs of each. Default: 500; 1 with --live.")] = None,
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Of the runs' random numbers.")] = 0,
+    live: Annotated[bool, typer.Option("--live", help="Compute scores as the search goes on, on this machine.")] = False,
+    data: Annotated[Path | None, typer.Option(metavar="PATH", help="With --live: directory with the images.")] = None,
+    space_option: Annotated[list[str] | None, typer.Option(metavar="TEXT", help="PARAMETER=VALUE of the space.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="PATH", help="Folder for search.parquet, search.md, search.svg, .png."),
+    ] = None,
+) -> None:
+    """Search for architectures: by score, by simulated training, or both.
+
+    Run i takes the scores of the dataset's i-th seed, in turn. Singular architectures rank last, failed ones as well.
+
+    Example: naswot-ray search scores --algorithm naswot --algorithm rea --select cifar10-valid/valid/12 --seconds 12000
+    """
+    from naswot_ray.search import algorithms, results  # noqa: PLC0415  --help should not wait for numpy
+    from naswot_ray.search.problem import Budget  # noqa: PLC0415
+    from naswot_ray.search.simulated import AccuracyKey  # noqa: PLC0415
+
+    key, selected = (None if text is None else AccuracyKey.parse(text) for text in (report, select))
+    if dataset_path is None and not live:
+        raise SettingsError("name a dataset to search, or say --live")
+    if output is not None and output.exists() and any(output.iterdir() if output.is_dir() else [output]):
+        raise SettingsError(f"{output} exists and is not empty; name another folder")
+    dataset = None if dataset_path is None else open_dataset(dataset_path)
+    opened = _open_space(dataset, space, space_option or [])
+    if live:
+        problem_of = _live(dataset, opened, images or "noise", batch_size or 128, data, key, selected)
+    else:
+        assert dataset is not None
+        problem_of = _simulated(dataset, opened, images, batch_size, key, selected)
+    budgets_of_training = [Budget(trainings=n, seconds=seconds) for n in trainings or []]
+    if seconds is not None and not trainings:
+        budgets_of_training = [Budget(seconds=seconds)]
+    contestants: list[Contestant] = []
+    for name in dict.fromkeys(algorithm):
+        scoring = name.value in algorithms.SCORING
+        if not scoring and (selected is None or not budgets_of_training):
+            raise SettingsError(
+                f"{name.value} trains: say which accuracy it chooses by, --select, and --trainings or --seconds"
+            )
+        budgets = [Budget(scores=n) for n in samples or [100]] if scoring else budgets_of_training
+        contestants += [results.Contestant(name.value, budget) for budget in budgets]
+
+    found, all_rows = [], []
+    total = runs or (1 if live else 500)
+    for contestant in contestants:
+        rows = []
+        numbers = track(range(total), contestant.label, console=stderr, disable=not stderr.is_terminal)
+        for number in numbers:
+            problem = problem_of(number)
+            done = algorithms.run(contestant.algorithm, problem, contestant.budget, seed=seed, number=number)
+            rows += results.rows_of(contestant, number, problem, done)
+        found.append(results.summarise(contestant, rows))
+        all_rows.append((contestant, rows))
+    measured_on = "cifar10" if key is None else key.dataset
+    text = results.markdown(found, opened.name, measured_on)
+    stdout.print(text, end="")
+    if total == 1:
+        for contestant, rows in all_rows:
+            stdout.print(f"{contestant.label}: {rows[-1]['arch_id']}")
+    if output is not None:
+        output.mkdir(parents=True, exist_ok=True)
+        flat = [row for _, rows in all_rows for row in rows]
+        pq.write_table(pa.Table.from_pylist(flat, results.SCHEMA), output / "search.parquet", compression="zstd")
+        (output / "search.md").write_text(text)
+        if all(row["accuracy"] is not None for row in flat):
+            from naswot_ray.search.figure import draw  # noqa: PLC0415  matplotlib takes a second
+
+            title = f"{opened.name}, {total:,} run{'s' if total > 1 else ''}"
+            draw(
+                all_rows,
+                title,
+                f"{measured_on} {'test' if key is None else key.split}",
+                [output / "search.svg", output / "search.png"],
+            )
+        stdout.print(f"written to {output}")
+
+
+def _open_space(dataset: Dataset | None, name: str | None, options: list[str]) -> Space:
+    if name is None:
+        if dataset is None:
+            raise SettingsError("say which space to search: --space")
+        name = only_space(dataset)
+    check_name(name)
+    return open_spaces([name], options)[name]
+
+
+def _simulated(
+    dataset: Dataset,
+    space: Space,
+    images: str | None,
+    batch_size: int | None,
+    key: AccuracyKey | None,
+    selected: AccuracyKey | None,
+) -> Callable[[int], Problem]:
+    from naswot_ray.search.simulated import SimulatedProblem  # noqa: PLC0415
+
+    lookup = _read(dataset, space, images, batch_size, key, selected)
+    problems = [SimulatedProblem(lookup, number) for number in range(len(lookup.seeds))]
+    return lambda run: problems[run % len(problems)]
+
+
+def _live(
+    dataset: Dataset | None,
+    space: Space,
+    images: str,
+    batch_size: int,
+    data: Path | None,
+    key: AccuracyKey | None,
+    selected: AccuracyKey | None,
+) -> Callable[[int], Problem]:
+    from naswot_ray.scoring.engines import get_engine  # noqa: PLC0415  torch takes seconds to import
+    from naswot_ray.scoring.images import load_images  # noqa: PLC0415
+    from naswot_ray.search.live import LiveProblem  # noqa: PLC0415
+    from naswot_ray.search.simulated import SimulatedProblem  # noqa: PLC0415
+
+    source = load_images(images, data)
+    engine = get_engine("fast")
+    known = None if dataset is None else SimulatedProblem(_read(dataset, space, None, None, key, selected), 0)
+    return lambda run: LiveProblem(space, source.batch(batch_size, run), run, engine, known)
+
+
+def _read(
+    dataset: Dataset,
+    space: Space,
+    images: str | None,
+    batch_size: int | None,
+    key: AccuracyKey | None,
+    selected: AccuracyKey | None,
+) -> Lookup:
+    from naswot_ray.search.simulated import read  # noqa: PLC0415
+
+    with dataset.naming_damaged_files(), dataset.connect() as connection:
+        points = connection.execute(
+            "SELECT DISTINCT images, batch_size FROM scores WHERE space = ? ORDER BY ALL", [space.name]
+        ).fetchall()
+    if not points:
+        raise SettingsError(f"{dataset.storage.root} has no scores of {space.name}")
+    sources = sorted({name for name, _ in points})
+    if images is None and len(sources) == 1:
+        images = sources[0]
+    if images is None or images not in sources:
+        raise SettingsError(f"{dataset.storage.root} has scores of {space.name} on {', '.join(sources)}: say --images")
+    sizes = [n for name, n in points if name == images]
+    if batch_size is not None and batch_size not in sizes:
+        raise SettingsError(f"{dataset.storage.root} has scores at batch sizes {', '.join(map(str, sizes))}, not {batch_size}")
+    return read(dataset, space, images, batch_size or max(sizes), key, selected)

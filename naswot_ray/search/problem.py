@@ -1,0 +1,153 @@
+"""What a search algorithm may ask: scores, trainings, and which architectures are one change away.
+
+Architectures are numbers below `Problem.size`. Nothing here knows where scores come from; see `simulated` and `live`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+
+class Problem(ABC):
+    """A space to search.
+
+    Attributes:
+        size: number of architectures.
+    """
+
+    size: int
+
+    @abstractmethod
+    def arch_id(self, number: int) -> str:
+        """The name of an architecture."""
+
+    @abstractmethod
+    def score(self, number: int) -> tuple[float, float]:
+        """An architecture's score, -inf for a singular one, and the seconds that it costs."""
+
+    @abstractmethod
+    def train(self, number: int) -> tuple[float, float]:
+        """The accuracy in percent that an architecture is selected by, and the seconds that its training costs.
+
+        Raises:
+            SettingsError: the problem has no such accuracies.
+        """
+
+    @abstractmethod
+    def reported_accuracy(self, number: int) -> float | None:
+        """The test accuracy in percent, which no algorithm sees; None if it is not known."""
+
+    @abstractmethod
+    def neighbours(self, number: int) -> Sequence[int]:
+        """The architectures that are one elementary change away.
+
+        Raises:
+            SettingsError: they are not all there.
+        """
+
+
+@dataclass(frozen=True)
+class Budget:
+    """When a search ends: as soon as one more scoring or training would exceed any of these.
+
+    Attributes:
+        scores: architectures scored.
+        trainings: architectures trained.
+        seconds: of scoring and training together.
+    """
+
+    scores: int | None = None
+    trainings: int | None = None
+    seconds: float | None = None
+
+
+class BudgetSpentError(Exception):
+    """A search has used its budget."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """The state of a search when its choice changed, and at its end.
+
+    Attributes:
+        choice: the architecture that the search would return.
+        num_scored, num_trained, seconds: spent so far.
+    """
+
+    choice: int
+    num_scored: int
+    num_trained: int
+    seconds: float
+
+
+@dataclass
+class Search:
+    """One run of an algorithm: spends the budget, and keeps the best of what it has seen.
+
+    The choice is the architecture with the highest accuracy among those trained or, where none was trained, with the highest
+    score; of equals the first.
+
+    Attributes:
+        problem, budget: see there.
+        steps: the history.
+    """
+
+    problem: Problem
+    budget: Budget
+    steps: list[Step] = field(default_factory=list)
+    _num_scored: int = 0
+    _num_trained: int = 0
+    _seconds: float = 0.0
+    _best: tuple[bool, float] | None = None
+
+    def score(self, number: int) -> float:
+        """Score an architecture.
+
+        Raises:
+            BudgetSpentError: that would exceed the budget.
+        """
+        self._check(scores=1)
+        score, seconds = self.problem.score(number)
+        self._check(scores=1, seconds=seconds)
+        self._num_scored += 1
+        self._seconds += seconds
+        self._consider(number, (False, score))
+        return score
+
+    def train(self, number: int) -> float:
+        """Train an architecture; its accuracy in percent.
+
+        Raises:
+            BudgetSpentError: that would exceed the budget.
+        """
+        self._check(trainings=1)
+        accuracy, seconds = self.problem.train(number)
+        self._check(trainings=1, seconds=seconds)
+        self._num_trained += 1
+        self._seconds += seconds
+        self._consider(number, (True, accuracy))
+        return accuracy
+
+    def end(self) -> None:
+        """Note what was spent in all."""
+        if self.steps:
+            self._note(self.steps[-1].choice)
+
+    def _check(self, *, scores: int = 0, trainings: int = 0, seconds: float = 0.0) -> None:
+        limits = (
+            (self.budget.scores, self._num_scored + scores),
+            (self.budget.trainings, self._num_trained + trainings),
+            (self.budget.seconds, self._seconds + seconds),
+        )
+        if any(limit is not None and spent > limit for limit, spent in limits):
+            raise BudgetSpentError
+
+    def _consider(self, number: int, value: tuple[bool, float]) -> None:
+        if self._best is None or value > self._best:
+            self._best = value
+            self._note(number)
+
+    def _note(self, choice: int) -> None:
+        self.steps.append(Step(choice, self._num_scored, self._num_trained, self._seconds))

@@ -1,0 +1,170 @@
+"""Searches of a made-up space: rings of architectures whose score is as good as their accuracy, or useless."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from naswot_ray.search import algorithms
+from naswot_ray.search.algorithms import ALGORITHMS, POPULATION, SCORING, WARM_START, run
+from naswot_ray.search.problem import Budget, Problem, Search, Step
+
+SIZE = 300
+TRAINS = sorted(ALGORITHMS.keys() - set(SCORING))
+
+
+class Ring(Problem):
+    """Architecture i has neighbours i - 1 and i + 1; one hill, and a score that is the accuracy."""
+
+    def __init__(self, *, score_is: float = 1.0) -> None:
+        self.size = SIZE
+        self.accuracies = [100.0 - abs(i - 200) / 4 for i in range(SIZE)]
+        self.scores = [score_is * a for a in self.accuracies]
+        self.trained: list[int] = []
+        self.scored: list[int] = []
+
+    def arch_id(self, number: int) -> str:
+        return f"a{number}"
+
+    def score(self, number: int) -> tuple[float, float]:
+        self.scored.append(number)
+        return self.scores[number], 0.5
+
+    def train(self, number: int) -> tuple[float, float]:
+        self.trained.append(number)
+        return self.accuracies[number], 10.0
+
+    def reported_accuracy(self, number: int) -> float:
+        return self.accuracies[number] - 1
+
+    def neighbours(self, number: int) -> Sequence[int]:
+        return [(number - 1) % SIZE, (number + 1) % SIZE]
+
+
+@pytest.mark.parametrize("name", SCORING)
+@pytest.mark.parametrize("budget", [1, 2, 37])
+def test_a_budget_of_scores_is_kept(name: str, budget: int) -> None:
+    problem = Ring()
+    search = run(name, problem, Budget(scores=budget), seed=0, number=0)
+    assert len(problem.scored) == len(set(problem.scored)) == budget
+    assert not problem.trained
+    last = search.steps[-1]
+    assert (last.num_scored, last.num_trained, last.seconds) == (budget, 0, 0.5 * budget)
+    assert last.choice == max(problem.scored, key=problem.scores.__getitem__)
+
+
+@pytest.mark.parametrize("name", TRAINS)
+@pytest.mark.parametrize("budget", [1, 10, 57])
+def test_a_budget_of_trainings_is_kept(name: str, budget: int) -> None:
+    problem = Ring()
+    last = run(name, problem, Budget(trainings=budget), seed=0, number=0).steps[-1]
+    assert len(problem.trained) == last.num_trained == budget
+    assert last.num_scored == len(problem.scored) == (WARM_START if name == "area" else 0)
+    assert problem.accuracies[last.choice] == max(problem.accuracies[i] for i in problem.trained)
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_a_budget_of_seconds_is_kept(name: str) -> None:
+    last = run(name, Ring(), Budget(seconds=123.0), seed=0, number=0).steps[-1]
+    assert last.seconds == pytest.approx(0.5 * last.num_scored + 10 * last.num_trained)
+    assert 123 - (0.5 if name in SCORING else 10) < last.seconds <= 123
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_a_run_is_the_same_whatever_runs_beside_it(name: str) -> None:
+    def steps(seed: int, number: int) -> list[Step]:
+        return run(name, Ring(), Budget(scores=40, trainings=40), seed=seed, number=number).steps
+
+    assert steps(0, 3) == steps(0, 3)
+    assert steps(0, 3) != steps(0, 4)
+    assert steps(0, 3) != steps(1, 3)
+
+
+def test_naswot_returns_the_best_score_of_a_random_sample() -> None:
+    problem = Ring(score_is=-1.0)
+    search = run("naswot", problem, Budget(scores=50), seed=0, number=0)
+    assert search.steps[-1].choice == max(problem.scored, key=problem.scores.__getitem__)
+    assert [s.num_scored for s in search.steps] == sorted(s.num_scored for s in search.steps)
+    assert np.mean(problem.scored) == pytest.approx(SIZE / 2, abs=40)
+
+
+def test_singular_architectures_rank_last() -> None:
+    problem = Ring()
+    problem.scores = [-math.inf] * SIZE
+    problem.scores[7] = -5.0
+    assert run("naswot", problem, Budget(scores=SIZE), seed=0, number=0).steps[-1].choice == 7
+    assert run("local-search", problem, Budget(scores=SIZE), seed=0, number=0).steps[-1].choice == 7
+
+
+def test_local_search_climbs() -> None:
+    problem = Ring()
+    climbed = run("local-search", problem, Budget(scores=SIZE), seed=0, number=1).steps[-1].choice
+    assert climbed == 200
+    first, second = problem.scored[:2]
+    assert second in problem.neighbours(first)
+
+
+class Hill(Ring):
+    """So many architectures that chance does not find the top; a change goes a little or far."""
+
+    def __init__(self, *, score_is: float) -> None:
+        super().__init__(score_is=score_is)
+        self.size = 10_000
+        self.accuracies = [100.0 - abs(i - 7000) / 100 for i in range(self.size)]
+        self.scores = [score_is * a for a in self.accuracies]
+
+    def neighbours(self, number: int) -> Sequence[int]:
+        return [(number + sign * far) % self.size for sign in (-1, 1) for far in (1, 10, 100, 1000)]
+
+
+def test_evolution_beats_random_search() -> None:
+    def mean(name: str, score_is: float = 1.0) -> float:
+        problem = Hill(score_is=score_is)
+        runs = [run(name, problem, Budget(trainings=150), seed=0, number=i).steps[-1].choice for i in range(30)]
+        return float(np.mean([problem.accuracies[choice] for choice in runs]))
+
+    assert min(mean("area"), mean("rea")) > mean("random")
+    assert len({mean("area"), mean("area", -1.0), mean("rea")}) == 3
+
+
+def test_the_oldest_leaves_the_population() -> None:
+    problem = Ring()
+    problem.accuracies = [50.0] * SIZE
+    first = set(problem.trained)
+    run("rea", problem, Budget(trainings=POPULATION), seed=0, number=0)
+    first = set(problem.trained)
+    assert len(first) == POPULATION
+    problem.trained.clear()
+    run("rea", problem, Budget(trainings=400), seed=0, number=0)
+    late = problem.trained[200:]
+    near = {n for number in first for n in [number, *problem.neighbours(number)]}
+    assert not set(late) <= near  # children of children of children: nothing of the first population is left
+
+
+def test_area_starts_with_the_best_by_score() -> None:
+    problem = Ring()
+    run("area", problem, Budget(trainings=POPULATION), seed=0, number=0)
+    assert len(problem.scored) == WARM_START
+    assert problem.trained == sorted(problem.scored, key=lambda i: -problem.scores[i])[:POPULATION]
+
+
+def test_a_space_smaller_than_the_population() -> None:
+    problem = Ring()
+    problem.size = 5
+    problem.neighbours = lambda number: [(number + 1) % 5]  # type: ignore[method-assign]
+    assert len(run("rea", problem, Budget(trainings=20), seed=0, number=0).steps) > 0
+    assert run("random", problem, Budget(trainings=20), seed=0, number=0).steps[-1].num_trained == 5
+    assert run("local-search", problem, Budget(scores=20), seed=0, number=0).steps[-1].num_scored == 5
+
+
+def test_training_counts_for_more_than_a_score() -> None:
+    search = Search(Ring(), Budget())
+    search.score(200)
+    search.train(10)
+    search.train(11)
+    search.train(9)
+    assert search.steps[-1].choice == 11
+    assert algorithms.SCORING == ("naswot", "local-search")

@@ -1,0 +1,116 @@
+"""The command: a dataset is searched, and what is missing is told."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from naswot_ray.dataset.opening import Dataset
+from naswot_ray.search import results
+from naswot_ray.search.algorithms import run
+from naswot_ray.search.problem import Budget
+from naswot_ray.search.simulated import AccuracyKey, Lookup, SimulatedProblem, read
+from naswot_ray.spaces import get_space
+from tests.cli.running import naswot, refuses
+from tests.dataset.making import FAILED, SINGULAR, SPACE, add, make_dataset, mean_accuracy
+
+NUM = 12
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Dataset:
+    """Twelve architectures of which the last have the highest score and the lowest accuracy; one is singular, one failed."""
+    special = {3: SINGULAR, 4: FAILED}
+    made = make_dataset(tmp_path / "d", indices=range(NUM), seeds=(0, 1), change=lambda row: special.get(row["arch_index"], {}))
+    valid = {"dataset": "cifar10-valid", "split": "valid", "epochs": 12}
+    add(made, [mean_accuracy(i, **keys) for i in range(NUM) for keys in ({}, valid)])
+    return made
+
+
+def test_a_dataset_is_searched(dataset: Dataset, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    command = ("search", tmp_path / "d", "--algorithm", "naswot", "--algorithm", "random", "--runs", 4, "-o", out)
+    done = naswot(*command, "--samples", NUM, "--select", "cifar10-valid/valid/12", "--trainings", NUM)
+    assert done.exit_code == 0, done.output
+    assert "| naswot, 12 scored | 4 | 79.00 ± 0.00 |  | 12 | 0 |" in done.output  # the highest score is that of the last
+    assert "| random, 12 trained | 4 | 90.00 ± 0.00 |" in done.output
+    table = pq.read_table(out / "search.parquet")
+    assert table.schema == results.SCHEMA
+    ends = {(row["algorithm"], row["run"]): row for row in table.to_pylist()}
+    assert len(ends) == 8
+    assert ends["naswot", 3]["arch_id"] == get_space(SPACE)[NUM - 1]
+    assert {(r["num_scored"], r["max_scored"], r["num_trained"]) for k, r in ends.items() if k[0] == "naswot"} == {(12, 12, 0)}
+    assert (out / "search.md").read_text() in done.output
+    assert (out / "search.png").stat().st_size > 10_000
+    assert "<svg" in (out / "search.svg").read_text()[:1000]
+
+
+def test_the_same_command_writes_the_same(dataset: Dataset, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        naswot("search", tmp_path / "d", "--runs", 3, "--samples", 5, "-o", tmp_path / name)
+    for file in ("search.parquet", "search.md", "search.svg"):
+        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
+
+
+def test_lookup(dataset: Dataset) -> None:
+    key = AccuracyKey("cifar10", "test", 200)
+    lookup = read(dataset, get_space(SPACE), "noise", 4, None, key)
+    assert lookup.seeds == (0, 1)
+    assert lookup.scores.shape == (2, NUM)
+    assert lookup.selected is not None
+    assert lookup.selected.tolist() == lookup.reported.tolist() == [90.0 - i for i in range(NUM)]
+    problem = SimulatedProblem(lookup, 1)
+    assert problem.score(3)[0] == problem.score(4)[0] == -math.inf
+    assert problem.score(5)[0] == 105.0
+    assert problem.arch_id(5) == get_space(SPACE)[5]
+
+
+def test_live(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    done = naswot("search", "--live", "--space", SPACE, "--samples", 3, "--batch-size", 4, "-o", out)
+    assert done.exit_code == 0, done.output
+    assert "| naswot, 3 scored | 1 |  |  | 3 | 0 |" in done.output
+    last = pq.read_table(out / "search.parquet").to_pylist()[-1]
+    assert f"naswot, 3 scored: {last['arch_id']}" in done.output
+    assert last["accuracy"] is None
+    assert last["seconds"] > 0
+
+
+def test_refusals(dataset: Dataset, tmp_path: Path) -> None:
+    root = tmp_path / "d"
+    assert "name a dataset to search, or say --live" in refuses(root, "search")
+    assert "'cifar10': expected DATASET/SPLIT/EPOCHS" in refuses(root, "search", root, "--report", "cifar10")
+    message = refuses(root, "search", root, "--report", "cifar10/test/12")
+    assert "has no accuracies cifar10/test/12 of nasbench201; it has cifar10-valid/valid/12, cifar10/test/200" in message
+    assert "at batch sizes 4, not 8" in refuses(root, "search", root, "--batch-size", 8)
+    assert "on noise: say --images" in refuses(root, "search", root, "--images", "cifar10")
+    rea = ("search", root, "--algorithm", "rea")
+    assert "rea trains: say which accuracy it chooses by, --select, and --trainings or --seconds" in refuses(root, *rea)
+    whole = refuses(root, *rea, "--select", "cifar10-valid/valid/12", "--trainings", 20)
+    assert "12 of the 15,625 architectures of nasbench201 have a score and an accuracy" in whole
+    assert "has no scores of nats_sss" in refuses(root, "search", root, "--space", "nats_sss")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/file").touch()
+    assert "exists and is not empty" in refuses(root, "search", root, "-o", tmp_path / "full")
+    live = ("search", "--live", "--space", SPACE, "--algorithm", "random", "--select", "a/b/1", "--trainings", 1)
+    assert "nothing can be trained without a dataset" in refuses(root, *live)
+
+
+def test_naswot_finds_what_was_published(shared: Path) -> None:
+    """With another codebase's scores: a sample of 100 ends within the published mean +- one standard deviation."""
+    accuracies = pq.read_table(shared / "benchmarks/nasbench201.parquet").sort_by("arch_index")
+    scores = pq.read_table(shared / "benchmarks/nasbench201_published_naswot.parquet").sort_by("arch_index")
+    found = scores["naswot_freerea_cifar10"].to_numpy()[None]
+    for name, dataset in (("cifar10", "cifar10"), ("cifar100", "cifar100"), ("imagenet16", "imagenet16-120")):
+        reported = accuracies[f"{name}_test_acc_200"].to_numpy()
+        n = len(reported)
+        lookup = Lookup(get_space(SPACE), np.arange(n), (0,), found, np.ones((1, n)), None, None, reported)
+        problem = SimulatedProblem(lookup, 0)
+        chosen = [run("naswot", problem, Budget(scores=100), seed=0, number=i).steps[-1].choice for i in range(100)]
+        mean, deviation = results.PUBLISHED[SPACE, dataset, "naswot", 100]
+        assert deviation is not None
+        assert abs(float(np.mean(reported[chosen])) - mean) <= deviation
