@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import ast
+import hashlib
+import os
 import re
+import subprocess
+import sys
 import textwrap
 from pathlib import Path
 
 import pytest
 import typer.main
 
+import naswot_ray
 from naswot_ray.cli import app
 from naswot_ray.dataset import schema
+from naswot_ray.dataset.join import join
+from tests.cli.running import naswot
+from tests.dataset.making import FAILED, SINGULAR, SPACE, add, make_dataset, mean_accuracy
 from tests.datasets import score_here
 
 ROOT = Path(__file__).parents[1]
@@ -79,3 +87,49 @@ def test_the_readmes_example_of_one_network_runs() -> None:
     (block,) = [b for b in blocks(ROOT / "README.md", "python") if "load_images" in b]
     head, _, _ = block.partition("module = ...")
     exec(compile(head.replace("batch(64", "batch(4"), "README.md", "exec"), {})
+
+
+@pytest.fixture(scope="module")
+def joined(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Scores at two batch sizes and seeds, made up, one singular and one failed; joined with accuracies."""
+    root = tmp_path_factory.mktemp("joined") / "DATASET"
+    special = {3: SINGULAR, 4: FAILED}
+    dataset = make_dataset(
+        root, indices=range(12), batch_sizes=(4, 8), seeds=(0, 1), change=lambda row: special.get(row["arch_index"], {})
+    )
+    add(dataset, [mean_accuracy(index) for index in range(12)])
+    join(dataset, SPACE)
+    return root
+
+
+COOKBOOK = ROOT / "docs" / "cookbook.md"
+
+
+@pytest.mark.parametrize("query", blocks(COOKBOOK, "sql"), ids=lambda query: hashlib.sha256(query.encode()).hexdigest()[:6])
+def test_the_cookbook_gives_rows(query: str, joined: Path) -> None:
+    result = naswot("query", joined, query, "--format", "csv")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.count("\n") > 1, "only a header"
+
+
+@pytest.mark.parametrize("program", [*blocks(COOKBOOK, "python"), *blocks(ROOT / "docs" / "adding-a-score.md", "python")])
+def test_python_examples_run(
+    program: str, joined: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(joined.parent)
+    exec(compile(program, "example", "exec"), {})
+    assert capsys.readouterr().out
+
+
+def test_the_cookbook_has_ten_recipes() -> None:
+    assert len(blocks(COOKBOOK, "sql")) + len(blocks(COOKBOOK, "python")) >= 10
+
+
+def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")]
+    environment = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, ""), done.stdout + done.stderr
+    api = (tmp_path / "site/api/index.html").read_text()
+    for name in naswot_ray.__all__:
+        assert f"naswot_ray.{naswot_ray._HOME[name].partition('.')[2]}.{name}" in api or name == "Network", name
