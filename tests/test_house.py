@@ -24,8 +24,8 @@ ROOMS = {
 
 OUTSIDE = {
     "torch": {"scoring", "run"},
-    "pyarrow": {"dataset", "benchmarks", "cli"},
-    "duckdb": {"dataset", "cli"},
+    "pyarrow": {"dataset", "benchmarks", "analysis", "cli"},
+    "duckdb": {"dataset", "analysis", "cli"},
     "ray": {"run"},
     "requests": {"fetch"},
 }
