@@ -44,8 +44,8 @@ def best_accuracy(predictor: Ranked, accuracies: FloatArray, k: int) -> float:
     num_drawn = k - int((chances == 1).sum())
     # The t-th best of T tied is the best of m drawn: C(T-t, m-1) / C(T, m), as a running product.
     t = np.arange(1, len(tied) - num_drawn + 1)
-    steps = np.asarray((len(tied) - t - num_drawn + 1) / (len(tied) - t), np.float64)
-    chance_best = num_drawn / len(tied) * np.cumprod(np.concatenate(([1.0], steps)))
+    steps = (len(tied) - t - num_drawn + 1) / (len(tied) - t)
+    chance_best: FloatArray = np.cumprod(np.concatenate(([num_drawn / len(tied)], steps)))
     return dot(chance_best, np.maximum(tied[: len(chance_best)], certain))
 
 

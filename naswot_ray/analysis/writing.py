@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import PurePosixPath
 from typing import Final
-
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from naswot_ray.analysis.analyse import Analysis
 from naswot_ray.analysis.markdown import render
@@ -44,15 +40,9 @@ def write(analysis: Analysis, output: Storage, source: str) -> None:
     """Write an analysis; one of the same dataset and label that is there is replaced. See `check_free`."""
     kind = {_SOURCE_KEY: _kind(source, analysis.repeats)}
     output.write_bytes(DOCUMENT, render(analysis, source).encode())
-    output.write_bytes(STABILITY, _parquet(analysis.stability.replace_schema_metadata(kind)))
-    output.write_bytes(ROWS, _parquet(analysis.rows.replace_schema_metadata(kind)))
+    output.write_table(STABILITY, analysis.stability.replace_schema_metadata(kind))
+    output.write_table(ROWS, analysis.rows.replace_schema_metadata(kind))
 
 
 def _kind(source: str, label: str) -> bytes:
     return f"{source}, label {label}".encode()
-
-
-def _parquet(table: pa.Table) -> bytes:
-    sink = io.BytesIO()
-    pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
-    return sink.getvalue()
