@@ -116,7 +116,7 @@ class _Group:
         for name, values in predictors.items():
             num_singular = int(np.isneginf(values[used]).sum())
             own = key | {"predictor": name, "num_singular": num_singular}
-            rows += [own | _columns(measured) for measured in ground.measure(values[used], partials=True)]
+            rows += [own | _columns(measured) for measured in ground.measure(values[used], partials=name == "score")]
         rows += [key | {"predictor": name, "num_singular": 0} | _columns(measured) for name, measured in of_baselines]
         return rows
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
+IntArray = npt.NDArray[np.int32]
 
 MAX_POINTS = 1 << 21
 """Three ranks share a 63-bit sort key."""
@@ -53,7 +53,7 @@ class Ranked:
         values: (n,) without NaN; -inf is allowed.
 
     Attributes:
-        dense: (n,) int64, 0 for the smallest value, equal for ties, without gaps.
+        dense: (n,) 0 for the smallest value, equal for ties, without gaps.
         counts: (number of distinct values,) how often each occurs.
     """
 
@@ -63,8 +63,9 @@ class Ranked:
             raise ValueError("NaN has no rank")
         if len(array) > MAX_POINTS:
             raise ValueError(f"{len(array):,} points; at most {MAX_POINTS:,} can be ranked")
-        self.dense: IntArray
-        _, self.dense, self.counts = np.unique(array, return_inverse=True, return_counts=True)
+        _, dense, counts = np.unique(array, return_inverse=True, return_counts=True)
+        self.dense: IntArray = dense.astype(np.int32)
+        self.counts: IntArray = counts.astype(np.int32)
 
     def __len__(self) -> int:
         return len(self.dense)
@@ -82,7 +83,7 @@ class Ranked:
     @functools.cached_property
     def below(self) -> IntArray:
         """(n,) how many points have a smaller value."""
-        return (np.cumsum(self.counts) - self.counts)[self.dense]
+        return (np.cumsum(self.counts, dtype=np.int32) - self.counts)[self.dense]
 
     @functools.cached_property
     def centred(self) -> FloatArray:
@@ -166,7 +167,7 @@ def partial(xy: Correlation, xz: Correlation, yz: Correlation) -> Correlation:
 
 
 def concordance(x: Ranked, y: Ranked) -> IntArray:
-    """(n,) int64: for each point, how many points are concordant with it less how many are discordant.
+    """(n,) for each point, how many points are concordant with it less how many are discordant.
 
     With L the number of points that are smaller in both, everything else follows from ranks and ties.
     """
@@ -175,21 +176,23 @@ def concordance(x: Ranked, y: Ranked) -> IntArray:
     index = np.arange(n)
     last = (1 << bits) - 1
     # Points smaller in one and tied in the other must not count: they come later in one order, or earlier in the other.
-    by_x = np.sort((x.dense << (2 * bits)) | ((last - y.dense) << bits) | index) & last
-    by_y = np.sort((y.dense << (2 * bits)) | ((last - x.dense) << bits) | (last - index))
-    by_y = last - (by_y & last)
-    position = np.empty(n, np.int64)
-    position[by_y] = index
-    result = n - 2 * x.below - 2 * y.below - x.ties - y.ties
+    x_high, y_high = x.dense.astype(np.int64) << bits, y.dense.astype(np.int64) << bits
+    by_x = np.sort(((x_high | (last - y.dense)) << bits) | index) & last
+    by_y = last - (np.sort(((y_high | (last - x.dense)) << bits) | (last - index)) & last)
+    position = np.empty(n, np.int32)
+    position[by_y] = np.arange(n, dtype=np.int32)
+    result = (n + 1) - 2 * (x.below + y.below) - (x.ties + y.ties)
     result += 4 * _earlier_and_smaller(position[by_x])[position]
     # Runs of points equal in both, in both orders, give the ties in one among those smaller in the other.
     for order, outer, inner in ((by_x, x, y), (by_y, y, x)):
-        starts = np.flatnonzero(np.diff(outer.dense[order], prepend=-1) | np.diff(inner.dense[order], prepend=-1))
-        lengths = np.diff(starts, append=n)
-        ends = np.repeat(starts + lengths, lengths)
-        result[order] += 2 * ((outer.below + outer.ties)[order] - ends)
+        place = np.flatnonzero(outer.ties[order] > 1)
+        tied = order[place]
+        starts = np.flatnonzero((np.diff(outer.dense[tied], prepend=-1) != 0) | (np.diff(inner.dense[tied], prepend=-1) != 0))
+        lengths = np.diff(starts, append=len(tied))
+        ends = np.repeat(place[starts] + lengths, lengths)
+        result[tied] += (2 * (outer.below[tied] + outer.ties[tied] - ends)).astype(np.int32)
         if outer is x:
-            result[order] += np.repeat(lengths, lengths)
+            result[tied] += np.repeat(lengths - 1, lengths).astype(np.int32)
     return result
 
 
@@ -201,24 +204,25 @@ def _earlier_and_smaller(permutation: IntArray) -> IntArray:
     """
     n = len(permutation)
     size = max(_BRUTE_FORCE, 1 << (n - 1).bit_length())
-    values = np.arange(size, dtype=np.int32)
-    values[:n] = permutation
-    counts = np.zeros(size, np.int32)
+    # A value in the lower 32 bits, its count above.
+    packed = np.arange(size, dtype=np.int64)
+    packed[:n] = permutation
     half = size // 2
     while half >= _BRUTE_FORCE:
-        is_upper = (values & half) != 0
-        upper, lower = np.flatnonzero(is_upper), np.flatnonzero(~is_upper)
+        is_upper = (packed & half) != 0
+        upper = np.flatnonzero(is_upper)
         raised = (upper & (2 * half - 1)).reshape(-1, half) - np.arange(half)
-        both = np.empty((2, size // (2 * half), 2, half), np.int32)
-        both[0, :, 0], both[0, :, 1] = values[lower].reshape(-1, half), values[upper].reshape(-1, half)
-        both[1, :, 0], both[1, :, 1] = counts[lower].reshape(-1, half), counts[upper].reshape(-1, half) + raised
-        values, counts = both[0].reshape(-1), both[1].reshape(-1)
+        sorted_ = np.empty((size // (2 * half), 2, half), np.int64)
+        sorted_[:, 0] = packed[np.flatnonzero(~is_upper)].reshape(-1, half)
+        sorted_[:, 1] = packed[upper].reshape(-1, half) + (raised << 32)
+        packed = sorted_.reshape(-1)
         half //= 2
+    counts, values = (packed >> 32).astype(np.int32), packed.astype(np.int32)
     blocks, block_counts = values.reshape(-1, _BRUTE_FORCE).T.copy(), np.zeros((_BRUTE_FORCE, size // _BRUTE_FORCE), np.int32)
     for i in range(1, _BRUTE_FORCE):
         for j in range(i):
             block_counts[i] += blocks[i] > blocks[j]
-    result = np.empty(size, np.int64)
+    result = np.empty(size, np.int32)
     result[values] = counts + block_counts.T.reshape(-1)
     return result[:n]
 

@@ -45,7 +45,7 @@ def best_accuracy(predictor: Ranked, accuracies: FloatArray, k: int) -> float:
     # The t-th best of T tied is the best of m drawn: C(T-t, m-1) / C(T, m), as a running product.
     t = np.arange(1, len(tied) - num_drawn + 1)
     steps = (len(tied) - t - num_drawn + 1) / (len(tied) - t)
-    chance_best: FloatArray = np.cumprod(np.concatenate(([num_drawn / len(tied)], steps)))
+    chance_best: FloatArray = np.cumprod(np.concatenate(([num_drawn / len(tied)], steps)), dtype=np.float64)
     return dot(chance_best, np.maximum(tied[: len(chance_best)], certain))
 
 
