@@ -143,9 +143,10 @@ def ablation_table(figures: Figures) -> Table:
     rows = []
     for group in figures.main_groups():
         by_seed = [figures.get(group, seed, "score", "tau") for seed in figures.seeds(group)]
-        defined = [row["value"] for row in by_seed if row["value"] is not None]
-        spread = f"{statistics.mean(defined):.3f} ± {statistics.stdev(defined):.3f}" if len(defined) > 1 else _NONE
         most = max((row["num_architectures"] for row in by_seed), default=0)
+        # Over seeds that have all architectures: a spread is not to be of subsets.
+        defined = [row["value"] for row in by_seed if row["value"] is not None and row["num_architectures"] == most]
+        spread = f"{statistics.mean(defined):.3f} ± {statistics.stdev(defined):.3f}" if len(defined) > 1 else _NONE
         listed = ", ".join(
             _number(row) + ("" if row["num_architectures"] == most else f" (of {row['num_architectures']:,})")
             for row in by_seed
@@ -210,7 +211,10 @@ def _lines(analysis: Analysis, source: str) -> Iterator[str]:
     )
     yield from _section("Beside the published figures", published_table(figures))
     yield ""
-    yield "Papers differ in label, subset, batch, seed and implementation; compare where these are the same."
+    yield (
+        "Here: the batch size nearest to the published one (64 where the source gives none), real images before noise. Papers "
+        "differ in label, subset, batch, seed and implementation; compare where these are the same."
+    )
     yield from _section("By batch size, image source and seed", ablation_table(figures))
     yield ""
     yield "A seed draws both the initialisation and the minibatch, so the spread over seeds is of the two together."
