@@ -39,9 +39,10 @@ def check_free(output: Storage, source: str, label: str) -> None:
 def write(analysis: Analysis, output: Storage, source: str) -> None:
     """Write an analysis; one of the same dataset and label that is there is replaced. See `check_free`."""
     kind = {_SOURCE_KEY: _kind(source, analysis.repeats)}
-    output.write_bytes(DOCUMENT, render(analysis, source).encode())
+    document = render(analysis, source).encode()
+    output.write_table(ROWS, analysis.rows.replace_schema_metadata(kind))  # first: by it the folder is known
     output.write_table(STABILITY, analysis.stability.replace_schema_metadata(kind))
-    output.write_table(ROWS, analysis.rows.replace_schema_metadata(kind))
+    output.write_bytes(DOCUMENT, document)
 
 
 def _kind(source: str, label: str) -> bytes:

@@ -27,7 +27,8 @@ ACCURACIES = [float(a) for a in np.random.default_rng(3).integers(50, 90, NUM)]
 def score_of(row: Mapping[str, Any]) -> float:
     """A made-up score: of the accuracy's order, but for noise that depends on the row's key."""
     noise = np.random.default_rng([row["arch_index"], row["batch_size"], row["seed"]]).normal(scale=10)
-    return ACCURACIES[row["arch_index"]] + float(noise)
+    accuracy: float = ACCURACIES[row["arch_index"]]
+    return accuracy + float(noise)
 
 
 def joined(root: Path, special: Mapping[tuple[int, int], Row] | None = None, **options: Any) -> Dataset:
