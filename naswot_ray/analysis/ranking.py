@@ -6,6 +6,7 @@ mean over all ways of breaking it, in closed form: so it depends neither on the 
 
 from __future__ import annotations
 
+import functools
 import math
 
 import numpy as np
@@ -59,13 +60,18 @@ def ndcg(predictor: Ranked, accuracy: Ranked, k: int | None = None) -> float:
     efficiently in the presence of tied scores", ECIR 2008).
     """
     gains: FloatArray = accuracy.centred + 0.5
-    discounts: FloatArray = 1 / np.log2(np.arange(2, len(gains) + 2))
-    if k is not None:
-        discounts[k:] = 0
-    ideal = dot(np.sort(gains)[::-1], discounts)
-    if predictor.is_constant:
-        return float(gains.mean() * discounts.sum()) / ideal
-    mean_gains: FloatArray = (np.bincount(predictor.dense, weights=gains) / predictor.counts)[::-1]
-    ends = np.cumsum(predictor.counts[::-1])
-    upto: FloatArray = np.concatenate(([0.0], np.cumsum(discounts)))
-    return dot(mean_gains, upto[ends] - upto[ends - predictor.counts[::-1]]) / ideal
+    return _dcg(predictor, gains, k) / _dcg(accuracy, gains, k)
+
+
+def _dcg(predictor: Ranked, gains: FloatArray, k: int | None) -> float:
+    upto = _sums_of_discounts(len(predictor))
+    mean_gains: FloatArray = np.bincount(predictor.dense, weights=gains)[::-1] / predictor.counts[::-1]
+    ends = np.minimum(np.cumsum(predictor.counts[::-1]), len(predictor) if k is None else k)
+    return dot(mean_gains, np.diff(upto[ends], prepend=0.0))
+
+
+@functools.lru_cache(maxsize=4)
+def _sums_of_discounts(n: int) -> FloatArray:
+    """(n + 1,) of the first 0 to n ranks."""
+    sums: FloatArray = np.concatenate(([0.0], np.cumsum(1 / np.log2(np.arange(2, n + 2)))))
+    return sums

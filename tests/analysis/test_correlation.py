@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -32,6 +32,7 @@ def has_order(values: FloatArray) -> bool:
     return len(set(values.tolist())) > 1
 
 
+@settings(deadline=None)
 @given(PAIRS)
 def test_concordance_is_its_definition(pair: FloatArray) -> None:
     x, y = pair
@@ -42,6 +43,7 @@ def test_concordance_is_its_definition(pair: FloatArray) -> None:
     assert concordance(Ranked(x), Ranked(y)).tolist() == expected
 
 
+@settings(deadline=None)
 @given(PAIRS)
 def test_kendall_and_spearman_are_scipys(pair: FloatArray) -> None:
     x, y = pair
@@ -55,6 +57,7 @@ def test_kendall_and_spearman_are_scipys(pair: FloatArray) -> None:
         assert math.isnan(rho)
 
 
+@settings(deadline=None)
 @given(PAIRS)
 def test_swapped_and_turned_over(pair: FloatArray) -> None:
     x, y = Ranked(pair[0]), Ranked(pair[1])
@@ -65,6 +68,7 @@ def test_swapped_and_turned_over(pair: FloatArray) -> None:
         assert of(Ranked(-finite), y).value == pytest.approx(-value, nan_ok=True, abs=1e-12)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.floats(-100, 100), st.integers(-9, 9)), min_size=3, max_size=50))
 def test_pearson_is_scipys(rows: list[tuple[float, int]]) -> None:
     x, y = np.array(rows, dtype=np.float64).T
