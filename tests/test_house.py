@@ -25,8 +25,8 @@ ROOMS = {
 
 OUTSIDE = {
     "torch": {"scoring", "run"},
-    "pyarrow": {"dataset", "benchmarks", "search", "cli"},
-    "duckdb": {"dataset", "search", "cli"},
+    "pyarrow": {"dataset", "benchmarks", "search", "cli", "analysis"},
+    "duckdb": {"dataset", "search", "cli", "analysis"},
     "ray": {"run"},
     "requests": {"fetch"},
 }

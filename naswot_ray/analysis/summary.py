@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from scipy.stats import kendalltau
+import numpy as np
 
+from naswot_ray.analysis.correlation import Ranked, kendall
+from naswot_ray.analysis.scores import BASELINES, Point, SpaceScores
 from naswot_ray.dataset.opening import Dataset
 
 NUM_BEST = 5
 
-PREDICTORS = ("score", "params", "flops", "num_layers")
+PREDICTORS = ("score", *BASELINES)
 """The mean score over seeds, and the baselines that it has to beat."""
 
 
@@ -23,8 +25,8 @@ class Group:
         num_seeds, num_rows, num_singular, num_failed: what there is.
         best: (arch_id, mean score over seeds) of the highest, best first.
         tau: dataset -> predictor -> Kendall's tau-b with the mean test accuracy at the most epochs there are, over all joined
-            architectures without a failed row; singular ones rank last. Predictors are `PREDICTORS`. NaN where either side has
-            one value only.
+            architectures with a score for every seed; singular ones rank last. Predictors are `PREDICTORS`. NaN where either
+            side has one value only.
         num_joined: dataset -> how many architectures that is.
     """
 
@@ -50,6 +52,7 @@ def summarise(dataset: Dataset) -> list[Group]:
             FROM scores GROUP BY ALL ORDER BY ALL
             """
         ).fetchall()
+        joined = {space: SpaceScores(connection, space, only_main=True) for space in {row[0] for row in groups}}
         summary = []
         for space, images, batch_size, num_seeds, num_rows, num_singular, num_failed in groups:
             key = [space, images, batch_size]
@@ -60,36 +63,29 @@ def summarise(dataset: Dataset) -> list[Group]:
                 """,
                 key,
             ).fetchall()
-            joined: dict[str, list[tuple[float, ...]]] = {}
-            for name, *values in connection.execute(_JOINED, [*key, *key]).fetchall():
-                joined.setdefault(name, []).append(tuple(values))
-            tau = {name: _taus(rows) for name, rows in joined.items()}
-            num_joined = {name: len(rows) for name, rows in joined.items()}
+            tau, num_joined = _taus(joined[space], images, batch_size)
             summary.append(
                 Group(space, images, batch_size, num_seeds, num_rows, num_singular, num_failed, best, tau, num_joined)
             )
     return summary
 
 
-def _taus(rows: list[tuple[float, ...]]) -> dict[str, float]:
-    """Kendall's tau-b of each predictor; NaN where there is no order to compare. Rows are (accuracy, *PREDICTORS)."""
-    accuracies, *columns = zip(*rows, strict=True)
-    return {
-        predictor: math.nan if len(rows) < 2 or None in column else float(kendalltau(column, accuracies).statistic)
-        for predictor, column in zip(PREDICTORS, columns, strict=True)
-    }
+def _taus(scores: SpaceScores, images: str, batch_size: int) -> tuple[dict[str, dict[str, float]], dict[str, int]]:
+    """`Group.tau` and `Group.num_joined`."""
+    points = [Point(images, batch_size, seed) for seed in scores.seeds_of(images, batch_size)]
+    tau, num_joined = {}, {}
+    for label in scores.labels if points else ():
+        score = scores.mean_over_seeds(points, "score")
+        used = ~np.isnan(score) & ~np.isnan(scores.accuracies[label])
+        if used.any():
+            accuracies = Ranked(scores.accuracies[label][used])
+            columns = {name: values[used] for name, values in ({"score": score} | scores.baselines).items()}
+            tau[label.dataset] = {
+                name: math.nan if np.isnan(values).any() else kendall(Ranked(values), accuracies).value
+                for name, values in columns.items()
+            }
+            num_joined[label.dataset] = int(used.sum())
+    return tau, num_joined
 
 
 _KEY = "space = ? AND images = ? AND batch_size = ?"
-
-# avg of a column that holds -inf is -inf, as it should be.
-_JOINED = f"""
-    WITH longest AS (
-        SELECT dataset, max(epochs) AS epochs FROM joined WHERE {_KEY} AND split = 'test' GROUP BY dataset
-    )
-    SELECT dataset, any_value(accuracy), avg(score), any_value(params), any_value(flops), any_value(num_layers)
-    FROM joined JOIN longest USING (dataset, epochs)
-    WHERE {_KEY} AND split = 'test'
-    GROUP BY dataset, arch_id HAVING count(*) = count(score)
-    ORDER BY dataset, arch_id
-"""

@@ -3,7 +3,7 @@
 Exit status: 0 success, 1 partial (some rows are `failed` or missing), 2 a bad option, file or cluster, 130 interrupted.
 """
 
-from naswot_ray.cli import auditing, fetching, filling, reading, searching
+from naswot_ray.cli import analysing, auditing, fetching, filling, reading, searching
 from naswot_ray.cli.app import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_PARTIAL, app
 
 __all__ = ["EXIT_ERROR", "EXIT_INTERRUPTED", "EXIT_PARTIAL", "app", "main"]
@@ -12,6 +12,7 @@ _COMMANDS = {
     "score": filling.score,
     "join": filling.join,
     "accuracies": filling.import_accuracies,
+    "analyse": analysing.analyse,
     "query": reading.query,
     "info": reading.info,
     "check": reading.check,

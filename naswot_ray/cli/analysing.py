@@ -1,0 +1,62 @@
+"""The command that measures what a dataset's scores are worth: `analyse`."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+from typing import Annotated
+
+import typer
+
+from naswot_ray.analysis import markdown, writing
+from naswot_ray.analysis.analyse import Repeats
+from naswot_ray.analysis.analyse import analyse as analyse_dataset
+from naswot_ray.cli.app import DatasetPath, reporting_errors, stderr, stdout
+from naswot_ray.dataset.opening import open as open_dataset
+from naswot_ray.dataset.storage import Storage
+
+
+@reporting_errors
+def analyse(
+    dataset_path: DatasetPath,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="PATH",
+            help="Folder for the tables, a path or URI. Default: the dataset's name with -analysis behind it, here.",
+        ),
+    ] = None,
+    label: Annotated[
+        Repeats,
+        typer.Option(help="Accuracy of an architecture that was trained several times; the published code takes max."),
+    ] = Repeats.MEAN,
+) -> None:
+    """Correlate scores with accuracies, beside trivial baselines and the published figures.
+
+    Needs joined rows (`naswot-ray join`). Writes analysis.md, analysis.parquet (one row per number) and stability.parquet,
+    and prints the main table. An earlier analysis of the same dataset and label is replaced.
+
+    Example: naswot-ray analyse scores
+    """
+    dataset = open_dataset(dataset_path)
+    source = dataset.storage.root
+    target = Storage(output or f"{PurePosixPath(dataset.storage.address.name.rstrip('/')).name}-analysis")
+    writing.check_free(target, source, label)
+    with stderr.status("analysing") if stderr.is_terminal else contextlib.nullcontext():
+        analysis = analyse_dataset(dataset, label)
+    writing.write(analysis, target, source)
+    for title, published, (header, rows) in markdown.main_tables(markdown.Figures(analysis)):
+        stdout.print(f"{title}\n{published}\n{_aligned([header, *rows])}\n")
+    stdout.print(
+        "Kendall's tau of the mean score over seeds, of params, FLOPs and layers, and of the score given params and FLOPs;"
+    )
+    stdout.print(f"label: {label} accuracy over repeats. All tables: {target.path(writing.DOCUMENT)}")
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Columns side by side. Rather lines that a narrow terminal breaks than figures cut short, as rich would."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
