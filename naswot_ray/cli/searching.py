@@ -96,10 +96,14 @@ def search(
     dataset = None if dataset_path is None else open_dataset(dataset_path)
     opened = _open_space(dataset, space, space_option or [])
     if live:
-        problem_of = _live(dataset, opened, images or "noise", batch_size or 128, data, key, selected)
+        known = None if dataset is None else _read(dataset, opened, None, None, key, selected)
+        problem_of = _live(known, opened, images or "noise", batch_size or 128, data)
     else:
         assert dataset is not None
-        problem_of = _simulated(dataset, opened, images, batch_size, key, selected)
+        known = _read(dataset, opened, images, batch_size, key, selected)
+        problem_of = _simulated(known)
+    if seconds is not None and selected is not None and known is not None and known.training_seconds is None:
+        raise SettingsError(f"the times of the trainings {selected} are not known: give --trainings instead of --seconds")
     budgets_of_training = [Budget(trainings=n, seconds=seconds) for n in trainings or []]
     if seconds is not None and not trainings:
         budgets_of_training = [Budget(seconds=seconds)]
@@ -157,38 +161,21 @@ def _open_space(dataset: Dataset | None, name: str | None, options: list[str]) -
     return open_spaces([name], options)[name]
 
 
-def _simulated(
-    dataset: Dataset,
-    space: Space,
-    images: str | None,
-    batch_size: int | None,
-    key: AccuracyKey | None,
-    selected: AccuracyKey | None,
-) -> Callable[[int], Problem]:
+def _simulated(lookup: Lookup) -> Callable[[int], Problem]:
     from naswot_ray.search.simulated import SimulatedProblem  # noqa: PLC0415
 
-    lookup = _read(dataset, space, images, batch_size, key, selected)
     problems = [SimulatedProblem(lookup, number) for number in range(len(lookup.seeds))]
     return lambda run: problems[run % len(problems)]
 
 
-def _live(
-    dataset: Dataset | None,
-    space: Space,
-    images: str,
-    batch_size: int,
-    data: Path | None,
-    key: AccuracyKey | None,
-    selected: AccuracyKey | None,
-) -> Callable[[int], Problem]:
+def _live(lookup: Lookup | None, space: Space, images: str, batch_size: int, data: Path | None) -> Callable[[int], Problem]:
     from naswot_ray.scoring.engines import get_engine  # noqa: PLC0415  torch takes seconds to import
     from naswot_ray.scoring.images import load_images  # noqa: PLC0415
     from naswot_ray.search.live import LiveProblem  # noqa: PLC0415
     from naswot_ray.search.simulated import SimulatedProblem  # noqa: PLC0415
 
-    source = load_images(images, data)
-    engine = get_engine("fast")
-    known = None if dataset is None else SimulatedProblem(_read(dataset, space, None, None, key, selected), 0)
+    source, engine = load_images(images, data), get_engine("fast")
+    known = None if lookup is None else SimulatedProblem(lookup, 0)
     return lambda run: LiveProblem(space, source.batch(batch_size, run), run, engine, known)
 
 

@@ -93,6 +93,8 @@ def test_refusals(dataset: Dataset, tmp_path: Path) -> None:
     whole = refuses(root, *rea, "--select", "cifar10-valid/valid/12", "--trainings", 20)
     assert "12 of the 15,625 architectures of nasbench201 have a score and an accuracy" in whole
     assert "has no scores of nats_sss" in refuses(root, "search", root, "--space", "nats_sss")
+    unknown = refuses(root, *rea, "--select", "cifar10-valid/valid/12", "--seconds", 100)
+    assert "the times of the trainings cifar10-valid/valid/12 are not known" in unknown
     (tmp_path / "full").mkdir()
     (tmp_path / "full/file").touch()
     assert "exists and is not empty" in refuses(root, "search", root, "-o", tmp_path / "full")
