@@ -102,7 +102,8 @@ def _figures(dataset: Dataset, colour: str, data: str | None) -> Iterator[tuple[
             continue
         name = f"{space}-{images}"
         yield f"{name}-scatter", draw_scatter(points, points.main_score, accuracy, points.columns[colour])
-        yield f"{name}-batch-sizes", draw_batch_sizes(points, seed_scores(dataset, points))
+        if len(points.of_kind("score")) > 1:
+            yield f"{name}-batch-sizes", draw_batch_sizes(points, seed_scores(dataset, points))
         if images == "noise" or data is not None:
             yield f"{name}-kernels", _kernels(dataset, points, data)
         else:

@@ -340,19 +340,28 @@ function drawCell101(packed) {
     }
   }
   const depth = layer[size - 1];
-  const place = layer.map((level, vertex) => {
-    const same = layer.flatMap((each, i) => (each === level ? [i] : []));
-    return { x: 215 + (same.indexOf(vertex) - (same.length - 1) / 2) * 118, y: 22 + level * 62 };
-  });
+  const members = Array.from({ length: depth + 1 }, (_, level) => layer.flatMap((each, i) => (each === level ? [i] : [])));
+  const halfWidth = (level) => members[level].length * 59 - 9;
+  const widest = Math.max(...members.map((_, level) => halfWidth(level)));
+  const middle = Math.max(215, widest + 16 + 9 * edges.length);
+  const place = layer.map((level, vertex) => ({
+    x: middle + (members[level].indexOf(vertex) - (members[level].length - 1) / 2) * 118, y: 22 + level * 62,
+  }));
   const names = Array.from({ length: size }, (_, i) => (i === 0 ? "input" : i === size - 1 ? "output" : OPS_101[labels[i - 1]][0]));
-  const shapes = edges.map(([from, to], i) => {
+  // Edges between neighbouring layers are straight; the others pass beside the layers that they skip.
+  const passing = { "-1": 0, 1: 0 };
+  const shapes = edges.map(([from, to]) => {
     const [a, b] = [place[from], place[to]];
-    const span = layer[to] - layer[from];
-    const bend = span === 1 ? 0 : (i % 2 ? 1 : -1) * (48 + span * 26);
-    return svg("path", {
-      d: `M${a.x} ${a.y + 15}C${a.x + bend} ${a.y + 15 + span * 20} ${b.x + bend} ${b.y - 15 - span * 20} ${b.x} ${b.y - 17}`,
-      style: "fill: none; stroke: var(--soft); stroke-width: 1.6", "marker-end": "url(#arrow)",
-    });
+    let d = `M${a.x} ${a.y + 15}L${b.x} ${b.y - 17}`;
+    if (layer[to] - layer[from] > 1) {
+      const side = Math.sign(a.x + b.x - 2 * middle) || (passing[1] > passing[-1] ? -1 : 1);
+      const skipped = members.map((_, level) => level).slice(layer[from] + 1, layer[to]);
+      const x = middle + side * (Math.max(...skipped.map(halfWidth)) + 14 + 11 * passing[side]++);
+      const [y0, y1] = [a.y + 62 - 18, b.y - 62 + 18];
+      const [aX, bX] = [a.x + side * 30, b.x + side * 30];
+      d = `M${aX} ${a.y + 15}C${aX} ${a.y + 30} ${x} ${y0 - 20} ${x} ${y0}L${x} ${y1}C${x} ${y1 + 20} ${bX} ${b.y - 30} ${bX} ${b.y - 17}`;
+    }
+    return svg("path", { d, style: "fill: none; stroke: var(--soft); stroke-width: 1.6", "marker-end": "url(#arrow)" });
   });
   const nodes = names.map((name, i) => {
     const colour = i === 0 || i === size - 1 ? "--soft" : OPS_101[labels[i - 1]][1];
@@ -360,7 +369,7 @@ function drawCell101(packed) {
       svg("text", { x: place[i].x, y: place[i].y, "text-anchor": "middle", "dominant-baseline": "central" }, name));
   });
   const description = `Cell: ${edges.map(([from, to]) => `${names[from]} (${from}) to ${names[to]} (${to})`).join(", ")}`;
-  return picture(430, 44 + depth * 62, description, ...shapes, ...nodes);
+  return picture(2 * middle, 44 + depth * 62, description, ...shapes, ...nodes);
 }
 
 function drawing(index) {
