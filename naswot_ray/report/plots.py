@@ -69,12 +69,14 @@ def _source(dataset: Dataset, points: Points) -> str:
     """Where a DuckDB query finds what the columns are made of."""
     if points.main_accuracy is not None and dataset.count_files("joined"):
         return dataset.read_parquet("joined")
-    source = dataset.read_parquet("scores")
+    source = f"{dataset.read_parquet('scores')} AS scores"
     if dataset.count_files("architectures"):
-        source += f" LEFT JOIN {dataset.read_parquet('architectures')} USING (space, arch_id)"
+        source += f" LEFT JOIN {dataset.read_parquet('architectures')} AS architectures USING (space, arch_id)"
     if points.main_accuracy is not None:
         means = f"FROM {dataset.read_parquet('accuracies')} WHERE seed IS NULL"
-        source += f" LEFT JOIN (SELECT space, arch_id, dataset, split, epochs, accuracy {means}) USING (space, arch_id)"
+        source += (
+            f" LEFT JOIN (SELECT space, arch_id, dataset, split, epochs, accuracy {means}) AS accuracies USING (space, arch_id)"
+        )
     return source
 
 
