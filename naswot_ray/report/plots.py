@@ -9,10 +9,10 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from naswot_ray.analysis.points import Column, Points, Values
+from naswot_ray.analysis.points import Column, Points, Values, rank_correlation
 from naswot_ray.dataset.opening import Dataset
 from naswot_ray.report.cells import pack_cell
-from naswot_ray.report.rounding import rounded_all
+from naswot_ray.report.rounding import rounded, rounded_all
 
 MAX_POINTS: Final = 20_000
 """Of a larger space the page holds a sample: the best by every score and accuracy, the others drawn by the SHA-256 of their
@@ -95,7 +95,7 @@ def _sample(points: Points) -> npt.NDArray[np.int64]:
 
 
 def _densities(columns: dict[str, Column]) -> list[dict[str, Any]]:
-    """Counts of all architectures over every two columns; the axes leave out the lowest hundredth."""
+    """Of every two columns Kendall's tau over all architectures, and their counts, less the lowest hundredth of each."""
     found = []
     for x, y in itertools.combinations(columns, 2):
         both = np.isfinite(columns[x].values) & np.isfinite(columns[y].values)
@@ -106,7 +106,9 @@ def _densities(columns: dict[str, Column]) -> list[dict[str, Any]]:
             columns[x].values[both], columns[y].values[both], NUM_BINS, [[low_x, high_x], [low_y, high_y]]
         )
         ranges = {"x_range": [low_x, high_x], "y_range": [low_y, high_y]}
-        found.append({"x": x, "y": y, **ranges, "counts": counts.T.astype(int).ravel().tolist()})
+        tau, num_both = rank_correlation(columns[x].values, columns[y].values)
+        facts = {"tau": rounded(tau, 4), "n": num_both, **ranges}
+        found.append({"x": x, "y": y, **facts, "counts": counts.T.astype(int).ravel().tolist()})
     return found
 
 

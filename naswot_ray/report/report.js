@@ -45,7 +45,7 @@ function showOverview() {
     "score rows": count(sum("rows")),
     "architectures": count(architectures),
     [spaces.size === 1 ? "space" : "spaces"]: count(spaces.size),
-    [sizes.length === 1 ? "batch size" : "batch sizes"]: sizes.join(", ") || "–",
+    [sizes.length > 1 ? `batch sizes, ${sizes[0]} to ${sizes.at(-1)}` : "batch size"]: sizes.length > 1 ? count(sizes.length) : (sizes[0] ?? "–"),
     "singular rows": count(sum("singular")),
     "failed rows": count(sum("failed")),
   };
@@ -205,8 +205,10 @@ function hoverTexts() {
   ].join("<br>"));
 }
 
+const densityOf = (x, y) => state.plot.densities.find((each) => (each.x === x && each.y === y) || (each.x === y && each.y === x));
+
 function densityTrace() {
-  const found = state.plot.densities.find((each) => (each.x === state.x && each.y === state.y) || (each.x === state.y && each.y === state.x));
+  const found = densityOf(state.x, state.y);
   if (!found) return [];
   const bins = Math.sqrt(found.counts.length);
   const swapped = found.x !== state.x;
@@ -249,23 +251,24 @@ function drawScatter() {
   });
   const layout = {
     xaxis: axis(x), yaxis: axis(y), showlegend: false, hovermode: "closest", dragmode: narrow ? false : "zoom",
-    margin: { l: 20, r: 10, t: 10, b: 20 }, paper_bgcolor: css("--card"), plot_bgcolor: css("--card"),
+    margin: { l: 20, r: 10, t: narrow ? 10 : 34, b: 20 }, paper_bgcolor: css("--card"), plot_bgcolor: css("--card"),
     font: { color: css("--ink"), family: "system-ui, sans-serif" },
+    modebar: { bgcolor: "rgba(0, 0, 0, 0)", color: css("--soft"), activecolor: css("--accent") },
     hoverlabel: { align: "left", bgcolor: css("--card"), bordercolor: css("--soft"), font: { color: css("--ink"), size: 12 } },
   };
-  const config = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d", "toImage"], displayModeBar: narrow ? false : "hover" };
+  const config = { responsive: true, displaylogo: false, displayModeBar: !narrow, modeBarButtons: [["zoom2d", "pan2d"], ["zoomIn2d", "zoomOut2d", "resetScale2d"]] };
   Plotly.react("scatter", [...densityTrace(), points, mark], layout, config);
   showVerdict(x, y, whole);
 }
 
 function showVerdict(x, y, whole) {
-  const { n, tau } = kendall(x.values, y.values);
+  const { n, tau } = densityOf(x.key, y.key) ?? kendall(x.values, y.values);
   const sampled = state.plot.arch_ids.length < state.plot.num_architectures;
-  const singular = x.values.filter((value) => value === -Infinity).length;
   $("verdict").replaceChildren(
-    "Kendall τ = ", element("strong", {}, Number.isNaN(tau) ? "–" : tau.toFixed(3).replace("-", "−")),
-    ` over ${count(n)} ${sampled ? `of ${count(state.plot.num_architectures)} architectures (a sample; grey: density of all)` : "architectures"}`,
-    singular ? `, ${count(singular)} of them singular: they rank last and have no place in the plot` : "");
+    "Kendall τ = ", element("strong", {}, Number.isFinite(tau ?? NaN) ? tau.toFixed(3).replace("-", "−") : "–"),
+    ` over ${count(n)} architectures`,
+    x.num_singular ? `, ${count(x.num_singular)} of them singular: they rank last and have no place in the plot` : "",
+    sampled ? `; the points are ${count(state.plot.arch_ids.length)} of them, grey is the density of all` : "");
   const [lowX, lowY] = [x, y].map((column) => rangeOf(column, x, y)[0]);
   const below = whole ? 0 : x.values.filter((value, i) => Number.isFinite(value) && (value < lowX || y.values[i] < lowY)).length;
   $("range-note").textContent = below ? `${count(below)} architectures lie below the axes: see Whole range.` : "";
@@ -492,7 +495,7 @@ function start() {
       column.values = Float64Array.from(column.values, (value) => (value === null ? NaN : value === "-inf" ? -Infinity : value));
     }
   }
-  plots.forEach((plot, i) => $("plot-select").append(element("option", { value: i }, `${plot.space}, ${plot.images} images`)));
+  plots.forEach((plot, i) => $("plot-select").append(element("option", { value: i }, `${plot.space}, ${plot.images}`)));
   $("plot-select").addEventListener("change", (event) => openPlot(plots[event.target.value], plots));
   for (const axis of ["x", "y", "colour"]) {
     $(`${axis}-select`).addEventListener("change", (event) => {

@@ -47,7 +47,15 @@ def path(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     num = len(plot["arch_ids"])
     as_101 |= {"space": "nasbench101", "num_architectures": 1000, "cells": [pack_cell(json.dumps(CELL_101))] * num}
     as_101["densities"] = [
-        {"x": "score_8", "y": "cifar10_test_200", "x_range": [100, 115], "y_range": [50, 90], "counts": [0, 1, 20, 300]}
+        {
+            "x": "score_8",
+            "y": "cifar10_test_200",
+            "tau": -0.25,
+            "n": 1000,
+            "x_range": [100, 115],
+            "y_range": [50, 90],
+            "counts": [0, 1, 20, 300],
+        }
     ]
     hostile |= {"space": "a_space", "arch_ids": [f"{HOSTILE}{i}" for i in range(num)]}
     grid = [
@@ -221,7 +229,8 @@ def test_a_cell_of_nasbench101_is_drawn_with_all_its_edges(tab: Tab) -> None:
     edges = sorted(f"{names[a]} ({a}) to {names[b]} ({b})" for a, b in np.argwhere(matrix))
     assert sorted(drawing.get_attribute("aria-label").removeprefix("Cell: ").split(", ")) == edges
     assert tab.page.evaluate("document.querySelector('#scatter').data[0].z") == [[None, 0], [math.log10(20), math.log10(300)]]
-    assert "40 of 1,000 architectures (a sample" in tab.text("#verdict")
+    assert tab.text("#verdict").startswith("Kendall τ = −0.250 over 1,000 architectures")
+    assert tab.text("#verdict").endswith("the points are 40 of them, grey is the density of all")
 
 
 def test_names_are_text_and_never_markup(tab: Tab) -> None:

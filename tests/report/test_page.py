@@ -159,6 +159,7 @@ def test_a_large_space_is_sampled_with_its_best_and_a_density_of_all(monkeypatch
     assert plot["arch_ids"] == sorted(plot["arch_ids"], key=points.arch_ids.index)
     (density,) = plot["densities"]
     assert (density["x"], density["y"]) == ("score_4", "params")
+    assert (density["tau"], density["n"]) == (1, 1000)
     counts = np.reshape(density["counts"], (plots.NUM_BINS, plots.NUM_BINS))
     assert counts.sum() == 990
     assert np.count_nonzero(counts - np.diag(np.diag(counts))) == 0
