@@ -63,8 +63,8 @@ def test_scores_of_single_seeds(dataset: Dataset) -> None:
 
 def test_rank_correlation_leaves_out_what_is_missing_and_ranks_singular_last() -> None:
     x = np.array([-math.inf, 1.0, 2.0, math.nan, 3.0])
-    assert rank_correlation(x, np.array([0.0, 1, 2, -5, 3])) == (pytest.approx(1), 4)
-    assert rank_correlation(x, np.array([9.0, 1, 2, 5, math.nan])) == (pytest.approx(-1 / 3), 3)
+    np.testing.assert_allclose(rank_correlation(x, np.array([0.0, 1, 2, -5, 3])), (1, 4))
+    np.testing.assert_allclose(rank_correlation(x, np.array([9.0, 1, 2, 5, math.nan])), (-1 / 3, 3))
     tau, count = rank_correlation(x[:1], x[:1])
     assert math.isnan(tau)
     assert count == 1

@@ -246,14 +246,21 @@ def test_names_are_text_and_never_markup(tab: Tab) -> None:
 
 def test_the_queries_give_what_is_shown(tab: Tab) -> None:
     tab.choose("y", "score_4")
-    rows = duckdb.sql(tab.text("#table-sql pre")).fetchall()
+    rows = duckdb.execute(tab.text("#table-sql pre")).fetchall()
     shown = [row.split("\t") for row in tab.page.locator("#table tbody").inner_text().splitlines()]
     assert [row[0] for row in rows] == [row[0] for row in shown]
     for row, cells in zip(rows, shown, strict=True):
         assert [float(cell.replace(",", "")) for cell in cells[1:]] == pytest.approx(row[1:], abs=5e-3)
-    assert len(duckdb.sql(tab.text("#plot-sql pre")).fetchall()) == 40
+    assert len(duckdb.execute(tab.text("#plot-sql pre")).fetchall()) == 40
     for name in ("correlations", "contents", "grid"):
-        assert duckdb.sql(tab.text(f"#{name}-sql pre")).fetchall()
+        assert duckdb.execute(tab.text(f"#{name}-sql pre")).fetchall()
+
+
+def test_a_query_is_copied(tab: Tab) -> None:
+    tab.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    tab.page.locator("#table-sql button").press("Enter")
+    tab.page.wait_for_function("document.querySelector('#table-sql button').textContent === 'Copied'")
+    assert tab.page.evaluate("navigator.clipboard.readText()") == tab.text("#table-sql pre")
 
 
 def test_on_a_phone_everything_fits_and_the_keyboard_reaches_it(browser: Any, path: Path) -> None:

@@ -40,10 +40,11 @@ def draw_scatter(points: Points, score: Column, accuracy: Column, colour: Column
             _draw_density(axes, x, y)
         else:
             _draw_dots(axes, x, y, c, colour.label)
-        low_x, low_y = (float(np.quantile(v, LEFT_OUT)) if len(v) else 0.0 for v in (x, y))
-        hidden = int(np.count_nonzero((x < low_x) | (y < low_y)))
-        if hidden:
-            _set_low(axes, low_x, float(x.max()), low_y, float(y.max()))
+        hidden = 0
+        if len(x):
+            (low_x, high_x), (low_y, high_y) = _range(x), _range(y)
+            axes.set(xlim=(low_x, high_x), ylim=(low_y, high_y))
+            hidden = int(np.count_nonzero((x < low_x) | (y < low_y)))
         axes.set(xlabel=score.label, ylabel=accuracy.label)
         seeds = f"{score.num_seeds} seed{'s' if score.num_seeds != 1 else ''}"
         axes.set_title(f"{points.space}: Kendall τ = {tau:.3f}" if not math.isnan(tau) else points.space)
@@ -76,8 +77,7 @@ def _draw_dots(axes: Axes, x: Values, y: Values, c: Values, label: str) -> None:
 
 
 def _draw_density(axes: Axes, x: Values, y: Values) -> None:
-    low_x, low_y = np.quantile(x, LEFT_OUT), np.quantile(y, LEFT_OUT)
-    inside = (x >= low_x) & (y >= low_y)
+    inside = (x >= _range(x)[0]) & (y >= _range(y)[0])
     cells = axes.hexbin(
         x[inside], y[inside], gridsize=90, cmap=COLOURS, norm=LogNorm(), mincnt=1, linewidths=0.1, rasterized=True
     )
@@ -85,7 +85,8 @@ def _draw_density(axes: Axes, x: Values, y: Values) -> None:
     bar.outline.set_visible(False)
 
 
-def _set_low(axes: Axes, low_x: float, high_x: float, low_y: float, high_y: float) -> None:
-    for low, high, limit in ((low_x, high_x, axes.set_xlim), (low_y, high_y, axes.set_ylim)):
-        margin = (high - low) * 0.03 or 1.0
-        limit(low - margin, high + margin)
+def _range(values: Values) -> tuple[float, float]:
+    """What an axis shows: all but the share `LEFT_OUT`, and a margin."""
+    low, high = float(np.quantile(values, LEFT_OUT)), float(values.max())
+    margin = (high - low) * 0.03 or 1.0
+    return low - margin, high + margin

@@ -7,7 +7,6 @@ import math
 from typing import Any
 
 import numpy as np
-import pytest
 from matplotlib.collections import PathCollection, PolyCollection
 from matplotlib.figure import Figure
 from PIL import Image
@@ -43,7 +42,7 @@ def scatter(points: Points) -> Figure:
 
 def texts(figure: Figure) -> str:
     axes = figure.axes[0]
-    titles = [axes.get_title(loc=loc) for loc in ("left", "center")]  # type: ignore[arg-type]
+    titles = [axes.get_title(loc=loc) for loc in ("left", "center")]
     return "\n".join([*titles, axes.get_xlabel(), axes.get_ylabel(), *(text.get_text() for text in axes.texts)])
 
 
@@ -92,8 +91,8 @@ def test_kernels_of_low_middle_and_high_accuracy() -> None:
     points = make_points(101)
     chosen = choose_architectures(points, points.columns["accuracy"])
     assert [len(of_group) for of_group in chosen.values()] == [3, 3, 3]
-    assert chosen["high accuracy"][-1] == ("arch 99", pytest.approx(50 + 99 / 101))
-    assert chosen["low accuracy"][0] == ("arch 2", pytest.approx(50 + 2 / 101))
+    assert chosen["high accuracy"][-1] == ("arch 99", 50 + 99 / 101)
+    assert chosen["low accuracy"][0] == ("arch 2", 50 + 2 / 101)
     kernel = np.array([[10, 4, 5], [4, 10, 6], [5, 6, 10]])
     panels = {
         group: [Panel(kernel, -math.inf if i == 0 else 12.34, p) for i, (_, p) in enumerate(of)] for group, of in chosen.items()
@@ -113,3 +112,11 @@ def test_files_are_the_same_every_time() -> None:
     assert b"<dc:date>" not in first[".svg"]
     with Image.open(io.BytesIO(first[".png"])) as image:
         assert image.width == round(7.2 * 160)
+
+
+def test_the_axes_leave_out_the_lowest_and_say_how_many() -> None:
+    points = make_points(200, num_singular=0)
+    points.columns["accuracy"].values[:2] = -1000
+    figure = scatter(points)
+    assert figure.axes[0].get_ylim()[0] > -1000
+    assert "3 below the axes" in texts(figure)
