@@ -23,7 +23,7 @@ from naswot_ray.spaces import get_space, parameters_of
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from naswot_ray.analysis.points import Points
+    from naswot_ray.analysis.columns import Points
 
 COLOURS = ("params", "flops", "num_layers", "num_relus")
 
@@ -91,9 +91,9 @@ def report(
 
 def _figures(dataset: Dataset, colour: str, data: str | None) -> Iterator[tuple[str, Figure]]:
     """Name -> figure, of every space that has accuracies."""
+    from naswot_ray.analysis.columns import list_points, load_points, seed_scores  # noqa: PLC0415  scipy
     from naswot_ray.analysis.figures.batch_sizes import draw_batch_sizes  # noqa: PLC0415  matplotlib
     from naswot_ray.analysis.figures.scatter import draw_scatter  # noqa: PLC0415
-    from naswot_ray.analysis.points import list_points, load_points, seed_scores  # noqa: PLC0415  scipy
 
     for space, images in list_points(dataset):
         points = load_points(dataset, space, images)
@@ -112,8 +112,8 @@ def _figures(dataset: Dataset, colour: str, data: str | None) -> Iterator[tuple[
 
 def _kernels(dataset: Dataset, points: Points, data: str | None) -> Figure:
     """The figure of kernels: its networks are scored as the dataset says."""
+    from naswot_ray.analysis.columns import DATASET_NAMES  # noqa: PLC0415  scipy
     from naswot_ray.analysis.figures.kernels import Panel, choose_architectures, draw_kernels  # noqa: PLC0415  matplotlib
-    from naswot_ray.analysis.points import DATASET_NAMES  # noqa: PLC0415  scipy
 
     settings = dataset.manifest.settings
     name, _, size = points.images.partition("-") if points.images.startswith("noise-") else (points.images, "", "")

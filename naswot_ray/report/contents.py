@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from naswot_ray import __version__
-from naswot_ray.analysis.points import DATASET_NAMES
+from naswot_ray.analysis.columns import DATASET_NAMES
 from naswot_ray.analysis.summary import PREDICTORS, summarise
 from naswot_ray.dataset.opening import Dataset
 from naswot_ray.report.rounding import rounded

@@ -14,7 +14,7 @@ import duckdb
 import numpy as np
 import pytest
 
-from naswot_ray.analysis.points import load_points, rank_correlation
+from naswot_ray.analysis.columns import load_points, rank_correlation
 from naswot_ray.dataset.opening import Dataset
 from naswot_ray.report.cells import pack_cell
 from naswot_ray.report.contents import GridCount, describe

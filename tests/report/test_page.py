@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from naswot_ray.analysis.points import Column, Points, load_points
+from naswot_ray.analysis.columns import Column, Points, load_points
 from naswot_ray.dataset.join import join
 from naswot_ray.dataset.opening import Dataset
 from naswot_ray.report import plots

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 import numpy as np
 from matplotlib.figure import Figure
 
+from naswot_ray.analysis.columns import DATASET_NAMES, Points, Values, rank_correlation
 from naswot_ray.analysis.figures.style import SERIES, annotate, new_figure, styled
-from naswot_ray.analysis.points import DATASET_NAMES, Points, Values, rank_correlation
 
 
 def draw_batch_sizes(points: Points, by_seed: Mapping[int, Mapping[int, Values]]) -> Figure:

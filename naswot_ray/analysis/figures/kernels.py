@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
+from naswot_ray.analysis.columns import Column, Points
 from naswot_ray.analysis.figures.style import new_figure, styled
-from naswot_ray.analysis.points import Column, Points
 
 RANKS: Final = {
     "low accuracy": (0.03, 0.06, 0.10),

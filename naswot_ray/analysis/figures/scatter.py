@@ -11,8 +11,8 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
+from naswot_ray.analysis.columns import DATASET_NAMES, Column, Points, Values, rank_correlation
 from naswot_ray.analysis.figures.style import COLOURS, annotate, new_figure, styled
-from naswot_ray.analysis.points import DATASET_NAMES, Column, Points, Values, rank_correlation
 
 MAX_DOTS: Final = 30_000
 """Of more architectures the density is drawn."""

@@ -11,11 +11,11 @@ from matplotlib.collections import PathCollection, PolyCollection
 from matplotlib.figure import Figure
 from PIL import Image
 
+from naswot_ray.analysis.columns import Column, Points, Values
 from naswot_ray.analysis.figures.batch_sizes import draw_batch_sizes
 from naswot_ray.analysis.figures.kernels import RANKS, Panel, choose_architectures, draw_kernels
 from naswot_ray.analysis.figures.scatter import MAX_DOTS, draw_scatter
 from naswot_ray.analysis.figures.style import render
-from naswot_ray.analysis.points import Column, Points, Values
 
 
 def column(kind: Any, values: Values, **facts: Any) -> Column:

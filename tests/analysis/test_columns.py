@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from naswot_ray.analysis.points import list_points, load_points, rank_correlation, seed_scores
+from naswot_ray.analysis.columns import list_points, load_points, rank_correlation, seed_scores
 from naswot_ray.dataset.opening import Dataset
 from tests.dataset.making import FAILED, SINGULAR, Row, add, arch_id, make_dataset, mean_accuracy
 
