@@ -16,6 +16,7 @@ ROOMS = {
     "dataset": {"dataset", "cache", "errors"},  # the cache: inputs.py keeps what it downloads from a bucket
     "benchmarks": {"benchmarks", "fetch", "dataset", "spaces", "errors", "safe_pickle"},
     "analysis": {"analysis", "dataset", "errors"},
+    "report": {"report", "analysis", "dataset", "errors", "__version__"},
     "run": {"run", "dataset", "scoring", "spaces", "network", "errors"},
     "fetch": {"fetch", "scoring", "cache", "errors"},
     "search": {"search", "dataset", "scoring", "spaces", "errors"},
@@ -27,6 +28,8 @@ OUTSIDE = {
     "torch": {"scoring", "run"},
     "pyarrow": {"dataset", "benchmarks", "search", "cli", "analysis"},
     "duckdb": {"dataset", "search", "cli", "analysis"},
+    "matplotlib": {"analysis", "search", "cli"},
+    "plotly": {"report"},
     "ray": {"run"},
     "requests": {"fetch"},
 }

@@ -48,7 +48,7 @@ def query(
     """
     dataset = open_dataset(dataset_path)
     if output is not None:
-        _check_free(output)
+        check_free(output)
     try:
         with dataset.naming_damaged_files(), dataset.connect() as connection:
             statements = connection.extract_statements(sql)
@@ -92,7 +92,12 @@ def check(
         raise typer.Exit(EXIT_PARTIAL)
 
 
-def _check_free(output: str) -> None:
+def check_free(output: str) -> None:
+    """Refuse a file that exists, or whose folder does not.
+
+    Raises:
+        SettingsError: says so.
+    """
     folder, name = split(output)
     storage = Storage(folder)
     if storage.exists(PurePosixPath(name)):

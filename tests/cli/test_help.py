@@ -11,7 +11,7 @@ from naswot_ray.run.options import ScoreOptions
 from naswot_ray.spaces import SPACES
 from tests.cli.running import naswot, naswot_process, prints
 
-COMMANDS = ("score", "accuracies", "join", "query", "info", "fetch", "spaces")
+COMMANDS = ("score", "accuracies", "join", "query", "info", "figures", "report", "fetch", "spaces")
 
 
 def help_of(*args: str, flag: str = "--help") -> str:
@@ -76,6 +76,8 @@ def test_score_has_no_option_twice_and_none_besides() -> None:
         ("join", ["DATASET", "--accuracies", "--map", "--space", "Example: naswot-ray join"]),
         ("query", ["DATASET", "SQL", "table|csv|parquet", "--output", "scores, architectures, accuracies, joined", "Example:"]),
         ("info", ["DATASET", "Exit status 1"]),
+        ("figures", ["DATASET", "--output", "[required]", "--colour", "--data", "Example: naswot-ray figures"]),
+        ("report", ["DATASET", "--output", "[required]", "It needs no network", "Example: naswot-ray report"]),
         ("fetch", ["NAME", "--cache", "NASWOT_RAY_CACHE", "Default: list what there is", "Example: naswot-ray fetch"]),
         ("spaces", ["List the search spaces"]),
     ],

@@ -1,0 +1,1 @@
+"""Figures of a dataset: one module a figure, each drawn from arrays alone."""

@@ -1,0 +1,137 @@
+"""Commands that make something to look at: `figures`, `report`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.filesize import decimal
+
+import naswot_ray
+from naswot_ray.cli.app import DatasetPath, reporting_errors, stderr, stdout
+from naswot_ray.cli.reading import check_free
+from naswot_ray.dataset.address import split
+from naswot_ray.dataset.opening import Dataset
+from naswot_ray.dataset.opening import open as open_dataset
+from naswot_ray.dataset.storage import Storage
+from naswot_ray.errors import SettingsError
+from naswot_ray.run.coverage import coverage_of
+from naswot_ray.spaces import get_space, parameters_of
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from naswot_ray.analysis.columns import Points
+
+COLOURS = ("params", "flops", "num_layers", "num_relus")
+
+
+@reporting_errors
+def figures(
+    dataset_path: DatasetPath,
+    output: Annotated[str, typer.Option("--output", "-o", metavar="PATH", help="Folder to write to, as SVG and PNG.")],
+    colour: Annotated[str, typer.Option(metavar="COLUMN", help=f"What colours the scatter: {', '.join(COLOURS)}.")] = "params",
+    data: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATH",
+            help="Directory with the images that the dataset was scored on. The figure of kernels, which the dataset does not "
+            "hold, scores nine networks again and needs them (noise needs none).",
+        ),
+    ] = None,
+) -> None:
+    """Draw a dataset's figures: score against accuracy, rank correlation by batch size, kernel matrices.
+
+    Example: naswot-ray figures scores -o figures --data ~/.cache/naswot-ray/cifar10
+    """
+    from naswot_ray.analysis.figures.style import render  # noqa: PLC0415  matplotlib takes a second to import
+
+    if colour not in COLOURS:
+        raise SettingsError(f"--colour {colour}: there are {', '.join(COLOURS)}")
+    dataset = open_dataset(dataset_path)
+    folder = Storage(output)
+    num_drawn = 0
+    for name, figure in _figures(dataset, colour, data):
+        num_drawn += 1
+        for suffix, content in render(figure).items():
+            folder.write_bytes(PurePosixPath(name + suffix), content)
+        stdout.print(folder.path(PurePosixPath(f"{name}.svg")))
+    if not num_drawn:
+        raise SettingsError(
+            f"{dataset.storage.root} holds no accuracies to draw scores against: add some with `naswot-ray join`"
+        )
+
+
+@reporting_errors
+def report(
+    dataset_path: DatasetPath,
+    output: Annotated[str, typer.Option("--output", "-o", metavar="PATH", help="HTML file to write.")],
+) -> None:
+    """Write one HTML page that shows a dataset: plot, table, cells, correlations, coverage. It needs no network.
+
+    Example: naswot-ray report scores -o report.html
+    """
+    from naswot_ray.report.contents import GridCount  # noqa: PLC0415  scipy takes a second to import
+    from naswot_ray.report.page import make_page  # noqa: PLC0415  plotly
+
+    dataset = open_dataset(dataset_path)
+    check_free(output)
+    grid = [
+        GridCount(point.space, point.batch.images, point.batch.batch_size, point.batch.seed, c.wanted, c.present, c.failed)
+        for point, c in coverage_of(dataset).items()
+        if point.batch is not None
+    ]
+    page = make_page(dataset, grid).encode()
+    folder, name = split(output)
+    Storage(folder).write_bytes(PurePosixPath(name), page)
+    stdout.print(f"{output}: {decimal(len(page))}; open it in a browser")
+
+
+def _figures(dataset: Dataset, colour: str, data: str | None) -> Iterator[tuple[str, Figure]]:
+    """Name -> figure, of every space that has accuracies."""
+    from naswot_ray.analysis.columns import list_points, load_points, seed_scores  # noqa: PLC0415  scipy
+    from naswot_ray.analysis.figures.batch_sizes import draw_batch_sizes  # noqa: PLC0415  matplotlib
+    from naswot_ray.analysis.figures.scatter import draw_scatter  # noqa: PLC0415
+
+    for space, images in list_points(dataset):
+        points = load_points(dataset, space, images)
+        accuracy = points.main_accuracy
+        if accuracy is None:
+            continue
+        name = f"{space}-{images}"
+        yield f"{name}-scatter", draw_scatter(points, points.main_score, accuracy, points.columns[colour])
+        if len(points.of_kind("score")) > 1:
+            yield f"{name}-batch-sizes", draw_batch_sizes(points, seed_scores(dataset, points))
+        if images == "noise" or data is not None:
+            yield f"{name}-kernels", _kernels(dataset, points, data)
+        else:
+            stderr.print(f"{name}-kernels left out: say where the images are with --data", highlight=False)
+
+
+def _kernels(dataset: Dataset, points: Points, data: str | None) -> Figure:
+    """The figure of kernels: its networks are scored as the dataset says."""
+    from naswot_ray.analysis.columns import DATASET_NAMES  # noqa: PLC0415  scipy
+    from naswot_ray.analysis.figures.kernels import Panel, choose_architectures, draw_kernels  # noqa: PLC0415  matplotlib
+
+    settings = dataset.manifest.settings
+    name, _, size = points.images.partition("-") if points.images.startswith("noise-") else (points.images, "", "")
+    source = naswot_ray.load_images(name, data, image_size=int(size) if size else None)
+    if source.settings()["digest"] != settings.images[points.images]["digest"]:
+        raise SettingsError(f"--data {data}: these are not the {points.images} images that the dataset was scored on")
+    known = {key: value for key, value in settings.spaces[points.space].items() if key in parameters_of(points.space)}
+    space = get_space(points.space, **known)
+    accuracy, score = points.main_accuracy, points.main_score
+    assert accuracy is not None
+    assert score.batch_size is not None
+    batch = source.batch(score.batch_size, 0)
+    panels: dict[str, list[Panel]] = {}
+    for group, chosen in choose_architectures(points, accuracy).items():
+        for arch_id, percent in chosen:
+            result = naswot_ray.score(arch_id, batch, seed=0, space=space, return_kernel=True)
+            assert result.kernel is not None
+            panels.setdefault(group, []).append(Panel(result.kernel, result.score, percent))
+    images = DATASET_NAMES.get(points.images, points.images)
+    note = f"{score.batch_size} {images} images, seed 0, in the order in which they are drawn · {accuracy.label}"
+    return draw_kernels(panels, f"{points.space}: kernels of untrained networks", note)

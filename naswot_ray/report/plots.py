@@ -1,0 +1,117 @@
+"""What the page plots of one space: its points as columns, and densities where there are more than it can hold."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from naswot_ray.analysis.columns import Column, Points, Values, rank_correlation
+from naswot_ray.dataset.opening import Dataset
+from naswot_ray.report.cells import pack_cell
+from naswot_ray.report.rounding import rounded, rounded_all
+
+MAX_POINTS: Final = 20_000
+"""Of a larger space the page holds a sample: the best by every score and accuracy, the others drawn by the SHA-256 of their
+arch_id, so that the sample is the same every time."""
+
+NUM_BEST: Final = 100
+NUM_BINS: Final = 64
+
+_DIGITS: Final = {"score": 3, "baseline": 0, "accuracy": 2}
+
+
+def plot_of(dataset: Dataset, points: Points) -> dict[str, Any]:
+    """The points of a space as JSON values.
+
+    Returns:
+        `columns` hold one number per `arch_ids`; `densities` count all architectures, where these are only a sample.
+    """
+    columns = {key: column for key, column in points.columns.items() if np.isfinite(column.values).any()}
+    chosen = _sample(points)
+    accuracy, score = points.main_accuracy, points.main_score
+    keys = {id(column): key for key, column in columns.items()}
+    cells = [points.architectures[i] for i in chosen]
+    return {
+        "space": points.space,
+        "images": points.images,
+        "num_architectures": len(points.arch_ids),
+        "arch_ids": [points.arch_ids[i] for i in chosen],
+        "cells": [pack_cell(cell) for cell in cells] if points.space == "nasbench101" else None,
+        "columns": [
+            {
+                "key": key,
+                "kind": column.kind,
+                "name": column.name,
+                "label": column.label,
+                "sql": column.sql,
+                "num_missing": int(np.count_nonzero(np.isnan(column.values))),
+                "num_singular": int(np.count_nonzero(np.isneginf(column.values))),
+                "values": rounded_all(column.values[chosen], _DIGITS[column.kind]),
+            }
+            for key, column in columns.items()
+        ],
+        "densities": _densities(columns) if len(chosen) < len(points.arch_ids) else [],
+        "start": {
+            "x": keys.get(id(score)),
+            "y": keys.get(id(accuracy))
+            or next((key for key in ("params", "num_layers") if key in columns), keys.get(id(score))),
+            "colour": "params" if accuracy is not None and "params" in columns else keys.get(id(score)),
+        },
+        "from": _source(dataset, points),
+    }
+
+
+def _source(dataset: Dataset, points: Points) -> str:
+    """Where a DuckDB query finds what the columns are made of."""
+    if points.main_accuracy is not None and dataset.count_files("joined"):
+        return dataset.read_parquet("joined")
+    source = f"{dataset.read_parquet('scores')} AS scores"
+    if dataset.count_files("architectures"):
+        source += f" LEFT JOIN {dataset.read_parquet('architectures')} AS architectures USING (space, arch_id)"
+    if points.main_accuracy is not None:
+        means = f"FROM {dataset.read_parquet('accuracies')} WHERE seed IS NULL"
+        source += (
+            f" LEFT JOIN (SELECT space, arch_id, dataset, split, epochs, accuracy {means}) AS accuracies USING (space, arch_id)"
+        )
+    return source
+
+
+def _sample(points: Points) -> npt.NDArray[np.int64]:
+    """Positions of the points that the page holds, ascending."""
+    num_points = len(points.arch_ids)
+    if num_points <= MAX_POINTS:
+        return np.arange(num_points)
+    best: set[int] = set()
+    for column in (*points.of_kind("score").values(), *points.of_kind("accuracy").values()):
+        ranked = np.argsort(np.where(np.isnan(column.values), -np.inf, column.values), kind="stable")
+        best |= set(ranked[-NUM_BEST:].tolist())
+    drawn = sorted(range(num_points), key=lambda i: hashlib.sha256(points.arch_ids[i].encode()).digest())
+    others = [i for i in drawn if i not in best][: MAX_POINTS - len(best)]
+    return np.array(sorted([*best, *others]))
+
+
+def _densities(columns: dict[str, Column]) -> list[dict[str, Any]]:
+    """Of every two columns Kendall's tau over all architectures, and their counts, less the lowest hundredth of each."""
+    found = []
+    for x, y in itertools.combinations(columns, 2):
+        both = np.isfinite(columns[x].values) & np.isfinite(columns[y].values)
+        if not both.any():
+            continue
+        (low_x, high_x), (low_y, high_y) = (_range(columns[key].values[both]) for key in (x, y))
+        counts, _, _ = np.histogram2d(
+            columns[x].values[both], columns[y].values[both], NUM_BINS, [[low_x, high_x], [low_y, high_y]]
+        )
+        ranges = {"x_range": [low_x, high_x], "y_range": [low_y, high_y]}
+        tau, num_both = rank_correlation(columns[x].values, columns[y].values)
+        facts = {"tau": rounded(tau, 4), "n": num_both, **ranges}
+        found.append({"x": x, "y": y, **facts, "counts": counts.T.astype(int).ravel().tolist()})
+    return found
+
+
+def _range(values: Values) -> tuple[float, float]:
+    low, high = float(np.quantile(values, 0.01)), float(values.max())
+    return (low, high) if low < high else (low - 0.5, high + 0.5)

@@ -1,0 +1,24 @@
+"""A small joined dataset whose report the tests look at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from naswot_ray.dataset.join import join
+from naswot_ray.dataset.opening import Dataset
+from tests.dataset.making import SINGULAR, SPACE, Row, add, make_dataset, mean_accuracy
+
+NUM_ARCHITECTURES = 40
+
+
+def make_joined(root: Path) -> Dataset:
+    """40 architectures, batch sizes 4 and 8, seeds 0 and 1; the first is singular, scores come in ties of three."""
+    root.parent.mkdir(parents=True, exist_ok=True)
+
+    def change(row: Row) -> Row:
+        return SINGULAR if row["arch_index"] == 0 else {"score": 101.0 + row["arch_index"] // 3 + row["seed"] / 2}
+
+    dataset = make_dataset(root, indices=range(NUM_ARCHITECTURES), batch_sizes=(4, 8), seeds=(0, 1), change=change)
+    add(dataset, [mean_accuracy(i, accuracy=90.0 - i if i % 5 else 60.0 + i) for i in range(NUM_ARCHITECTURES)])
+    join(dataset, SPACE)
+    return dataset
