@@ -62,10 +62,10 @@ def card(contents: Contents) -> str:
         size_category=_size_category(contents),
         configs_yaml="\n".join(_configs_yaml(contents)),
         first_query=first_query(contents),
-        incomplete=_incomplete(contents),
-        summary=summary(contents)
+        summary=_incomplete(contents)
+        + summary(contents)
         + " Baselines (parameters, FLOPs, layers) are in the table of architectures"
-        + (", trained accuracies in their own." if contents.sources else "; trained accuracies are not included."),
+        + (", trained accuracies in their own." if contents.has_accuracies else "; trained accuracies are not included."),
         tables="\n".join(_table_row(contents, table) for table in contents.tables),
         loading=loading(contents),
         groups="\n".join(_groups(contents)),
@@ -74,8 +74,9 @@ def card(contents: Contents) -> str:
         columns="\n\n".join(_columns(name) for name in schema.TABLES if any(t.table == name for t in contents.tables)),
         settings=_settings(contents),
         runs=_runs(contents),
-        commands="\n".join([*_without_last(contents.commands), *_accuracy_commands(contents), contents.commands[-1]]),
+        commands="\n".join(contents.commands),
         limits="\n".join(f"- {line}" for line in _limits(contents)),
+        tau="\n".join(_tau(contents)),
         licence="\n".join(_licence(contents)),
         bibtex="\n\n".join(bibtex(contents)),
     )
@@ -121,7 +122,7 @@ def bibtex(contents: Contents) -> list[str]:
 
 
 def _licence_yaml(contents: Contents) -> list[str]:
-    if not contents.sources:
+    if not contents.has_accuracies:
         return ["license: mit"]
     return ["license: other", "license_name: mit-and-third-party-accuracies", "license_link: README.md"]
 
@@ -145,8 +146,8 @@ def _incomplete(contents: Contents) -> str:
     if quality.complete:
         return ""
     return (
-        f"\n> **INCOMPLETE: {quality.num_missing:,} of the {quality.num_wanted:,} score rows that were planned are missing.** "
-        "quality.md tells which. Figures below are of the rows that are there.\n"
+        f"> **INCOMPLETE: {quality.num_missing:,} of the {quality.num_wanted:,} score rows that were planned are missing.** "
+        "quality.md tells which. Figures below are of the rows that are there.\n\n"
     )
 
 
@@ -219,10 +220,6 @@ def _machine(hardware: Mapping[str, Any]) -> str:
     return ", ".join([*parts, *([_number(hardware["gpus"], "GPU")] if hardware.get("gpus") else [])])
 
 
-def _accuracy_commands(contents: Contents) -> list[str]:
-    return [f"naswot-ray accuracies {s.space} {s.name} --dataset scores" for s in contents.sources]
-
-
 def _limits(contents: Contents) -> Iterable[str]:
     quality = contents.quality
     singular = sum(group.singular for group in quality.groups)
@@ -266,8 +263,6 @@ def _limits(contents: Contents) -> Iterable[str]:
         "The networks are those of the benchmarks' published macro structures, as the table of settings says. A score says "
         "nothing about other widths, depths, resolutions or training recipes."
     )
-    if tau:
-        yield "\n".join(["Kendall's tau-b with mean test accuracy, of the score and of the baselines:", "", *_tau(contents)])
 
 
 def _tau(contents: Contents) -> list[str]:
@@ -299,16 +294,16 @@ def _tau(contents: Contents) -> list[str]:
 
 def _licence(contents: Contents) -> Iterable[str]:
     yield "Scores, baselines and this documentation: MIT. No image is in the dataset."
-    if not contents.sources:
+    if not contents.has_accuracies:
         yield "No trained accuracy of a third party is in it either; rank correlations with them are figures of our own."
         return
     yield ""
     yield "The accuracies in the configs `…_accuracies` and `…_joined` are third parties', under their terms:"
     yield ""
     rows = [
-        (s.space, s.name, ", ".join(s.trained_on), f"{s.num_rows:,}", s.terms or "not known: ask where the file is from",
-         s.address or "", f"`{s.sha256[:16]}…`")
-        for s in contents.sources
+        (s.space, s.name, ", ".join(s.trained_on), f"{s.num_rows:,}", s.terms,
+         s.address, f"`{s.sha256[:16]}…`")
+        for s in contents.published_sources
     ]  # fmt: skip
     yield from _markdown(("space", "source", "trained on", "rows", "licence", "from", "SHA-256"), rows)
     yield ""
@@ -330,10 +325,6 @@ def _markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]
         f"|{'---|' * len(header)}",
         *(f"| {' | '.join(row)} |" for row in rows),
     ]
-
-
-def _without_last(items: list[str]) -> list[str]:
-    return items[:-1]
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -22,6 +22,11 @@ ROWS_PER_GROUP: Final = 1 << 17
 GROUPS_PER_FILE: Final = 32
 """So a file has at most 4,194,304 rows, some hundred megabytes: few requests, and yet several can be read at once."""
 
+COMPRESSION_LEVEL: Final = 9
+
+MAX_DICTIONARY_BYTES: Final = 1 << 24
+"""Room for the distinct architectures of a group, which come again for every seed."""
+
 KEYS: Final = {
     "scores": ("space", "images", "batch_size", "seed", "arch_index"),
     "architectures": ("space", "arch_index"),
@@ -149,10 +154,15 @@ def _writer(
     if file_format is FileFormat.ARROW:
         return pa.ipc.new_file(str(path), columns)  # not compressed, so that it can be used where it lies
     order = [pq.SortingColumn(columns.get_field_index(name)) for name in KEYS[table]]
+    floats = [field.name for field in columns if pa.types.is_floating(field.type)]
     return pq.ParquetWriter(
         path,
         columns,
         compression="zstd",
+        compression_level=COMPRESSION_LEVEL,
+        use_dictionary=[name for name in columns.names if name not in floats],
+        dictionary_pagesize_limit=MAX_DICTIONARY_BYTES,
+        use_byte_stream_split=floats,  # scores hardly repeat, but their leading bytes do
         write_statistics=True,
         write_page_index=True,
         write_page_checksum=True,

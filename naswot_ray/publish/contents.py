@@ -37,7 +37,8 @@ class Contents:
         runs: oldest first.
         commands: that make it again.
         changed: when the last row was written.
-        sources: of the accuracies, if they are published.
+        sources: of the dataset's accuracies.
+        has_accuracies: whether the accuracies are published.
     """
 
     tables: list[PublishedTable]
@@ -50,6 +51,12 @@ class Contents:
     commands: list[str]
     changed: datetime | None
     sources: list[AccuracySource]
+    has_accuracies: bool
+
+    @property
+    def published_sources(self) -> list[AccuracySource]:
+        """The sources of published accuracies."""
+        return self.sources if self.has_accuracies else []
 
     @property
     def spaces(self) -> list[str]:

@@ -74,7 +74,7 @@ def describe(contents: Contents) -> dict[str, Any]:
         "conformsTo": list(CONFORMS_TO),
         "name": card.title(contents),
         "description": card.summary(contents),
-        "license": [_LICENCE, *dict.fromkeys(f"{s.name}: {s.terms or 'not known'}" for s in contents.sources)],
+        "license": [_LICENCE, *dict.fromkeys(f"{s.name}: {s.terms}" for s in contents.published_sources)],
         "creator": {"@type": "sc:Organization", "name": "the naswot-ray authors"},
         "citeAs": "\n\n".join(card.bibtex(contents)),
         "keywords": ["neural architecture search", "training-free", "zero-cost proxy", "NASWOT"],
@@ -140,7 +140,6 @@ def _distribution(contents: Contents, table: PublishedTable) -> Iterator[dict[st
         "@type": "cr:FileSet",
         "@id": f"files/{table.config}",
         "name": f"files of {table.config}",
-        "containedIn": [{"@id": str(file.path)} for file in contents.files_of(table)],
         "encodingFormat": _MEDIA_TYPES[contents.format],
         "includes": contents.pattern_of(table),
     }

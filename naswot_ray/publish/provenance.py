@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import PurePosixPath
 from typing import Any, Final
 from urllib.parse import unquote
 
-import duckdb
-
 from naswot_ray.dataset.check import list_files
 from naswot_ray.dataset.opening import Dataset
 from naswot_ray.dataset.runs import RunRecord
-from naswot_ray.fetch.catalogue import CATALOGUE
+from naswot_ray.fetch.catalogue import CATALOGUE, get_entry
 
 DATASET: Final = "scores"
 """What the commands call the dataset; whoever runs them may call it otherwise."""
@@ -37,8 +34,8 @@ class AccuracySource:
         sha256: of its content.
         num_rows: read from it.
         trained_on: the data sets in it.
-        terms: its licence, as far as its publisher states one; None for a file that no publisher is known of.
-        address: where it is to be had; None likewise.
+        terms: its licence, as far as its publisher states one.
+        address: where it is to be had; for a file that is not the benchmark's own, where that is.
     """
 
     space: str
@@ -46,17 +43,29 @@ class AccuracySource:
     sha256: str
     num_rows: int
     trained_on: tuple[str, ...]
-    terms: str | None
-    address: str | None
+    terms: str
+    address: str
 
 
-def commands(dataset: Dataset) -> list[str]:
+def score_commands(dataset: Dataset) -> list[str]:
     """The command lines of the runs that wrote rows, oldest first, each once.
 
     `IMAGES` stands for the directory of the images.
     """
     wrote = [run for run in dataset.runs if run.counts.get("rows")] or dataset.runs
     return list(dict.fromkeys(_command(run, dataset.manifest.shard_size) for run in wrote))
+
+
+def accuracy_commands(dataset: Dataset) -> list[str]:
+    """The command lines that add the accuracies there are, and join them."""
+    lines = [
+        shlex.join(["naswot-ray", "accuracies", source.space, source.name, "--dataset", DATASET])
+        + ("  # a table: say with --map which column is what" if source.name.endswith((".parquet", ".csv")) else "")
+        for source in accuracy_sources(dataset)
+    ]
+    with dataset.naming_damaged_files(), dataset.connect() as connection:
+        joined = connection.execute("SELECT DISTINCT space FROM joined ORDER BY 1").fetchall()
+    return lines + [shlex.join(["naswot-ray", "join", DATASET, "--space", space]) for (space,) in joined]
 
 
 def runs(dataset: Dataset) -> list[dict[str, Any]]:
@@ -70,39 +79,29 @@ def last_change(dataset: Dataset) -> datetime | None:
     return max(times, default=None)
 
 
-def accuracy_sources(dataset: Dataset, connection: duckdb.DuckDBPyConnection) -> list[AccuracySource]:
-    """Where the published accuracies come from.
-
-    Args:
-        dataset: whose files carry the sources' names.
-        connection: with a view of the published accuracies.
-    """
-    return list(_accuracy_sources(dataset, connection))
-
-
-def _accuracy_sources(dataset: Dataset, connection: duckdb.DuckDBPyConnection) -> Iterator[AccuracySource]:
+def accuracy_sources(dataset: Dataset) -> list[AccuracySource]:
+    """Where a dataset's accuracies come from."""
     names: dict[tuple[str, str], str] = {}
     for file in list_files(dataset):
-        if file.path.parts[0] == "accuracies":
+        if file.path.parts[0] == "accuracies" and file.path.suffix == ".parquet":
             with dataset.storage.open_parquet(file.path) as content:
                 first = next(content.iter_batches(1, columns=["space", "source_digest"]), None)
             if first is not None and first.num_rows:
                 names[first["space"][0].as_py(), first["source_digest"][0].as_py()] = _source_name(file.path)
-    found = connection.execute(
-        "SELECT space, source_digest, count(*), list_sort(list(DISTINCT dataset)) FROM accuracies GROUP BY ALL ORDER BY ALL"
-    ).fetchall()
-    for space, sha256, num_rows, trained_on in found:
-        name = names[space, sha256]
-        entry = next((e for e in CATALOGUE.values() if name in (e.unpacked, *(file.name for file in e.files))), None)
-        yield AccuracySource(
-            space=space,
-            name=name,
-            sha256=sha256,
-            num_rows=num_rows,
-            trained_on=tuple(trained_on),
-            terms=entry.terms if entry else None,
-            address=entry.address if entry else None,
-        )
+    with dataset.naming_damaged_files(), dataset.connect() as connection:
+        found = connection.execute(
+            "SELECT space, source_digest, count(*), list_sort(list(DISTINCT dataset)) FROM accuracies GROUP BY ALL ORDER BY ALL"
+        ).fetchall()
+    return [_source(space, names[space, sha256], sha256, num_rows, trained_on) for space, sha256, num_rows, trained_on in found]
+
+
+def _source(space: str, name: str, sha256: str, num_rows: int, trained_on: list[str]) -> AccuracySource:
+    official = next((e for e in CATALOGUE.values() if name in (e.unpacked, *(file.name for file in e.files))), None)
+    if official is not None:
+        return AccuracySource(space, name, sha256, num_rows, tuple(trained_on), official.terms, official.address)
+    benchmark = get_entry("nds" if space.startswith("nds_") else space.replace("nats_sss", "nats-sss"))
+    terms = f"this file's is not known; the benchmark's: {benchmark.terms}"
+    return AccuracySource(space, name, sha256, num_rows, tuple(trained_on), terms, benchmark.address)
 
 
 def _source_name(path: PurePosixPath) -> str:

@@ -16,7 +16,6 @@ from typing import Any, Final
 
 from naswot_ray.dataset import layout
 from naswot_ray.dataset.address import is_uri
-from naswot_ray.dataset.check import list_files
 from naswot_ray.dataset.opening import Dataset
 from naswot_ray.dataset.storage import StoredFile
 from naswot_ray.errors import DatasetError, SettingsError
@@ -77,8 +76,7 @@ def publish(
         SettingsError: the folder is not empty, or not a local one.
     """
     target = _checked_target(dataset, output)
-    wanted = ("scores", "architectures", "accuracies") if include_accuracies else sources.OWN_TABLES
-    files = sources.checked_files(dataset, wanted, progress)
+    files = sources.checked_files(dataset, progress)
     with _staged(target) as (folder, scratch):
         tables = _write_tables(dataset, files, folder / "data", scratch, file_format, include_accuracies)
         with sources.connect(tables, file_format, scratch) as connection:
@@ -91,9 +89,14 @@ def publish(
                 quality=quality,
                 settings=dataset.manifest,
                 runs=dataset.runs,
-                commands=[*provenance.commands(dataset), _command(file_format, include_accuracies)],
+                commands=[
+                    *provenance.score_commands(dataset),
+                    *provenance.accuracy_commands(dataset),
+                    _command(file_format, include_accuracies),
+                ],
                 changed=provenance.last_change(dataset),
-                sources=provenance.accuracy_sources(dataset, connection),
+                sources=provenance.accuracy_sources(dataset),
+                has_accuracies=any(table.table == "accuracies" for table in tables),
             )
         _write_json(folder / PROVENANCE, _provenance(dataset, contents))
         _write_json(folder / f"{QUALITY}.json", quality.to_json())
@@ -101,7 +104,7 @@ def publish(
         (folder / CARD).write_text(card.card(contents))
         _write_json(folder / CROISSANT, croissant.describe(contents))
         _write_digests(folder)
-        if _sizes(list_files(dataset), wanted) != _sizes(files, wanted):
+        if sources.table_files(dataset) != files:
             raise DatasetError(
                 f"{dataset.storage.root} changed while it was published: wait until the runs that write to it end"
             )
@@ -194,7 +197,3 @@ def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         os.fsync(file.fileno())
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sizes(files: list[StoredFile], tables: tuple[str, ...]) -> dict[PurePosixPath, int]:
-    return {file.path: file.size for file in files if file.path.parts[0] in tables and file.path.suffix == ".parquet"}

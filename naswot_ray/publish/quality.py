@@ -191,7 +191,8 @@ def _groups(connection: duckdb.DuckDBPyConnection) -> list[GroupCount]:
         correlation = None
         if second is not None:
             correlation = connection.execute(_SEEDS, [*row[:3], first, *row[:3], second]).fetchall()[0][0]
-        groups.append(GroupCount(*row[:-2], _finite(correlation)))
+        counts = (*row[:-2], _finite(correlation))
+        groups.append(GroupCount(*counts))
     return groups
 
 

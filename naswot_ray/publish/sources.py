@@ -26,21 +26,17 @@ OWN_TABLES: Final = ("scores", "architectures")
 """Tables that hold nothing from third parties."""
 
 
-def checked_files(
-    dataset: Dataset, tables: tuple[str, ...], progress: Callable[[int, int], None] = lambda done, total: None
-) -> list[StoredFile]:
-    """The files of some tables, each of which has been read and is what it should be.
+def checked_files(dataset: Dataset, progress: Callable[[int, int], None] = lambda done, total: None) -> list[StoredFile]:
+    """The files of all tables, each of which has been read and is what it should be.
 
     Args:
         dataset: to look through.
-        tables: which.
         progress: called with the files read so far, and all of them.
 
     Raises:
         DatasetError: a file is damaged, holds rows twice or does not belong there; there are no scores.
     """
-    everything = list_files(dataset)
-    files = [file for file in everything if file.path.parts[0] in tables and file.path.suffix == ".parquet"]
+    files = table_files(dataset)
     if not any(file.path.parts[0] == "scores" for file in files):
         raise DatasetError(f"{dataset.storage.root} holds no scores: nothing to publish")
     problems = []
@@ -54,6 +50,11 @@ def checked_files(
             f"{dataset.storage.root}` lists them and how to mend them"
         )
     return files
+
+
+def table_files(dataset: Dataset) -> list[StoredFile]:
+    """The files that hold a dataset's tables."""
+    return [file for file in list_files(dataset) if file.path.parts[0] in schema.TABLES and file.path.suffix == ".parquet"]
 
 
 def rows_of_parts(dataset: Dataset, files: list[StoredFile], table: str, space: str) -> Iterator[pa.Table]:
@@ -75,7 +76,7 @@ def accuracies_of(dataset: Dataset, space: str, scratch: Path) -> Iterator[pa.Ta
     with dataset.naming_damaged_files(), dataset.connect() as connection:
         _limit(connection, scratch)
         order = ", ".join(KEYS["accuracies"])
-        rows = connection.execute(f"SELECT * FROM accuracies WHERE space = ? ORDER BY {order}", [space])
+        rows = connection.sql(f"SELECT * FROM accuracies WHERE space = $1 ORDER BY {order}", params=[space])
         batches: pa.RecordBatchReader = rows.to_arrow_reader(BATCH_ROWS)
         yield from (pa.Table.from_batches([batch]) for batch in batches)
 
