@@ -344,7 +344,7 @@ def _value(value: float | None) -> str:
 
 
 def _named(values: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {_plain(value)}" for name, value in sorted(values.items()))
+    return ", ".join(f"{name} {_plain(value)}" for name, value in sorted(values.items()) if value is not None)
 
 
 def _plain(value: object) -> str:

@@ -33,11 +33,11 @@ def loading(contents: Contents) -> str:
     pattern = contents.pattern_of(table)
     if contents.format is FileFormat.ARROW:
         lines = [
-            "import glob",
+            "import glob, os",
             "",
             "import datasets, pandas, polars, pyarrow, pyarrow.dataset",
             "",
-            f'datasets.load_dataset(".", "{table.config}", split="train")  # the folder, or the name of the repository',
+            f'datasets.load_dataset(os.getcwd(), "{table.config}", split="train")  # or the name of the repository',
             f'pandas.concat(map(pandas.read_feather, sorted(glob.glob("{pattern}"))))',
             f'polars.scan_ipc("{pattern}")  # memory-mapped',
             f'pyarrow.dataset.dataset(sorted(glob.glob("{pattern}")), format="ipc")',
@@ -47,11 +47,11 @@ def loading(contents: Contents) -> str:
         ]
     else:
         lines = [
-            "import glob",
+            "import glob, os",
             "",
             "import datasets, duckdb, pandas, polars, pyarrow.dataset",
             "",
-            f'datasets.load_dataset(".", "{table.config}", split="train")  # the folder, or the name of the repository',
+            f'datasets.load_dataset(os.getcwd(), "{table.config}", split="train")  # or the name of the repository',
             f"duckdb.sql(\"SELECT * FROM '{pattern}'\")",
             f'pandas.concat(map(pandas.read_parquet, sorted(glob.glob("{pattern}"))))',
             f'polars.scan_parquet("{pattern}")',

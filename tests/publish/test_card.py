@@ -54,7 +54,8 @@ def test_the_first_thing_is_a_query_that_runs(published: dict[str, Path]) -> Non
     (query,) = blocks(published["own"], "sql")
     assert body(published["own"]).split("\n\n")[1].startswith("```sql")
     assert "'hf://datasets/OWNER/NAME/data/" in query
-    rows = duckdb.sql(query.replace("hf://datasets/OWNER/NAME", str(published["own"]))).fetchall()
+    with duckdb.connect() as connection:
+        rows = connection.execute(query.replace("hf://datasets/OWNER/NAME", str(published["own"]))).fetchall()
     scores = [score for _, score in rows]
     assert len(rows) == 8
     assert scores[0] is None or max(s for s in scores if s is not None) == 107.0

@@ -14,6 +14,11 @@ from tests.dataset.making import SPACE
 
 mlcroissant = pytest.importorskip("mlcroissant")
 
+pytestmark = [  # what these packages have to say of each other
+    pytest.mark.filterwarnings("ignore:ConjunctiveGraph is deprecated:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:The inplace keyword in DataFrame.reset_index"),
+]
+
 
 @pytest.mark.parametrize("name", ["own", "all", "arrow"])
 def test_it_is_valid(published: dict[str, Path], name: str, caplog: pytest.LogCaptureFixture) -> None:

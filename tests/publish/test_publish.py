@@ -13,7 +13,7 @@ import pytest
 import naswot_ray
 from naswot_ray.dataset.opening import Dataset
 from naswot_ray.errors import DatasetError, SettingsError
-from naswot_ray.publish import publish as module
+from naswot_ray.publish import croissant
 from naswot_ray.publish.publish import publish
 from tests.dataset.making import SPACE, make_dataset, snapshot
 from tests.publish.conftest import ACCURACY, make
@@ -43,7 +43,7 @@ def test_publishing_twice_gives_the_same_bytes(published: dict[str, Path], tmp_p
 def test_the_digests_are_those_of_all_files(published: dict[str, Path], name: str) -> None:
     folder = published[name]
     lines = (folder / "SHA256SUMS").read_text().splitlines()
-    listed = dict(reversed(line.split("  ")) for line in lines)
+    listed = {name: digest for digest, name in (line.split("  ") for line in lines)}
     files = {str(path.relative_to(folder)): path for path in folder.rglob("*") if path.is_file()}
     del files["SHA256SUMS"]
     assert listed == {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()}
@@ -118,7 +118,7 @@ def test_a_dataset_that_changes_meanwhile_is_not_published(
         max((tmp_path / "d" / "scores").rglob("*.parquet")).unlink()
         return {}
 
-    monkeypatch.setattr(module.croissant, "describe", describe)
+    monkeypatch.setattr(croissant, "describe", describe)
     refused(dataset, tmp_path, "changed while it was published", DatasetError)
 
 
@@ -126,7 +126,7 @@ def test_what_breaks_off_leaves_nothing(dataset: Dataset, tmp_path: Path, monkey
     def interrupt(contents: object) -> dict[str, object]:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(module.croissant, "describe", interrupt)
+    monkeypatch.setattr(croissant, "describe", interrupt)
     with pytest.raises(KeyboardInterrupt):
         publish(dataset, tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["d"]

@@ -23,8 +23,13 @@ def test_counts_against_the_plan(published: dict[str, Path]) -> None:
     assert [(g["ok"], g["singular"], g["failed"]) for g in found["groups"]] == [(12, 2, 2)] * 2
     ranges = {(r["table"], r["column"]): r for r in found["ranges"]}
     assert ranges["scores", "score"] == {
-        "space": "nasbench201", "table": "scores", "column": "score",
-        "num_null": 4, "num_infinite": 4, "min": 100.0, "max": 107.0,
+        "space": "nasbench201",
+        "table": "scores",
+        "column": "score",
+        "num_null": 4,
+        "num_infinite": 4,
+        "min": 100.0,
+        "max": 107.0,
     }
     assert ranges["scores", "num_units"]["max"] == 1007
 
