@@ -14,9 +14,9 @@ from tests.datasets import logical_rows, score_here
 
 
 def test_the_commands_make_the_same_rows_again(tmp_path: Path) -> None:
-    score_here(tmp_path / "d", limit=3, batch_size=[4], seed=[7, 8], shard_size=2)
-    score_here(tmp_path / "d", sample=2, batch_size=[8], seed=[7])
-    score_here(tmp_path / "d", sample=2, batch_size=[8], seed=[7])
+    score_here(tmp_path / "d", limit=2, batch_size=[2], seed=[7, 8], shard_size=2)
+    score_here(tmp_path / "d", sample=1, batch_size=[4], seed=[7])
+    score_here(tmp_path / "d", sample=1, batch_size=[4], seed=[7])
     commands = provenance.score_commands(naswot_ray.open(tmp_path / "d"))
     assert len(commands) == 2, "a run that found nothing to do is none"
     for command in commands:

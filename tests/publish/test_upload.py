@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from naswot_ray.dataset.opening import Dataset
-from tests.cli.running import check_refusal, naswot_process
-from tests.publish.hub import Hub
+from naswot_ray.errors import PublishError
+from naswot_ray.publish.upload import check_ready, upload
+from tests.cli.running import naswot_process, refuses
+from tests.publish.hub import TOKEN, Hub
 
 pytest.importorskip("huggingface_hub")
 
@@ -33,28 +37,37 @@ def test_the_folder_arrives_as_one_commit(dataset: Dataset, tmp_path: Path, hub:
     assert "hf://datasets/someone/scores/data/nasbench201/scores-*.parquet" in (tmp_path / "out" / "README.md").read_text()
 
 
-def test_a_refusal_is_told_and_the_folder_stays(dataset: Dataset, tmp_path: Path, hub: Hub) -> None:
+def test_a_refusal_is_told_and_the_folder_stays(tmp_path: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     hub.refusing = True
-    done = naswot_process(
-        "publish", dataset.storage.root, "-o", tmp_path / "out", "--push", "someone/scores", **hub.environment
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", hub.endpoint)
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    (tmp_path / "README.md").write_text("a card")
+    with pytest.raises(PublishError) as caught:
+        upload(tmp_path, "someone/scores")
+    assert re.fullmatch(
+        f"cannot upload {tmp_path} to someone/scores: .*403.*; it is whole, and can be uploaded by hand", str(caught.value)
     )
-    assert done.returncode == 2
-    assert done.stderr.startswith(f"error: cannot upload {tmp_path / 'out'} to someone/scores: ")
-    assert done.stderr.count("\n") == 1
-    assert (tmp_path / "out" / "SHA256SUMS").exists()
+    assert "POST /api/repos/create" in hub.requests
+    assert (tmp_path / "README.md").exists()
 
 
 @pytest.mark.parametrize(
-    ("repository", "environment", "words"),
+    ("repository", "token", "words"),
     [
-        ("scores", {"HF_TOKEN": "x"}, "expected OWNER/NAME"),
-        ("someone/scores", {"HF_TOKEN": "", "HF_HOME": "none"}, "set HF_TOKEN"),
+        ("scores", TOKEN, "expected OWNER/NAME"),
+        ("some one/scores", TOKEN, "expected OWNER/NAME"),
+        ("someone/scores", "", "set HF_TOKEN"),
     ],
 )
 def test_what_would_fail_at_the_end_is_told_before_any_work(
-    dataset: Dataset, tmp_path: Path, repository: str, environment: dict[str, str], words: str
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, repository: str, token: str, words: str
 ) -> None:
-    done = naswot_process("publish", dataset.storage.root, "-o", tmp_path / "out", "--push", repository, **environment)
-    check_refusal(done.returncode, done.stdout, done.stderr)
-    assert words in done.stderr
-    assert not (tmp_path / "out").exists()
+    monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", str(tmp_path / "none"))
+    monkeypatch.setenv("HF_TOKEN", token)
+    assert words in refuses(tmp_path, "publish", dataset.storage.root, "-o", tmp_path / "out", "--push", repository)
+
+
+def test_without_the_library_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    with pytest.raises(PublishError, match=r"pip install 'naswot-ray\[publish\]'"):
+        check_ready("someone/scores")
