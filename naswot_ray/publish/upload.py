@@ -27,6 +27,8 @@ def check_ready(repository: str) -> None:
 def upload(folder: Path, repository: str) -> str:
     """Upload a folder as one commit to a dataset repository, which is made if need be.
 
+    Data files that are there and not in the folder are deleted by the same commit.
+
     Args:
         folder: as `publish` left it.
         repository: OWNER/NAME.
@@ -44,7 +46,11 @@ def upload(folder: Path, repository: str) -> str:
     try:
         api.create_repo(repository, repo_type="dataset", exist_ok=True)
         commit = api.upload_folder(
-            repo_id=repository, repo_type="dataset", folder_path=folder, commit_message=f"Publish {folder.name}"
+            repo_id=repository,
+            repo_type="dataset",
+            folder_path=folder,
+            commit_message=f"Publish {folder.name}",
+            delete_patterns=["data/*"],  # or the configs' patterns would match files of an earlier publication too
         )
     except (HfHubHTTPError, OSError) as error:
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)

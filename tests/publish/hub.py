@@ -115,6 +115,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self._commit(name, [json.loads(line) for line in body.splitlines()])
             where = f"{hub.endpoint}/datasets/{name}/commit/{'0' * 40}"
             return self._send(200, {"commitUrl": where, "commitOid": "0" * 40})
+        if method == "GET" and "/tree/" in path:
+            name = path.removeprefix("/api/datasets/").partition("/tree/")[0]
+            files = [{"type": "file", "path": p, "oid": "0", "size": len(c)} for p, c in hub.repositories[name].items()]
+            return self._send(200, files)
         if method == "GET" and "/revision/" in path:
             name = path.removeprefix("/api/datasets/").partition("/revision/")[0]
             return self._send(200, {"id": name, "sha": "0" * 40, "siblings": [], "private": False, "tags": []})
@@ -126,6 +130,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             value = line["value"]
             if line["key"] == "file":
                 files[value["path"]] = base64.b64decode(value["content"])
+            elif line["key"] == "deletedFile":
+                del files[value["path"]]
             elif line["key"] == "lfsFile":
                 content = self.server.large[value["oid"]]
                 assert hashlib.sha256(content).hexdigest() == value["oid"]
@@ -141,7 +147,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.rfile.readline()
         return b"".join(chunks)
 
-    def _send(self, status: int, answer: dict[str, Any]) -> None:
+    def _send(self, status: int, answer: dict[str, Any] | list[dict[str, Any]]) -> None:
         data = json.dumps(answer).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")

@@ -25,13 +25,16 @@ def hub() -> Iterator[Hub]:
 
 
 def test_the_folder_arrives_as_one_commit(dataset: Dataset, tmp_path: Path, hub: Hub) -> None:
+    before = {"data/nasbench201/scores-00000-of-00002.parquet": b"of an earlier one", "notes.md": b"mine"}
+    hub.repositories["someone/scores"] = dict(before)
     done = naswot_process(
         "publish", dataset.storage.root, "-o", tmp_path / "out", "--push", "someone/scores", **hub.environment
     )
     assert done.returncode == 0, done.stderr + str(hub.requests)
     assert f"uploaded: {hub.endpoint}/datasets/someone/scores/commit/" in done.stdout
     files = {str(path.relative_to(tmp_path / "out")): path for path in (tmp_path / "out").rglob("*") if path.is_file()}
-    assert hub.repositories == {"someone/scores": {name: path.read_bytes() for name, path in files.items()}}
+    arrived = {name: path.read_bytes() for name, path in files.items()}
+    assert hub.repositories == {"someone/scores": arrived | {"notes.md": b"mine"}}
     assert hub.large, "data files go by LFS"
     assert sum("/commit/" in request for request in hub.requests) == 1
     assert "hf://datasets/someone/scores/data/nasbench201/scores-*.parquet" in (tmp_path / "out" / "README.md").read_text()
