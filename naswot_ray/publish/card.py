@@ -246,7 +246,7 @@ def _limits(contents: Contents) -> Iterable[str]:
         beaten = [(found, name) for found in tau for name in _better_baselines(found)]
         num_better = len({(f.space, f.images, f.batch_size, f.trained_on) for f, _ in beaten})
         yield (
-            f"Compare with simple baselines. In {num_better} of {len(tau)} comparisons with trained accuracy below, parameters, "
+            f"Compare simple baselines. In {num_better} of {len(tau)} comparisons with trained accuracy below, parameters, "
             "FLOPs or the number of layers order architectures at least as well as the score."
         )
         low, high = min(tau, key=_tau_or_zero), max(tau, key=_tau_or_zero)
