@@ -36,3 +36,7 @@ class FetchError(NaswotError):
 
 class RunError(NaswotError):
     """A run cannot start or cannot go on."""
+
+
+class PublishError(NaswotError):
+    """A publication cannot be uploaded."""

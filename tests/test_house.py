@@ -16,6 +16,7 @@ ROOMS = {
     "dataset": {"dataset", "cache", "errors"},  # the cache: inputs.py keeps what it downloads from a bucket
     "benchmarks": {"benchmarks", "fetch", "dataset", "spaces", "errors", "safe_pickle"},
     "analysis": {"analysis", "dataset", "errors"},
+    "publish": {"publish", "analysis", "run", "fetch", "dataset", "errors"},  # run: coverage; fetch: licences of sources
     "report": {"report", "analysis", "dataset", "errors", "__version__"},
     "run": {"run", "dataset", "scoring", "spaces", "network", "errors"},
     "fetch": {"fetch", "scoring", "cache", "errors"},
@@ -26,8 +27,8 @@ ROOMS = {
 
 OUTSIDE = {
     "torch": {"scoring", "run"},
-    "pyarrow": {"dataset", "benchmarks", "search", "cli", "analysis"},
-    "duckdb": {"dataset", "search", "cli", "analysis"},
+    "pyarrow": {"dataset", "benchmarks", "analysis", "search", "publish", "cli"},
+    "duckdb": {"dataset", "analysis", "search", "publish", "cli"},
     "matplotlib": {"analysis", "search", "cli"},
     "plotly": {"report"},
     "ray": {"run"},

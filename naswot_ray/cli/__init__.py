@@ -3,7 +3,7 @@
 Exit status: 0 success, 1 partial (some rows are `failed` or missing), 2 a bad option, file or cluster, 130 interrupted.
 """
 
-from naswot_ray.cli import analysing, auditing, fetching, filling, looking, reading, searching
+from naswot_ray.cli import analysing, auditing, fetching, filling, looking, publishing, reading, searching
 from naswot_ray.cli.app import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_PARTIAL, app
 
 __all__ = ["EXIT_ERROR", "EXIT_INTERRUPTED", "EXIT_PARTIAL", "app", "main"]
@@ -20,6 +20,7 @@ _COMMANDS = {
     "search": searching.search,
     "figures": looking.figures,
     "report": looking.report,
+    "publish": publishing.publish_dataset,
     "fetch": fetching.fetch_files,
     "spaces": fetching.spaces,
 }

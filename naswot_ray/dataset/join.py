@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass
 
+import duckdb
 import pyarrow as pa
 import pyarrow.csv as pacsv
 
@@ -60,8 +61,8 @@ def join(dataset: Dataset, space: str) -> JoinReport:
             "SELECT DISTINCT images, batch_size, seed FROM scores WHERE space = ? ORDER BY ALL", [space]
         ).fetchall()
         for point in points:
-            rows: pa.Table = connection.sql(_JOIN, params=[space, *point]).to_arrow_table()
-            storage.write_table(layout.joined(space, *point), rows.cast(JOINED))
+            rows = joined_rows(connection, space, *point)
+            storage.write_table(layout.joined(space, *point), rows)
             num_rows += rows.num_rows
     with_score, with_accuracy = {arch_id for arch_id, _ in scored}, {arch_id for (arch_id,) in trained}
     only_scored = [arch_id for arch_id, _ in sorted(scored, key=lambda row: row[1]) if arch_id not in with_accuracy]
@@ -69,6 +70,17 @@ def join(dataset: Dataset, space: str) -> JoinReport:
     unmatched = layout.unmatched(space)
     storage.write_bytes(unmatched, _csv(only_scored, only_trained))
     return JoinReport(space, num_rows, len(with_score & with_accuracy), only_scored, only_trained, storage.path(unmatched))
+
+
+def joined_rows(connection: duckdb.DuckDBPyConnection, space: str, images: str, batch_size: int, seed: int) -> pa.Table:
+    """The joined rows of one point of the grid; `schema.JOINED`, sorted by architecture and accuracy.
+
+    Args:
+        connection: has `scores`, `architectures` and `accuracies`.
+        space, images, batch_size, seed: the point.
+    """
+    rows: pa.Table = connection.sql(_JOIN, params=[space, images, batch_size, seed]).to_arrow_table()
+    return rows.cast(JOINED)
 
 
 _JOIN = """

@@ -1,0 +1,129 @@
+"""Time and memory of `naswot-ray publish` on a dataset of made-up scores, as many as a whole grid over NAS-Bench-101 has.
+
+    python bench/publishing.py --points 40 --shard-size 4096
+
+The parts are written first, which takes longer than publishing them and is not counted. Peak memory is the process's own.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any
+
+import numpy as np
+import pyarrow as pa
+import typer
+
+from naswot_ray.dataset import layout, manifest, parts, runs, schema
+from naswot_ray.dataset.digest import content_digest
+from naswot_ray.dataset.manifest import Settings
+from naswot_ray.dataset.opening import Dataset
+from naswot_ray.dataset.storage import Storage
+from naswot_ray.publish.publish import publish
+
+SPACE, IMAGES, BATCH_SIZE = "nasbench101", "cifar10", 64
+
+
+def main(
+    architectures: Annotated[int, typer.Option(help="Architectures.")] = 423_624,
+    points: Annotated[int, typer.Option(help="Seeds, each with all architectures.")] = 40,
+    shard_size: Annotated[int, typer.Option(help="Rows per part.")] = 4096,
+) -> None:
+    """Make a dataset, publish it, print what that took."""
+    with tempfile.TemporaryDirectory() as root:
+        dataset = _make(Path(root) / "d", architectures, points, shard_size)
+        Path("/proc/self/clear_refs").write_text("5")  # forget the peak of making it
+        before, started = resident_mib("VmRSS"), time.perf_counter()
+        publication = publish(dataset, Path(root) / "out")
+        seconds, peak = time.perf_counter() - started, resident_mib("VmHWM")
+        rows = sum(table.num_rows for table in publication.tables if table.table == "scores")
+        files = sum(len(table.paths) for table in publication.tables)
+        print(f"{rows:,} rows of {-(-architectures // shard_size) * points:,} parts in {seconds:.0f} s, {files} files of")
+        print(f"{publication.num_bytes / 2**20:,.0f} MiB; resident {before:,.0f} MiB before, at most {peak:,.0f} MiB")
+
+
+def resident_mib(field: str) -> float:
+    """Of this process. Not `ru_maxrss`: a new process inherits its parent's there."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(f"{field}:"))
+
+
+def _make(root: Path, architectures: int, points: int, shard_size: int) -> Dataset:
+    storage = Storage(root)
+    settings = Settings(weights="made up", batches="made up", spaces={SPACE: {}}, images={IMAGES: {}})
+    contract = manifest.create(settings, shard_size=shard_size)
+    manifest.write(storage, contract)
+    rng = np.random.default_rng(0)
+    arch_ids = [rng.bytes(16).hex() for _ in range(architectures)]
+    for start in range(0, architectures, shard_size):
+        ids = arch_ids[start : start + shard_size]
+        common = {"space": SPACE, "arch_id": ids, "arch_index": np.arange(start, start + len(ids)), "status": "ok"}
+        baselines = {"params": rng.integers(10**5, 10**7, len(ids)), "architecture": ids}
+        _write(storage, settings, layout.architectures(SPACE), start // shard_size, schema.ARCHITECTURES, common | baselines)
+        for seed in range(points):
+            made_up = {
+                "images": IMAGES,
+                "batch_size": BATCH_SIZE,
+                "seed": seed,
+                "num_units": 10**6,
+                "score": rng.normal(750, 50, len(ids)),
+                "score_paper": rng.normal(750, 50, len(ids)),
+                "engine": "fast",
+                "dtype": "float32",
+                "device": "cpu",
+                "run_id": "made-up",
+                "seconds": rng.uniform(0.01, 0.1, len(ids)),
+            }
+            folder = layout.scores(SPACE, IMAGES, BATCH_SIZE, seed)
+            _write(storage, settings, folder, start // shard_size, schema.SCORES, common | made_up)
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    grid = runs.GridRecord(
+        spaces=(SPACE,),
+        images=IMAGES,
+        batch_sizes=(BATCH_SIZE,),
+        seeds=tuple(range(points)),
+        num_architectures=(architectures,),
+    )
+    record = runs.RunRecord(
+        run_id="made-up",
+        status="finished",
+        started=now,
+        finished=now,
+        grid=grid,
+        options={},
+        fingerprint=contract.fingerprint,
+        versions={},
+        hardware={},
+        counts={"rows": architectures * points},
+    )
+    runs.write(storage, record)
+    return Dataset(root)
+
+
+def _write(
+    storage: Storage, settings: Settings, folder: PurePosixPath, number: int, columns: pa.Schema, values: dict[str, Any]
+) -> None:
+    size = len(values["arch_id"])
+    arrays = [
+        pa.nulls(size, field.type)
+        if field.name not in values
+        else pa.array([value] * size if isinstance(value := values[field.name], str | int) else value, field.type)
+        for field in columns
+    ]
+    table = pa.Table.from_arrays(arrays, schema=columns)
+    images = IMAGES if columns is schema.SCORES else None
+    metadata = {
+        parts.VERSION_KEY: schema.SCHEMA_VERSION,
+        parts.NUM_ROWS_KEY: str(size),
+        parts.NUM_FAILED_KEY: "0",
+        parts.DIGEST_KEY: content_digest(table),
+        parts.FINGERPRINT_KEY: settings.fingerprint_of(SPACE, images),
+    }
+    storage.write_table(layout.part(folder, number), table.replace_schema_metadata(metadata))
+
+
+if __name__ == "__main__":
+    typer.run(main)

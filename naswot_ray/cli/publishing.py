@@ -1,0 +1,78 @@
+"""The command that gives a dataset to others: `publish`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.filesize import decimal
+from rich.progress import Progress
+
+from naswot_ray.cli.app import EXIT_PARTIAL, DatasetPath, reporting_errors, stderr, stdout
+from naswot_ray.dataset.opening import open as open_dataset
+from naswot_ray.publish.compaction import FileFormat
+from naswot_ray.publish.publish import Publication, publish
+from naswot_ray.publish.upload import check_ready, upload
+
+
+@reporting_errors
+def publish_dataset(
+    dataset_path: DatasetPath,
+    output: Annotated[
+        str, typer.Option("--output", "-o", metavar="DIR", help="Folder to write: one that does not exist, or is empty.")
+    ],
+    file_format: Annotated[
+        FileFormat, typer.Option("--format", help="Compressed Parquet, or Arrow files for memory-mapping.")
+    ] = FileFormat.PARQUET,
+    include_accuracies: Annotated[
+        bool, typer.Option("--include-accuracies", help="Publish third parties' accuracies too, with source and licence.")
+    ] = False,
+    push: Annotated[
+        str | None,
+        typer.Option(metavar="OWNER/NAME", help="Upload to this dataset repository of the Hugging Face Hub, made if need be."),
+    ] = None,
+) -> None:
+    """Publish a dataset: few sorted files, a card, a quality report, Croissant metadata and digests.
+
+    Exit status 1 if rows are missing; card and report say how many.
+
+    Example: naswot-ray publish scores -o published
+    """
+    dataset = open_dataset(dataset_path)
+    if push is not None:
+        check_ready(push)
+    with Progress(console=stderr, disable=not stderr.is_terminal, transient=True) as bar:
+        task = bar.add_task("checking")
+        publication = publish(
+            dataset,
+            output,
+            file_format=file_format,
+            include_accuracies=include_accuracies,
+            repository=push,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    _print(publication)
+    if push is not None:
+        stdout.print(f"uploaded: {upload(publication.folder, push)}")
+    if not publication.quality.complete:
+        raise typer.Exit(EXIT_PARTIAL)
+
+
+def _print(publication: Publication) -> None:
+    for table in publication.tables:
+        files = f"{len(table.paths)} file{'s' if len(table.paths) != 1 else ''}"
+        stdout.print(f"{table.config}: {table.num_rows:,} rows in {files}")
+    stdout.print(
+        f"{publication.folder}: {decimal(publication.num_bytes)}; README.md says what is in it, quality.md how good it is"
+    )
+    quality = publication.quality
+    if not quality.complete:
+        stdout.print(
+            f"INCOMPLETE: {quality.num_missing:,} of {quality.num_wanted:,} score rows are missing, and the card says so; run "
+            "the same `naswot-ray score` command again to fill them"
+        )
+    for tau in quality.tau:
+        if tau.inside is False:
+            stdout.print(
+                f"tau outside the published band: {tau.space}, {tau.trained_on}, batch size {tau.batch_size}: {tau.tau}"
+            )

@@ -1,0 +1,137 @@
+"""How a dataset came to be: its runs and the commands that make it again, without the paths of the machine it was made on."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import PurePosixPath
+from typing import Any, Final
+from urllib.parse import unquote
+
+from naswot_ray.dataset.check import list_files
+from naswot_ray.dataset.opening import Dataset
+from naswot_ray.dataset.runs import RunRecord
+from naswot_ray.fetch.catalogue import CATALOGUE, get_entry
+
+DATASET: Final = "scores"
+"""What the commands call the dataset; whoever runs them may call it otherwise."""
+
+_OPTIONS: Final = ("space", "space_option", "limit", "sample", "batch_size", "seed", "images", "data", "image_size", "engine")
+"""Options of `naswot-ray score` that decide what rows there are and what is in them."""
+
+_LOCAL: Final = ("output", "data", "address")
+"""Options whose values are of no use, and no business, elsewhere."""
+
+
+@dataclass(frozen=True)
+class AccuracySource:
+    """A file that accuracies were read from.
+
+    Attributes:
+        space: whose accuracies.
+        name: of the file or directory.
+        sha256: of its content.
+        num_rows: read from it.
+        trained_on: the data sets in it.
+        terms: its licence, as far as its publisher states one.
+        address: where it is to be had; for a file that is not the benchmark's own, where that is.
+    """
+
+    space: str
+    name: str
+    sha256: str
+    num_rows: int
+    trained_on: tuple[str, ...]
+    terms: str
+    address: str
+
+
+def score_commands(dataset: Dataset) -> list[str]:
+    """The command lines of the runs that wrote rows, oldest first, each once.
+
+    `IMAGES` stands for the directory of the images.
+    """
+    wrote = [run for run in dataset.runs if run.counts.get("rows")] or dataset.runs
+    return list(dict.fromkeys(_command(run, dataset.manifest.shard_size) for run in wrote))
+
+
+def accuracy_commands(dataset: Dataset) -> list[str]:
+    """The command lines that add the accuracies there are, and join them."""
+    lines = [
+        shlex.join(["naswot-ray", "accuracies", source.space, source.name, "--dataset", DATASET])
+        + ("  # a table: say with --map which column is what" if source.name.endswith((".parquet", ".csv")) else "")
+        for source in accuracy_sources(dataset)
+    ]
+    with dataset.naming_damaged_files(), dataset.connect() as connection:
+        joined = connection.execute("SELECT DISTINCT space FROM joined ORDER BY 1").fetchall()
+    return lines + [shlex.join(["naswot-ray", "join", DATASET, "--space", space]) for (space,) in joined]
+
+
+def runs(dataset: Dataset) -> list[dict[str, Any]]:
+    """The records of all runs, oldest first, as plain values."""
+    return [_without_paths(run) for run in dataset.runs]
+
+
+def last_change(dataset: Dataset) -> datetime | None:
+    """When the last run ended, or wrote its record; None if there are no runs."""
+    times = [run.finished or run.updated or run.started for run in dataset.runs]
+    return max(times, default=None)
+
+
+def accuracy_sources(dataset: Dataset) -> list[AccuracySource]:
+    """Where a dataset's accuracies come from."""
+    names: dict[tuple[str, str], str] = {}
+    for file in list_files(dataset):
+        if file.path.parts[0] == "accuracies" and file.path.suffix == ".parquet":
+            with dataset.storage.open_parquet(file.path) as content:
+                first = next(content.iter_batches(1, columns=["space", "source_digest"]), None)
+            if first is not None and first.num_rows:
+                names[first["space"][0].as_py(), first["source_digest"][0].as_py()] = _source_name(file.path)
+    with dataset.naming_damaged_files(), dataset.connect() as connection:
+        found = connection.execute(
+            "SELECT space, source_digest, count(*), list_sort(list(DISTINCT dataset)) FROM accuracies GROUP BY ALL ORDER BY ALL"
+        ).fetchall()
+    return [_source(space, names[space, sha256], sha256, num_rows, trained_on) for space, sha256, num_rows, trained_on in found]
+
+
+def _source(space: str, name: str, sha256: str, num_rows: int, trained_on: list[str]) -> AccuracySource:
+    official = next((e for e in CATALOGUE.values() if name in (e.unpacked, *(file.name for file in e.files))), None)
+    if official is not None:
+        return AccuracySource(space, name, sha256, num_rows, tuple(trained_on), official.terms, official.address)
+    benchmark = get_entry("nds" if space.startswith("nds_") else space.replace("nats_sss", "nats-sss"))
+    terms = f"this file's is not known; the benchmark's: {benchmark.terms}"
+    return AccuracySource(space, name, sha256, num_rows, tuple(trained_on), terms, benchmark.address)
+
+
+def _source_name(path: PurePosixPath) -> str:
+    """The source's own name: without the digest that `add_accuracies` puts after it."""
+    return unquote(path.name).removesuffix(".parquet").rpartition("-")[0]
+
+
+def _command(run: RunRecord, shard_size: int) -> str:
+    words = ["naswot-ray", "score", "--output", DATASET]
+    for name in _OPTIONS:
+        value = run.options.get(name)
+        if value is None or value == []:
+            continue
+        for one in value if isinstance(value, list | tuple) else [value]:
+            words += [f"--{name.replace('_', '-')}", "IMAGES" if name == "data" else _without_folder(name, str(one))]
+    return shlex.join([*words, "--shard-size", str(shard_size)])
+
+
+def _without_folder(name: str, value: str) -> str:
+    if name != "space_option":
+        return value
+    parameter, equals, setting = value.partition("=")
+    return f"{parameter}{equals}{PurePosixPath(setting).name}"
+
+
+def _without_paths(run: RunRecord) -> dict[str, Any]:
+    record = run.model_dump(mode="json")
+    record["options"] = {
+        name: [_without_folder(name, one) for one in value] if name == "space_option" else value
+        for name, value in record["options"].items()
+        if name not in _LOCAL
+    }
+    return record

@@ -1,0 +1,118 @@
+"""The rows to publish, sorted, from the parts of a dataset that has been looked through first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any, Final
+
+import duckdb
+import pyarrow as pa
+import pyarrow.dataset as pads
+
+from naswot_ray.dataset import layout, schema
+from naswot_ray.dataset.check import check_files, list_files
+from naswot_ray.dataset.join import joined_rows
+from naswot_ray.dataset.opening import Dataset
+from naswot_ray.dataset.storage import StoredFile
+from naswot_ray.errors import DatasetError
+from naswot_ray.publish.compaction import KEYS, FileFormat, PublishedTable
+
+BATCH_ROWS: Final = 1 << 16
+MEMORY_LIMIT: Final = "2GB"
+"""For DuckDB; what it sorts beyond that goes to the disk."""
+
+OWN_TABLES: Final = ("scores", "architectures")
+"""Tables that hold nothing from third parties."""
+
+
+def checked_files(dataset: Dataset, progress: Callable[[int, int], None] = lambda done, total: None) -> list[StoredFile]:
+    """The files of all tables, each of which has been read and is what it should be.
+
+    Args:
+        dataset: to look through.
+        progress: called with the files read so far, and all of them.
+
+    Raises:
+        DatasetError: a file is damaged, holds rows twice or does not belong there; there are no scores.
+    """
+    files = table_files(dataset)
+    if not any(file.path.parts[0] == "scores" for file in files):
+        raise DatasetError(f"{dataset.storage.root} holds no scores: nothing to publish")
+    problems = []
+    for done, found in enumerate(check_files(dataset, files), start=1):
+        problems += found
+        progress(done, len(files))
+    if problems:
+        first = problems[0]
+        raise DatasetError(
+            f"{dataset.storage.path(first.path)}: {first.kind}: {first.reason} ({len(problems)} such files); `naswot-ray check "
+            f"{dataset.storage.root}` lists them and how to mend them"
+        )
+    return files
+
+
+def table_files(dataset: Dataset) -> list[StoredFile]:
+    """The files that hold a dataset's tables."""
+    return [file for file in list_files(dataset) if file.path.parts[0] in schema.TABLES and file.path.suffix == ".parquet"]
+
+
+def rows_of_parts(dataset: Dataset, files: list[StoredFile], table: str, space: str) -> Iterator[pa.Table]:
+    """Rows of `scores` or `architectures` of a space, part by part, sorted by the table's key."""
+    paths = [file.path for file in files if file.path.parts[0] == table]
+    for path in sorted((p for p in paths if layout.partition_of(p)["space"] == space), key=_order):
+        with dataset.storage.open_parquet(path) as file:
+            yield file.read(columns=schema.TABLES[table].names).sort_by("arch_index")
+
+
+def accuracies_of(dataset: Dataset, space: str, scratch: Path) -> Iterator[pa.Table]:
+    """Accuracy rows of a space, sorted by the table's key.
+
+    Args:
+        dataset: holds them.
+        space: whose.
+        scratch: folder for what does not fit into memory.
+    """
+    with dataset.naming_damaged_files(), dataset.connect() as connection:
+        _limit(connection, scratch)
+        order = ", ".join(KEYS["accuracies"])
+        rows = connection.sql(f"SELECT * FROM accuracies WHERE space = $1 ORDER BY {order}", params=[space])
+        batches: pa.RecordBatchReader = rows.to_arrow_reader(BATCH_ROWS)
+        yield from (pa.Table.from_batches([batch]) for batch in batches)
+
+
+def joined_of(connection: duckdb.DuckDBPyConnection, space: str) -> Iterator[pa.Table]:
+    """Scores of a space with mean accuracies, sorted by the table's key.
+
+    Joined anew from the published tables, so that they fit together, whenever `join` was last run on the dataset.
+
+    Args:
+        connection: with views of the published tables.
+        space: whose.
+    """
+    points = connection.execute(
+        "SELECT DISTINCT images, batch_size, seed FROM scores WHERE space = ? ORDER BY ALL", [space]
+    ).fetchall()
+    for point in points:
+        yield joined_rows(connection, space, *point)
+
+
+def connect(tables: list[PublishedTable], file_format: FileFormat, scratch: Path) -> duckdb.DuckDBPyConnection:
+    """A DuckDB connection with views of published tables, by the names of the dataset's."""
+    connection = duckdb.connect()
+    _limit(connection, scratch)
+    for name, columns in schema.TABLES.items():
+        paths = [str(path) for table in tables if table.table == name for path in table.paths]
+        kind = "parquet" if file_format is FileFormat.PARQUET else "ipc"
+        connection.register(name, pads.dataset(paths, schema=columns, format=kind) if paths else columns.empty_table())
+    return connection
+
+
+def _limit(connection: duckdb.DuckDBPyConnection, scratch: Path) -> None:
+    connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
+    connection.execute("SET temp_directory = $1", [str(scratch)])
+
+
+def _order(path: PurePosixPath) -> tuple[Any, ...]:
+    names = layout.partition_of(path)
+    return names.get("images", ""), int(names.get("batch_size", 0)), int(names.get("seed", 0)), layout.part_number(path.name)

@@ -1,0 +1,46 @@
+"""Fixtures of publishing: a dataset with every kind of row, and what becomes of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from naswot_ray.dataset.join import join
+from naswot_ray.dataset.opening import Dataset
+from naswot_ray.publish.compaction import FileFormat
+from naswot_ray.publish.publish import publish
+from tests.dataset.making import FAILED, SINGULAR, SPACE, Row, add, make_dataset, mean_accuracy
+
+ACCURACY = 87.65432109
+"""A third party's number that is nowhere but in the accuracies."""
+
+
+def changed(row: Row) -> Row:
+    """Architecture 1 fails at every seed, architecture 2 is singular."""
+    return {1: FAILED, 2: SINGULAR}.get(row["arch_index"], {})
+
+
+def make(root: Path, *, shard_size: int = 4) -> Dataset:
+    """Eight architectures at batch sizes 4 and 8 and seeds 0 and 1, joined with accuracies."""
+    dataset = make_dataset(root, batch_sizes=(4, 8), seeds=(0, 1), shard_size=shard_size, change=changed)
+    rows = [mean_accuracy(i, accuracy=ACCURACY - i) for i in range(8)]
+    add(dataset, [*rows, *({**row, "seed": 777, "num_repeats": None, "max_accuracy": None} for row in rows)])
+    join(dataset, SPACE)
+    return dataset
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Dataset:
+    return make(tmp_path / "d")
+
+
+@pytest.fixture(scope="package")
+def published(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The dataset, and how it is published: `own`, with accuracies `all`, as Arrow files `arrow`."""
+    folder = tmp_path_factory.mktemp("published")
+    dataset = make(folder / "d")
+    publish(dataset, folder / "own")
+    publish(dataset, folder / "all", include_accuracies=True)
+    publish(dataset, folder / "arrow", file_format=FileFormat.ARROW, include_accuracies=True)
+    return {name: folder / name for name in ("d", "own", "all", "arrow")}

@@ -1,0 +1,133 @@
+"""The card: its YAML, its lines of code and its numbers are true."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from naswot_ray.dataset import schema
+from tests.dataset.making import SPACE
+
+
+def front_matter(folder: Path) -> dict[str, Any]:
+    found = yaml.safe_load((folder / "README.md").read_text().split("---\n")[1])
+    assert isinstance(found, dict)
+    return found
+
+
+def body(folder: Path) -> str:
+    return (folder / "README.md").read_text().split("---\n", 2)[2]
+
+
+def blocks(folder: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", body(folder), re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("name", ["own", "all", "arrow"])
+def test_the_configs_are_the_files(published: dict[str, Path], name: str) -> None:
+    folder = published[name]
+    found = {}
+    for config in front_matter(folder)["configs"]:
+        (split,) = config["data_files"]
+        assert split["split"] == "train"
+        found[config["config_name"]] = list(folder.glob(split["path"]))
+    tables = ["scores", "architectures"] if name == "own" else list(schema.TABLES)
+    assert list(found) == [SPACE if table == "scores" else f"{SPACE}_{table}" for table in tables]
+    assert sorted(path for paths in found.values() for path in paths) == sorted((folder / "data").rglob("*.*"))
+
+
+def test_the_licence_is_mit_until_others_numbers_are_in_it(published: dict[str, Path]) -> None:
+    assert front_matter(published["own"])["license"] == "mit"
+    assert front_matter(published["all"])["license"] == "other"
+
+
+def test_the_first_thing_is_a_query_that_runs(published: dict[str, Path]) -> None:
+    (query,) = blocks(published["own"], "sql")
+    assert body(published["own"]).split("\n\n")[1].startswith("```sql")
+    assert "'hf://datasets/OWNER/NAME/data/" in query
+    with duckdb.connect() as connection:
+        rows = connection.execute(query.replace("hf://datasets/OWNER/NAME", str(published["own"]))).fetchall()
+    scores = [score for _, score in rows]
+    assert len(rows) == 8
+    assert scores[0] is None or max(s for s in scores if s is not None) == 107.0
+
+
+@pytest.mark.parametrize("name", ["own", "arrow"])
+def test_the_lines_that_load_it_run(
+    published: dict[str, Path], name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for package in ("datasets", "pandas", "polars"):
+        pytest.importorskip(package)
+    import datasets  # noqa: PLC0415
+    import pandas  # noqa: PLC0415
+    import polars  # noqa: PLC0415
+
+    monkeypatch.chdir(published[name])
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path))
+    code = [block for block in blocks(published[name], "python") if "load_dataset" in block]
+    names: dict[str, Any] = {}
+    expected = pq.read_table(next((published["own"] / "data" / SPACE).glob("scores-*"))).replace_schema_metadata(None)
+    num_loaded = 0
+    (block,) = code
+    for line in block.splitlines():
+        with contextlib.suppress(SyntaxError):
+            loaded = eval(line, names)
+            num_loaded += 1
+            if isinstance(loaded, polars.LazyFrame):
+                loaded = loaded.collect()
+            if isinstance(loaded, pandas.DataFrame):
+                assert loaded["arch_id"].tolist() == expected["arch_id"].to_pylist()
+                assert loaded["score"].notna().sum() == 28
+            else:
+                found = rows_of(loaded)
+                assert found.num_rows == expected.num_rows
+                assert same(found["score"].to_pylist(), expected["score"].to_pylist())
+                assert found.column_names == expected.column_names
+                assert found["error"].type in (pa.string(), pa.large_string(), pa.string_view())
+            continue
+        if not line.startswith(" "):
+            whole = line if not line.endswith(":  # no copy in memory") else "\n".join(block.splitlines()[-2:])
+            exec(whole, names)
+    assert num_loaded == (4 if name == "arrow" else 5)
+    if name == "arrow":
+        assert names["rows"].replace_schema_metadata(None).equals(expected)
+
+
+def rows_of(loaded: Any) -> pa.Table:
+    """What a library loaded, as Arrow."""
+    if hasattr(loaded, "to_arrow_table"):
+        return loaded.to_arrow_table()
+    if hasattr(loaded, "to_arrow"):
+        return loaded.to_arrow()
+    return loaded.data.table if hasattr(loaded, "data") else loaded.to_table()
+
+
+def same(a: list[float | None], b: list[float | None]) -> bool:
+    return all(x == y or (x is not None and y is not None and math.isclose(x, y)) for x, y in zip(a, b, strict=True))
+
+
+@pytest.mark.parametrize("table", schema.TABLES)
+def test_every_column_is_in_the_card(published: dict[str, Path], table: str) -> None:
+    section = body(published["all"]).partition(f"\n### {table}\n")[2].partition("\n#")[0]
+    for field in schema.TABLES[table]:
+        assert f"| `{field.name}` | {field.type}" in section
+
+
+def test_the_numbers_are_those_of_the_data(published: dict[str, Path]) -> None:
+    text = body(published["own"])
+    assert "32 training-free NASWOT scores of 8 architectures of NAS-Bench-201" in text
+    assert "batch sizes 4 and 8, 2 seeds." in text
+    for batch_size in (4, 8):
+        assert f"| nasbench201 | noise | {batch_size} | 8 | 2 | 16 | 12 | 2 | 2 | 100.0 | 104.5 | 107.0 | 1.000 |" in text
+    assert "Rows that failed: 4. Rows that runs were asked for and are not there: 0." in text
+    assert "4 of 32 scores are -inf" in text
+    assert not re.search(r"\$[a-z]|None|nan\b", text)

@@ -1,0 +1,49 @@
+"""The commands that rebuild a dataset are those of its runs, and commands of ours."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import naswot_ray
+from naswot_ray.publish import provenance
+from naswot_ray.publish.publish import publish
+from tests.cli.running import naswot
+from tests.datasets import logical_rows, score_here
+
+
+def test_the_commands_make_the_same_rows_again(tmp_path: Path) -> None:
+    score_here(tmp_path / "d", limit=2, batch_size=[2], seed=[7, 8], shard_size=2)
+    score_here(tmp_path / "d", sample=1, batch_size=[4], seed=[7])
+    score_here(tmp_path / "d", sample=1, batch_size=[4], seed=[7])
+    commands = provenance.score_commands(naswot_ray.open(tmp_path / "d"))
+    assert len(commands) == 2, "a run that found nothing to do is none"
+    for command in commands:
+        words = command.replace(f"--output {provenance.DATASET}", f"--output {tmp_path / 'again'}").split()
+        assert naswot(*words[1:], "--in-process").exit_code == 0
+    assert logical_rows(tmp_path / "again") == logical_rows(tmp_path / "d")
+
+
+def test_a_publication_tells_how_it_was_made(published: dict[str, Path]) -> None:
+    found = json.loads((published["all"] / "provenance.json").read_text())
+    assert found["dataset"] == json.loads((published["d"] / "dataset.json").read_text())
+    assert [run["run_id"] for run in found["runs"]] == ["20260101T000000-00000000"]
+    assert found["published_with"].keys() == {"naswot-ray", "pyarrow", "duckdb"}
+    text = (published["all"] / "README.md").read_text()
+    (block,) = re.findall(r"^```bash\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    assert block.splitlines() == found["commands"]
+    assert found["commands"][1:] == [
+        "naswot-ray accuracies nasbench201 table.csv --dataset scores  # a table: say with --map which column is what",
+        "naswot-ray join scores --space nasbench201",
+        "naswot-ray publish scores -o DIR --include-accuracies",
+    ]
+
+
+def test_paths_of_options_stay_at_home(tmp_path: Path) -> None:
+    record = score_here(tmp_path / "d", limit=2, batch_size=[4], seed=[0])
+    found = json.dumps(provenance.runs(naswot_ray.open(tmp_path / "d")))
+    assert record.run_id in found
+    assert str(tmp_path) not in found
+    publish(naswot_ray.open(tmp_path / "d"), tmp_path / "out")
+    assert "--limit 2 --batch-size 4 --seed 0 --images noise" in (tmp_path / "out" / "README.md").read_text()
