@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
+import pathspec
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "naswot_ray"
@@ -75,3 +76,13 @@ def test_no_room_is_forgotten() -> None:
         *ROOMS,
         "cli",
     }  # which may import all
+
+
+def test_a_job_takes_the_whole_package_along() -> None:
+    """What `.rayignore` names stays behind when `ray job submit` uploads the checkout."""
+    root = PACKAGE.parent
+    left_behind = pathspec.GitIgnoreSpec.from_lines((root / ".rayignore").read_text().splitlines())
+    assert left_behind.match_file("scores-demo/dataset.json")
+    assert left_behind.match_file(".venv/bin/python")
+    for folder in ("naswot_ray", "jobs", "cluster", "bench"):
+        assert not [path for path in (root / folder).rglob("*") if left_behind.match_file(path.relative_to(root))]

@@ -42,7 +42,7 @@ MEANING: Final[dict[str, dict[str, str]]] = {
         **_KEY,
         **_SCORE,
         "error": "why it failed; null otherwise",
-        "engine": "what computed it: exact, fast or cuda, which agree within 1e-3 in float32; none if no worker survived the architecture",
+        "engine": "what computed it: exact, fast or cuda, within 1e-3 of each other in float32; none if no worker survived it",
         "dtype": "precision of the forward pass",
         "device": "cpu or cuda; none likewise",
         "seconds": "time that this row took",
