@@ -22,15 +22,16 @@ ROOMS = {
     "run": {"run", "dataset", "scoring", "spaces", "network", "errors"},
     "fetch": {"fetch", "scoring", "cache", "errors"},
     "search": {"search", "dataset", "scoring", "spaces", "errors"},
+    "ablation": {"ablation", "analysis", "scoring", "spaces", "errors"},
     "audit": {"audit", "run", "dataset", "scoring", "spaces", "network", "errors"},
 }
 """Room -> the rooms and modules of the package that it may import."""
 
 OUTSIDE = {
     "torch": {"scoring", "run"},
-    "pyarrow": {"dataset", "benchmarks", "analysis", "search", "publish", "cli"},
+    "pyarrow": {"dataset", "benchmarks", "ablation", "analysis", "search", "publish", "cli"},
     "duckdb": {"dataset", "analysis", "search", "publish", "cli"},
-    "matplotlib": {"analysis", "search", "cli"},
+    "matplotlib": {"ablation", "analysis", "search", "cli"},
     "plotly": {"report"},
     "ray": {"run"},
     "requests": {"fetch"},

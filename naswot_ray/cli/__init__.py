@@ -3,7 +3,7 @@
 Exit status: 0 success, 1 partial (some rows are `failed` or missing), 2 a bad option, file or cluster, 130 interrupted.
 """
 
-from naswot_ray.cli import analysing, auditing, fetching, filling, looking, publishing, reading, searching
+from naswot_ray.cli import ablating, analysing, auditing, fetching, filling, looking, publishing, reading, searching
 from naswot_ray.cli.app import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_PARTIAL, app
 
 __all__ = ["EXIT_ERROR", "EXIT_INTERRUPTED", "EXIT_PARTIAL", "app", "main"]
@@ -18,6 +18,7 @@ _COMMANDS = {
     "audit": auditing.audit,
     "analyse": analysing.analyse,
     "search": searching.search,
+    "ablate": ablating.ablate,
     "figures": looking.figures,
     "report": looking.report,
     "publish": publishing.publish_dataset,

@@ -1,0 +1,77 @@
+"""The command `ablate`."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+from typing import Annotated
+
+import typer
+from rich.progress import track
+
+from naswot_ray.cli.app import reporting_errors, stderr, stdout
+from naswot_ray.dataset.storage import Storage
+from naswot_ray.errors import SettingsError
+from naswot_ray.spaces import check_name, open_spaces
+
+BATCH_SIZES = (16, 32, 64, 128, 256)
+
+
+@reporting_errors
+def ablate(
+    space: Annotated[str, typer.Option(metavar="TEXT", help="Search space.")] = "nasbench201",
+    num: Annotated[int, typer.Option(min=2, metavar="N", help="Random architectures; always the same ones.")] = 10,
+    repeats: Annotated[int, typer.Option(min=2, metavar="N", help="Seeds of weights, of minibatches and of noise.")] = 20,
+    batch_size: Annotated[int, typer.Option(min=2, metavar="N", help="Images, where it is not what is changed.")] = 128,
+    images: Annotated[
+        str, typer.Option(metavar="TEXT", help="Image source: noise, cifar10, cifar100 or imagenet16-120.")
+    ] = "noise",
+    data: Annotated[Path | None, typer.Option(metavar="PATH", help="Directory with the images; not needed for noise.")] = None,
+    space_option: Annotated[list[str] | None, typer.Option(metavar="TEXT", help="PARAMETER=VALUE of the space.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="PATH", help="Folder for ablation.parquet, .md, .svg and .png.")
+    ] = None,
+) -> None:
+    """Score a few architectures with one thing changed at a time: initialisation, minibatch, random images, batch size.
+
+    In a dataset a seed draws weights and minibatch together; here each has a seed of its own.
+
+    Example: naswot-ray ablate --images cifar10 --data ~/cifar10 -o ablation
+    """
+    from naswot_ray.ablation import results, scoring  # noqa: PLC0415  torch takes seconds to import
+    from naswot_ray.ablation.figure import draw  # noqa: PLC0415  matplotlib
+    from naswot_ray.analysis.figures.style import render  # noqa: PLC0415
+    from naswot_ray.scoring.images import load_images  # noqa: PLC0415
+
+    check_name(space)
+    folder = None if output is None else Storage(output)
+    if folder is not None and not folder.is_empty():
+        raise SettingsError(f"{output} is not empty; name another folder")
+    opened = open_spaces([space], space_option or [])[space]
+    source = load_images(images, data)
+    noise = load_images("noise", image_size=source.shape[1])
+    most = len(source.pixels) if source.pixels is not None else max(BATCH_SIZES)
+    wanted = scoring.levels(source, noise, batch_size, [n for n in BATCH_SIZES if n <= most], repeats)
+    arch_ids = scoring.draw_architectures(opened, num)
+    found = list(
+        track(
+            scoring.ablate(opened, arch_ids, [source, noise], wanted),
+            "scoring",
+            total=len(wanted) * len(arch_ids),
+            console=stderr,
+            disable=not stderr.is_terminal,
+        )
+    )
+    text = results.markdown(results.effects(found))
+    stdout.print(text, end="")
+    if folder is not None and output is not None:
+        folder.write_table(PurePosixPath("ablation.parquet"), results.rows_of(space, found))
+        folder.write_bytes(PurePosixPath("ablation.md"), text.encode())
+        facts = [
+            f"{len(arch_ids)} architectures of {space}",
+            f"{source.name} images",
+            f"batch size {batch_size}",
+            f"{repeats} seeds",
+        ]
+        for suffix, content in render(draw(found, facts)).items():
+            folder.write_bytes(PurePosixPath(f"ablation{suffix}"), content)
+        stdout.print(f"written to {output}")
