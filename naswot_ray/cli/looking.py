@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -18,7 +18,6 @@ from naswot_ray.dataset.opening import open as open_dataset
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.errors import SettingsError
 from naswot_ray.run.coverage import coverage_of
-from naswot_ray.spaces import get_space, parameters_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -114,14 +113,10 @@ def _kernels(dataset: Dataset, points: Points, data: str | None) -> Figure:
     """The figure of kernels: its networks are scored as the dataset says."""
     from naswot_ray.analysis.columns import DATASET_NAMES  # noqa: PLC0415  scipy
     from naswot_ray.analysis.figures.kernels import Panel, choose_architectures, draw_kernels  # noqa: PLC0415  matplotlib
+    from naswot_ray.audit.inputs import load_images_of, open_spaces_of  # noqa: PLC0415  torch takes seconds to import
 
-    settings = dataset.manifest.settings
-    name, _, size = points.images.partition("-") if points.images.startswith("noise-") else (points.images, "", "")
-    source = naswot_ray.load_images(name, data, image_size=int(size) if size else None)
-    if source.settings()["digest"] != settings.images[points.images]["digest"]:
-        raise SettingsError(f"--data {data}: these are not the {points.images} images that the dataset was scored on")
-    known = {key: value for key, value in settings.spaces[points.space].items() if key in parameters_of(points.space)}
-    space = get_space(points.space, **known)
+    space = open_spaces_of(dataset, [points.space])[points.space]
+    source = load_images_of(dataset, [points.images], None if data is None else Path(data))[points.images]
     accuracy, score = points.main_accuracy, points.main_score
     assert accuracy is not None
     assert score.batch_size is not None
