@@ -175,7 +175,7 @@ def test_colour_and_axes_change_the_plot(tab: Tab) -> None:
 def test_a_click_on_a_point_selects_it(tab: Tab) -> None:
     place = tab.place_of(12)
     tab.page.mouse.move(*place)
-    tab.page.wait_for_selector(".hovertext")
+    tab.page.wait_for_function("(id) => document.querySelector('.hovertext')?.textContent.includes(id)", arg=arch_id(12)[:20])
     tab.page.mouse.click(*place)
     tab.page.wait_for_function("(id) => document.querySelector('#selected-arch').textContent === id", arg=arch_id(12))
     assert "NASWOT" not in tab.text("#selected-values")
