@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -46,10 +47,10 @@ def test_an_unknown_colour(joined: Path, tmp_path: Path) -> None:
 
 
 def test_kernels_need_the_images_of_the_dataset(run: tuple[Path, str], accuracies: Path, tmp_path: Path) -> None:
-    dataset = run[0]
+    dataset = shutil.copytree(run[0], tmp_path / "d")
     prints("join", dataset, "--accuracies", accuracies, *MAP)
     result = naswot("figures", dataset, "-o", tmp_path / "a")
     assert result.exit_code == 0
     assert "nasbench201-cifar10-kernels left out: say where the images are with --data" in " ".join(result.stderr.split())
-    prints("figures", dataset, "-o", tmp_path / "b", "--data", dataset.parent / "data")
+    prints("figures", dataset, "-o", tmp_path / "b", "--data", run[0].parent / "data")
     assert (tmp_path / "b" / "nasbench201-cifar10-kernels.svg").exists()

@@ -127,6 +127,7 @@ def test_the_run_record_holds_every_option(run: tuple[Path, str]) -> None:
         "data": str(root.parent / "data"),
         "image_size": None,
         "engine": None,
+        "dtype": "float32",
         "retry_failed": False,
         "in_process": True,
         "address": None,
