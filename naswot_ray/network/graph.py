@@ -13,6 +13,7 @@ from typing import Literal
 
 from naswot_ray.network import ops
 from naswot_ray.network.plan import Plan, make_plan
+from naswot_ray.network.program import Program, make_program
 
 Initialisation = Literal["kaiming_uniform", "normal_fan_out"]
 """How a space's published code draws weights.
@@ -91,6 +92,15 @@ class Network:
     def plan(self) -> Plan:
         """What an engine has to compute."""
         return make_plan(self.nodes, self.output)
+
+    @cached_property
+    def program(self) -> Program:
+        """The plan as few passes over memory.
+
+        Raises:
+            ValueError: no program can compute it; see `make_program`.
+        """
+        return make_program(self.plan)
 
 
 class NetworkBuilder:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from naswot_ray.dataset.parts import WrittenPart
 from naswot_ray.run.grid import Shard, Task
 from naswot_ray.run.pool import Done, Gone, Lost, Pool, Ready, WorkerId
 from naswot_ray.run.progress import Progress
+from naswot_ray.run.queue import TaskQueue
 from naswot_ray.run.worker import Receipt
 
 POLL_SECONDS = 0.5
@@ -72,7 +73,7 @@ class Driver:
         self._written = written
         self._progress = progress
         self._clock = clock
-        self._fresh: Iterator[Task] = iter(())
+        self._fresh = TaskQueue()
         self._again: deque[Task] = deque()  # tried before: retries, and halves of a shard
         self._idle: set[WorkerId] = set()
         self._running: dict[WorkerId, _Running] = {}
@@ -91,12 +92,12 @@ class Driver:
         """Do all tasks. Whatever ends it early (an error, Ctrl-C) leaves what is written complete and countable.
 
         Args:
-            tasks: of different shards; taken one by one as workers become free.
+            tasks: of different shards, those of one range of architectures side by side; taken as workers become free.
 
         Raises:
             NaswotError: what no retry can cure, such as a full disk.
         """
-        self._fresh = iter(tasks)
+        self._fresh = TaskQueue(tasks)
         while self._assign() or self._running:
             for event in self._pool.wait(POLL_SECONDS):
                 match event:
@@ -117,28 +118,27 @@ class Driver:
 
     def _assign(self) -> bool:
         """Give tasks to the idle workers. Returns whether there is something left that could not be given."""
-        while True:
-            task = self._next()
-            if task is None:
-                return bool(self._again)
-            if not self._idle:
-                self._again.appendleft(task)
-                return True
+        while self._idle:
             worker = self._idle.pop()
+            task = self._next(worker)
+            if task is None:
+                self._idle.add(worker)
+                break
             self._running[worker] = _Running(task, self._clock() + self._policy.shard_timeout)
             self._busy.add(task.shard)
             if self._started is None:
                 self._started = self._clock()
                 self._progress.begin()
             self._pool.submit(worker, task)
+        return bool(self._again or self._fresh)
 
-    def _next(self) -> Task | None:
-        """The next task whose shard is not being worked on."""
+    def _next(self, worker: WorkerId) -> Task | None:
+        """The next task for a worker, of a shard that is not being worked on."""
         for position, task in enumerate(self._again):
             if task.shard not in self._busy:
                 del self._again[position]
                 return task
-        return next(self._fresh, None)
+        return self._fresh.take(worker)
 
     def _end(self, worker: WorkerId) -> _Running:
         running = self._running.pop(worker)

@@ -95,11 +95,16 @@ class Survey:
         return found
 
     def _shards(self, backwards: bool = False) -> Iterator[tuple[Shard, PartState]]:
-        points = self._grid.points()
-        for point in reversed(points) if backwards else points:
-            numbers = self._grid.numbers(point)
-            for number in reversed(numbers) if backwards else numbers:
-                yield self._grid.shard(point, number), self._states[point].get(number, _EMPTY)
+        """Range by range, all points of a range side by side; a space's rows of the architectures table come first."""
+        in_turn = reversed if backwards else iter
+        of_space: dict[str, list[Point]] = {}
+        for point in self._grid.points():
+            of_space.setdefault(point.space, []).append(point)
+        for points in in_turn(list(of_space.values())):
+            for some in in_turn([[p for p in points if p.batch is None], [p for p in points if p.batch is not None]]):
+                for number in in_turn(self._grid.numbers(points[0])):
+                    for point in in_turn(some):
+                        yield self._grid.shard(point, number), self._states[point].get(number, _EMPTY)
 
 
 def _inspect(storage: Storage, shard: Shard, size: int) -> WrittenPart:

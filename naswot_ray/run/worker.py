@@ -30,6 +30,9 @@ from naswot_ray.spaces import Space
 WRITE_SECONDS = 600.0
 """After so long a worker writes what it has."""
 
+NUM_NETWORKS = 1024
+"""Graphs that a worker keeps, at 120 KB each, of NDS up to 500: those of a shard, for the next batch that it scores them on."""
+
 Pixels = npt.NDArray[np.float32]
 Row = dict[str, Any]
 
@@ -90,6 +93,7 @@ class Worker:
         self._device = torch.device("cuda" if torch.cuda.is_available() and engine != "fast" else "cpu")
         self._open_engine = partial(get_engine, engine or default_engine(self._device), dtype)
         self._told = False
+        self._networks: dict[tuple[object, ...], Network] = {}
         if num_threads is not None:
             torch.set_num_threads(num_threads)
         _keep_freed_memory()
@@ -151,6 +155,15 @@ class Worker:
         for start in range(0, len(indices), size):
             yield self.score_rows(space, indices[start : start + size], batch, pixels)
 
+    def _network(self, space: Space, index: int, input_shape: Sequence[int]) -> Network:
+        """An architecture's graph, with what engines derive from it; kept for the next batch that it is scored on."""
+        key = (space.name, *input_shape, index)
+        network = self._networks.pop(key, None) or space.network(space[index], input_shape=input_shape)
+        self._networks[key] = network
+        if len(self._networks) > NUM_NETWORKS:
+            del self._networks[next(iter(self._networks))]
+        return network
+
     def _left_to_do(self, task: Task) -> Sequence[int]:
         path = task.shard.path
         if not self._storage.exists(path):
@@ -167,7 +180,7 @@ class Worker:
         networks: dict[int, Network] = {}
 
         def build(number: int) -> Row:
-            networks[number] = space.network(rows[number]["arch_id"], input_shape=images.shape[1:])
+            networks[number] = self._network(space, indices[number], images.shape[1:])
             return {}
 
         for number, row in enumerate(rows):

@@ -46,6 +46,28 @@ def test_rows_that_are_there_are_not_scored_again(tmp_path: Path) -> None:
     assert (third.counts, third.skipped, third.part) == ({}, 4, None)
 
 
+def test_graphs_serve_all_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    built: list[str] = []
+    build = type(SPACE).network
+
+    def counting(space: object, arch_id: str, **kwargs: object) -> object:
+        built.append(arch_id)
+        return build(space, arch_id, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(type(SPACE), "network", counting)
+    one = Worker(str(tmp_path), "run", settings())
+    for seed in (0, 1):
+        for batch_size in (4, 8):
+            batch = Batch("noise", batch_size, seed)
+            shard = Shard(Point("nasbench201", batch), 1, 4, 8)
+            images = naswot_ray.load_images("noise").batch(batch_size, seed)
+            assert one.run(Task(shard, (4, 5, 6)), SPACE, images).rows == 3
+    assert built == [SPACE[4], SPACE[5], SPACE[6]]
+    monkeypatch.setattr(worker, "NUM_NETWORKS", 2)
+    one.score_rows(SPACE, [5, 7, 5, 4], BATCH, torch.from_numpy(IMAGES))
+    assert built[3:] == [SPACE[7], SPACE[4]]  # what was used last is kept longest
+
+
 def test_a_long_task_is_written_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker, "WRITE_SECONDS", 0)
     receipt = run(tmp_path, (4, 5, 6))

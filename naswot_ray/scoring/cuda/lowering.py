@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from naswot_ray.network import Network, ops
-from naswot_ray.network.program import Combine, Convolve, Pool, Program, Shift, Term, View, make_program
+from naswot_ray.network.program import Combine, Convolve, Pool, Program, Shift, Term, View
 
 IntArray = npt.NDArray[np.int64]
 
@@ -102,10 +102,10 @@ def lower(network: Network, num_images: int) -> Lowered:
     """Lower a network for batches of `num_images`.
 
     Raises:
-        ValueError: the network has a ReLU that no program can compute (`make_program`), or a tensor is too large for the
+        ValueError: the network has a ReLU that no program can compute (`Network.program`), or a tensor is too large for the
             kernels' 32-bit offsets.
     """
-    return _Lowering(network, make_program(network.plan), num_images).lower()
+    return _Lowering(network, network.program, num_images).lower()
 
 
 Step = tuple[int, int]

@@ -13,7 +13,6 @@ import numpy.typing as npt
 import torch
 
 from naswot_ray.network import Network
-from naswot_ray.network.program import make_program
 from naswot_ray.scoring.engines import Engine, check_shape
 from naswot_ray.scoring.fast import program_torch
 from naswot_ray.scoring.fast.building import BuildError, load_kernels
@@ -60,7 +59,7 @@ class FastEngine(Engine):
         check_shape(network, images)
         if images.device.type != "cpu":
             raise ValueError(f"engine fast runs on a CPU, the images are on {images.device}")
-        program = make_program(network.plan)
+        program = network.program
         kernels = constant_kernels(program.codes, len(images))
         if not program.phases:
             return kernels

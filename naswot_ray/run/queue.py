@@ -1,0 +1,53 @@
+"""The order of a run's tasks: a worker goes on with the architectures it has, so that their graphs serve all batches."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+
+from naswot_ray.run.grid import Task
+from naswot_ray.run.pool import WorkerId
+
+
+class TaskQueue:
+    """Hands out tasks by range of architectures.
+
+    Args:
+        tasks: those of one range side by side; taken as they are needed.
+    """
+
+    def __init__(self, tasks: Iterable[Task] = ()) -> None:
+        self._tasks: Iterator[Task] = iter(tasks)
+        self._next = next(self._tasks, None)
+        self._ranges: dict[WorkerId, deque[Task]] = {}
+
+    def __bool__(self) -> bool:
+        """Whether any task is left."""
+        return self._next is not None or bool(self._ranges)
+
+    def take(self, worker: WorkerId) -> Task | None:
+        """A task for a worker: of the range it has, or else of the next; at the end of the range of which most is left."""
+        if worker not in self._ranges:
+            fresh = self._take_range()
+            if fresh:
+                self._ranges[worker] = fresh
+        owner = worker if worker in self._ranges else max(self._ranges, key=lambda w: len(self._ranges[w]), default=None)
+        if owner is None:
+            return None
+        tasks = self._ranges[owner]
+        task = tasks.popleft() if owner == worker else tasks.pop()
+        if not tasks:
+            del self._ranges[owner]
+        return task
+
+    def _take_range(self) -> deque[Task]:
+        found: deque[Task] = deque()
+        while self._next is not None and (not found or _range_of(self._next) == _range_of(found[0])):
+            found.append(self._next)
+            self._next = next(self._tasks, None)
+        return found
+
+
+def _range_of(task: Task) -> tuple[str, bool, int]:
+    point = task.shard.point
+    return point.space, point.batch is None, task.shard.number
