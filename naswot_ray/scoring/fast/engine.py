@@ -13,9 +13,11 @@ import numpy.typing as npt
 import torch
 
 from naswot_ray.network import Network
+from naswot_ray.scoring import exact
 from naswot_ray.scoring.engines import Engine, check_shape
 from naswot_ray.scoring.fast import program_torch
 from naswot_ray.scoring.fast.building import BuildError, load_kernels
+from naswot_ray.scoring.fast.deep import MAX_PLAIN_DEPTH, exact_bytes, plain_depth
 from naswot_ray.scoring.fast.drawing import draw
 from naswot_ray.scoring.fast.encoding import LANES, Encoded, encode
 from naswot_ray.scoring.fast.memory import available_bytes
@@ -30,9 +32,11 @@ _STAGES = ("convolution", "depthwise convolution", "combination", "pool", "Gram"
 class FastEngine(Engine):
     """Executes a network's program in the kernels of kernels.cpp, or in torch where these cannot be built.
 
+    Deep networks without shortcuts are executed as `exact` does (deep.py).
+
     Attributes:
         note: what an operator should know: why it runs in torch.
-        last_stages: seconds of the last network by stage; empty in torch.
+        last_stages: seconds of the last network by stage; empty where torch executed it.
     """
 
     name = "fast"
@@ -59,6 +63,10 @@ class FastEngine(Engine):
         check_shape(network, images)
         if images.device.type != "cpu":
             raise ValueError(f"engine fast runs on a CPU, the images are on {images.device}")
+        if plain_depth(network.plan) > MAX_PLAIN_DEPTH:
+            _check_memory(exact_bytes(network.plan, len(images)))
+            self.last_stages = {}
+            return exact.compute_kernels(network, images, weights)
         program = network.program
         kernels = constant_kernels(program.codes, len(images))
         if not program.phases:
@@ -95,8 +103,8 @@ class FastEngine(Engine):
     def _make_room(self, encoded: Encoded) -> None:
         wanted = {"tensors": 4 * encoded.num_floats, "codes": 2 * encoded.num_masks, "weights": 4 * encoded.num_weights}
         more = sum(max(0, size - self._memory[name].size) for name, size in wanted.items())
-        if more > _HUGE_PAGE and more > (available := available_bytes()):
-            raise MemoryError(f"the network takes {encoded.num_bytes / 2**20:,.0f} MiB, {available / 2**20:,.0f} MiB are free")
+        if more > _HUGE_PAGE:
+            _check_memory(more, encoded.num_bytes)
         for name, size in wanted.items():
             self._memory[name].grow(max(size, 1))
 
@@ -115,6 +123,12 @@ class FastEngine(Engine):
             self._blocks[padding] = place[start : start + blocks.size]
             self._blocks[padding].reshape(blocks.shape)[...] = blocks
         return self._blocks[padding]
+
+
+def _check_memory(more: int, whole: int | None = None) -> None:
+    """Refuse a network that takes more bytes than are free, of the `whole` that it takes."""
+    if more > (available := available_bytes()):
+        raise MemoryError(f"the network takes {(whole or more) / 2**20:,.0f} MiB, {available / 2**20:,.0f} MiB are free")
 
 
 class _Memory:
