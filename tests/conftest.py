@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+import tests.interpreter  # noqa: F401  before a test brings Triton in
 from tests import loopback, s3
 
 SHARED = Path(__file__).parents[1].parent / "shared"

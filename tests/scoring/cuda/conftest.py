@@ -11,20 +11,7 @@ import pytest
 import torch
 
 from naswot_ray.scoring.engines import get_engine
-
-INTERPRETED = not torch.cuda.is_available()
-
-_ENVIRONMENT = {"TRITON_INTERPRET": "1"} if INTERPRETED else {}
-
-# Triton reads the variable when it is imported, so it must be there before any other test brings Triton in.
-with pytest.MonkeyPatch.context() as _patch:
-    for _name, _value in _ENVIRONMENT.items():
-        _patch.setenv(_name, _value)
-    try:
-        import triton
-        import triton.runtime.interpreter
-    except ImportError:
-        triton = None
+from tests.interpreter import ENVIRONMENT, INTERPRETED, triton
 
 
 @dataclass(frozen=True)
@@ -43,7 +30,7 @@ class Size:
 def interpreter() -> Iterator[None]:
     """Triton's interpreter, for this folder alone, where no device is there."""
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in _ENVIRONMENT.items():
+        for name, value in ENVIRONMENT.items():
             patch.setenv(name, value)
         if triton is not None and INTERPRETED:
             patch.setattr(triton.runtime.interpreter.InterpreterBuilder, "create_dot", _dot)
