@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
@@ -19,6 +20,7 @@ from naswot_ray.errors import SettingsError
 from naswot_ray.spaces import Space, check_name, open_spaces
 
 if TYPE_CHECKING:
+    from naswot_ray.search.live import Map
     from naswot_ray.search.problem import Problem
     from naswot_ray.search.results import Contestant
     from naswot_ray.search.simulated import AccuracyKey, Lookup
@@ -70,7 +72,15 @@ def search(
     ] = None,
     runs: Annotated[int | None, typer.Option(min=1, metavar="N", help="Runs of each. Default: 500; 1 with --live.")] = None,
     seed: Annotated[int, typer.Option(min=0, metavar="N", help="Of the runs' random numbers.")] = 0,
-    live: Annotated[bool, typer.Option("--live", help="Compute scores as the search goes on, on this machine.")] = False,
+    live: Annotated[bool, typer.Option("--live", help="Compute scores as the search goes on.")] = False,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEXT",
+            help="With --live: Ray cluster that scores, HOST:PORT or auto; local: all CPUs of this machine. "
+            "Default: RAY_ADDRESS, or else this process alone.",
+        ),
+    ] = None,
     data: Annotated[Path | None, typer.Option(metavar="PATH", help="With --live: directory with the images.")] = None,
     space_option: Annotated[list[str] | None, typer.Option(metavar="TEXT", help="PARAMETER=VALUE of the space.")] = None,
     output: Annotated[
@@ -97,7 +107,7 @@ def search(
     opened = _open_space(dataset, space, space_option or [])
     if live:
         known = None if dataset is None else _read(dataset, opened, None, None, key, selected)
-        problem_of = _live(known, opened, images or "noise", batch_size or 128, data)
+        problem_of = _live(known, opened, images or "noise", batch_size or 128, data, address)
     else:
         assert dataset is not None
         known = _read(dataset, opened, images, batch_size, key, selected)
@@ -168,15 +178,28 @@ def _simulated(lookup: Lookup) -> Callable[[int], Problem]:
     return lambda run: problems[run % len(problems)]
 
 
-def _live(lookup: Lookup | None, space: Space, images: str, batch_size: int, data: Path | None) -> Callable[[int], Problem]:
-    from naswot_ray.scoring.engines import get_engine  # noqa: PLC0415  torch takes seconds to import
-    from naswot_ray.scoring.images import load_images  # noqa: PLC0415
+def _live(
+    lookup: Lookup | None, space: Space, images: str, batch_size: int, data: Path | None, address: str | None
+) -> Callable[[int], Problem]:
+    from naswot_ray.scoring.images import load_images  # noqa: PLC0415  torch takes seconds to import
     from naswot_ray.search.live import LiveProblem  # noqa: PLC0415
     from naswot_ray.search.simulated import SimulatedProblem  # noqa: PLC0415
 
-    source, engine = load_images(images, data), get_engine("fast")
+    source = load_images(images, data)
     known = None if lookup is None else SimulatedProblem(lookup, 0)
-    return lambda run: LiveProblem(space, source.batch(batch_size, run), run, engine, known)
+    mapping = map if address is None and "RAY_ADDRESS" not in os.environ else _connect(address)
+    return lambda run: LiveProblem(space, source.batch(batch_size, run), run, known, mapping)
+
+
+def _connect(address: str | None) -> Map:
+    from naswot_ray.run import ray_environment  # noqa: PLC0415
+
+    resolved = ray_environment.resolve(address)
+    ray_environment.prepare(resolved)
+    from naswot_ray.run import ray_map, ray_pool  # noqa: PLC0415  after `prepare`
+
+    ray_pool.connect(resolved)
+    return ray_map.ray_map
 
 
 def _read(

@@ -29,8 +29,7 @@ def random_search(search: Search, generator: np.random.Generator) -> None:
 
 def naswot(search: Search, generator: np.random.Generator) -> None:
     """Score architectures in random order and take the best (Mellor et al. 2021, algorithm 1). Nothing is trained."""
-    for number in generator.permutation(search.problem.size):
-        search.score(int(number))
+    search.score_all(generator.permutation(search.problem.size).tolist())
 
 
 def regularised_evolution(search: Search, generator: np.random.Generator) -> None:
@@ -41,7 +40,7 @@ def regularised_evolution(search: Search, generator: np.random.Generator) -> Non
 def assisted_evolution(search: Search, generator: np.random.Generator) -> None:
     """AREA (Mellor et al. 2021): REA that starts with the best by score of `WARM_START` random architectures."""
     drawn = _draw(search.problem, generator, WARM_START)
-    scores = {number: search.score(number) for number in drawn}
+    scores = dict(zip(drawn, search.score_all(drawn), strict=True))
     _evolve(search, generator, sorted(drawn, key=lambda number: -scores[number])[:POPULATION])
 
 
@@ -52,19 +51,20 @@ def local_search(search: Search, generator: np.random.Generator) -> None:
     """
     scores: dict[int, float] = {}
 
-    def score(number: int) -> float:
-        if number not in scores:
-            scores[number] = search.score(number)
-        return scores[number]
+    def score_all(numbers: Sequence[int]) -> None:
+        fresh = [number for number in dict.fromkeys(numbers) if number not in scores]
+        scores.update(zip(fresh, search.score_all(fresh), strict=True))
 
     for start in generator.permutation(search.problem.size):
         here = int(start)
         if here in scores:
             continue
-        score(here)
+        score_all([here])
         while True:
-            best = max(search.problem.neighbours(here), key=score, default=here)
-            if not score(best) > score(here):
+            neighbours = search.problem.neighbours(here)
+            score_all(neighbours)
+            best = max(neighbours, key=scores.__getitem__, default=here)
+            if not scores[best] > scores[here]:
                 break
             here = best
 

@@ -6,7 +6,7 @@ Architectures are numbers below `Problem.size`. Nothing here knows where scores 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 
@@ -26,6 +26,10 @@ class Problem(ABC):
     @abstractmethod
     def score(self, number: int) -> tuple[float, float]:
         """An architecture's score, -inf for a singular one, and the seconds that it costs."""
+
+    def score_all(self, numbers: Sequence[int]) -> Iterator[tuple[float, float]]:
+        """What `score` says of some, in their order; a problem may compute several at a time."""
+        return map(self.score, numbers)
 
     @abstractmethod
     def train(self, number: int) -> tuple[float, float]:
@@ -102,19 +106,23 @@ class Search:
     _seconds: float = 0.0
     _best: tuple[bool, float] | None = None
 
-    def score(self, number: int) -> float:
-        """Score an architecture.
+    def score_all(self, numbers: Sequence[int]) -> list[float]:
+        """Score architectures, which may happen several at a time; they count in their order.
 
         Raises:
-            BudgetSpentError: that would exceed the budget.
+            BudgetSpentError: they exceed the budget; those within it were scored.
         """
-        self._check(scores=1)
-        score, seconds = self.problem.score(number)
-        self._check(scores=1, seconds=seconds)
-        self._num_scored += 1
-        self._seconds += seconds
-        self._consider(number, (False, score))
-        return score
+        within = numbers if self.budget.scores is None else numbers[: self.budget.scores - self._num_scored]
+        found = []
+        for number, (score, seconds) in zip(within, self.problem.score_all(within), strict=True):
+            self._check(scores=1, seconds=seconds)
+            self._num_scored += 1
+            self._seconds += seconds
+            self._consider(number, (False, score))
+            found.append(score)
+        if len(within) < len(numbers):
+            raise BudgetSpentError
+        return found
 
     def train(self, number: int) -> float:
         """Train an architecture; its accuracy in percent.

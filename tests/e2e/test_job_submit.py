@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 import naswot_ray
@@ -137,6 +138,21 @@ def test_a_run_shows_in_the_metrics_and_ray_job_stop_drains_it_and_the_same_comm
     score_here(tmp_path / "undisturbed", limit=24, batch_size=[16], seed=[0, 1], shard_size=4, engine="exact")
     index = schema.SCORES.get_field_index("arch_index")
     assert [row for row in logical_rows(root) if row[index] < 24] == logical_rows(tmp_path / "undisturbed")
+
+
+def test_a_live_search_as_a_submitted_job(cluster: dict[str, str], working_dir: Path, tmp_path: Path) -> None:
+    args = ["--live", "--space", "nasbench201", "--samples", "5", "--batch-size", "4", "--runs", "2", "-o"]
+    status, output = submit(cluster, working_dir, "jobs/search.py", *args, str(tmp_path / "there"))
+    assert status == 0, output
+    here = subprocess.run(
+        [sys.executable, "jobs/search.py", *args, str(tmp_path / "here")], cwd=ROOT, env=environment(tmp_path), check=False
+    )
+    assert here.returncode == 0
+    there_rows, here_rows = (
+        pq.read_table(tmp_path / name / "search.parquet").drop(["seconds"]).to_pylist() for name in ("there", "here")
+    )
+    assert there_rows == here_rows
+    assert there_rows[-1]["num_scored"] == 5
 
 
 def test_a_job_with_a_bad_option_fails_with_one_line(cluster: dict[str, str], working_dir: Path, tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import ray
 
 import naswot_ray
 from naswot_ray.dataset import manifest
@@ -17,12 +16,10 @@ from naswot_ray.dataset.storage import Storage
 from naswot_ray.errors import DatasetError, RunError
 from naswot_ray.run.driver import Driver, Policy
 from naswot_ray.run.grid import Grid, Task
-from naswot_ray.run.ray_environment import LOCAL
-from naswot_ray.run.ray_pool import RayPool, WorkerFactory, connect
+from naswot_ray.run.ray_pool import RayPool, WorkerFactory
 from naswot_ray.run.survey import Survey
 from naswot_ray.run.worker import Receipt, write_failed
 from tests.datasets import logical_rows, score_here
-from tests.faults import workers
 from tests.faults.workers import (
     CULPRIT,
     BrokenDeviceWorker,
@@ -38,16 +35,7 @@ from tests.run.test_driver import SilentProgress
 GRID = {"limit": 8, "batch_size": [4], "seed": [0], "shard_size": 8}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def local_ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
-        patch.setenv("RAY_AUTH_MODE", "disabled")
-        patch.delenv("RAY_ADDRESS", raising=False)
-        ray.cloudpickle.register_pickle_by_value(workers)  # actors do not have the tests on their path
-        connect(LOCAL)
-        yield
-        ray.shutdown()
+pytestmark = pytest.mark.usefixtures("local_ray")
 
 
 SPACE = naswot_ray.get_space("nasbench201")

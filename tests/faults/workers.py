@@ -103,3 +103,28 @@ class UnstartableWorker(Worker):
     def __init__(self, root: str, run_id: str, settings: Settings, num_threads: int | None = None) -> None:
         super().__init__(root, run_id, settings, num_threads)
         raise OSError("libcudart.so: cannot open shared object file")
+
+
+def square_and_pid(i: int) -> tuple[int, int]:
+    """For `ray_map`: what was asked for, and where it was computed."""
+    return i * i, os.getpid()
+
+
+def refuse_three(i: int) -> int:
+    """For `ray_map`: raises at one item."""
+    if i == 3:
+        raise ValueError("no 3")
+    return i
+
+
+@dataclass(frozen=True)
+class DiesOnce:
+    """For `ray_map`: its process dies the first time that an item is 1."""
+
+    marker: Path
+
+    def __call__(self, i: int) -> int:
+        if i == 1 and not self.marker.exists():
+            self.marker.touch()
+            os.abort()
+        return i

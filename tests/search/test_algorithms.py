@@ -10,7 +10,7 @@ import pytest
 
 from naswot_ray.search import algorithms
 from naswot_ray.search.algorithms import ALGORITHMS, POPULATION, SCORING, WARM_START, run
-from naswot_ray.search.problem import Budget, Problem, Search, Step
+from naswot_ray.search.problem import Budget, BudgetSpentError, Problem, Search, Step
 
 SIZE = 300
 TRAINS = sorted(ALGORITHMS.keys() - set(SCORING))
@@ -160,9 +160,19 @@ def test_a_space_smaller_than_the_population() -> None:
     assert run("local-search", problem, Budget(scores=20), seed=0, number=0).steps[-1].num_scored == 5
 
 
+def test_scores_beyond_the_budget_are_not_computed() -> None:
+    problem = Ring()
+    search = Search(problem, Budget(scores=3))
+    assert search.score_all([5, 6]) == [problem.scores[5], problem.scores[6]]
+    with pytest.raises(BudgetSpentError):
+        search.score_all([7, 8])
+    assert problem.scored == [5, 6, 7]
+    assert search.steps[-1] == Step(7, 3, 0, 1.5)
+
+
 def test_training_counts_for_more_than_a_score() -> None:
     search = Search(Ring(), Budget())
-    search.score(200)
+    search.score_all([200])
     search.train(10)
     search.train(11)
     search.train(9)
