@@ -46,7 +46,12 @@ def draw_batch_sizes(points: Points, by_seed: Mapping[int, Mapping[int, Values]]
         axes.set(xlabel="Batch size (images)", ylabel="Kendall τ with accuracy")
         axes.margins(x=0.08, y=0.12)
         axes.set_title(f"{points.space}: rank correlation by batch size")
-        num_seeds = ", ".join(f"{len(by_seed[size])} at {size}" for size in sizes)
+        counts_of_seeds = [len(by_seed[size]) for size in sizes]
+        num_seeds = (
+            f"{counts_of_seeds[0]} each"
+            if len(set(counts_of_seeds)) == 1
+            else ", ".join(f"{number} at {size}" for number, size in zip(counts_of_seeds, sizes, strict=True))
+        )
         architectures = f"{min(counts):,} to {max(counts):,}" if len(counts) > 1 else f"{max(counts, default=0):,}"
         images = f"{DATASET_NAMES.get(points.images, points.images)} images"
         annotate(axes, [f"{architectures} architectures", images, f"band: single seeds ({num_seeds})"])
