@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from naswot_ray.publish.compaction import FileFormat
 from naswot_ray.publish.contents import Contents
+from naswot_ray.publish.quality import REAL_IMAGES
 
 UNKNOWN_REPOSITORY = "OWNER/NAME"
 """Stands for the repository on the Hub while nobody has said which it is."""
@@ -12,15 +13,18 @@ UNKNOWN_REPOSITORY = "OWNER/NAME"
 def first_query(contents: Contents) -> str:
     """A line that gives rows without a download: the best of one space."""
     table = contents.tables[0]
-    batch_size = max(group.batch_size for group in contents.quality.groups if group.space == table.space)
+    groups = [group for group in contents.quality.groups if group.space == table.space]
+    images, batch_size = max(((group.images, group.batch_size) for group in groups), key=lambda g: (g[0] in REAL_IMAGES, g[1]))
     if contents.format is FileFormat.ARROW:
         return f"""```python
-polars.scan_ipc("{contents.pattern_of(table)}").filter(polars.col("batch_size") == {batch_size}).top_k(10, by="score").collect()
+rows = polars.scan_ipc("{contents.pattern_of(table)}").filter(images="{images}", batch_size={batch_size})
+rows.top_k(10, by="score").collect()
 ```
 """
     where = f"hf://datasets/{contents.repository or UNKNOWN_REPOSITORY}/{contents.pattern_of(table)}"
+    chosen = f"images = '{images}' AND batch_size = {batch_size}"
     return f"""```sql
-SELECT arch_id, avg(score) AS score FROM '{where}' WHERE batch_size = {batch_size} GROUP BY ALL ORDER BY score DESC LIMIT 10;
+SELECT arch_id, avg(score) AS score FROM '{where}' WHERE {chosen} GROUP BY ALL ORDER BY score DESC LIMIT 10;
 ```
 
 That is DuckDB, which reads only the columns and rows it needs. In a download, leave out everything before `data/`.

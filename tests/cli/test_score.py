@@ -64,7 +64,8 @@ def test_the_duckdb_line_runs_as_it_stands(run: tuple[Path, str]) -> None:
     root, text = run
     line = text.partition("Continue in DuckDB:\n")[2].strip()
     scores = {row["arch_id"]: row["score"] for row in naswot_ray.open(root).scores.to_table().to_pylist()}
-    assert duckdb.execute(line).fetchall() == [(4, name, scores[name]) for name in sorted(scores, key=lambda n: -scores[n])]
+    best_first = sorted(scores, key=lambda name: -scores[name])
+    assert duckdb.execute(line).fetchall() == [("cifar10", 4, name, scores[name]) for name in best_first]
 
 
 def test_the_duckdb_line_runs_where_the_path_is_odd(tmp_path: Path) -> None:
@@ -72,7 +73,7 @@ def test_the_duckdb_line_runs_where_the_path_is_odd(tmp_path: Path) -> None:
     text = prints("score", "-o", tmp_path / "it's a data set", "--in-process", *SAME)
     rows = duckdb.execute(text.partition("Continue in DuckDB:\n")[2].strip()).fetchall()
     assert len(rows) == 10
-    assert rows[0] == (4, arch_id(7), 107.0)
+    assert rows[0] == ("noise", 4, arch_id(7), 107.0)
 
 
 def test_a_long_path_stays_on_one_line(tmp_path: Path) -> None:

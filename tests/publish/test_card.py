@@ -54,11 +54,23 @@ def test_the_first_thing_is_a_query_that_runs(published: dict[str, Path]) -> Non
     (query,) = blocks(published["own"], "sql")
     assert body(published["own"]).split("\n\n")[1].startswith("```sql")
     assert "'hf://datasets/OWNER/NAME/data/" in query
+    assert "WHERE images = 'noise' AND batch_size = 8 GROUP BY" in query, "averages over seeds alone"
     with duckdb.connect() as connection:
         rows = connection.execute(query.replace("hf://datasets/OWNER/NAME", str(published["own"]))).fetchall()
     scores = [score for _, score in rows]
     assert len(rows) == 8
     assert scores[0] is None or max(s for s in scores if s is not None) == 107.0
+
+
+def test_the_first_thing_is_a_query_of_arrow_files_too(published: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    polars = pytest.importorskip("polars")
+    monkeypatch.chdir(published["arrow"])
+    names: dict[str, Any] = {"polars": polars}
+    exec(blocks(published["arrow"], "python")[0], names)
+    rows = names["rows"].collect()
+    assert set(rows["images"]) == {"noise"}
+    assert set(rows["batch_size"]) == {8}
+    assert len(rows) == 16, "architectures and seeds"
 
 
 @pytest.mark.parametrize("name", ["own", "arrow"])
