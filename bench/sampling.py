@@ -84,20 +84,23 @@ DESIGNS: Final[Mapping[str, CellDesign | AnyNetDesign]] = {
     "ResNeXt-B": AnyNetDesign("res_bottleneck_block", (1, 2, 4, 8, 16), (64, 128, 256, 512, 1024), (1, 2, 4), (1, 2, 4, 8, 16)),
     "Vanilla": AnyNetDesign("vanilla_block", *_STANDARD),
 }
-"""Family -> its design space."""
+"""Family -> its design space. The family that was trained on ImageNet (`DARTS_in`) shares it, behind another stem."""
 
 SPACES: Final = ("nasbench201", "nasbench101", "nats_sss", *(FAMILIES[family] for family in DESIGNS))
+"""Those that are measured unless others are asked for."""
+
+_FAMILY_OF: Final = {space: family for family, space in FAMILIES.items() if family.removesuffix("_in") in DESIGNS}
 
 
 def samples(space: str, num: int, *, seed: int = 0) -> list[Sample]:
     """The first `num` networks that a seed draws; more of them begin with the same ones.
 
     Args:
-        space: one of `SPACES`.
+        space: one of `SPACES`, or the ImageNet family of one (`nds_darts_in`; its images are of CIFAR size here too).
         num: fewer are returned where the space has fewer.
         seed: any number.
     """
-    family = next((family for family in DESIGNS if FAMILIES[family] == space), None)
+    family = _FAMILY_OF.get(space)
     if family is not None:
         return list(islice(_drawn(family, seed), num))
     whole = get_space(space)
@@ -110,7 +113,7 @@ def _drawn(family: str, seed: int) -> Iterator[Sample]:
     chance = random.Random(f"bench {family} {seed}")
     index = count()
     while True:
-        net = draw_net(DESIGNS[family], chance)
+        net = draw_net(DESIGNS[family.removesuffix("_in")], chance)
         arch_id = arch_id_of(next(index), net)
         build = partial(build_network, family, net, arch_id=arch_id, input_shape=INPUT_SHAPE, num_classes=10)
         network = build()

@@ -75,7 +75,7 @@ def test_default_initialisations() -> None:
 
 
 class TestSampling:
-    @pytest.mark.parametrize("space", sampling.SPACES)
+    @pytest.mark.parametrize("space", [*sampling.SPACES, "nds_darts_in", "nds_resnext-a_in"])
     def test_more_networks_begin_with_the_same(self, space: str) -> None:
         arch_ids = [sample.arch_id for sample in sampling.samples(space, 4)]
         assert len(set(arch_ids)) == 4

@@ -17,7 +17,7 @@ from naswot_ray.scoring import exact
 from naswot_ray.scoring.engines import Engine, check_shape
 from naswot_ray.scoring.fast import program_torch
 from naswot_ray.scoring.fast.building import BuildError, load_kernels
-from naswot_ray.scoring.fast.deep import MAX_PLAIN_DEPTH, exact_bytes, plain_depth
+from naswot_ray.scoring.fast.deep import enlarges_rounding, exact_bytes
 from naswot_ray.scoring.fast.drawing import draw
 from naswot_ray.scoring.fast.encoding import LANES, Encoded, encode
 from naswot_ray.scoring.fast.memory import available_bytes
@@ -32,7 +32,7 @@ _STAGES = ("convolution", "depthwise convolution", "combination", "pool", "Gram"
 class FastEngine(Engine):
     """Executes a network's program in the kernels of kernels.cpp, or in torch where these cannot be built.
 
-    Deep networks without shortcuts are executed as `exact` does (deep.py).
+    Networks that enlarge rounding are executed as `exact` does (deep.py).
 
     Attributes:
         note: what an operator should know: why it runs in torch.
@@ -63,7 +63,7 @@ class FastEngine(Engine):
         check_shape(network, images)
         if images.device.type != "cpu":
             raise ValueError(f"engine fast runs on a CPU, the images are on {images.device}")
-        if plain_depth(network.plan) > MAX_PLAIN_DEPTH:
+        if enlarges_rounding(network.plan):
             _check_memory(exact_bytes(network.plan, len(images)))
             self.last_stages = {}
             return exact.compute_kernels(network, images, weights)

@@ -1,4 +1,4 @@
-"""Deep networks without shortcuts are told by their graph, and scored by the very kernels of `exact`."""
+"""Networks that enlarge rounding are told by their graph, and scored by the very kernels of `exact`."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import torch
 from naswot_ray.network import Network, NetworkBuilder
 from naswot_ray.scoring import exact, random
 from naswot_ray.scoring.fast import engine as engine_module
-from naswot_ray.scoring.fast.deep import MAX_PLAIN_DEPTH, exact_bytes, plain_depth
+from naswot_ray.scoring.fast.deep import MAX_DEPTH_ON_SMALL_MAPS, MAX_PLAIN_DEPTH, enlarges_rounding, exact_bytes, plain_depth
 from naswot_ray.scoring.fast.engine import FastEngine
 from naswot_ray.scoring.weights import SeededWeights
 
 IMAGES = torch.from_numpy(random.normal(("test images",), 4 * 3 * 8 * 8).reshape(4, 3, 8, 8))
 
 
-def stack(depth: int, *, shortcuts: bool = False) -> Network:
-    """A stem and `depth` - 1 convolutions of 8 channels, each with a ReLU behind it."""
+def stack(depth: int, *, shortcuts: bool = False, stride: int = 1) -> Network:
+    """A stem of a stride and `depth` - 1 convolutions of 8 channels, each with a ReLU behind it."""
     b = NetworkBuilder((3, 8, 8))
-    x = b.relu(b.batch_norm(b.conv(b.input, 8, 3, padding=1)))
+    x = b.relu(b.batch_norm(b.conv(b.input, 8, 3, stride=stride, padding=1)))
     for _ in range(depth - 1):
         y = b.batch_norm(b.conv(x, 8, 3, padding=1))
         x = b.relu(b.add(x, y) if shortcuts else y)
@@ -42,6 +42,15 @@ def test_depth_is_that_of_the_farthest_relu() -> None:
 def test_nothing_to_count() -> None:
     b = NetworkBuilder((3, 8, 8))
     assert plain_depth(b.build(b.relu(b.zero(b.input)), arch_id="zero").plan) == 0
+
+
+@pytest.mark.parametrize(("pixels", "stride"), [(4, 4), (1, 8)])
+def test_statistics_over_a_few_values_count_as_depth(pixels: int, stride: int) -> None:
+    limit = MAX_DEPTH_ON_SMALL_MAPS[pixels]
+    assert not enlarges_rounding(stack(limit, stride=stride).plan)
+    assert enlarges_rounding(stack(limit + 1, stride=stride).plan)
+    assert not enlarges_rounding(stack(limit + 1, stride=stride // 2).plan)
+    assert not enlarges_rounding(stack(2 * limit, stride=stride, shortcuts=True).plan)
 
 
 def test_deep_networks_have_the_kernels_of_exact() -> None:
