@@ -187,9 +187,9 @@ def print_fetched(console: Console, name: str, path: Path, cache: Path) -> None:
 def duckdb_line(dataset: Dataset) -> str:
     """A query that runs in any DuckDB as it stands."""
     return (
-        "SELECT images, batch_size, arch_id, avg(score) AS score "
+        "SELECT space, images, batch_size, arch_id, avg(score) AS score "
         f"FROM read_parquet({dataset.pattern('scores')}, hive_partitioning=true) "
-        "GROUP BY ALL ORDER BY images, batch_size, score DESC LIMIT 10;"
+        "GROUP BY ALL ORDER BY space, images, batch_size, score DESC LIMIT 10;"
     )
 
 

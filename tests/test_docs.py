@@ -105,6 +105,14 @@ def joined(tmp_path_factory: pytest.TempPathFactory) -> Path:
 COOKBOOK = ROOT / "docs" / "cookbook.md"
 
 
+def test_short_queries_keep_batch_sizes_apart() -> None:
+    paths = {ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "naswot_ray" / "cli").glob("*.py")} - {COOKBOOK}
+    lines = [line for path in paths for line in path.read_text().splitlines()]
+    queries = [line for line in lines if re.search(r"SELECT .*\b(avg|corr)\(score\b", line)]
+    assert len(queries) > 5
+    assert [query for query in queries if "batch_size" not in query] == []
+
+
 @pytest.mark.parametrize("query", blocks(COOKBOOK, "sql"), ids=lambda query: hashlib.sha256(query.encode()).hexdigest()[:6])
 def test_the_cookbook_gives_rows(query: str, joined: Path) -> None:
     result = naswot("query", joined, query, "--format", "csv")

@@ -168,7 +168,7 @@ def open(path: str | os.PathLike[str]) -> Dataset:
         DatasetError: there is no dataset, or it cannot be read.
 
     Example:
-        >>> naswot_ray.open("scores-demo").connect().sql("SELECT arch_id, avg(score) FROM scores GROUP BY ALL").show()
+        >>> naswot_ray.open("scores").connect().sql("SELECT batch_size, arch_id, avg(score) FROM scores GROUP BY ALL").show()
     """
     storage = Storage(path)
     if not storage.exists():

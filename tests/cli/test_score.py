@@ -65,7 +65,7 @@ def test_the_duckdb_line_runs_as_it_stands(run: tuple[Path, str]) -> None:
     line = text.partition("Continue in DuckDB:\n")[2].strip()
     scores = {row["arch_id"]: row["score"] for row in naswot_ray.open(root).scores.to_table().to_pylist()}
     best_first = sorted(scores, key=lambda name: -scores[name])
-    assert duckdb.execute(line).fetchall() == [("cifar10", 4, name, scores[name]) for name in best_first]
+    assert duckdb.execute(line).fetchall() == [(SPACE, "cifar10", 4, name, scores[name]) for name in best_first]
 
 
 def test_the_duckdb_line_runs_where_the_path_is_odd(tmp_path: Path) -> None:
@@ -73,7 +73,7 @@ def test_the_duckdb_line_runs_where_the_path_is_odd(tmp_path: Path) -> None:
     text = prints("score", "-o", tmp_path / "it's a data set", "--in-process", *SAME)
     rows = duckdb.execute(text.partition("Continue in DuckDB:\n")[2].strip()).fetchall()
     assert len(rows) == 10
-    assert rows[0] == ("noise", 4, arch_id(7), 107.0)
+    assert rows[0] == (SPACE, "noise", 4, arch_id(7), 107.0)
 
 
 def test_a_long_path_stays_on_one_line(tmp_path: Path) -> None:
