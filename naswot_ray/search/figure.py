@@ -49,7 +49,7 @@ def draw(runs: Sequence[tuple[Contestant, Sequence[dict[str, Any]]]], title: str
         axes.grid(visible=True, which="major", color="0.9", linewidth=0.8)
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
-        lows = [np.nanmin(line.get_ydata()[_POINTS // 10 :]) for line in axes.get_lines()]  # type: ignore[index]
+        lows = [np.nanmin(np.asarray(line.get_ydata())[_POINTS // 10 :]) for line in axes.get_lines()]
         axes.set_ylim(bottom=min(lows) - 1)
         axes.legend(frameon=False, loc="lower right", title="median, quartiles")
         for path in paths:

@@ -111,8 +111,10 @@ def test_one_row_per_number(analysed: Analysis) -> None:
     assert len(set(keys)) == len(keys)
 
 
-KEY = ("space", "dataset", "split", "epochs", "images", "batch_size", "seed")
-KEY += ("predictor", "measure", "given", "top_percent", "top_k")  # type: ignore[assignment]
+KEY = (
+    *("space", "dataset", "split", "epochs", "images", "batch_size", "seed"),
+    *("predictor", "measure", "given", "top_percent", "top_k"),
+)
 
 
 def test_stability(analysed: Analysis) -> None:

@@ -59,7 +59,7 @@ def test_a_scatter_tells_tau_count_batch_size_and_seeds() -> None:
     ):
         assert words in texts(figure)
     (dots,) = [c for c in figure.axes[0].collections if isinstance(c, PathCollection)]
-    assert len(dots.get_offsets()) == 39  # type: ignore[arg-type]
+    assert len(np.asarray(dots.get_offsets())) == 39
     assert figure.axes[1].get_ylabel() == "label of baseline"
 
 
@@ -80,9 +80,9 @@ def test_one_line_per_dataset_with_a_mark_per_seed() -> None:
     points = make_points()
     score = points.columns["score_4"].values
     figure = draw_batch_sizes(points, {4: {0: score, 1: -score}, 8: {0: score}})
-    lines = {len(line.get_xdata()): line for line in figure.axes[0].lines if line.get_marker() == "o"}  # type: ignore[arg-type]
+    lines = {np.size(line.get_xdata()): line for line in figure.axes[0].lines if line.get_marker() == "o"}
     tau = 1 - 2 * 39 / (40 * 39 / 2)
-    np.testing.assert_allclose(lines[2].get_ydata(), [0, tau], atol=1e-9)  # type: ignore[arg-type]
+    np.testing.assert_allclose(np.asarray(lines[2].get_ydata()), [0, tau], atol=1e-9)
     assert "(2 at 4, 1 at 8)" in texts(figure)
     assert figure.axes[0].get_legend() is not None
 
@@ -100,7 +100,7 @@ def test_kernels_of_low_middle_and_high_accuracy() -> None:
     figure = draw_kernels(panels, "title", "note")
     images = [axes.images[0] for axes in figure.axes[:9]]
     assert [axes.get_title() for axes in figure.axes[:3]] == list(RANKS)
-    np.testing.assert_allclose(images[0].get_array(), kernel / 10)  # type: ignore[arg-type]
+    np.testing.assert_allclose(np.asarray(images[0].get_array()), kernel / 10)
     assert {image.get_clim() for image in images} == {(0.4, 0.6)}
     assert figure.axes[0].get_xlabel().endswith("score -∞ (singular)")
     assert figure.axes[3].get_xlabel().endswith("score 12.3")
