@@ -1,6 +1,7 @@
 """How far the scores of an engine are from those of `exact`, on random networks of every space.
 
     python -m bench.fidelity fast --num 500 --batch-size 32 --data CIFAR --output fidelity.parquet
+    python -m bench.fidelity fast --num 120 --image-size 224 --data CIFAR --space nds_darts_in
 
 Ends with exit code 1 if a score is off by more than the tolerance, the diagonal of a kernel is not N_A, or the two do not agree
 on which kernels are singular; both scores count, the published and the paper's. Columns: networks; largest, 99.9th percentile
@@ -79,6 +80,7 @@ def main(
     space: Annotated[list[str] | None, typer.Option(help="Space; repeat for several.")] = None,
     batch_size: Annotated[int, typer.Option(help="Images per batch.")] = 32,
     num: Annotated[int, typer.Option(help="Networks of each space.")] = 500,
+    image_size: Annotated[int, typer.Option(help="Height and width of the images.")] = 32,
     tolerance: Annotated[float, typer.Option(help="Largest difference of a score.")] = 1e-3,
     device: Annotated[str, typer.Option(help="Where the engine's images are, cpu or cuda; `exact` runs on the CPU.")] = "cpu",
     data: Annotated[Path | None, typer.Option(help="Folder of CIFAR-10; noise without.")] = None,
@@ -86,7 +88,7 @@ def main(
 ) -> None:
     """Compare an engine with `exact`."""
     torch.set_num_threads(1)
-    source = load_images("cifar10", data) if data else load_images("noise")
+    source = load_images("cifar10" if data else "noise", data, image_size=image_size)
     images = torch.from_numpy(source.batch(batch_size, seed=0))
     comparisons: list[Comparison] = []
     for name in space or SPACES:
@@ -107,7 +109,7 @@ def main(
 def compare(engine: str, space: str, images: torch.Tensor, num: int, device: str, tolerance: float) -> list[Comparison]:
     """Score the first `num` samples of a space by both; lines on the way."""
     found: list[Comparison] = []
-    drawn = samples(space, num)
+    drawn = samples(space, num, image_size=images.shape[-1])
     size = open_engine(engine).max_group
     told = time.monotonic()
     for first in range(0, len(drawn), size):

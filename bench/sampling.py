@@ -1,4 +1,4 @@
-"""The networks that engines are measured on: random ones of twelve spaces at CIFAR size, the same ones for the same seed.
+"""The networks that engines are measured on: random ones of twelve spaces and more, the same ones for the same seed.
 
 NAS-Bench-201, NAS-Bench-101 (16 channels) and NATS SSS are drawn from the whole space. NDS has its networks in a file that is
 not always at hand, so records in its official form are drawn from the design spaces as Radosavovic et al. (ICCV 2019) define
@@ -30,7 +30,6 @@ from naswot_ray.spaces import get_space
 from naswot_ray.spaces.nds import build_network
 from naswot_ray.spaces.nds_file import FAMILIES, arch_id_of
 
-INPUT_SHAPE: Final = (3, 32, 32)
 MAX_PARAMS: Final = 6_000_000
 MAX_FLOPS: Final = 600_000_000
 """Multiply-accumulates for one image."""
@@ -92,30 +91,32 @@ SPACES: Final = ("nasbench201", "nasbench101", "nats_sss", *(FAMILIES[family] fo
 _FAMILY_OF: Final = {space: family for family, space in FAMILIES.items() if family.removesuffix("_in") in DESIGNS}
 
 
-def samples(space: str, num: int, *, seed: int = 0) -> list[Sample]:
+def samples(space: str, num: int, *, seed: int = 0, image_size: int = 32) -> list[Sample]:
     """The first `num` networks that a seed draws; more of them begin with the same ones.
 
     Args:
-        space: one of `SPACES`, or the ImageNet family of one (`nds_darts_in`; its images are of CIFAR size here too).
+        space: one of `SPACES`, or the ImageNet family of one (`nds_darts_in`).
         num: fewer are returned where the space has fewer.
         seed: any number.
+        image_size: height and width of the images that the networks are built for.
     """
+    input_shape = (3, image_size, image_size)
     family = _FAMILY_OF.get(space)
     if family is not None:
-        return list(islice(_drawn(family, seed), num))
+        return list(islice(_drawn(family, seed, input_shape), num))
     whole = get_space(space)
     chosen = sample_without_replacement(("bench", space, seed), len(whole), min(num, len(whole)))
     arch_ids = [whole[int(i)] for i in chosen]
-    return [Sample(arch_id, partial(whole.network, arch_id, input_shape=INPUT_SHAPE)) for arch_id in arch_ids]
+    return [Sample(arch_id, partial(whole.network, arch_id, input_shape=input_shape)) for arch_id in arch_ids]
 
 
-def _drawn(family: str, seed: int) -> Iterator[Sample]:
+def _drawn(family: str, seed: int, input_shape: Sequence[int]) -> Iterator[Sample]:
     chance = random.Random(f"bench {family} {seed}")
     index = count()
     while True:
         net = draw_net(DESIGNS[family.removesuffix("_in")], chance)
         arch_id = arch_id_of(next(index), net)
-        build = partial(build_network, family, net, arch_id=arch_id, input_shape=INPUT_SHAPE, num_classes=10)
+        build = partial(build_network, family, net, arch_id=arch_id, input_shape=input_shape, num_classes=10)
         network = build()
         if network.params <= MAX_PARAMS and network.flops <= MAX_FLOPS:
             yield Sample(arch_id, build)
