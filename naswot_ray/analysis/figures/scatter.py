@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
@@ -70,10 +71,10 @@ def _draw_dots(axes: Axes, x: Values, y: Values, c: Values, label: str) -> None:
         return
     norm = Normalize(*np.quantile(known, [0.01, 0.99]))
     size = float(np.clip(40_000 / len(x), 3, 24))
-    dots = axes.scatter(x, y, c=c, s=size, cmap=COLOURS, norm=norm, alpha=0.75, linewidths=0, rasterized=True)
-    bar = axes.figure.colorbar(dots, ax=axes, label=label, extend="both", pad=0.02, format=EngFormatter(sep=" "))
+    axes.scatter(x, y, c=c, s=size, cmap=COLOURS, norm=norm, alpha=0.75, linewidths=0, rasterized=True)
+    opaque = ScalarMappable(norm, COLOURS)  # a bar of the dots would be as transparent as they are
+    bar = axes.figure.colorbar(opaque, ax=axes, label=label, extend="both", pad=0.02, format=EngFormatter(sep=" "))
     bar.outline.set_visible(False)
-    bar.solids.set_alpha(1)  # type: ignore[union-attr]
 
 
 def _draw_density(axes: Axes, x: Values, y: Values) -> None:
