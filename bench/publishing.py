@@ -62,7 +62,7 @@ def _make(root: Path, architectures: int, points: int, shard_size: int) -> Datas
         ids = arch_ids[start : start + shard_size]
         common = {"space": SPACE, "arch_id": ids, "arch_index": np.arange(start, start + len(ids)), "status": "ok"}
         baselines = {"params": rng.integers(10**5, 10**7, len(ids)), "architecture": ids}
-        _write(storage, settings, layout.architectures(SPACE), start // shard_size, schema.ARCHITECTURES, common | baselines)
+        _write(storage, settings, layout.architectures(SPACE, start // shard_size), schema.ARCHITECTURES, common | baselines)
         for seed in range(points):
             made_up = {
                 "images": IMAGES,
@@ -77,8 +77,8 @@ def _make(root: Path, architectures: int, points: int, shard_size: int) -> Datas
                 "run_id": "made-up",
                 "seconds": rng.uniform(0.01, 0.1, len(ids)),
             }
-            folder = layout.scores(SPACE, IMAGES, BATCH_SIZE, seed)
-            _write(storage, settings, folder, start // shard_size, schema.SCORES, common | made_up)
+            path = layout.scores(SPACE, IMAGES, BATCH_SIZE, seed, start // shard_size)
+            _write(storage, settings, path, schema.SCORES, common | made_up)
     now = datetime(2026, 1, 1, tzinfo=UTC)
     grid = runs.GridRecord(
         spaces=(SPACE,),
@@ -103,9 +103,7 @@ def _make(root: Path, architectures: int, points: int, shard_size: int) -> Datas
     return Dataset(root)
 
 
-def _write(
-    storage: Storage, settings: Settings, folder: PurePosixPath, number: int, columns: pa.Schema, values: dict[str, Any]
-) -> None:
+def _write(storage: Storage, settings: Settings, path: PurePosixPath, columns: pa.Schema, values: dict[str, Any]) -> None:
     size = len(values["arch_id"])
     arrays = [
         pa.nulls(size, field.type)
@@ -122,7 +120,7 @@ def _write(
         parts.DIGEST_KEY: content_digest(table),
         parts.FINGERPRINT_KEY: settings.fingerprint_of(SPACE, images),
     }
-    storage.write_table(layout.part(folder, number), table.replace_schema_metadata(metadata))
+    storage.write_table(path, table.replace_schema_metadata(metadata))
 
 
 if __name__ == "__main__":

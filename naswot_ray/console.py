@@ -48,7 +48,7 @@ def print_summary(console: Console, dataset: Dataset) -> None:
 
     Only the last where that would mean reading very many files at the end of every run.
     """
-    if dataset.count_files("scores") > MAX_SUMMARY_FILES:
+    if len(dataset.files("scores")) > MAX_SUMMARY_FILES:
         console.print(f"\nContinue in DuckDB:\n{duckdb_line(dataset)}")
         return
     groups = summarise(dataset)
@@ -128,7 +128,7 @@ def print_check(console: Console, dataset: Dataset, problems: Sequence[Problem],
             return False
         for point, c in coverage.items():
             if c.wanted > c.present:
-                console.print(f"missing: {point.folder}: {c.wanted - c.present:,} of {c.wanted:,} rows")
+                console.print(f"missing: {point}: {c.wanted - c.present:,} of {c.wanted:,} rows")
                 num_missing += c.wanted - c.present
         if num_missing:
             console.print(f"{num_missing:,} rows missing: run the same `naswot-ray score` command again")
@@ -188,7 +188,7 @@ def duckdb_line(dataset: Dataset) -> str:
     """A query that runs in any DuckDB as it stands."""
     return (
         "SELECT space, images, batch_size, arch_id, avg(score) AS score "
-        f"FROM read_parquet({dataset.pattern('scores')}, hive_partitioning=true) "
+        f"FROM {dataset.read_parquet('scores')} "
         "GROUP BY ALL ORDER BY space, images, batch_size, score DESC LIMIT 10;"
     )
 

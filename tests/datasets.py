@@ -33,4 +33,4 @@ def logical_architectures(root: str | Path) -> list[tuple[Any, ...]]:
 
 def part_files(root: Path) -> list[Path]:
     """All score parts."""
-    return sorted(root.glob("scores/**/part-*.parquet"))
+    return sorted(root.glob("scores/part-*.parquet"))

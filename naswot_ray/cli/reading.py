@@ -17,7 +17,7 @@ from rich.progress import track
 from naswot_ray import console
 from naswot_ray.cli.app import EXIT_PARTIAL, DatasetPath, reporting_errors, stderr, stdout
 from naswot_ray.dataset.address import split
-from naswot_ray.dataset.check import check_files, list_files, remove
+from naswot_ray.dataset.check import check_files, check_folders, list_files, remove
 from naswot_ray.dataset.opening import open as open_dataset
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.errors import SettingsError
@@ -85,7 +85,7 @@ def check(
     dataset = open_dataset(dataset_path)
     files = list_files(dataset)
     found = track(check_files(dataset, files), "checking", total=len(files), console=stderr, disable=not stderr.is_terminal)
-    problems = [problem for of_file in found for problem in of_file]
+    problems = [*check_folders(dataset), *(problem for of_file in found for problem in of_file)]
     stdout.print(f"{dataset.storage.root}: {len(files):,} files")
     removed = remove(dataset, problems) if repair else []
     if not console.print_check(stdout, dataset, problems, removed):

@@ -5,7 +5,7 @@ What rows are missing is a question to the grids of the runs, not to the files: 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
@@ -17,17 +17,15 @@ import pyarrow.compute as pc
 
 from naswot_ray.dataset import layout, parts, runs, schema
 from naswot_ray.dataset.digest import content_digest
+from naswot_ray.dataset.layout import TableFile
 from naswot_ray.dataset.opening import Dataset
 from naswot_ray.dataset.storage import StoredFile
 from naswot_ray.errors import DatasetError
 
 NUM_READERS: Final = 16
 
-_FOLDERS: Final[Mapping[str, Callable[..., PurePosixPath]]] = {
-    "scores": layout.scores,
-    "architectures": layout.architectures,
-}
-"""Tables that consist of parts, and the folder of a part by the columns that name it."""
+_FOLDERS: Final = (*map(PurePosixPath, schema.TABLES), layout.RUNS, layout.RECEIPTS, layout.UNMATCHED)
+"""Every folder of a dataset. None of them has folders in it."""
 
 
 class Kind(StrEnum):
@@ -40,7 +38,7 @@ class Kind(StrEnum):
     """Holds rows that lie in their own part as well, or one of them twice."""
 
     FOREIGN = "foreign"
-    """Does not belong to the dataset, or not there."""
+    """Does not belong to the dataset, or not there. Where its name is no table's, every reader passes over it."""
 
     SETTINGS = "other settings"
     """Rows that were computed under other settings than the dataset's."""
@@ -67,9 +65,15 @@ class Problem:
 
 
 def list_files(dataset: Dataset) -> list[StoredFile]:
-    """Every file of a dataset but hidden ones, which are leftovers of writing that nobody reads."""
-    files = dataset.storage.list_files(PurePosixPath(), recursive=True)
-    return [file for file in files if not any(name.startswith(".") for name in file.path.parts)]
+    """Every file in the folders of a dataset, but for what writing leaves behind for a while: temporaries and locks."""
+    files = [file for folder in (PurePosixPath(), *_FOLDERS) for file in dataset.storage.list_files(folder)]
+    return [file for file in files if not (layout.is_temporary(file.path.name) or layout.is_lock(file.path.name))]
+
+
+def check_folders(dataset: Dataset) -> list[Problem]:
+    """Folders, and other things that are no files, which a dataset does not have; nothing below them is read."""
+    others = [path for folder in (PurePosixPath(), *_FOLDERS) for path in dataset.storage.list_others(folder)]
+    return [Problem(Kind.FOREIGN, path, "no file or folder of a dataset") for path in others if path not in _FOLDERS]
 
 
 def check_files(dataset: Dataset, files: Sequence[StoredFile]) -> Iterator[list[Problem]]:
@@ -97,38 +101,54 @@ def remove(dataset: Dataset, problems: Sequence[Problem]) -> list[PurePosixPath]
 
 
 def _check(dataset: Dataset, path: PurePosixPath, paths: frozenset[PurePosixPath]) -> Iterator[Problem]:
+    file = layout.table_file(path)
+    in_table = path.parts[0] in schema.TABLES and path.suffix == ".parquet"
     try:
-        match path.parts[0]:
-            case "scores" | "architectures" if path.suffix == ".parquet":
-                yield from _check_part(dataset, path, paths)
-            case "accuracies" | "joined" if path.suffix == ".parquet":
-                yield from _check_table(dataset, path)
-            case "receipts" if path.suffix == ".parquet":
-                with dataset.storage.open_parquet(path) as file:
-                    file.read()
-            case "runs" if path.suffix == ".json":
-                runs.read(dataset.storage, path)
-            case _:
-                if path != layout.MANIFEST and path.name != layout.UNMATCHED:
-                    yield Problem(Kind.FOREIGN, path, "no file of a dataset")
+        if file is not None and file.number is not None:
+            yield from _check_part(dataset, path, file, paths)
+        elif file is not None:
+            yield from _check_table(dataset, path, file)
+        elif layout.is_receipts(path):
+            with dataset.storage.open_parquet(path) as content:
+                content.read()
+        elif layout.is_run_record(path):
+            runs.read(dataset.storage, path)
+        elif in_table and path.parts[0] in layout.TABLES_OF_PARTS and not path.name.startswith("."):
+            yield _check_copy(dataset, path, paths)
+        elif path != layout.MANIFEST and not layout.is_unmatched(path):
+            yield Problem(Kind.FOREIGN, path, "no file of a dataset")
     except DatasetError as error:
+        if file is None and in_table:
+            yield Problem(Kind.FOREIGN, path, "no file of a dataset, nor a whole Parquet file")
+            return
         # Scores, receipts and joins are made again; accuracies and records of runs are not.
-        again = path.parts[0] in (*_FOLDERS, "receipts", "joined")
+        again = path.parts[0] in (*layout.TABLES_OF_PARTS, layout.RECEIPTS.name, layout.JOINED.name)
         yield Problem(Kind.CORRUPT, path, str(error).removeprefix(f"{dataset.storage.path(path)} "), removable=again)
 
 
-def _check_table(dataset: Dataset, path: PurePosixPath) -> Iterator[Problem]:
+def _check_table(dataset: Dataset, path: PurePosixPath, named: TableFile) -> Iterator[Problem]:
     with dataset.storage.open_parquet(path) as file:
         table = file.read(columns=file.schema_arrow.names)
     columns = schema.TABLES[path.parts[0]]
     if table.schema.remove_metadata() != columns:
         yield Problem(Kind.FOREIGN, path, "has other columns than this version writes")
-    elif table.num_rows and pc.unique(table["space"]).to_pylist() != [layout.partition_of(path).get("space")]:
-        yield Problem(Kind.FOREIGN, path, "holds rows of another space")
+    elif table.num_rows:
+        for column, value in named.key.items():
+            if pc.unique(table[column]).to_pylist() != [value]:
+                yield Problem(Kind.FOREIGN, path, f"holds rows whose {column} is not {value}, as its name says")
 
 
-def _check_part(dataset: Dataset, path: PurePosixPath, paths: frozenset[PurePosixPath]) -> Iterator[Problem]:
-    table_name, settings = path.parts[0], dataset.manifest.settings
+def _check_copy(dataset: Dataset, path: PurePosixPath, paths: frozenset[PurePosixPath]) -> Problem:
+    """A Parquet file beside the parts that has no part's name, as programs that synchronise folders make them."""
+    with dataset.storage.open_parquet(path) as file:
+        table = file.read(columns=file.schema_arrow.names)
+    if table.schema.remove_metadata() != schema.TABLES[path.parts[0]]:
+        return Problem(Kind.FOREIGN, path, "no file of a dataset")
+    return _misplaced(path, _homes(table, path.parts[0], dataset.manifest.shard_size), paths)
+
+
+def _check_part(dataset: Dataset, path: PurePosixPath, named: TableFile, paths: frozenset[PurePosixPath]) -> Iterator[Problem]:
+    table_name, settings = named.table, dataset.manifest.settings
     with dataset.storage.open_parquet(path) as file:
         metadata = file.schema_arrow.metadata or {}
         table = file.read(columns=file.schema_arrow.names)
@@ -151,8 +171,7 @@ def _check_part(dataset: Dataset, path: PurePosixPath, paths: frozenset[PurePosi
         return
     if len(pc.unique(table["arch_index"])) != table.num_rows:
         yield Problem(Kind.DUPLICATE, path, "holds an architecture twice", removable=True)
-    names = layout.partition_of(path)
-    space, images = names["space"], names.get("images")
+    space, images = named.space, named.images
     if space not in settings.spaces or (images is not None and images not in settings.images):
         yield Problem(Kind.FOREIGN, path, f"{layout.MANIFEST} does not tell of {space} on {images}")
     elif metadata.get(parts.FINGERPRINT_KEY) not in (None, settings.fingerprint_of(space, images).encode()):
@@ -161,12 +180,10 @@ def _check_part(dataset: Dataset, path: PurePosixPath, paths: frozenset[PurePosi
 
 def _homes(table: pa.Table, name: str, shard_size: int) -> set[PurePosixPath]:
     """The parts to which rows belong, by their keys."""
-    keys = list(schema.PARTITIONS[name])
+    keys = list(schema.FILE_KEYS[name])
     numbered = table.select(keys).append_column("number", pc.divide(table["arch_index"], shard_size))
-    return {
-        layout.part(_FOLDERS[name](**{key: row[key] for key in keys}), row["number"])
-        for row in numbered.group_by([*keys, "number"]).aggregate([]).to_pylist()
-    }
+    place: Callable[..., PurePosixPath] = layout.scores if name == layout.SCORES.name else layout.architectures
+    return {place(**row) for row in numbered.group_by([*keys, "number"]).aggregate([]).to_pylist()}
 
 
 def _misplaced(path: PurePosixPath, homes: set[PurePosixPath], paths: frozenset[PurePosixPath]) -> Problem:

@@ -1,45 +1,109 @@
-"""Every path inside a dataset, relative to its root. Nothing else in the package spells one."""
+"""Every path inside a dataset, relative to its root. Nothing else in the package spells one.
+
+The files of a table lie side by side in one folder and their names say what is in them, a field between dots each:
+
+    scores/part-nasbench201.cifar10.batch-128.seed-0.000042.parquet
+    architectures/part-nasbench201.000042.parquet
+    accuracies/nasbench201.NATS-tss-v1_0-3ffb9-simple-1f0c8a2d.parquet
+    joined/nasbench201.cifar10.batch-128.seed-0.parquet
+
+There are no folders named `column=value`. Half of the common readers take such a name for a column of its own type, which then
+contradicts the column in the files; others skip folders below the one that they were given. A file that has no such name is
+no file of the table, whatever it holds: every reader of this package passes over it, and `check` names it.
+"""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import Final
 from urllib.parse import quote, unquote
 
-MANIFEST = PurePosixPath("dataset.json")
-RUNS = PurePosixPath("runs")
-RECEIPTS = PurePosixPath("receipts")
-UNMATCHED = "unmatched.csv"
+MANIFEST: Final = PurePosixPath("dataset.json")
+RUNS: Final = PurePosixPath("runs")
+RECEIPTS: Final = PurePosixPath("receipts")
+UNMATCHED: Final = PurePosixPath("unmatched")
 
-_TEMPORARY = re.compile(r"\..+\.tmp")
-_PART = re.compile(r"part-(\d{6,})\.parquet")
-_LOCK = re.compile(r"\..+\.lock")
+SCORES: Final = PurePosixPath("scores")
+ARCHITECTURES: Final = PurePosixPath("architectures")
+ACCURACIES: Final = PurePosixPath("accuracies")
+JOINED: Final = PurePosixPath("joined")
+
+TABLES_OF_PARTS: Final = (SCORES.name, ARCHITECTURES.name)
+
+_INT: Final = r"0|[1-9]\d*"
+_POINT: Final = rf"(?P<space>[^.]+)\.(?P<images>[^.]+)\.batch-(?P<batch_size>{_INT})\.seed-(?P<seed>{_INT})"
+_NUMBER: Final = r"(?P<number>\d{6}|[1-9]\d{6,})"
+_TABLES: Final = {
+    SCORES.name: re.compile(rf"part-{_POINT}\.{_NUMBER}\.parquet"),
+    ARCHITECTURES.name: re.compile(rf"part-(?P<space>[^.]+)\.{_NUMBER}\.parquet"),
+    ACCURACIES.name: re.compile(r"(?P<space>[^.]+)\.(?P<source>.+)\.parquet"),
+    JOINED.name: re.compile(rf"{_POINT}\.parquet"),
+}
+_RUN_ID: Final = r"[0-9A-Za-z][0-9A-Za-z_-]*"
+_RECEIPTS: Final = re.compile(rf"(?P<run_id>{_RUN_ID})-\d{{6,}}\.parquet")
+_RUN: Final = re.compile(rf"(?P<run_id>{_RUN_ID})\.json")
+_UNMATCHED: Final = re.compile(r"[^.]+\.csv")
+_TEMPORARY: Final = re.compile(r"\..+\.tmp")
+_LOCK: Final = re.compile(r"\..+\.lock")
 
 
-def scores(space: str, images: str, batch_size: int, seed: int) -> PurePosixPath:
-    """The folder of the score parts of one point of the grid."""
-    return _folder("scores", space=space, images=images, batch_size=batch_size, seed=seed)
+@dataclass(frozen=True, slots=True)
+class TableFile:
+    """What the name of a table's file says.
+
+    Attributes:
+        table: `scores`, `architectures`, `accuracies` or `joined`.
+        space: whose rows it holds.
+        images, batch_size, seed: the point of the grid; None where the table has none.
+        number: of the shard whose part it is; None where files are not parts.
+        source: what the accuracies were read from; None in other tables.
+    """
+
+    table: str
+    space: str
+    images: str | None = None
+    batch_size: int | None = None
+    seed: int | None = None
+    number: int | None = None
+    source: str | None = None
+
+    @property
+    def key(self) -> dict[str, str | int]:
+        """The columns whose one value the name tells, in the table's order."""
+        values = {"space": self.space, "images": self.images, "batch_size": self.batch_size, "seed": self.seed}
+        return {name: value for name, value in values.items() if value is not None}
+
+    @property
+    def order(self) -> tuple[str, str, int, int, int]:
+        """What sorts files as people expect: batch size 16 before 128."""
+        return self.space, self.images or "", self.batch_size or 0, self.seed or 0, self.number or 0
 
 
-def architectures(space: str) -> PurePosixPath:
-    """The folder of a space's architecture parts."""
-    return _folder("architectures", space=space)
+def scores(space: str, images: str, batch_size: int, seed: int, number: int) -> PurePosixPath:
+    """The part of the score rows of one shard."""
+    return SCORES / f"part-{_point(space, images, batch_size, seed)}.{number:06d}.parquet"
+
+
+def architectures(space: str, number: int) -> PurePosixPath:
+    """The part of the architecture rows of one shard."""
+    return ARCHITECTURES / f"part-{_field(space)}.{number:06d}.parquet"
 
 
 def accuracies(space: str, source: str) -> PurePosixPath:
     """The file of the accuracies read from one source."""
-    # No leading dot: readers skip hidden files.
-    return _folder("accuracies", space=space) / f"{quote(source, safe='').lstrip('.')}.parquet"
+    return ACCURACIES / f"{_field(space)}.{quote(source, safe='')}.parquet"
 
 
 def joined(space: str, images: str, batch_size: int, seed: int) -> PurePosixPath:
     """The file of the joined rows of one point of the grid."""
-    return _folder("joined", space=space) / f"{quote(images, safe='')}-{batch_size}-{seed}.parquet"
+    return JOINED / f"{_point(space, images, batch_size, seed)}.parquet"
 
 
 def unmatched(space: str) -> PurePosixPath:
     """The list of architectures that a join found on one side only."""
-    return _folder("joined", space=space) / UNMATCHED
+    return UNMATCHED / f"{_field(space)}.csv"
 
 
 def run_record(run_id: str) -> PurePosixPath:
@@ -52,15 +116,42 @@ def receipts(run_id: str, number: int) -> PurePosixPath:
     return RECEIPTS / f"{run_id}-{number:06d}.parquet"
 
 
-def part(folder: PurePosixPath, number: int) -> PurePosixPath:
-    """The part file of the shard with this number."""
-    return folder / f"part-{number:06d}.parquet"
+def table_file(path: PurePosixPath) -> TableFile | None:
+    """What the name of a file says; None if it is no table's file."""
+    if len(path.parts) != 2 or path.parts[0] not in _TABLES:
+        return None
+    table = path.parts[0]
+    match = _TABLES[table].fullmatch(path.name)
+    if match is None:
+        return None
+    found = match.groupdict()
+    texts = {name: unquote(found[name]) for name in ("space", "images", "source") if name in found}
+    numbers = {name: int(found[name]) for name in ("batch_size", "seed", "number") if name in found}
+    file = TableFile(
+        table,
+        texts["space"],
+        texts.get("images"),
+        numbers.get("batch_size"),
+        numbers.get("seed"),
+        numbers.get("number"),
+        texts.get("source"),
+    )
+    return file if _path_of(file) == path else None  # else it is spelt in another way, as copies are
 
 
-def part_number(name: str) -> int | None:
-    """The number of the shard whose part has this file name; None if it is no part's."""
-    match = _PART.fullmatch(name)
-    return int(match[1]) if match else None
+def is_receipts(path: PurePosixPath) -> bool:
+    """Whether a path is one of `receipts`."""
+    return path.parent == RECEIPTS and _RECEIPTS.fullmatch(path.name) is not None
+
+
+def is_run_record(path: PurePosixPath) -> bool:
+    """Whether a path is one of `run_record`."""
+    return path.parent == RUNS and _RUN.fullmatch(path.name) is not None
+
+
+def is_unmatched(path: PurePosixPath) -> bool:
+    """Whether a path is one of `unmatched`."""
+    return path.parent == UNMATCHED and _UNMATCHED.fullmatch(path.name) is not None
 
 
 def temporary(path: PurePosixPath, token: str) -> PurePosixPath:
@@ -83,12 +174,23 @@ def is_lock(name: str) -> bool:
     return _LOCK.fullmatch(name) is not None
 
 
-def partition_of(path: PurePosixPath) -> dict[str, str]:
-    """The column values that name a file's folders."""
-    keys = (part.partition("=") for part in path.parent.parts)
-    return {key: unquote(value) for key, equals, value in keys if equals}
+def _path_of(file: TableFile) -> PurePosixPath:
+    number, images, batch_size, seed = file.number or 0, file.images or "", file.batch_size or 0, file.seed or 0
+    match file.table:
+        case "scores":
+            return scores(file.space, images, batch_size, seed, number)
+        case "architectures":
+            return architectures(file.space, number)
+        case "joined":
+            return joined(file.space, images, batch_size, seed)
+        case _:
+            return accuracies(file.space, file.source or "")
 
 
-def _folder(table: str, **partition: str | int) -> PurePosixPath:
-    # Hive style: name=value with the value percent-encoded, as Arrow, DuckDB and Spark read it.
-    return PurePosixPath(table, *(f"{key}={quote(str(value), safe='')}" for key, value in partition.items()))
+def _point(space: str, images: str, batch_size: int, seed: int) -> str:
+    return f"{_field(space)}.{_field(images)}.batch-{batch_size}.seed-{seed}"
+
+
+def _field(text: str) -> str:
+    """A name as one field: percent-encoded, the dot too, since it parts the fields."""
+    return quote(text, safe="").replace(".", "%2E")

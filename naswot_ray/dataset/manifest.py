@@ -112,7 +112,10 @@ def read(storage: Storage) -> Manifest:
         content = json.loads(storage.read_bytes(layout.MANIFEST))
         version = str(content.get("schema_version"))
         if version.partition(".")[0] != SCHEMA_VERSION.partition(".")[0]:
-            raise DatasetError(f"{path}: schema version {version}, this program reads {SCHEMA_VERSION.partition('.')[0]}.x")
+            raise DatasetError(
+                f"{path}: schema version {version}, this program reads {SCHEMA_VERSION.partition('.')[0]}.x: use the "
+                "naswot-ray that wrote it, or score again into another directory"
+            )
         manifest = Manifest.model_validate(content)
     except (ValueError, AttributeError, ValidationError) as error:
         raise DatasetError(f"{path} is damaged ({str(error).splitlines()[0]}); restore it from a copy") from error

@@ -5,15 +5,18 @@ from __future__ import annotations
 import contextlib
 import functools
 import glob
+import operator
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import PurePosixPath
 
 import duckdb
 import pyarrow as pa
 import pyarrow.dataset as pads
 
-from naswot_ray.dataset import manifest, runs, schema
+from naswot_ray.dataset import layout, manifest, runs, schema
+from naswot_ray.dataset.layout import TableFile
 from naswot_ray.dataset.retrying import reason_of
 from naswot_ray.dataset.storage import Storage, StoredFile
 from naswot_ray.errors import DatasetError
@@ -68,25 +71,28 @@ class Dataset:
     def connect(self) -> duckdb.DuckDBPyConnection:
         """A new DuckDB connection in memory, with views `scores`, `architectures`, `accuracies` and `joined`."""
         connection = duckdb.connect()
+        connection.execute("SET parquet_metadata_cache = true")  # most commands ask several times
         for name, columns in schema.TABLES.items():
-            if self.storage.local is None:
-                connection.register(name, self._table(name))  # DuckDB's own way to object stores has to be downloaded first
-            elif self._files(name):
-                connection.execute(f"CREATE VIEW {name} AS SELECT {', '.join(columns.names)} FROM {self.read_parquet(name)}")
-            else:
-                connection.register(name, columns.empty_table())
+            paths = [self.storage.inner_path(file.path) for file in self.files(name)]
+            if paths and self.storage.local is not None and not any(_beyond_duckdb(path) for path in paths[:1]):
+                listed = ", ".join(_literal(glob.escape(path)) for path in paths)
+                rows = f"read_parquet([{listed}], hive_partitioning=false)"
+                connection.execute(f"CREATE VIEW {name} AS SELECT {', '.join(columns.names)} FROM {rows}")
+            else:  # nothing there; or an object store, to which DuckDB's own way has to be downloaded first
+                connection.register(name, self._table(name))
         return connection
 
     def read_parquet(self, table: str) -> str:
-        """The DuckDB expression that reads a table's files, for use in any DuckDB."""
-        partition = schema.PARTITIONS[table]
-        types = ", ".join(f"'{key}': {_duckdb_type(schema.TABLES[table].field(key).type)}" for key in partition)
-        return f"read_parquet({self.pattern(table)}, hive_partitioning=true, hive_types={{{types}}})"
+        """The DuckDB expression that reads a table's files, for use in any DuckDB.
+
+        Without `hive_partitioning=false` DuckDB would take a folder called `seed=7` above the dataset for the column `seed`.
+        """
+        return f"read_parquet({self.pattern(table)}, hive_partitioning=false)"
 
     def pattern(self, table: str) -> str:
         """The files of a table as a DuckDB string literal with wildcards."""
         folder = self.storage.path(PurePosixPath(table))
-        return _literal(f"{glob.escape(folder)}/**/*.parquet")
+        return _literal(f"{glob.escape(folder)}/{'part-*' if table in layout.TABLES_OF_PARTS else '*'}.parquet")
 
     def duckdb_setup(self) -> str:
         """What a DuckDB has to be told before `read_parquet` works in it; empty for a dataset on the local disk."""
@@ -121,7 +127,7 @@ class Dataset:
             raise
         except (duckdb.Error, pa.ArrowException, OSError) as error:
             for table in schema.TABLES:
-                for file in self._files(table):
+                for file in self.files(table):
                     with self.storage.open_parquet(file.path) as content:
                         content.read()
             if self.storage.local is None:  # every file is whole: it was the way there
@@ -132,30 +138,31 @@ class Dataset:
 
     def _table(self, name: str) -> pads.Dataset:
         columns = schema.TABLES[name]
-        files = self._files(name)
+        files = self.files(name)
         if not files:
             return pads.dataset(columns.empty_table())
-        keys = pads.partitioning(pa.schema([columns.field(key) for key in schema.PARTITIONS[name]]), flavor="hive")
-        partition_of = functools.cache(lambda folder: keys.parse(f"{folder}/"))  # folders are few, files many
         format_ = pads.ParquetFileFormat(page_checksum_verification=True)
+        guarantee_of = functools.cache(_guarantee)  # files are many, points of the grid few
         fragments = [
             format_.make_fragment(
                 self.storage.inner_path(file.path),
                 self.storage.filesystem,
-                partition_expression=partition_of(file.path.parent),
+                partition_expression=guarantee_of(_without_number(file.path)),
                 file_size=file.size,  # or an object store would be asked for it, file by file
             )
             for file in files
         ]
         return pads.FileSystemDataset(fragments, schema=columns, format=format_, filesystem=self.storage.filesystem)
 
-    def count_files(self, table: str) -> int:
-        """How many files a table has."""
-        return len(self._files(table))
+    def files(self, table: str) -> list[StoredFile]:
+        """The files of a table, sorted by path: those whose names say so, whatever else lies beside them.
 
-    def _files(self, table: str) -> list[StoredFile]:
-        listed = self.storage.list_files(PurePosixPath(table), recursive=True)
-        return [file for file in listed if file.path.suffix == ".parquet" and not file.path.name.startswith(".")]
+        Everything that reads a dataset reads these and no others, so that all of it sees the same rows.
+
+        Raises:
+            DatasetError: the storage cannot be asked.
+        """
+        return [file for file in self.storage.list_files(PurePosixPath(table)) if layout.table_file(file.path) is not None]
 
 
 def open(path: str | os.PathLike[str]) -> Dataset:
@@ -180,5 +187,17 @@ def _literal(text: str) -> str:
     return "'{}'".format(text.replace("'", "''"))
 
 
-def _duckdb_type(type_: pa.DataType) -> str:
-    return {pa.string(): "VARCHAR", pa.int32(): "INTEGER", pa.int64(): "BIGINT"}[type_]
+def _guarantee(file: TableFile | None) -> pads.Expression | None:
+    """What a file's name says of its rows, so that a filter passes over files without opening them."""
+    key = {} if file is None else file.key
+    return functools.reduce(operator.and_, (pads.field(name) == value for name, value in key.items())) if key else None
+
+
+def _without_number(path: PurePosixPath) -> TableFile | None:
+    file = layout.table_file(path)
+    return None if file is None else replace(file, number=None, source=None)
+
+
+def _beyond_duckdb(path: str) -> bool:
+    """Whether DuckDB cannot be given a path: it takes a backslash for a separator where it looks for wildcards."""
+    return "\\" in path and glob.has_magic(path)

@@ -78,7 +78,7 @@ def inspect(storage: Storage, path: PurePosixPath, full_range: range) -> PartSta
     if not belongs or len(set(present)) != len(present) or not set(present) <= set(full_range):
         raise DatasetError(
             f"{storage.path(path)} holds rows that do not belong to it (expected arch_index {full_range.start}.."
-            f"{full_range.stop - 1}, each once, and the values that its folders are named by); move it away and run the same "
+            f"{full_range.stop - 1}, each once, and the values that its name tells); move it away and run the same "
             "command again"
         )
     return _state(table, full_range)
@@ -146,7 +146,8 @@ def _state(table: pa.Table, full_range: range) -> PartState:
 
 def _belongs(metadata: pq.FileMetaData, path: PurePosixPath, full_range: range) -> bool:
     """Whether the rows can be those of this part, by the minima and maxima in the footer."""
-    names = layout.partition_of(path)
+    file = layout.table_file(path)
+    names = {} if file is None else {name: str(value) for name, value in file.key.items()}
     for position, name in enumerate(metadata.schema.names):
         if name != "arch_index" and name not in names:
             continue

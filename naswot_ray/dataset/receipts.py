@@ -6,7 +6,7 @@ at any time, and a driver that is killed before it writes its last ones costs th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 import pyarrow as pa
@@ -21,8 +21,7 @@ PARTS_PER_FILE = 2_000
 
 _SCHEMA = pa.schema(
     [
-        pa.field("folder", pa.dictionary(pa.int32(), pa.string()), nullable=False),
-        pa.field("name", pa.string(), nullable=False),
+        pa.field("path", pa.string(), nullable=False),
         pa.field("size", pa.int64(), nullable=False),
         pa.field("start", pa.int32(), nullable=False),
         pa.field("stop", pa.int32(), nullable=False),
@@ -71,15 +70,14 @@ class ReceiptLog:
         self._waiting.clear()
 
 
-def read_all(storage: Storage) -> Mapping[PurePosixPath, Mapping[str, WrittenPart]]:
-    """The last receipt of every part, by folder and file name. A receipt file that is damaged is passed over."""
-    found: dict[PurePosixPath, dict[str, WrittenPart]] = {}
-    for name in storage.list_names(layout.RECEIPTS):  # run ids begin with the time, so these come oldest first
-        if not name.endswith(".parquet"):
+def read_all(storage: Storage) -> dict[PurePosixPath, WrittenPart]:
+    """The last receipt of every part. A receipt file that is damaged is passed over."""
+    found: dict[PurePosixPath, WrittenPart] = {}
+    for file in storage.list_files(layout.RECEIPTS):  # run ids begin with the time, so these come oldest first
+        if not layout.is_receipts(file.path):
             continue
         try:
-            for part in _read(storage, layout.RECEIPTS / name):
-                found.setdefault(part.path.parent, {})[part.path.name] = part
+            found.update((part.path, part) for part in _read(storage, file.path))
         except DatasetError:
             continue
     return found
@@ -89,8 +87,7 @@ def _row(part: WrittenPart) -> dict[str, object]:
     present, failed = part.state.present, part.state.failed
     complete = isinstance(present, range)
     return {
-        "folder": str(part.path.parent),
-        "name": part.path.name,
+        "path": str(part.path),
         "size": part.size,
         "start": present.start if isinstance(present, range) else 0,
         "stop": present.stop if isinstance(present, range) else 0,
@@ -104,6 +101,6 @@ def _read(storage: Storage, path: PurePosixPath) -> Iterator[WrittenPart]:
         table = file.read()
     if table.schema.remove_metadata() != _SCHEMA:
         return
-    for folder, name, size, start, stop, present, failed in zip(*(c.to_pylist() for c in table.columns), strict=True):
+    for part, size, start, stop, present, failed in zip(*(c.to_pylist() for c in table.columns), strict=True):
         state = PartState(range(start, stop) if present is None else frozenset(present), frozenset(failed or ()))
-        yield WrittenPart(PurePosixPath(folder) / name, size, state)
+        yield WrittenPart(PurePosixPath(part), size, state)

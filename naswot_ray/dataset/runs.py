@@ -87,6 +87,6 @@ def read_all(storage: Storage) -> list[RunRecord]:
     Raises:
         DatasetError: one of them is damaged.
     """
-    names = (name for name in storage.list_names(layout.RUNS) if name.endswith(".json"))
-    records = [read(storage, layout.RUNS / name) for name in names]
+    paths = [file.path for file in storage.list_files(layout.RUNS) if layout.is_run_record(file.path)]
+    records = [read(storage, path) for path in paths]
     return sorted(records, key=lambda record: record.started)

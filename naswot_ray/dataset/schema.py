@@ -6,7 +6,7 @@ from typing import Final
 
 import pyarrow as pa
 
-SCHEMA_VERSION: Final = "2.1"
+SCHEMA_VERSION: Final = "3.0"
 """major.minor: columns are added in minor versions; a dataset of another major version is refused."""
 
 STATUS_OK: Final = "ok"
@@ -90,10 +90,10 @@ JOINED: Final = pa.schema(
 
 TABLES: Final = {"scores": SCORES, "architectures": ARCHITECTURES, "accuracies": ACCURACIES, "joined": JOINED}
 
-PARTITIONS: Final = {
+FILE_KEYS: Final = {
     "scores": ("space", "images", "batch_size", "seed"),
     "architectures": ("space",),
     "accuracies": ("space",),
     "joined": ("space",),
 }
-"""Columns that also name the folders, in order; they are in the files as well, so that a file alone says what it holds."""
+"""Columns that have one value in each file, which its name tells as well (`layout`)."""

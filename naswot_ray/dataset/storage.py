@@ -113,6 +113,15 @@ class Storage:
         found = sorted((info.path[start:], info.size) for info in self._select(folder, recursive=recursive) if info.is_file)
         return [StoredFile(PurePosixPath(path), size) for path, size in found]
 
+    def list_others(self, folder: PurePosixPath = _ROOT) -> list[PurePosixPath]:
+        """What lies in a folder and is no file, sorted: folders, links to nowhere, devices.
+
+        Raises:
+            DatasetError: as `list_files`.
+        """
+        start = len(self.address.path.rstrip("/")) + 1
+        return sorted(PurePosixPath(info.path[start:]) for info in self._select(folder, recursive=False) if not info.is_file)
+
     def list_names(self, folder: PurePosixPath) -> list[str]:
         """Sorted names of the files in a folder; empty if there is no such folder.
 

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import PurePosixPath
 from typing import Any, Final
-from urllib.parse import unquote
 
-from naswot_ray.dataset.check import list_files
+from naswot_ray.dataset import layout
 from naswot_ray.dataset.opening import Dataset
 from naswot_ray.dataset.runs import RunRecord
 from naswot_ray.fetch.catalogue import CATALOGUE, get_entry
@@ -82,12 +81,11 @@ def last_change(dataset: Dataset) -> datetime | None:
 def accuracy_sources(dataset: Dataset) -> list[AccuracySource]:
     """Where a dataset's accuracies come from."""
     names: dict[tuple[str, str], str] = {}
-    for file in list_files(dataset):
-        if file.path.parts[0] == "accuracies" and file.path.suffix == ".parquet":
-            with dataset.storage.open_parquet(file.path) as content:
-                first = next(content.iter_batches(1, columns=["space", "source_digest"]), None)
-            if first is not None and first.num_rows:
-                names[first["space"][0].as_py(), first["source_digest"][0].as_py()] = _source_name(file.path)
+    for file in dataset.files("accuracies"):
+        with dataset.storage.open_parquet(file.path) as content:
+            first = next(content.iter_batches(1, columns=["space", "source_digest"]), None)
+        if first is not None and first.num_rows:
+            names[first["space"][0].as_py(), first["source_digest"][0].as_py()] = _source_name(file.path)
     with dataset.naming_damaged_files(), dataset.connect() as connection:
         found = connection.execute(
             "SELECT space, source_digest, count(*), list_sort(list(DISTINCT dataset)) FROM accuracies GROUP BY ALL ORDER BY ALL"
@@ -106,7 +104,10 @@ def _source(space: str, name: str, sha256: str, num_rows: int, trained_on: list[
 
 def _source_name(path: PurePosixPath) -> str:
     """The source's own name: without the digest that `add_accuracies` puts after it."""
-    return unquote(path.name).removesuffix(".parquet").rpartition("-")[0]
+    file = layout.table_file(path)
+    assert file is not None
+    assert file.source is not None
+    return file.source.rpartition("-")[0]
 
 
 def _command(run: RunRecord, shard_size: int) -> str:

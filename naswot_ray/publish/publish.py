@@ -144,8 +144,9 @@ def _write_tables(
     dataset: Dataset, files: list[StoredFile], folder: Path, scratch: Path, file_format: FileFormat, include_accuracies: bool
 ) -> list[PublishedTable]:
     tables = []
-    spaces = sorted({layout.partition_of(file.path)["space"] for file in files if file.path.parts[0] == "scores"})
-    trained = {layout.partition_of(file.path)["space"] for file in files if file.path.parts[0] == "accuracies"}
+    named = [found for file in files if (found := layout.table_file(file.path)) is not None]
+    spaces = sorted({file.space for file in named if file.table == "scores"})
+    trained = {file.space for file in named if file.table == "accuracies"}
     for space in spaces:
         for table in sources.OWN_TABLES:
             pieces = sources.rows_of_parts(dataset, files, table, space)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path, PurePosixPath
-from typing import Any, Final
+from pathlib import Path
+from typing import Final
 
 import duckdb
 import pyarrow as pa
 import pyarrow.dataset as pads
 
 from naswot_ray.dataset import layout, schema
-from naswot_ray.dataset.check import check_files, list_files
+from naswot_ray.dataset.check import check_files
 from naswot_ray.dataset.join import joined_rows
 from naswot_ray.dataset.opening import Dataset
 from naswot_ray.dataset.storage import StoredFile
@@ -54,13 +54,14 @@ def checked_files(dataset: Dataset, progress: Callable[[int, int], None] = lambd
 
 def table_files(dataset: Dataset) -> list[StoredFile]:
     """The files that hold a dataset's tables."""
-    return [file for file in list_files(dataset) if file.path.parts[0] in schema.TABLES and file.path.suffix == ".parquet"]
+    return [file for table in schema.TABLES for file in dataset.files(table)]
 
 
 def rows_of_parts(dataset: Dataset, files: list[StoredFile], table: str, space: str) -> Iterator[pa.Table]:
     """Rows of `scores` or `architectures` of a space, part by part, sorted by the table's key."""
-    paths = [file.path for file in files if file.path.parts[0] == table]
-    for path in sorted((p for p in paths if layout.partition_of(p)["space"] == space), key=_order):
+    named = [(found, file.path) for file in files if (found := layout.table_file(file.path)) is not None]
+    mine = [(found.order, path) for found, path in named if (found.table, found.space) == (table, space)]
+    for _, path in sorted(mine):
         with dataset.storage.open_parquet(path) as file:
             yield file.read(columns=schema.TABLES[table].names).sort_by("arch_index")
 
@@ -111,8 +112,3 @@ def connect(tables: list[PublishedTable], file_format: FileFormat, scratch: Path
 def _limit(connection: duckdb.DuckDBPyConnection, scratch: Path) -> None:
     connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
     connection.execute("SET temp_directory = $1", [str(scratch)])
-
-
-def _order(path: PurePosixPath) -> tuple[Any, ...]:
-    names = layout.partition_of(path)
-    return names.get("images", ""), int(names.get("batch_size", 0)), int(names.get("seed", 0)), layout.part_number(path.name)

@@ -67,10 +67,10 @@ def plot_of(dataset: Dataset, points: Points) -> dict[str, Any]:
 
 def _source(dataset: Dataset, points: Points) -> str:
     """Where a DuckDB query finds what the columns are made of."""
-    if points.main_accuracy is not None and dataset.count_files("joined"):
+    if points.main_accuracy is not None and dataset.files("joined"):
         return dataset.read_parquet("joined")
     source = f"{dataset.read_parquet('scores')} AS scores"
-    if dataset.count_files("architectures"):
+    if dataset.files("architectures"):
         source += f" LEFT JOIN {dataset.read_parquet('architectures')} AS architectures USING (space, arch_id)"
     if points.main_accuracy is not None:
         means = f"FROM {dataset.read_parquet('accuracies')} WHERE seed IS NULL"

@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import PurePosixPath
 
 from naswot_ray.dataset import layout
+from naswot_ray.dataset.layout import TableFile
 from naswot_ray.dataset.runs import GridRecord
 from naswot_ray.scoring import random
 
@@ -37,12 +38,17 @@ class Point:
     space: str
     batch: Batch | None
 
-    @property
-    def folder(self) -> PurePosixPath:
-        """Where the point's parts lie."""
+    def __str__(self) -> str:
         if self.batch is None:
-            return layout.architectures(self.space)
-        return layout.scores(self.space, self.batch.images, self.batch.batch_size, self.batch.seed)
+            return f"{self.space}, architectures"
+        return f"{self.space}, {self.batch.images}, batch size {self.batch.batch_size}, seed {self.batch.seed}"
+
+
+def point_of(file: TableFile) -> Point:
+    """The point of the grid that a part of `scores` or `architectures` belongs to."""
+    if file.images is None or file.batch_size is None or file.seed is None:
+        return Point(file.space, None)
+    return Point(file.space, Batch(file.images, file.batch_size, file.seed))
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +74,10 @@ class Shard:
     @property
     def path(self) -> PurePosixPath:
         """The shard's part file."""
-        return layout.part(self.point.folder, self.number)
+        batch = self.point.batch
+        if batch is None:
+            return layout.architectures(self.point.space, self.number)
+        return layout.scores(self.point.space, batch.images, batch.batch_size, batch.seed, self.number)
 
 
 @dataclass(frozen=True, slots=True)

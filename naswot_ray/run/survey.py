@@ -1,4 +1,4 @@
-"""What a dataset holds of a grid, at one moment: one listing per folder, and a look at the parts that no receipt tells of."""
+"""What a dataset holds of a grid, at one moment: one listing per table, and a look at the parts that no receipt tells of."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from naswot_ray.dataset import layout, parts, receipts
 from naswot_ray.dataset.parts import PartState, WrittenPart
-from naswot_ray.dataset.storage import Storage
-from naswot_ray.run.grid import Grid, Point, Shard, Task
+from naswot_ray.dataset.storage import Storage, StoredFile
+from naswot_ray.run.grid import Grid, Point, Shard, Task, point_of
 
 NUM_READERS = 16
 """Footers read at once: reading one waits for the storage, not for the processor."""
@@ -45,17 +45,16 @@ class Survey:
         self._states: dict[Point, dict[int, PartState]] = {}
         self.inspected: list[WrittenPart] = []
         known = receipts.read_all(storage)
+        there = _list_parts(storage)
         with ThreadPoolExecutor(NUM_READERS) as pool:
             for point in grid.points():
-                told = known.get(point.folder, {})
                 states: dict[int, PartState] = {}
                 unknown: list[tuple[Shard, int]] = []
                 numbers = set(grid.numbers(point))
-                for file in storage.list_files(point.folder):
-                    number = layout.part_number(file.path.name)
-                    if number is None or number not in numbers:
+                for number, file in there.get(point, ()):
+                    if number not in numbers:
                         continue
-                    receipt = told.get(file.path.name)
+                    receipt = known.get(file.path)
                     if receipt is not None and receipt.size == file.size:
                         states[number] = receipt.state
                     else:
@@ -105,6 +104,17 @@ class Survey:
                 for number in in_turn(self._grid.numbers(points[0])):
                     for point in in_turn(some):
                         yield self._grid.shard(point, number), self._states[point].get(number, _EMPTY)
+
+
+def _list_parts(storage: Storage) -> dict[Point, list[tuple[int, StoredFile]]]:
+    """The parts that are there, with their numbers, by the point that they belong to."""
+    found: dict[Point, list[tuple[int, StoredFile]]] = {}
+    for folder in (layout.ARCHITECTURES, layout.SCORES):
+        for file in storage.list_files(folder):
+            part = layout.table_file(file.path)
+            if part is not None and part.number is not None:
+                found.setdefault(point_of(part), []).append((part.number, file))
+    return found
 
 
 def _inspect(storage: Storage, shard: Shard, size: int) -> WrittenPart:

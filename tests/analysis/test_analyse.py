@@ -145,7 +145,7 @@ def test_singular_and_failed_rows(tmp_path: Path) -> None:
 def test_means_are_of_architectures_that_every_seed_has(tmp_path: Path) -> None:
     dataset = joined(tmp_path / "d", batch_sizes=(4,))
     rows = [score_row(i, seed=3, score=score_of({"arch_index": i, "batch_size": 4, "seed": 3})) for i in range(4)]
-    write_part(dataset.storage, layout.part(layout.scores(SPACE, "noise", 4, 3), 0), schema.SCORES, rows)
+    write_part(dataset.storage, layout.scores(SPACE, "noise", 4, 3, 0), schema.SCORES, rows)
     join(dataset, SPACE)
     analysis = analyse(dataset)
     assert one(analysis, measure="tau")["num_architectures"] == 4
@@ -157,7 +157,7 @@ def test_means_are_of_architectures_that_every_seed_has(tmp_path: Path) -> None:
 def test_image_sources_are_compared(tmp_path: Path) -> None:
     dataset = joined(tmp_path / "d", batch_sizes=(4,), seeds=(0,))
     rows = [score_row(i, images="cifar10", score=100.0 - i) for i in range(4)]
-    write_part(dataset.storage, layout.part(layout.scores(SPACE, "cifar10", 4, 0), 0), schema.SCORES, rows)
+    write_part(dataset.storage, layout.scores(SPACE, "cifar10", 4, 0, 0), schema.SCORES, rows)
     join(dataset, SPACE)
     (pair,) = analyse(dataset).stability.to_pylist()
     assert (pair["compared"], pair["images"], pair["other_images"], pair["num_architectures"]) == (

@@ -160,7 +160,7 @@ def test_groups_are_kept_apart_and_in_order(tmp_path: Path) -> None:
         change=lambda row: {"score": float(row["arch_index"] * (1 if row["batch_size"] == 4 else -1))},
     )
     rows = [score_row(i, images="cifar10") for i in range(4)]
-    path = layout.part(layout.scores(SPACE, "cifar10", 4, 0), 0)
+    path = layout.scores(SPACE, "cifar10", 4, 0, 0)
     write_part(dataset.storage, path, schema.SCORES, rows)
     add(dataset, [mean_accuracy(i, accuracy=50.0 + i) for i in range(8)])
     join(dataset, SPACE)

@@ -44,7 +44,7 @@ def test_a_sound_dataset(root: Path) -> None:
 def test_missing_parts_are_counted_against_what_runs_were_asked_for(root: Path) -> None:
     part_files(root)[1].unlink()
     text = finds(root)
-    assert "missing: scores/space=nasbench201/images=noise/batch_size=4/seed=0: 4 of 12 rows" in text
+    assert "missing: nasbench201, noise, batch size 4, seed 0: 4 of 12 rows" in text
     assert "run the same `naswot-ray score` command again" in text
 
 

@@ -31,7 +31,7 @@ def test_a_complete_dataset(root: Path) -> None:
             assert cells(text, SPACE, "noise", batch_size, seed) == ["8", "8", "0", "0"]
     assert cells(text, "space") == ["images", "batch", "size", "seed", "wanted", "present", "failed", "missing"]
     assert str(root) in text
-    assert "schema 2.1" in text
+    assert "schema 3.0" in text
     assert "run 20260101T000000-00000000: finished, 32 rows, 0.53 cells/s" in text
     assert text.splitlines()[-1] == "complete"
     assert snapshot(root) == before
@@ -40,11 +40,11 @@ def test_a_complete_dataset(root: Path) -> None:
 def test_a_long_path_stays_on_one_line(tmp_path: Path) -> None:
     root = tmp_path / ("a-directory-with-a-long-name-" * 4)
     make_dataset(root)
-    assert f"{root}: schema 2.1" in prints("info", root)
+    assert f"{root}: schema 3.0" in prints("info", root)
 
 
 def test_a_dataset_with_a_part_missing(root: Path) -> None:
-    (root / layout.part(layout.scores(SPACE, "noise", 8, 1), 1)).unlink()
+    (root / layout.scores(SPACE, "noise", 8, 1, 1)).unlink()
     result = naswot("info", root)
     assert result.exit_code == 1
     assert cells(result.stdout, SPACE, "noise", "8", "1") == ["8", "4", "0", "4"]
@@ -152,7 +152,7 @@ def test_join_tells_of_scores_without_accuracies(tmp_path: Path, accuracies: Pat
     assert f"{SPACE}: 2 joined rows, 2 architectures matched" in text
     assert f"2 with a score, no accuracy, such as {arch_id(10)}" in text
     assert f"8 with an accuracy, no score, such as {min(arch_id(i) for i in range(8))}" in text
-    assert f"all of these: {tmp_path / 'd' / 'joined' / f'space={SPACE}' / 'unmatched.csv'}" in text
+    assert f"all of these: {tmp_path / 'd' / 'unmatched' / f'{SPACE}.csv'}" in text
 
 
 def test_join_takes_an_official_directory(tmp_path: Path, shared: Path) -> None:

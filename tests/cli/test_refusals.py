@@ -159,7 +159,7 @@ def test_a_damaged_manifest(root: Path, name: str, damage: str) -> None:
 @pytest.mark.parametrize("name", COMMANDS)
 @pytest.mark.parametrize("size", [0, 1000])
 def test_a_damaged_part(root: Path, name: str, size: int) -> None:
-    part = root / layout.part(layout.scores(SPACE, "noise", 4, 0), 0)
+    part = root / layout.scores(SPACE, "noise", 4, 0, 0)
     part.write_bytes(part.read_bytes()[:size])
     message = refuses(root, *command(name, root))
     assert str(part) in message
@@ -167,7 +167,7 @@ def test_a_damaged_part(root: Path, name: str, size: int) -> None:
 
 
 def test_a_damaged_part_is_replaced_when_it_is_moved_away(root: Path, tmp_path: Path) -> None:
-    part = root / layout.part(layout.scores(SPACE, "noise", 4, 0), 1)
+    part = root / layout.scores(SPACE, "noise", 4, 0, 1)
     rows = pq.read_table(part).num_rows
     part.write_bytes(part.read_bytes()[:1000])
     args = ("score", "-o", root, "--in-process", "--limit", 8, "--batch-size", 4)
@@ -178,11 +178,11 @@ def test_a_damaged_part_is_replaced_when_it_is_moved_away(root: Path, tmp_path: 
 
 
 def test_a_part_of_another_shard(root: Path) -> None:
-    folder = layout.scores(SPACE, "noise", 4, 0)
-    shutil.copyfile(root / layout.part(folder, 0), root / layout.part(folder, 1))
+    first, second = (layout.scores(SPACE, "noise", 4, 0, number) for number in (0, 1))
+    shutil.copyfile(root / first, root / second)
     for name in ("score", "info"):
         message = refuses(root, *command(name, root))
-        assert str(root / layout.part(folder, 1)) in message
+        assert str(root / second) in message
         assert "rows that do not belong to it" in message
 
 

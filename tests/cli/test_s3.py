@@ -32,20 +32,22 @@ def test_from_scores_to_a_query(root: str, tmp_path: Path, accuracies: Path, s3_
     assert "4 rows scored" in printed
     assert "8 joined rows, 4 architectures matched" in printed
     assert f"dataset: {root}" in printed
-    assert f"  all of these: s3://{bucket}/my/scores/joined/space=nasbench201/unmatched.csv" in printed
+    assert f"  all of these: s3://{bucket}/my/scores/unmatched/nasbench201.csv" in printed
     assert "nothing to do" in prints("score", "-o", root, "--in-process", *GRID)
 
     score_here(tmp_path / "local", limit=4, batch_size=[4], seed=[0, 1], shard_size=2)
     assert logical_rows(root) == logical_rows(tmp_path / "local")
     assert logical_architectures(root) == logical_architectures(tmp_path / "local")
     assert {
-        path for path in s3_server.objects(bucket) if not {"joined", "accuracies", "tables", "receipts"} & set(path.split("/"))
+        path
+        for path in s3_server.objects(bucket)
+        if not {"joined", "unmatched", "accuracies", "tables", "receipts"} & set(path.split("/"))
     } == {
         "my/scores/dataset.json",
         *(f"my/scores/{file}" for file in ("runs/" + Path(record.run_id + ".json").name for record in Dataset(root).runs)),
-        *(f"my/scores/architectures/space=nasbench201/part-00000{i}.parquet" for i in range(2)),
+        *(f"my/scores/architectures/part-nasbench201.00000{i}.parquet" for i in range(2)),
         *(
-            f"my/scores/scores/space=nasbench201/images=noise/batch_size=4/seed={seed}/part-00000{i}.parquet"
+            f"my/scores/scores/part-nasbench201.noise.batch-4.seed-{seed}.00000{i}.parquet"
             for seed in range(2)
             for i in range(2)
         ),
@@ -62,9 +64,9 @@ def test_a_query_reads_the_parts_it_needs_and_lists_once(root: str, s3_proxy: s3
     with Dataset(root).connect() as connection:
         s3_proxy.requests.clear()
         assert connection.sql("SELECT count(arch_id) FROM scores WHERE seed = 1 AND batch_size = 4").fetchall() == [(4,)]
-    assert {request.key.rpartition("batch_size%3D4/")[2] for request in s3_proxy.requests} == {
-        "seed%3D1/part-000000.parquet",
-        "seed%3D1/part-000001.parquet",
+    assert {request.key.rpartition("batch-4.")[2] for request in s3_proxy.requests} == {
+        "seed-1.000000.parquet",
+        "seed-1.000001.parquet",
     }
     s3_proxy.requests.clear()
     assert Dataset(root).scores.schema.names
@@ -109,7 +111,7 @@ def test_the_duckdb_line_says_what_duckdb_needs(root: str, bucket: str, s3_proxy
         "INSTALL httpfs; LOAD httpfs; CREATE SECRET (TYPE s3, PROVIDER credential_chain, REGION 'us-east-1', "
         f"ENDPOINT '127.0.0.1:{s3_proxy.port}', URL_STYLE 'path', USE_SSL false)"
     )
-    assert f"read_parquet('s3://{bucket}/my/scores/scores/**/*.parquet', hive_partitioning=true)" in select
+    assert f"read_parquet('s3://{bucket}/my/scores/scores/part-*.parquet', hive_partitioning=false)" in select
     assert len(duckdb.extract_statements(line)) == 4
 
 
@@ -124,7 +126,7 @@ def test_a_bucket_that_is_not_there(s3_server: s3.S3Server) -> None:
 def test_storage_that_fails_while_it_is_read(root: str, s3_proxy: s3.Proxy) -> None:
     prints("score", "-o", root, "--in-process", *GRID)
     denied = [s3.Answer(status=403)]  # once: a moment later, when the damaged file is looked for, there is none
-    s3_proxy.fault = lambda request: denied.pop() if denied and request.key.endswith("part-000000.parquet") else None
+    s3_proxy.fault = lambda request: denied.pop() if denied and request.key.endswith(".000000.parquet") else None
     result = naswot("query", root, "SELECT sum(score) FROM scores")
     assert result.exit_code == 2
     assert result.stderr.startswith(f"error: cannot read {root}: AWS Error ACCESS_DENIED")
@@ -150,7 +152,7 @@ def test_check_and_repair(root: str, s3_server: s3.S3Server, bucket: str) -> Non
     score_here(root, **options)
     rows = logical_rows(root)
     assert "nothing is missing" in prints("check", root)
-    key = next(key for key in s3_server.objects(bucket) if "/scores/space" in key)
+    key = next(key for key in s3_server.objects(bucket) if "/scores/part-" in key)
     s3_server.put(bucket, key, s3_server.objects(bucket)[key][:-1])
     result = naswot("check", root, "--repair")
     assert result.exit_code == 1

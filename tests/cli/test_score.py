@@ -40,11 +40,10 @@ def test_the_rows_are_those_of_the_scoring_function(run: tuple[Path, str]) -> No
 def test_the_files_are_where_the_layout_says(run: tuple[Path, str]) -> None:
     root, _ = run
     files = {name for name, content in snapshot(root).items() if content is not None}
-    folder = f"scores/space={SPACE}/images=cifar10/batch_size=4/seed=5"
     assert files == {
         "dataset.json",
-        *(f"{folder}/part-00000{n}.parquet" for n in (0, 1)),
-        *(f"architectures/space={SPACE}/part-00000{n}.parquet" for n in (0, 1)),
+        *(f"scores/part-{SPACE}.cifar10.batch-4.seed-5.00000{n}.parquet" for n in (0, 1)),
+        *(f"architectures/part-{SPACE}.00000{n}.parquet" for n in (0, 1)),
         f"receipts/{records(root)[0].run_id}-000000.parquet",
         f"runs/{records(root)[0].run_id}.json",
     }
@@ -163,8 +162,8 @@ def test_more_rows_extend_the_dataset(root: Path) -> None:
     after = snapshot(root)
     assert {name: after[name] for name in before} == before
     assert sorted(name for name in after.keys() - before.keys() if not name.startswith(("runs/", "receipts"))) == [
-        f"architectures/space={SPACE}/part-000002.parquet",
-        f"scores/space={SPACE}/images=noise/batch_size=4/seed=0/part-000002.parquet",
+        f"architectures/part-{SPACE}.000002.parquet",
+        f"scores/part-{SPACE}.noise.batch-4.seed-0.000002.parquet",
     ]
     assert naswot_ray.open(root).scores.count_rows() == 33
 
@@ -204,7 +203,7 @@ def test_accuracies_are_joined_at_the_end(root: Path, accuracies: Path, suffix: 
     text = prints("score", "-o", root, "--in-process", *SAME, "--accuracies", accuracies.with_suffix(suffix), *MAP)
     assert f"{SPACE}: 32 joined rows, 8 architectures matched" in text
     assert f"2 with an accuracy, no score, such as {min(arch_id(8), arch_id(9))}" in text
-    assert str(root / "joined" / f"space={SPACE}" / "unmatched.csv") in text
+    assert str(root / "unmatched" / f"{SPACE}.csv") in text
     assert (
         text.count(
             "Kendall tau with cifar10 test accuracy: -1.000 (params -1.000, FLOPs -1.000, layers -1.000; 8 architectures)"

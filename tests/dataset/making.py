@@ -70,10 +70,11 @@ def write_part(
     storage: Storage, path: PurePosixPath, columns: pa.Schema, rows: Sequence[Row], full_range: range | None = None
 ) -> WrittenPart:
     """Write rows to a part; its range is by default that of a dataset with four architectures a shard."""
-    number = layout.part_number(path.name)
-    assert number is not None
+    named = layout.table_file(path)
+    assert named is not None
+    assert named.number is not None
     fingerprint = settings().fingerprint_of(SPACE, "noise" if columns == schema.SCORES else None)
-    full_range = full_range or range(number * 4, number * 4 + 4)
+    full_range = full_range or range(named.number * 4, named.number * 4 + 4)
     return parts.write(storage, path, columns, rows, full_range=full_range, fingerprint=fingerprint)
 
 
@@ -104,15 +105,16 @@ def make_dataset(
     numbers = {index // shard_size for index in indices}
     for number in sorted(numbers):
         mine = [index for index in indices if index // shard_size == number]
-        folder = layout.architectures(SPACE)
         full_range = range(number * shard_size, (number + 1) * shard_size)
-        write_part(storage, layout.part(folder, number), schema.ARCHITECTURES, [architecture_row(i) for i in mine], full_range)
+        write_part(
+            storage, layout.architectures(SPACE, number), schema.ARCHITECTURES, [architecture_row(i) for i in mine], full_range
+        )
         for batch_size in batch_sizes:
             for seed in seeds:
-                folder = layout.scores(SPACE, source.name, batch_size, seed)
+                path = layout.scores(SPACE, source.name, batch_size, seed, number)
                 rows = [score_row(i, images=source.name, batch_size=batch_size, seed=seed) for i in mine]
                 rows = [row | change(row) for row in rows]
-                write_part(storage, layout.part(folder, number), schema.SCORES, rows, full_range)
+                write_part(storage, path, schema.SCORES, rows, full_range)
     runs.write(
         storage,
         runs.RunRecord(

@@ -17,9 +17,9 @@ from naswot_ray.dataset.digest import content_digest
 from naswot_ray.dataset.opening import Dataset
 from tests.dataset.making import SPACE, add, make_dataset, mean_accuracy, snapshot
 
-PART = layout.part(layout.scores(SPACE, "noise", 4, 0), 0)
-OTHER = layout.part(layout.scores(SPACE, "noise", 4, 0), 1)
-OTHER_SEED = layout.part(layout.scores(SPACE, "noise", 4, 1), 0)
+PART = layout.scores(SPACE, "noise", 4, 0, 0)
+OTHER = layout.scores(SPACE, "noise", 4, 0, 1)
+OTHER_SEED = layout.scores(SPACE, "noise", 4, 1, 0)
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ def test_rows_that_were_taken_out(dataset: Dataset) -> None:
     assert [(p.kind, p.reason) for p in problems_of(dataset)] == [(Kind.CORRUPT, "holds 3 rows, 4 were written")]
 
 
-@pytest.mark.parametrize("name", ["part-000009.parquet", "part-000000 (copy).parquet"])
+@pytest.mark.parametrize("name", [OTHER.name.replace("000001", "000009"), f"{PART.stem} (conflicted copy).parquet"])
 def test_a_copy_of_a_part_is_a_duplicate(dataset: Dataset, name: str) -> None:
     shutil.copy(file(dataset, PART), file(dataset, PART.with_name(name)))
     (problem,) = problems_of(dataset)
@@ -101,7 +101,7 @@ def test_a_part_in_the_place_of_another(dataset: Dataset) -> None:
 
 
 def test_a_part_that_was_moved_away_from_its_place_is_kept(dataset: Dataset) -> None:
-    file(dataset, PART).rename(file(dataset, PART.with_name("part-000009.parquet")))
+    file(dataset, PART).rename(file(dataset, layout.scores(SPACE, "noise", 4, 0, 9)))
     (problem,) = problems_of(dataset)
     assert (problem.kind, problem.removable) == (Kind.FOREIGN, False)
     assert f"holds rows of {PART}, which is not there" in problem.reason
@@ -130,10 +130,26 @@ def test_a_part_without_a_digest_cannot_be_verified(dataset: Dataset) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["notes.txt", "scores/README.md", "scores/space=nasbench201/x.csv", "accuracies/space=nasbench201/y.json", "runs/x"]
+    "name",
+    [
+        "notes.txt",
+        ".DS_Store",
+        "scores/README.md",
+        "scores/x.csv",
+        f"scores/._{PART.name}",
+        f"joined/._{PART.name}",
+        "scores/anything.parquet",
+        "accuracies/y.json",
+        "accuracies/copy of nasbench201.table.parquet",
+        "runs/x",
+        "runs/._x.json",
+        "receipts/x.parquet",
+    ],
 )
 def test_a_strangers_file_is_told_and_kept(dataset: Dataset, name: str) -> None:
-    file(dataset, PurePosixPath(name)).write_text("hello")
+    path = file(dataset, PurePosixPath(name))
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("hello")
     assert [(p.kind, str(p.path), p.removable) for p in problems_of(dataset)] == [(Kind.FOREIGN, name, False)]
 
 
@@ -143,9 +159,8 @@ def test_a_table_of_another_kind_is_foreign(dataset: Dataset) -> None:
 
 
 def test_a_space_that_the_manifest_does_not_tell_of(dataset: Dataset, tmp_path: Path) -> None:
-    target = file(dataset, layout.part(layout.architectures("mine"), 0))
-    target.parent.mkdir()
-    rows = pq.ParquetFile(file(dataset, layout.part(layout.architectures(SPACE), 0))).read()
+    target = file(dataset, layout.architectures("mine", 0))
+    rows = pq.ParquetFile(file(dataset, layout.architectures(SPACE, 0))).read()
     rows = with_column(rows, "space", pa.array(["mine"] * 4))
     metadata = rows.schema.metadata | {parts.DIGEST_KEY: content_digest(rows)}
     pq.write_table(rows.replace_schema_metadata(metadata), target)
@@ -171,7 +186,7 @@ def test_leftovers_of_writing_are_no_problem(dataset: Dataset) -> None:
 
 def test_repair_removes_what_is_broken_and_nothing_else(dataset: Dataset) -> None:
     rewrite(file(dataset, PART), lambda t: t.slice(0, 3))
-    copy = OTHER.with_name("part-000009.parquet")
+    copy = layout.scores(SPACE, "noise", 4, 0, 9)
     shutil.copy(file(dataset, OTHER), file(dataset, copy))
     file(dataset, PurePosixPath("notes.txt")).write_text("hello")
     before = snapshot(file(dataset, PurePosixPath()))

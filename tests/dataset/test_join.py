@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from naswot_ray.dataset import schema
+from naswot_ray.dataset import layout, schema
 from naswot_ray.dataset.join import join
 from naswot_ray.dataset.opening import Dataset
 from naswot_ray.errors import DatasetError
@@ -39,7 +39,7 @@ def joined(dataset: Dataset) -> list[Row]:
 
 
 def unmatched(dataset: Dataset) -> list[dict[str, str]]:
-    with (Path(dataset.storage.root) / "joined" / f"space={SPACE}" / "unmatched.csv").open(newline="") as file:
+    with (Path(dataset.storage.root) / layout.unmatched(SPACE)).open(newline="") as file:
         return list(csv.DictReader(file))
 
 

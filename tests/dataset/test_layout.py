@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from urllib.parse import unquote
+from pathlib import Path, PurePosixPath
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from naswot_ray.dataset import layout, manifest, schema
+from naswot_ray.dataset.layout import TableFile
 from naswot_ray.dataset.opening import Dataset
 from naswot_ray.dataset.storage import Storage
 from tests.dataset.making import score_row, settings, write_part
@@ -16,30 +17,75 @@ from tests.dataset.making import score_row, settings, write_part
 ODD = "a/b=c d'é%2F\"?*&#"
 
 
-def test_paths_are_hive_style() -> None:
-    folder = layout.scores("nasbench201", "cifar10", 128, 0)
-    assert str(layout.part(folder, 42)) == "scores/space=nasbench201/images=cifar10/batch_size=128/seed=0/part-000042.parquet"
-    assert str(layout.part(layout.architectures("nasbench201"), 0)) == "architectures/space=nasbench201/part-000000.parquet"
-    assert str(layout.accuracies("nasbench201", "table.csv")) == "accuracies/space=nasbench201/table.csv.parquet"
-    assert str(layout.joined("nasbench201", "noise", 8, 1)) == "joined/space=nasbench201/noise-8-1.parquet"
+def test_names_tell_what_is_in_a_file() -> None:
+    part = layout.scores("nasbench201", "imagenet16-120", 128, 0, 42)
+    assert str(part) == "scores/part-nasbench201.imagenet16-120.batch-128.seed-0.000042.parquet"
+    assert layout.table_file(part) == TableFile("scores", "nasbench201", "imagenet16-120", 128, 0, 42)
+    part = layout.architectures("nds_resnext-a_in", 1_234_567)
+    assert str(part) == "architectures/part-nds_resnext-a_in.1234567.parquet"
+    assert layout.table_file(part) == TableFile("architectures", "nds_resnext-a_in", number=1_234_567)
+    table = layout.accuracies("nasbench201", "table.v1.csv")
+    assert str(table) == "accuracies/nasbench201.table.v1.csv.parquet"
+    assert layout.table_file(table) == TableFile("accuracies", "nasbench201", source="table.v1.csv")
+    joined = layout.joined("nasbench201", "noise", 8, 1)
+    assert str(joined) == "joined/nasbench201.noise.batch-8.seed-1.parquet"
+    assert layout.table_file(joined) == TableFile("joined", "nasbench201", "noise", 8, 1)
+    assert str(layout.unmatched("nasbench201")) == "unmatched/nasbench201.csv"
     assert str(layout.run_record("id")) == "runs/id.json"
 
 
 @given(st.text(min_size=1), st.text(min_size=1))
-def test_any_name_is_one_folder_and_comes_back(space: str, images: str) -> None:
+def test_any_name_comes_back_from_the_name_of_a_file(space: str, images: str) -> None:
     try:
-        folder = layout.scores(space, images, 4, 0)
+        paths = [
+            layout.scores(space, images, 4, 0, 9),
+            layout.architectures(space, 9),
+            layout.accuracies(space, images),
+            layout.joined(space, images, 4, 0),
+        ]
     except UnicodeEncodeError:  # a lone surrogate is no name
         return
-    assert len(folder.parts) == 5
-    assert [unquote(part.partition("=")[2]) for part in folder.parts[1:3]] == [space, images]
-    assert all(ord(character) < 128 for character in str(folder))
-    assert len(layout.accuracies(space, images).parts) == 3
-    assert len(layout.joined(space, images, 4, 0).parts) == 3
+    for path in paths:
+        found = layout.table_file(path)
+        assert found is not None
+        assert (found.table, found.space) == (path.parts[0], space)
+        assert {found.images, found.source} <= {images, None}
+        assert len(path.parts) == 2
+        assert all(32 < ord(character) < 127 for character in str(path))
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "part-s.i.batch-4.seed-0.000000.parquet",
+        "joined/part-s.i.batch-4.seed-0.000000.parquet",
+        "scores/s.i.batch-4.seed-0.000000.parquet",
+        "scores/part-s.i.batch-4.seed-0.00000.parquet",
+        "scores/part-s.i.batch-4.seed-0.0000000.parquet",
+        "scores/part-s.i.batch-04.seed-0.000000.parquet",
+        "scores/part-s.i.batch-4.seed--1.000000.parquet",
+        "scores/part-s.i.batch-4.000000.parquet",
+        "scores/part-s..batch-4.seed-0.000000.parquet",
+        "scores/part-s%20.i%2E.batch-4.seed-0.000000.parquet.tmp",
+        "scores/part-%73.i.batch-4.seed-0.000000.parquet",
+        "scores/part-s.i.batch-4.seed-0.000000 (conflicted copy).parquet",
+        "scores/part-s.i.batch-4.seed-0.000000.parquet.crdownload",
+        "scores/._part-s.i.batch-4.seed-0.000000.parquet",
+        "scores/Copy of part-s.i.batch-4.seed-0.000000.parquet",
+        "scores/deeper/part-s.i.batch-4.seed-0.000000.parquet",
+        "scores/space=s/part-000000.parquet",
+        "accuracies/.parquet",
+        "accuracies/._s.table.parquet",
+        "accuracies/s.table (1).parquet",
+        "joined/s.i.batch-4.seed-0 2.parquet",
+    ],
+)
+def test_other_names_are_no_files_of_a_table(path: str) -> None:
+    assert layout.table_file(PurePosixPath(path)) is None
 
 
 def test_a_temporary_is_hidden_beside_its_file() -> None:
-    path = layout.part(layout.architectures("s"), 3)
+    path = layout.architectures("s", 3)
     temporary = layout.temporary(path, "token")
     assert temporary.parent == path.parent
     assert temporary.name.startswith(".")
@@ -50,8 +96,7 @@ def test_a_temporary_is_hidden_beside_its_file() -> None:
 def test_odd_names_are_read_back_by_pyarrow_and_duckdb(tmp_path: Path) -> None:
     storage = Storage(tmp_path / "d")
     manifest.write(storage, manifest.create(settings(), shard_size=4))
-    folder = layout.scores(ODD, ODD, 4, 0)
-    write_part(storage, layout.part(folder, 0), schema.SCORES, [score_row(0) | {"space": ODD, "images": ODD}])
+    write_part(storage, layout.scores(ODD, ODD, 4, 0, 0), schema.SCORES, [score_row(0) | {"space": ODD, "images": ODD}])
     dataset = Dataset(tmp_path / "d")
     assert dataset.scores.to_table(columns=["space", "images"]).to_pylist() == [{"space": ODD, "images": ODD}]
     with dataset.connect() as connection:

@@ -48,7 +48,7 @@ def test_a_new_dataset(tmp_path: Path, exists: bool) -> None:
     manifest.write(storage, created)
     assert manifest.read(storage) == created
     assert created.fingerprint == settings().fingerprint
-    assert json.loads((tmp_path / "d" / "dataset.json").read_text())["schema_version"] == "2.1"
+    assert json.loads((tmp_path / "d" / "dataset.json").read_text())["schema_version"] == "3.0"
 
 
 def test_the_same_settings_again_change_nothing(storage: Storage) -> None:
@@ -181,21 +181,21 @@ def test_settings_edited_by_hand_are_refused(storage: Storage) -> None:
         manifest.read(storage)
 
 
-@pytest.mark.parametrize("version", ["1.0", "0.9", "20.0", "2", None])
+@pytest.mark.parametrize("version", ["1.0", "2.1", "30.0", "3", None])
 def test_another_major_schema_version_is_refused(storage: Storage, version: str | None) -> None:
     file = Path(storage.path(layout.MANIFEST))
     file.write_text(json.dumps(json.loads(file.read_text()) | {"schema_version": version}))
-    if version == "2":
+    if version == "3":
         manifest.read(storage)
         return
-    with pytest.raises(DatasetError, match=rf"schema version {version}, this program reads 2\.x"):
+    with pytest.raises(DatasetError, match=rf"schema version {version}, this program reads 3\.x"):
         manifest.read(storage)
 
 
 def test_a_later_minor_schema_version_is_read(storage: Storage) -> None:
     file = Path(storage.path(layout.MANIFEST))
-    file.write_text(json.dumps(json.loads(file.read_text()) | {"schema_version": "2.7"}))
-    assert manifest.read(storage).schema_version == "2.7"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"schema_version": "3.7"}))
+    assert manifest.read(storage).schema_version == "3.7"
 
 
 def test_no_dataset(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from tests import s3
 from tests.dataset.making import SPACE, score_row, write_part
 
 FILE = PurePosixPath("folder/file.json")
-PART = layout.part(layout.scores(SPACE, "noise", 4, 0), 0)
+PART = layout.scores(SPACE, "noise", 4, 0, 0)
 
 
 @pytest.fixture
@@ -102,7 +102,7 @@ def test_parts(storage: Storage) -> None:
 
 def test_a_file_that_is_no_parquet(storage: Storage) -> None:
     storage.write_bytes(PART, b"PAR1 and nothing more")
-    with pytest.raises(DatasetError, match=r"s3://.*part-000000\.parquet is not a whole Parquet file"):
+    with pytest.raises(DatasetError, match=r"s3://.*\.000000\.parquet is not a whole Parquet file"):
         parts.inspect(storage, PART, range(4))
 
 

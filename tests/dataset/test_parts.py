@@ -21,7 +21,7 @@ from naswot_ray.dataset.storage import Storage
 from naswot_ray.errors import DatasetError
 from tests.dataset.making import SPACE, Row, architecture_row, failed_row, score_row, settings, snapshot, write_part
 
-PATH = layout.part(layout.scores(SPACE, "noise", 4, 0), 1)
+PATH = layout.scores(SPACE, "noise", 4, 0, 1)
 FULL = range(4, 8)
 
 
@@ -139,7 +139,7 @@ def test_what_was_written_is_told(storage: Storage) -> None:
 
 
 def test_architecture_parts_work_alike(storage: Storage) -> None:
-    path = layout.part(layout.architectures(SPACE), 1)
+    path = layout.architectures(SPACE, 1)
     write_part(storage, path, schema.ARCHITECTURES, [architecture_row(4), architecture_row(5) | {"status": "failed"}])
     assert parts.inspect(storage, path, FULL) == PartState(frozenset({4, 5}), frozenset({5}))
 

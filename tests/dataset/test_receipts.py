@@ -11,12 +11,13 @@ from naswot_ray.dataset.parts import PartState, WrittenPart
 from naswot_ray.dataset.receipts import ReceiptLog
 from naswot_ray.dataset.storage import Storage
 
-FOLDER = layout.scores("nasbench201", "noise", 4, 0)
+PART = layout.scores("nasbench201", "noise", 4, 0, 0)
 
 
-def written(number: int, state: PartState | None = None, *, size: int = 100, folder: PurePosixPath = FOLDER) -> WrittenPart:
+def written(number: int, state: PartState | None = None, *, size: int = 100, path: PurePosixPath | None = None) -> WrittenPart:
     full = PartState(range(4 * number, 4 * number + 4))
-    return WrittenPart(layout.part(folder, number), size, full if state is None else state)
+    path = path or layout.scores("nasbench201", "noise", 4, 0, number)
+    return WrittenPart(path, size, full if state is None else state)
 
 
 def test_what_is_written_is_read_again(tmp_path: Path) -> None:
@@ -25,14 +26,13 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
         written(0),
         written(1, PartState(frozenset({4, 6}), frozenset({6}))),
         written(2, PartState(range(8, 12), frozenset({9, 11}))),
-        written(0, folder=layout.architectures("nasbench201"), size=7),
+        written(0, path=layout.architectures("nasbench201", 0), size=7),
     ]
     log = ReceiptLog(storage, "20260101T000000-a")
     for part in parts:
         log.add(part)
     log.flush()
-    found = receipts.read_all(storage)
-    assert [part for folder in found.values() for part in folder.values()] == parts
+    assert list(receipts.read_all(storage).values()) == parts
 
 
 def test_a_dataset_without_receipts_has_none(tmp_path: Path) -> None:
@@ -47,12 +47,12 @@ def test_the_last_one_of_a_part_counts(tmp_path: Path) -> None:
         for part in parts:
             log.add(part)
         log.flush()
-    assert receipts.read_all(storage)[FOLDER]["part-000000.parquet"] == written(0)
+    assert receipts.read_all(storage)[PART] == written(0)
     log = ReceiptLog(storage, "20260101T000002-a")
     log.add(partial)
     log.add(written(0, size=60))
     log.flush()
-    assert receipts.read_all(storage)[FOLDER]["part-000000.parquet"] == written(0, size=60)
+    assert receipts.read_all(storage)[PART] == written(0, size=60)
 
 
 def test_many_are_few_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,7 +65,7 @@ def test_many_are_few_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     log.flush()
     log.flush()
     assert len(storage.list_names(layout.RECEIPTS)) == 3
-    assert len(receipts.read_all(storage)[FOLDER]) == 25
+    assert len(receipts.read_all(storage)) == 25
 
 
 def test_a_damaged_file_and_a_stranger_are_passed_over(tmp_path: Path) -> None:
@@ -75,4 +75,4 @@ def test_a_damaged_file_and_a_stranger_are_passed_over(tmp_path: Path) -> None:
     log.flush()
     storage.write_bytes(layout.RECEIPTS / "s-000000.parquet", b"no parquet")
     storage.write_bytes(layout.RECEIPTS / "notes.txt", b"hello")
-    assert list(receipts.read_all(storage)) == [FOLDER]
+    assert list(receipts.read_all(storage)) == [PART]

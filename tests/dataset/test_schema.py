@@ -50,27 +50,27 @@ def test_a_dataset_written_by_a_run_has_the_schema(scored: Dataset) -> None:
 
 
 def test_a_part_tells_its_schema_version(tmp_path: Path) -> None:
-    storage, path = Storage(tmp_path), layout.part(layout.scores(SPACE, "noise", 4, 0), 0)
+    storage, path = Storage(tmp_path), layout.scores(SPACE, "noise", 4, 0, 0)
     write_part(storage, path, schema.SCORES, [score_row(0)])
     assert pq.read_schema(storage.path(path)).metadata[b"naswot_ray.schema_version"] == schema.SCHEMA_VERSION.encode()
 
 
 @pytest.mark.parametrize("column", ["arch_id", "arch_index", "status", "seed"])
 def test_a_key_is_never_null(tmp_path: Path, column: str) -> None:
-    path = layout.part(layout.scores(SPACE, "noise", 4, 0), 0)
+    path = layout.scores(SPACE, "noise", 4, 0, 0)
     with pytest.raises((pa.ArrowException, ValueError, TypeError)):
         write_part(Storage(tmp_path), path, schema.SCORES, [score_row(0) | {column: None}])
     assert not list(tmp_path.rglob("*.parquet"))
 
 
 def test_a_value_of_the_wrong_type_is_refused(tmp_path: Path) -> None:
-    path = layout.part(layout.scores(SPACE, "noise", 4, 0), 0)
+    path = layout.scores(SPACE, "noise", 4, 0, 0)
     with pytest.raises((pa.ArrowException, ValueError, TypeError)):
         write_part(Storage(tmp_path), path, schema.SCORES, [score_row(0, score="high")])
 
 
-def test_partition_columns_are_in_the_files_too() -> None:
-    for table, keys in schema.PARTITIONS.items():
+def test_the_columns_that_names_tell_are_in_the_files_too() -> None:
+    for table, keys in schema.FILE_KEYS.items():
         assert set(keys) <= set(schema.TABLES[table].names)
 
 
@@ -83,7 +83,7 @@ def test_the_docs_explain_every_column(table: str) -> None:
 
 
 def test_minus_infinity_survives_and_is_no_null(tmp_path: Path) -> None:
-    storage, path = Storage(tmp_path), layout.part(layout.scores(SPACE, "noise", 4, 0), 0)
+    storage, path = Storage(tmp_path), layout.scores(SPACE, "noise", 4, 0, 0)
     rows: list[Row] = [score_row(0, score=float("-inf"), status="singular"), score_row(1, **FAILED)]
     write_part(storage, path, schema.SCORES, rows)
     found: list[Any] = pq.read_table(storage.path(path))["score"].to_pylist()

@@ -129,13 +129,12 @@ def test_a_read_only_folder(tmp_path: Path) -> None:
 
 def test_a_full_disk(full_disk: Path) -> None:
     storage = Storage(full_disk / "d")
-    folder = layout.scores(SPACE, "noise", 4, 0)
-    path = layout.part(folder, 0)
+    path, other = (layout.scores(SPACE, "noise", 4, 0, number) for number in (0, 1))
     write_part(storage, path, schema.SCORES, [score_row(i) for i in range(4)])
     there = snapshot(full_disk)
     with pytest.raises(DatasetError) as caught:
-        storage.write_bytes(layout.part(folder, 1), bytes(2**20))
-    assert storage.path(layout.part(folder, 1)) in str(caught.value)
+        storage.write_bytes(other, bytes(2**20))
+    assert storage.path(other) in str(caught.value)
     assert "No space left on device" in str(caught.value)
     assert "free space" in str(caught.value)
     with pytest.raises(DatasetError, match="No space left"):
@@ -146,7 +145,7 @@ def test_a_full_disk(full_disk: Path) -> None:
 
 def test_a_disk_that_is_filled_by_someone_else(full_disk: Path) -> None:
     storage = Storage(full_disk / "d")
-    path = layout.part(layout.scores(SPACE, "noise", 4, 0), 0)
+    path = layout.scores(SPACE, "noise", 4, 0, 0)
     write_part(storage, path, schema.SCORES, [score_row(0)])
     ballast = full_disk / "ballast"
     with ballast.open("wb", buffering=0) as file, suppress(OSError):

@@ -143,7 +143,7 @@ def test_a_worker_that_dies_once_costs_one_more_try() -> None:
     assert [t.shard.number for t in pool.submitted].count(2) == 2
     assert len(progress.notes) == 1
     assert "trying again (1 of 3)" in progress.notes[0]
-    assert "part-000002.parquet" in progress.notes[0]
+    assert ".000002.parquet" in progress.notes[0]
 
 
 @pytest.mark.parametrize("culprits", [{5}, {0}, {7}, {2, 3}, {0, 7}, set(range(8))])

@@ -124,7 +124,7 @@ def test_a_damaged_part_stops_the_run_before_it_writes(tmp_path: Path) -> None:
     part = part_files(tmp_path)[0]
     part.write_bytes(part.read_bytes()[:-10])
     before = contents(tmp_path)
-    with pytest.raises(DatasetError, match=r"part-000000\.parquet is not a whole Parquet file .* move it away"):
+    with pytest.raises(DatasetError, match=r"\.000000\.parquet is not a whole Parquet file .* move it away"):
         score_here(tmp_path, **{**OPTIONS, "seed": [0, 1]})
     assert contents(tmp_path) == before
 
