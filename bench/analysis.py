@@ -49,7 +49,7 @@ def make(root: Path, accuracies: Path | None) -> None:
     order = np.argsort(np.argsort(accuracy)) / n
     quality = order + 0.5 * params / params.max() + generator.normal(scale=0.8, size=n)  # about the tau of the real score
     storage = Storage(root)
-    settings = Settings(weights="synthetic", batches="synthetic", spaces={SPACE: {}}, images={"synthetic": {}})
+    settings = Settings(weights="synthetic", batches="synthetic", values={}, spaces={SPACE: {}}, images={"synthetic": {}})
     manifest.write(storage, manifest.create(settings, shard_size=16_384))
     same = {
         "space": pa.repeat(SPACE, n),

@@ -88,6 +88,7 @@ def settings() -> Settings:
     """Of a run on noise."""
     source = load_images("noise")
     return Settings(
+        values={"dtype": "float32"},
         weights=WEIGHTS_VERSION,
         batches=BATCH_VERSION,
         spaces={SPACE: dict(get_space(SPACE).settings())},

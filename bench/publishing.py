@@ -53,7 +53,7 @@ def resident_mib(field: str) -> float:
 
 def _make(root: Path, architectures: int, points: int, shard_size: int) -> Dataset:
     storage = Storage(root)
-    settings = Settings(weights="made up", batches="made up", spaces={SPACE: {}}, images={IMAGES: {}})
+    settings = Settings(weights="made up", batches="made up", values={}, spaces={SPACE: {}}, images={IMAGES: {}})
     contract = manifest.create(settings, shard_size=shard_size)
     manifest.write(storage, contract)
     rng = np.random.default_rng(0)

@@ -17,13 +17,21 @@ ROOMS = {
     "dataset": {"dataset", "cache", "errors"},  # the cache: inputs.py keeps what it downloads from a bucket
     "benchmarks": {"benchmarks", "fetch", "dataset", "spaces", "errors", "safe_pickle"},
     "analysis": {"analysis", "dataset", "errors"},
-    "publish": {"publish", "analysis", "run", "fetch", "dataset", "errors"},  # run: coverage; fetch: licences of sources
+    "publish": {
+        "publish",
+        "analysis",
+        "run",
+        "fetch",
+        "dataset",
+        "errors",
+        "tolerance",
+    },  # run: coverage; fetch: licences of sources
     "report": {"report", "analysis", "dataset", "errors", "__version__"},
     "run": {"run", "dataset", "scoring", "spaces", "network", "errors"},
     "fetch": {"fetch", "scoring", "cache", "errors"},
     "search": {"search", "dataset", "scoring", "spaces", "errors"},
     "ablation": {"ablation", "analysis", "scoring", "spaces", "errors"},
-    "audit": {"audit", "run", "dataset", "scoring", "spaces", "network", "errors"},
+    "audit": {"audit", "run", "dataset", "scoring", "spaces", "network", "errors", "tolerance"},
 }
 """Room -> the rooms and modules of the package that it may import."""
 

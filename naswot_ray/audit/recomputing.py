@@ -11,11 +11,12 @@ from naswot_ray.audit.rows import KEY
 from naswot_ray.dataset.opening import Dataset
 from naswot_ray.errors import SettingsError
 from naswot_ray.network import Network
-from naswot_ray.scoring.engines import TOLERANCES, Engine, Score, get_engine
+from naswot_ray.scoring.engines import Engine, Score, get_engine
 from naswot_ray.scoring.images import ImageSource
 from naswot_ray.scoring.score import as_batch
 from naswot_ray.scoring.weights import SeededWeights
 from naswot_ray.spaces import Space
+from naswot_ray.tolerance import TOLERANCES
 
 _DEFAULT_ENGINE: Final = "fast"
 

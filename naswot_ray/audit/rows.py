@@ -61,6 +61,18 @@ def find_contradictions(dataset: Dataset) -> Iterator[Finding]:
                 yield Finding(reason, found[0], ", ".join(f"{c}={v}" for c, v in zip(columns, row, strict=True)))
 
 
+def find_other_dtypes(dataset: Dataset) -> Iterator[Finding]:
+    """Rows whose arithmetic had another dtype than the dataset's settings say."""
+    dtype = dataset.manifest.settings.values["dtype"]
+    with dataset.naming_damaged_files(), dataset.connect() as connection:
+        rows = connection.execute(
+            f"SELECT {_KEYS}, dtype FROM scores WHERE status <> 'failed' AND dtype <> ? ORDER BY ALL", [dtype]
+        ).fetchall()
+    if rows:
+        example = ", ".join(f"{column}={value}" for column, value in zip((*KEY, "dtype"), rows[0], strict=True))
+        yield Finding(f"another dtype than the dataset's, {dtype}", len(rows), example)
+
+
 def count_points(dataset: Dataset) -> list[PointCounts]:
     """What there is of each point of the grid."""
     with dataset.naming_damaged_files(), dataset.connect() as connection:

@@ -9,7 +9,7 @@ import typer
 from rich.progress import track
 
 from naswot_ray import console
-from naswot_ray.audit.rows import count_points, find_contradictions, find_wrong_counts
+from naswot_ray.audit.rows import count_points, find_contradictions, find_other_dtypes, find_wrong_counts
 from naswot_ray.cli.app import EXIT_PARTIAL, DatasetPath, reporting_errors, stderr, stdout
 from naswot_ray.dataset.check import check_files, check_folders, list_files
 from naswot_ray.dataset.opening import open as open_dataset
@@ -58,7 +58,11 @@ def audit(
         raise typer.Exit(EXIT_PARTIAL)
 
     points = count_points(dataset)
-    findings = [*find_contradictions(dataset), *find_wrong_counts(points, {name: len(space) for name, space in spaces.items()})]
+    findings = [
+        *find_contradictions(dataset),
+        *find_other_dtypes(dataset),
+        *find_wrong_counts(points, {name: len(space) for name, space in spaces.items()}),
+    ]
     console.print_findings(stdout, points, findings)
 
     rows = draw_rows(dataset, sample, seed)

@@ -1,8 +1,8 @@
 """`dataset.json`: what all rows of a dataset have in common.
 
 The settings are everything, besides a row's own key, that a row's value depends on: how weights and batches are drawn, the
-macro structure and initialisation of each space, the pixels and normalisation of each image source. A run may add spaces and
-image sources; it may not change one, since rows of two meanings would then lie side by side.
+dtype of the arithmetic, the macro structure and initialisation of each space, the pixels and normalisation of each image
+source. A run may add spaces and image sources; it may not change one, since rows of two meanings would then lie side by side.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ class Settings(BaseModel):
 
     Attributes:
         weights, batches: names of the ways in which weights and batches are drawn.
+        values: options of a run that move every value, such as the dtype of the arithmetic.
         spaces: name -> macro structure and initialisation.
         images: name -> digest, size and normalisation.
     """
@@ -35,6 +36,7 @@ class Settings(BaseModel):
 
     weights: str
     batches: str
+    values: dict[str, Any]
     spaces: dict[str, dict[str, Any]]
     images: dict[str, dict[str, Any]]
 
@@ -53,6 +55,7 @@ class Settings(BaseModel):
         return Settings(
             weights=self.weights,
             batches=self.batches,
+            values=self.values,
             spaces={space: self.spaces[space]},
             images={} if images is None else {images: self.images[images]},
         ).fingerprint
@@ -70,6 +73,7 @@ class Settings(BaseModel):
         return Settings(
             weights=self.weights,
             batches=self.batches,
+            values=self.values,
             spaces=self.spaces | other.spaces,
             images=self.images | other.images,
         )
@@ -178,6 +182,6 @@ def _differences(mine: Mapping[str, Any], theirs: Mapping[str, Any], prefix: str
             yield from _differences(a, b, f"{prefix}{key}.")
         elif a != b:
             yield f"{prefix}{key} is {json.dumps(a)} there, {json.dumps(b)} in this run"
-    if prefix.count(".") >= 2:  # inside one space or image source both must have the same keys
+    if prefix == "values." or prefix.count(".") >= 2:  # these, one space and one image source must have the same keys
         for key in sorted(mine.keys() ^ theirs.keys()):
             yield f"{prefix}{key} is only set {'there' if key in mine else 'in this run'}"

@@ -6,6 +6,7 @@ that its rows depend on.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -82,6 +83,26 @@ def inspect(storage: Storage, path: PurePosixPath, full_range: range) -> PartSta
             "command again"
         )
     return _state(table, full_range)
+
+
+def count_statuses(storage: Storage, path: PurePosixPath, run_id: str, indices: Collection[int]) -> Counter[str]:
+    """How many of some rows of a part a run has written, by status.
+
+    Args:
+        storage: the dataset.
+        path: of the part; need not exist.
+        run_id: of the run.
+        indices: positions in the space.
+
+    Raises:
+        DatasetError: the part is damaged.
+    """
+    if not indices or not storage.exists(path):
+        return Counter()
+    with storage.open_parquet(path) as file:
+        table = file.read(columns=["arch_index", "status", "run_id"])
+    mine = pc.and_(pc.equal(table["run_id"], run_id), pc.is_in(table["arch_index"], pa.array(indices, pa.int32())))
+    return Counter(table.filter(mine)["status"].to_pylist())
 
 
 def write(

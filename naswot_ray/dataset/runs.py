@@ -37,6 +37,31 @@ class GridRecord(BaseModel):
     sample: int | None = None
 
 
+class GridState(BaseModel):
+    """What the dataset held of a run's grid when the run ended, whoever had scored it.
+
+    Attributes:
+        wanted: score rows of the grid.
+        present: how many of them were there, the failed ones too.
+        failed: how many of them were there without a score.
+        failed_architectures: rows of the architectures table that failed.
+        missing_architectures: those that were not there.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    wanted: int
+    present: int
+    failed: int
+    missing_architectures: int = 0
+    failed_architectures: int = 0
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every row is there and has its values."""
+        return self.wanted == self.present and not (self.failed or self.missing_architectures or self.failed_architectures)
+
+
 class RunRecord(BaseModel):
     """The content of a run's record.
 
@@ -44,7 +69,9 @@ class RunRecord(BaseModel):
         status: `running` also marks a run whose driver was killed.
         updated: when the record was written; a run that goes on does so every minute or with its next part.
         fingerprint: of the settings it wrote under.
-        counts: rows scored by this run: `rows`, and by status.
+        counts: rows scored by this run: `rows`, and by status. Rows that were there already are not among them.
+        state: of the grid at the end; None while the run goes on, and where it did not come to its end.
+        withdrawn: when the plan was withdrawn: the grid is no longer what the dataset is meant to hold.
         seconds: from the first task on; the start of the workers is not in it.
     """
 
@@ -53,7 +80,7 @@ class RunRecord(BaseModel):
     run_id: str
     status: RunStatus
     started: datetime
-    updated: datetime | None = None  # added in schema version 2.1
+    updated: datetime
     finished: datetime | None = None
     seconds: float | None = None
     grid: GridRecord
@@ -62,6 +89,8 @@ class RunRecord(BaseModel):
     versions: Mapping[str, str | None]
     hardware: Mapping[str, Any]
     counts: Mapping[str, int] = {}
+    state: GridState | None = None
+    withdrawn: datetime | None = None
 
 
 def write(storage: Storage, record: RunRecord) -> None:

@@ -16,6 +16,7 @@ from naswot_ray.publish.compaction import PublishedTable
 from naswot_ray.publish.contents import Contents
 from naswot_ray.publish.loading import first_query, loading
 from naswot_ray.publish.quality import BAND_MARGIN, RankAgreement
+from naswot_ray.tolerance import TOLERANCES
 
 SPLIT: Final = "train"
 """What loaders expect the one split of a table to be called."""
@@ -75,6 +76,8 @@ def card(contents: Contents) -> str:
         settings=_settings(contents),
         runs=_runs(contents),
         commands="\n".join(contents.commands),
+        dtype=contents.settings.settings.values.get("dtype", "float32"),
+        tolerance=f"{TOLERANCES[contents.settings.settings.values.get('dtype', 'float32')]:g}",
         limits="\n".join(f"- {line}" for line in _limits(contents)),
         tau="\n".join(_tau(contents)),
         licence="\n".join(_licence(contents)),

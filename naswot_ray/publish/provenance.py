@@ -12,12 +12,10 @@ from naswot_ray.dataset import layout
 from naswot_ray.dataset.opening import Dataset
 from naswot_ray.dataset.runs import RunRecord
 from naswot_ray.fetch.catalogue import CATALOGUE, get_entry
+from naswot_ray.run.options import DECIDES, Decides
 
 DATASET: Final = "scores"
 """What the commands call the dataset; whoever runs them may call it otherwise."""
-
-_OPTIONS: Final = ("space", "space_option", "limit", "sample", "batch_size", "seed", "images", "data", "image_size", "engine")
-"""Options of `naswot-ray score` that decide what rows there are and what is in them."""
 
 _LOCAL: Final = ("output", "data", "address")
 """Options whose values are of no use, and no business, elsewhere."""
@@ -52,7 +50,8 @@ def score_commands(dataset: Dataset) -> list[str]:
     `IMAGES` stands for the directory of the images.
     """
     wrote = [run for run in dataset.runs if run.counts.get("rows")] or dataset.runs
-    return list(dict.fromkeys(_command(run, dataset.manifest.shard_size) for run in wrote))
+    engines = _engines(dataset)
+    return list(dict.fromkeys(_command(run, dataset.manifest.shard_size, engines.get(run.run_id)) for run in wrote))
 
 
 def accuracy_commands(dataset: Dataset) -> list[str]:
@@ -74,7 +73,7 @@ def runs(dataset: Dataset) -> list[dict[str, Any]]:
 
 def last_change(dataset: Dataset) -> datetime | None:
     """When the last run ended, or wrote its record; None if there are no runs."""
-    times = [run.finished or run.updated or run.started for run in dataset.runs]
+    times = [run.finished or run.updated for run in dataset.runs]
     return max(times, default=None)
 
 
@@ -110,10 +109,29 @@ def _source_name(path: PurePosixPath) -> str:
     return file.source.rpartition("-")[0]
 
 
-def _command(run: RunRecord, shard_size: int) -> str:
+def _engines(dataset: Dataset) -> dict[str, str]:
+    """Run -> the engine that it computed rows with; runs with several are left out."""
+    with dataset.naming_damaged_files(), dataset.connect() as connection:
+        return dict(
+            connection.execute(
+                "SELECT run_id, any_value(engine) FROM scores WHERE status <> 'failed' GROUP BY run_id "
+                "HAVING count(DISTINCT engine) = 1"
+            ).fetchall()
+        )
+
+
+def _command(run: RunRecord, shard_size: int, engine: str | None) -> str:
+    """The command line of a run, with every option that decides what rows there are or what is in them.
+
+    Args:
+        run: its record.
+        shard_size: of the dataset.
+        engine: that it took where it was left to choose.
+    """
     words = ["naswot-ray", "score", "--output", DATASET]
-    for name in _OPTIONS:
-        value = run.options.get(name)
+    options = {"engine": engine} | {name: value for name, value in run.options.items() if value is not None}
+    for name in (name for name, decides in DECIDES.items() if decides is not Decides.NOTHING):
+        value = options.get(name)
         if value is None or value == []:
             continue
         for one in value if isinstance(value, list | tuple) else [value]:

@@ -2,22 +2,77 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+import numpy as np
+import numpy.typing as npt
+
 from naswot_ray.dataset.opening import Dataset
-from naswot_ray.run.grid import Grid, Point
-from naswot_ray.run.survey import Coverage, Survey
+from naswot_ray.dataset.parts import PartState
+from naswot_ray.run.grid import Grid, Point, Shard
+from naswot_ray.run.inventory import Inventory
+from naswot_ray.run.survey import Coverage
 
 
 def coverage_of(dataset: Dataset) -> dict[Point, Coverage]:
-    """Per point the rows that some run was to fill, and those that are there.
+    """Per point of the grid the rows that some run was to fill, and those that are there.
 
-    Where runs asked for different numbers of architectures, the largest counts.
+    A row is wanted if any run asks for it whose plan was not withdrawn. Points that have rows and no plan come last.
 
     Raises:
         DatasetError: a part or a record is damaged.
     """
-    total: dict[Point, Coverage] = {}
-    for grid in dict.fromkeys(record.grid for record in dataset.runs):
-        for point, found in Survey(Grid(grid, dataset.manifest.shard_size), dataset.storage).coverage().items():
-            if point not in total or found.wanted > total[point].wanted:
-                total[point] = found
-    return total
+    shard_size = dataset.manifest.shard_size
+    grids = [Grid(record, shard_size) for record in dict.fromkeys(run.grid for run in dataset.runs if not run.withdrawn)]
+    inventory = Inventory(dataset.storage)
+    asking: dict[Point, list[Grid]] = {}
+    for grid in grids:
+        for point in grid.points():
+            asking.setdefault(point, []).append(grid)
+    masks: dict[tuple[str, tuple[Grid, ...]], npt.NDArray[np.bool_]] = {}
+    found = {}
+    for point in [*asking, *(point for point in inventory.points if point not in asking)]:
+        mine = tuple(asking.get(point, ()))
+        if (point.space, mine) not in masks:
+            masks[point.space, mine] = _mask(mine, point.space)
+        found[point] = _coverage(point, masks[point.space, mine], inventory, shard_size)
+    return found
+
+
+def _mask(grids: Iterable[Grid], space: str) -> npt.NDArray[np.bool_]:
+    """Which positions of a space any of the grids takes."""
+    wanted = np.zeros(max((grid.size(space) for grid in grids), default=0), np.bool_)
+    for grid in grids:
+        positions = grid.positions(space)
+        if isinstance(positions, range):
+            wanted[positions.start : positions.stop] = True
+        else:
+            wanted[list(positions)] = True
+    return wanted
+
+
+def _coverage(point: Point, wanted: npt.NDArray[np.bool_], inventory: Inventory, shard_size: int) -> Coverage:
+    size = len(wanted) or None
+    shards = [_shard(point, number, shard_size, size) for number in inventory.numbers(point)]
+    coverage = Coverage(wanted=int(wanted.sum()))
+    for shard, state in inventory.states(shards).items():
+        present, failed = _count(wanted, shard, state)
+        coverage.present += present
+        coverage.failed += failed
+        coverage.unplanned += len(state.present) - present
+    return coverage
+
+
+def _count(wanted: npt.NDArray[np.bool_], shard: Shard, state: PartState) -> tuple[int, int]:
+    """How many of the wanted rows a part holds, and how many of these failed."""
+    if isinstance(state.present, range):
+        present = int(wanted[state.present.start : state.present.stop].sum())
+    else:
+        present = sum(index < len(wanted) and bool(wanted[index]) for index in state.present)
+    return present, sum(index < len(wanted) and bool(wanted[index]) for index in state.failed)
+
+
+def _shard(point: Point, number: int, shard_size: int, size: int | None) -> Shard:
+    start = number * shard_size
+    stop = start + shard_size
+    return Shard(point, number, start, stop if size is None else max(start, min(stop, size)))

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from naswot_ray.dataset.parts import WrittenPart
@@ -20,6 +21,8 @@ from naswot_ray.run.queue import TaskQueue
 from naswot_ray.run.worker import Receipt
 
 POLL_SECONDS = 0.5
+NUM_READERS = 16
+"""Parts looked into at once."""
 MAX_NODES_LOST = 10
 """From then on a lost node counts as an attempt: it may be the architecture that takes the machine down."""
 WAITING_SECONDS = 60.0
@@ -55,6 +58,7 @@ class Driver:
         write_failed: records the one architecture of a task, with this error, as a failed row.
         written: is told of every part that was written.
         progress: is told of every finished task.
+        begin: called once, when the first worker is ready and before it gets the first task.
         clock: monotonic seconds.
     """
 
@@ -65,6 +69,7 @@ class Driver:
         write_failed: Callable[[Task, str], Receipt],
         written: Callable[[WrittenPart], None],
         progress: Progress,
+        begin: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._pool = pool
@@ -72,6 +77,7 @@ class Driver:
         self._write_failed = write_failed
         self._written = written
         self._progress = progress
+        self._begin = begin
         self._clock = clock
         self._fresh = TaskQueue()
         self._again: deque[Task] = deque()  # tried before: retries, and halves of a shard
@@ -116,6 +122,18 @@ class Driver:
             self._look_after_time()
             self._progress.tick()
 
+    def settle(self, count_written: Callable[[Task], Mapping[str, int]]) -> None:
+        """Count what workers had written of their tasks when they were ended without having reported.
+
+        Args:
+            count_written: how many rows of a task this run has written, by status.
+        """
+        tasks = [running.task for running in self._running.values()]
+        self._running.clear()
+        with ThreadPoolExecutor(NUM_READERS) as readers:
+            for task, counts in zip(tasks, readers.map(count_written, tasks), strict=True):
+                self._count(task, counts)
+
     def _assign(self) -> bool:
         """Give tasks to the idle workers. Returns whether there is something left that could not be given."""
         while self._idle:
@@ -127,6 +145,7 @@ class Driver:
             self._running[worker] = _Running(task, self._clock() + self._policy.shard_timeout)
             self._busy.add(task.shard)
             if self._started is None:
+                self._begin()
                 self._started = self._clock()
                 self._progress.begin()
             self._pool.submit(worker, task)
@@ -146,9 +165,7 @@ class Driver:
         return running
 
     def _finished(self, task: Task, receipt: Receipt) -> None:
-        table = "architectures" if task.shard.point.batch is None else "scores"
-        for status, count in receipt.counts.items():
-            self.counts[f"{table}.{status}"] += count
+        table = self._count(task, receipt.counts)
         for note in receipt.notes:
             self._progress.note(note)
         if receipt.part is not None:
@@ -156,6 +173,13 @@ class Driver:
         if receipt.left:
             self._again.append(Task(task.shard, receipt.left))
         self._progress.advance(table, receipt)
+
+    def _count(self, task: Task, counts: Mapping[str, int]) -> str:
+        """Add to the counts of the task's table, whose name is returned."""
+        table = "architectures" if task.shard.point.batch is None else "scores"
+        for status, count in counts.items():
+            self.counts[f"{table}.{status}"] += count
+        return table
 
     def _lost(self, running: _Running, loss: Lost) -> None:
         task, reason = running.task, loss.reason

@@ -110,7 +110,7 @@ class Grid:
 
     def positions(self, space: str) -> Sequence[int]:
         """Which of a space's architectures the grid takes, as ascending positions in its order."""
-        size = self._size(space)
+        size = self.size(space)
         if self.record.sample is not None:
             return _sample(space, size, self.record.sample)
         return range(size if self.record.limit is None else min(self.record.limit, size))
@@ -133,14 +133,15 @@ class Grid:
     def shard(self, point: Point, number: int) -> Shard:
         """One shard of a point."""
         start = number * self.shard_size
-        return Shard(point, number, start, min(start + self.shard_size, self._size(point.space)))
+        return Shard(point, number, start, min(start + self.shard_size, self.size(point.space)))
 
     def wanted(self, shard: Shard) -> Sequence[int]:
         """Which of a shard's positions the grid takes."""
         positions = self.positions(shard.point.space)
         return positions[bisect_left(positions, shard.start) : bisect_left(positions, shard.stop)]
 
-    def _size(self, space: str) -> int:
+    def size(self, space: str) -> int:
+        """How many architectures a space has."""
         return self.record.num_architectures[self.record.spaces.index(space)]
 
 

@@ -21,21 +21,21 @@ from typing import Any, Final
 from naswot_ray.dataset import manifest, runs
 from naswot_ray.dataset.address import is_uri
 from naswot_ray.dataset.inputs import local_path
-from naswot_ray.dataset.manifest import Settings
+from naswot_ray.dataset.manifest import Manifest, Settings
 from naswot_ray.dataset.parts import WrittenPart
 from naswot_ray.dataset.receipts import ReceiptLog
-from naswot_ray.dataset.runs import GridRecord, RunRecord, RunStatus
+from naswot_ray.dataset.runs import GridRecord, GridState, RunRecord, RunStatus
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.errors import NaswotError, RunError, SettingsError
 from naswot_ray.run import ray_environment
 from naswot_ray.run.driver import Driver, Policy
 from naswot_ray.run.grid import Batch, Grid, Task, default_shard_size
-from naswot_ray.run.options import ScoreOptions
+from naswot_ray.run.options import Decides, ScoreOptions
 from naswot_ray.run.pool import InProcessPool, Pool
 from naswot_ray.run.progress import ConsoleProgress, Progress
 from naswot_ray.run.settings import settings_of
 from naswot_ray.run.survey import Survey
-from naswot_ray.run.worker import Pixels, Receipt, Worker, write_failed
+from naswot_ray.run.worker import Pixels, Receipt, Worker, count_written, write_failed
 from naswot_ray.scoring.images import ImageSource, load_images
 from naswot_ray.spaces import Space, open_spaces
 
@@ -74,7 +74,7 @@ def score_spaces(options: ScoreOptions) -> RunRecord:
         limit=options.limit,
         sample=options.sample,
     )
-    settings = settings_of(spaces, [source])
+    settings = settings_of(spaces, [source], options.deciding(Decides.VALUE))
     storage = Storage(options.output)
     contract = manifest.extend(
         storage, settings, shard_size=options.shard_size, default_shard_size=default_shard_size(grid_record)
@@ -101,10 +101,9 @@ def score_spaces(options: ScoreOptions) -> RunRecord:
         if type(spaces[name]).prepare is not Space.prepare:
             print(f"preparing {name}", file=sys.stderr)
         spaces[name].prepare()
-    run = _Run(storage, grid, spaces, settings, record, Policy(options.max_attempts, options.shard_timeout))
+    policy = Policy(options.max_attempts, options.shard_timeout)
+    run = _Run(storage, grid, spaces, settings, contract, record, policy)
     with _pool(options, run, batches, nothing_to_do=not tasks) as pool:
-        manifest.write(storage, contract)
-        runs.write(storage, record)
         return run.drive(pool, survey, tasks)
 
 
@@ -116,8 +115,11 @@ class _Run:
     grid: Grid
     spaces: Mapping[str, Space]
     settings: Settings
+    contract: Manifest
     record: RunRecord
     policy: Policy
+    planned: bool = False
+    """Whether the dataset knows of the run."""
 
     def drive(self, pool: Pool, survey: Survey, tasks: Tasks) -> RunRecord:
         """Do the tasks, and what turns out to be missing afterwards; keep the record."""
@@ -129,40 +131,63 @@ class _Run:
             receipts.add(part)
             for note in self.storage.take_notes():  # of this process's own dealings; workers tell theirs in their receipts
                 progress.note(note)
-            if datetime.now(UTC) - (self.record.updated or self.record.started) >= HEARTBEAT:
+            if datetime.now(UTC) - self.record.updated >= HEARTBEAT:
                 self._write_record(driver, pool, "running")
 
         status: RunStatus = "failed"
+        state: GridState | None = None
         with ConsoleProgress(tasks.num_rows) as console, _sigterm_interrupts():
             progress = _metered(console, pool, self.record.run_id, tasks.num_rows)
-            driver = Driver(pool, self.policy, self._record_failed, written, progress)
+            driver = Driver(pool, self.policy, self._record_failed, written, progress, self._plan)
             try:
                 driver.drive(tasks)
                 receipts.flush()
                 if tasks:
-                    self._verify(driver, receipts, progress)
+                    survey = self._verify(driver, receipts, progress)
+                state = state_of(survey)
+                self._plan()
                 status = "finished"
             except KeyboardInterrupt:
                 status = "interrupted"
                 raise
             finally:
                 with _failing_quietly(unless=status == "finished"):
-                    self._write_record(driver, pool, status)
-                    receipts.flush()
+                    if self.planned:
+                        self._write_record(driver, pool, status, state)
+                        receipts.flush()
+                    if self.planned and status != "finished":  # after what must be written: a killer may be impatient
+                        pool.close()
+                        driver.settle(self._count_written)
+                        self._write_record(driver, pool, status, state)
         return self.record
 
-    def _verify(self, driver: Driver, receipts: ReceiptLog, progress: Progress) -> None:
-        """Look again, and do what is missing: on an object store two runs that add to one part may lose rows of each other."""
+    def _plan(self) -> None:
+        """Write down what the dataset is meant to hold. Not before a worker can start, or nobody could ever fulfil it."""
+        if not self.planned:
+            manifest.write(self.storage, self.contract)
+            runs.write(self.storage, self.record)
+            self.planned = True
+
+    def _count_written(self, task: Task) -> Mapping[str, int]:
+        return count_written(self.storage, task, self.record.run_id, task.indices)
+
+    def _verify(self, driver: Driver, receipts: ReceiptLog, progress: Progress) -> Survey:
+        """Look again, and do what is missing: on an object store two runs that add to one part may lose rows of each other.
+
+        Returns:
+            what there is in the end.
+        """
         for _ in range(MAX_ROUNDS):
-            tasks = Tasks(Survey(self.grid, self.storage))
+            survey = Survey(self.grid, self.storage)
+            tasks = Tasks(survey)
             if not tasks:
-                return
+                return survey
             progress.note(f"{tasks.num_rows} rows are missing that had been written; another run shares the dataset: again")
             driver.drive(tasks)
             receipts.flush()
         raise RunError(f"{self.storage.root}: rows that were written keep vanishing; let one run at a time write there")
 
-    def _write_record(self, driver: Driver, pool: Pool, status: RunStatus) -> None:
+    def _write_record(self, driver: Driver, pool: Pool, status: RunStatus, state: GridState | None = None) -> None:
         counts = {key.removeprefix("scores."): n for key, n in driver.counts.items() if key.startswith("scores.")}
         now = datetime.now(UTC)
         self.record = self.record.model_copy(
@@ -172,6 +197,7 @@ class _Run:
                 "finished": None if status == "running" else now,
                 "seconds": driver.seconds,
                 "counts": {"rows": sum(counts.values()), **counts},
+                "state": state,
                 "hardware": {**self.record.hardware, **pool.hardware},
             }
         )
@@ -180,6 +206,20 @@ class _Run:
     def _record_failed(self, task: Task, error: str) -> Receipt:
         space = self.spaces[task.shard.point.space]
         return write_failed(self.storage, space, task, error, self.record.run_id, self.settings)
+
+
+def state_of(survey: Survey) -> GridState:
+    """What a dataset holds of a grid."""
+    found = survey.coverage().items()
+    scores = [coverage for point, coverage in found if point.batch is not None]
+    architectures = [coverage for point, coverage in found if point.batch is None]
+    return GridState(
+        wanted=sum(c.wanted for c in scores),
+        present=sum(c.present for c in scores),
+        failed=sum(c.failed for c in scores),
+        missing_architectures=sum(c.wanted - c.present for c in architectures),
+        failed_architectures=sum(c.failed for c in architectures),
+    )
 
 
 class Tasks:
@@ -212,9 +252,7 @@ class Tasks:
 def _tell_of_others(storage: Storage) -> bool:
     """Whether other runs seem to be writing to the dataset; says so."""
     horizon = datetime.now(UTC) - 5 * HEARTBEAT
-    others = [
-        run.run_id for run in runs.read_all(storage) if run.status == "running" and (run.updated or run.started) > horizon
-    ]
+    others = [run.run_id for run in runs.read_all(storage) if run.status == "running" and run.updated > horizon]
     for run_id in others:
         print(
             f"run {run_id} has not ended: if it still runs, both will finish and the dataset will be right; this one begins at "

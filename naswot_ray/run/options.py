@@ -3,31 +3,64 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated, Literal
+from enum import StrEnum
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from naswot_ray.errors import SettingsError
 
 
+class Decides(StrEnum):
+    """What an option decides of a dataset's rows. It stands on the option itself, so that no user of it can forget one.
+
+    Everything but `NOTHING` goes into the command that a publication gives for making the rows again.
+    """
+
+    ROWS = "rows"
+    """Which rows there are. Rows of another value have other keys and may lie in the same dataset."""
+
+    SPACE = "space"
+    """What the networks of a space are: its `settings()` tell, and a run with others is refused."""
+
+    IMAGES = "images"
+    """What the images are: the source's `settings()` tell, and a run with others is refused."""
+
+    VALUE = "value"
+    """What the values are: it is a setting of the dataset by itself, and a run with another one is refused."""
+
+    DIGITS = "digits"
+    """The last digits of the values, within the tolerance of the dtype: a column tells, and a dataset may hold several."""
+
+    NOTHING = "nothing"
+    """How the run goes, and where the rows lie."""
+
+
 class ScoreOptions(BaseModel):
-    """What to score, where to write it, and on what to run. Field descriptions are the command line's help."""
+    """What to score, where to write it, and on what to run.
+
+    Field descriptions are the command line's help. Each field says what it `Decides`.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     output: Annotated[
         str,
+        Decides.NOTHING,
         BeforeValidator(os.fspath),
         Field(description="Dataset to write to: a new or empty directory, or a dataset to extend; a path or s3://, gs:// URI."),
     ]
-    space: Annotated[list[str], Field(description="Search space; repeat for several.")] = ["nasbench201"]
-    batch_size: Annotated[list[int], Field(description="Images per batch (N); repeat for several.")] = [128]
-    seed: Annotated[list[int], Field(description="Seed of weights and batch; repeat for several.")] = [0]
+    space: Annotated[list[str], Decides.ROWS, Field(description="Search space; repeat for several.")] = ["nasbench201"]
+    batch_size: Annotated[list[int], Decides.ROWS, Field(description="Images per batch (N); repeat for several.")] = [128]
+    seed: Annotated[list[int], Decides.ROWS, Field(description="Seed of weights and batch; repeat for several.")] = [0]
     limit: Annotated[
-        int | None, Field(gt=0, description="Only the first LIMIT architectures of each space, in its order. Default: all.")
+        int | None,
+        Decides.ROWS,
+        Field(gt=0, description="Only the first LIMIT architectures of each space, in its order. Default: all."),
     ] = None
     sample: Annotated[
         int | None,
+        Decides.ROWS,
         Field(
             gt=0,
             description="Only SAMPLE architectures of each space, drawn at random: always the same ones, a smaller sample is "
@@ -35,16 +68,20 @@ class ScoreOptions(BaseModel):
         ),
     ] = None
     space_option: Annotated[
-        list[str], Field(description="PARAMETER=VALUE of a space, as in stem_channels=128; repeat for several.")
+        list[str], Decides.SPACE, Field(description="PARAMETER=VALUE of a space, as in stem_channels=128; repeat for several.")
     ] = []
-    images: Annotated[str, Field(description="Image source: noise, cifar10, cifar100 or imagenet16-120.")] = "noise"
+    images: Annotated[str, Decides.IMAGES, Field(description="Image source: noise, cifar10, cifar100 or imagenet16-120.")] = (
+        "noise"
+    )
     data: Annotated[
         str | None,
+        Decides.IMAGES,
         BeforeValidator(lambda path: os.fspath(path) if isinstance(path, os.PathLike) else path),
         Field(description="Directory with the images, a path or URI; every source but noise needs one."),
     ] = None
     image_size: Annotated[
         int | None,
+        Decides.IMAGES,
         Field(
             gt=0,
             description="Height and width that images are drawn at (noise) or enlarged to. Default: the source's own. Spaces "
@@ -53,6 +90,7 @@ class ScoreOptions(BaseModel):
     ] = None
     engine: Annotated[
         Literal["exact", "fast", "cuda"] | None,
+        Decides.DIGITS,
         Field(
             description="What scores: exact has the published code's very kernels, fast its scores within 1e-3 in less time, "
             "cuda likewise on GPUs, many architectures at a time. Default: fast, or exact where an actor has a GPU."
@@ -60,18 +98,21 @@ class ScoreOptions(BaseModel):
     ] = None
     dtype: Annotated[
         Literal["float32", "tf32", "bfloat16"],
+        Decides.VALUE,
         Field(
             description="What convolutions multiply. Engine cuda alone has another than float32; scores are farther off then."
         ),
     ] = "float32"
-    retry_failed: Annotated[bool, Field(description="Score rows whose status is 'failed' again.")] = False
-    in_process: Annotated[bool, Field(description="Run in this process, without Ray.")] = False
+    retry_failed: Annotated[bool, Decides.NOTHING, Field(description="Score rows whose status is 'failed' again.")] = False
+    in_process: Annotated[bool, Decides.NOTHING, Field(description="Run in this process, without Ray.")] = False
     address: Annotated[
         str | None,
+        Decides.NOTHING,
         Field(description="Ray cluster, HOST:PORT or auto. Default: RAY_ADDRESS, or else Ray on this machine alone."),
     ] = None
     num_actors: Annotated[
         int | None,
+        Decides.NOTHING,
         Field(
             gt=0,
             description="Scoring actors. Default: as many as there is room for, also on nodes that join later. On a cluster "
@@ -80,24 +121,28 @@ class ScoreOptions(BaseModel):
     ] = None
     actors_per_gpu: Annotated[
         int | None,
+        Decides.NOTHING,
         Field(
             gt=0,
             description="Actors that share one GPU. Default: 1 where the cluster has GPUs, else actors use CPUs alone; say it "
             "where GPU nodes are still to be started.",
         ),
     ] = None
-    cpus_per_actor: Annotated[int, Field(gt=0, description="CPUs, and CPU threads, of each actor.")] = 1
+    cpus_per_actor: Annotated[int, Decides.NOTHING, Field(gt=0, description="CPUs, and CPU threads, of each actor.")] = 1
     shard_size: Annotated[
         int | None,
+        Decides.NOTHING,
         Field(
             gt=0,
             description="Architectures per shard and part file. Default: the dataset's; for a new one 256, or down to 32 for a "
             "small run.",
         ),
     ] = None
-    shard_timeout: Annotated[float, Field(gt=0, description="Seconds that one shard may take.")] = 3600.0
+    shard_timeout: Annotated[float, Decides.NOTHING, Field(gt=0, description="Seconds that one shard may take.")] = 3600.0
     max_attempts: Annotated[
-        int, Field(gt=0, description="Tries of a shard whose worker dies or hangs, before it is split to find the cause.")
+        int,
+        Decides.NOTHING,
+        Field(gt=0, description="Tries of a shard whose worker dies or hangs, before it is split to find the cause."),
     ] = 3
 
     @model_validator(mode="after")
@@ -114,6 +159,10 @@ class ScoreOptions(BaseModel):
             raise ValueError(f"--dtype {self.dtype} needs --engine cuda: other engines compute in float32 alone")
         return self
 
+    def deciding(self, *kinds: Decides) -> dict[str, Any]:
+        """The options that decide one of these things, by name."""
+        return {name: getattr(self, name) for name, decides in DECIDES.items() if decides in kinds}
+
     @classmethod
     def checked(cls, **values: object) -> ScoreOptions:
         """Options from unchecked values.
@@ -128,3 +177,12 @@ class ScoreOptions(BaseModel):
             option = "".join(f"--{str(part).replace('_', '-')}: " for part in first["loc"][:1])
             got = f", got {first['input']!r}" if option else ""
             raise SettingsError(f"{option}{first['msg'].removeprefix('Value error, ')}{got}") from error
+
+
+def _decides(name: str) -> Decides:
+    (found,) = (entry for entry in ScoreOptions.model_fields[name].metadata if isinstance(entry, Decides))
+    return found
+
+
+DECIDES: Final = {name: _decides(name) for name in ScoreOptions.model_fields}
+"""Option -> what it decides."""

@@ -58,7 +58,8 @@ Event = Ready | Done | Lost | Gone
 class Pool(Protocol):
     """Workers that do one task at a time each. There may be more of them later.
 
-    An error that a worker raised itself, which no retry can cure, is raised by `wait`.
+    A worker reports `Ready` when it has opened its engine. An error that a worker raised itself, which no retry can cure, is
+    raised by `wait`.
     """
 
     @property
@@ -97,6 +98,7 @@ class InProcessPool:
 
     def wait(self, timeout: float) -> Sequence[Event]:
         if not self._announced:
+            self._worker.open()
             self._announced = True
             return [Ready(0)]
         if self._task is None:

@@ -42,8 +42,13 @@ class WorkerActor:
     def __init__(self, factory: WorkerFactory, root: str, run_id: str, settings: Settings, num_threads: int) -> None:
         self._worker = factory(root, run_id, settings, num_threads)
 
-    def whereabouts(self) -> tuple[str, int]:
-        """The node it runs on and its process there; it can answer once it has started."""
+    def open(self) -> tuple[str, int]:
+        """Make ready for scoring; the node it runs on and its process there. It can answer once it has started.
+
+        Raises:
+            SettingsError: the engine cannot run there.
+        """
+        self._worker.open()
         return str(ray.get_runtime_context().get_node_id()), os.getpid()
 
     def run(self, task: Task, space: Space, images: Pixels | None) -> Receipt:
@@ -199,7 +204,7 @@ class RayPool:
         return room
 
     def _await_start(self, worker: WorkerId) -> None:
-        ready: Any = self._actors[worker].whereabouts.options(max_task_retries=-1).remote()
+        ready: Any = self._actors[worker].open.options(max_task_retries=-1).remote()
         self._starting[ready] = worker
 
     def _event(self, ref: Any) -> Event | None:
@@ -207,11 +212,14 @@ class RayPool:
             worker = self._starting.pop(ref)
             try:
                 found = ray.get(ref)
-            except (ActorDiedError, RuntimeEnvSetupError) as error:
+            except (ActorDiedError, RuntimeEnvSetupError, RayTaskError) as error:
                 del self._actors[worker]
+                cause = error.cause if isinstance(error, RayTaskError) else None
                 if not self._actors:
+                    if isinstance(cause, NaswotError):
+                        raise cause from None
                     raise RunError(f"a scoring actor cannot start: {_last_line(error)}") from error
-                return Gone(worker, _last_line(error))
+                return Gone(worker, _last_line(error) if cause is None else str(cause))
             if self._condemned.get(worker) == found:
                 self._await_start(worker)
                 return None

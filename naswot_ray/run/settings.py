@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from naswot_ray.dataset.manifest import Settings
 from naswot_ray.scoring.images import BATCH_VERSION, ImageSource
@@ -10,11 +11,17 @@ from naswot_ray.scoring.weights import WEIGHTS_VERSION
 from naswot_ray.spaces import Space
 
 
-def settings_of(spaces: Mapping[str, Space], sources: Iterable[ImageSource]) -> Settings:
-    """The settings of rows that this version computes."""
+def settings_of(spaces: Mapping[str, Space], sources: Iterable[ImageSource], values: Mapping[str, Any]) -> Settings:
+    """The settings of rows that this version computes.
+
+    Args:
+        spaces, sources: what the rows are of.
+        values: the options that move a value by themselves, `ScoreOptions.deciding(Decides.VALUE)`.
+    """
     return Settings(
         weights=WEIGHTS_VERSION,
         batches=BATCH_VERSION,
+        values=dict(values),
         spaces={name: dict(space.settings()) for name, space in spaces.items()},
         images={source.name: dict(source.settings()) for source in sources},
     )

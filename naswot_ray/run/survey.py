@@ -1,29 +1,33 @@
-"""What a dataset holds of a grid, at one moment: one listing per table, and a look at the parts that no receipt tells of."""
+"""What a dataset holds of a grid, at one moment, and what is left to do."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from naswot_ray.dataset import layout, parts, receipts
 from naswot_ray.dataset.parts import PartState, WrittenPart
-from naswot_ray.dataset.storage import Storage, StoredFile
-from naswot_ray.run.grid import Grid, Point, Shard, Task, point_of
-
-NUM_READERS = 16
-"""Footers read at once: reading one waits for the storage, not for the processor."""
+from naswot_ray.dataset.storage import Storage
+from naswot_ray.run.grid import Grid, Point, Shard, Task
+from naswot_ray.run.inventory import Inventory
 
 _EMPTY = PartState()
 
 
 @dataclass(slots=True)
 class Coverage:
-    """How many rows a point of the grid should have and does have."""
+    """The rows of a point of the grid.
+
+    Attributes:
+        wanted: how many were asked for.
+        present: how many of these are there, the failed ones too.
+        failed: how many of these are there without a value.
+        unplanned: how many are there besides, which no run asks for any more.
+    """
 
     wanted: int = 0
     present: int = 0
     failed: int = 0
+    unplanned: int = 0
 
 
 class Survey:
@@ -33,36 +37,20 @@ class Survey:
         grid: what is wanted.
         storage: the dataset.
 
-    Attributes:
-        inspected: the parts that no receipt told of.
-
     Raises:
         DatasetError: a part that was looked into is damaged.
     """
 
     def __init__(self, grid: Grid, storage: Storage) -> None:
         self._grid = grid
-        self._states: dict[Point, dict[int, PartState]] = {}
-        self.inspected: list[WrittenPart] = []
-        known = receipts.read_all(storage)
-        there = _list_parts(storage)
-        with ThreadPoolExecutor(NUM_READERS) as pool:
-            for point in grid.points():
-                states: dict[int, PartState] = {}
-                unknown: list[tuple[Shard, int]] = []
-                numbers = set(grid.numbers(point))
-                for number, file in there.get(point, ()):
-                    if number not in numbers:
-                        continue
-                    receipt = known.get(file.path)
-                    if receipt is not None and receipt.size == file.size:
-                        states[number] = receipt.state
-                    else:
-                        unknown.append((grid.shard(point, number), file.size))
-                for (shard, _), written in zip(unknown, pool.map(lambda item: _inspect(storage, *item), unknown), strict=True):
-                    states[shard.number] = written.state
-                    self.inspected.append(written)
-                self._states[point] = states
+        self._inventory = Inventory(storage)
+        shards = (grid.shard(point, number) for point in grid.points() for number in grid.numbers(point))
+        self._states = self._inventory.states(shards)
+
+    @property
+    def inspected(self) -> list[WrittenPart]:
+        """The parts that no receipt told of."""
+        return self._inventory.inspected
 
     def missing(self, *, retry_failed: bool = False, backwards: bool = False) -> Iterator[Task]:
         """The tasks that are left to do, one after the other: there may be hundreds of thousands.
@@ -103,19 +91,5 @@ class Survey:
             for some in in_turn([[p for p in points if p.batch is None], [p for p in points if p.batch is not None]]):
                 for number in in_turn(self._grid.numbers(points[0])):
                     for point in in_turn(some):
-                        yield self._grid.shard(point, number), self._states[point].get(number, _EMPTY)
-
-
-def _list_parts(storage: Storage) -> dict[Point, list[tuple[int, StoredFile]]]:
-    """The parts that are there, with their numbers, by the point that they belong to."""
-    found: dict[Point, list[tuple[int, StoredFile]]] = {}
-    for folder in (layout.ARCHITECTURES, layout.SCORES):
-        for file in storage.list_files(folder):
-            part = layout.table_file(file.path)
-            if part is not None and part.number is not None:
-                found.setdefault(point_of(part), []).append((part.number, file))
-    return found
-
-
-def _inspect(storage: Storage, shard: Shard, size: int) -> WrittenPart:
-    return WrittenPart(shard.path, size, parts.inspect(storage, shard.path, shard.range))
+                        shard = self._grid.shard(point, number)
+                        yield shard, self._states.get(shard, _EMPTY)

@@ -7,7 +7,7 @@ import gc
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any
@@ -42,8 +42,9 @@ class Receipt:
     """What a worker reports of a task.
 
     Attributes:
-        counts: the rows it wrote, by status.
-        skipped: rows that were there already.
+        counts: the rows that this run has written, by status: now, or in an earlier try of the task that was cut off before
+            it could report.
+        skipped: rows that others had written.
         part: as it is now; None if nothing was written.
         notes: what the storage did that an operator should know of.
         left: positions that were handed back, because the task took long.
@@ -118,9 +119,10 @@ class Worker:
             SettingsError: the engine cannot run on this machine.
         """
         indices = self._left_to_do(task)
-        skipped = len(task.indices) - len(indices)
+        counts = count_written(self._storage, task, self._run_id, frozenset(task.indices) - frozenset(indices))
+        skipped = len(task.indices) - len(indices) - counts.total()
         if not indices:
-            return Receipt(skipped=skipped, notes=self._storage.take_notes())
+            return Receipt(counts, skipped, notes=self._storage.take_notes())
         rows: list[Row] = []
         started = time.monotonic()
         for some in self._rows(task, indices, space, images):
@@ -128,12 +130,20 @@ class Worker:
             if time.monotonic() - started > WRITE_SECONDS:
                 break
         part = write_rows(self._storage, task.shard, rows, self._settings)
-        counts = Counter(row["status"] for row in rows)
+        counts += Counter(row["status"] for row in rows)
         return Receipt(counts, skipped, part, self._take_notes(), tuple(indices[len(rows) :]))
+
+    def open(self) -> None:
+        """Make ready for scoring, so that an engine which cannot run here is found out before anything is written.
+
+        Raises:
+            SettingsError: the engine cannot run on this machine.
+        """
+        _ = self._engine
 
     @cached_property
     def _engine(self) -> Engine:
-        """Opened for the first row: a worker without any needs none."""
+        """Opened when it is first needed: a worker that scores nothing needs none."""
         return self._open_engine()
 
     def _take_notes(self) -> tuple[str, ...]:
@@ -268,6 +278,19 @@ def architecture_row(space: Space, index: int) -> Row:
         }
 
     return row | _or_failed(derive)
+
+
+def count_written(storage: Storage, task: Task, run_id: str, indices: Collection[int]) -> Counter[str]:
+    """How many of some rows of a task a run has written already, by status.
+
+    Rows of the architectures table do not tell which run wrote them; they count as others'.
+
+    Raises:
+        DatasetError: the part is damaged, or cannot be read.
+    """
+    if task.shard.point.batch is None:
+        return Counter()
+    return parts.count_statuses(storage, task.shard.path, run_id, indices)
 
 
 def write_failed(storage: Storage, space: Space, task: Task, error: str, run_id: str, settings: Settings) -> Receipt:

@@ -33,10 +33,6 @@ _HOME: Final = {
 
 ENGINES: Final = tuple(_HOME)
 
-TOLERANCES: Final = {"float32": 1e-3, "tf32": 2e-2, "bfloat16": 0.2}
-"""By how much two engines' scores of one network may differ, by the coarser of their dtypes. On a GPU deep
-networks without shortcuts may differ by more: they enlarge rounding (docs/performance.md)."""
-
 
 @dataclass(frozen=True)
 class Score:

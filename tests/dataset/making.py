@@ -61,6 +61,7 @@ def settings(source: ImageSource | None = None) -> Settings:
     return Settings(
         weights=WEIGHTS_VERSION,
         batches=BATCH_VERSION,
+        values={"dtype": "float32"},
         spaces={SPACE: dict(get_space(SPACE).settings())},
         images={source.name: dict(source.settings())},
     )

@@ -21,7 +21,18 @@ NOISE: dict[str, Any] = {"digest": "aa", "mean_255": [125.3, 123.0, 113.9], "num
 
 
 def settings(**changes: Any) -> Settings:
-    return Settings(**({"weights": "w1", "batches": "b1", "spaces": {"x": SPACE}, "images": {"noise": NOISE}} | changes))
+    return Settings(
+        **(
+            {
+                "weights": "w1",
+                "batches": "b1",
+                "values": {"dtype": "float32"},
+                "spaces": {"x": SPACE},
+                "images": {"noise": NOISE},
+            }
+            | changes
+        )
+    )
 
 
 def extend(storage: Storage, new: Settings, shard_size: int | None = None) -> Manifest:
