@@ -41,9 +41,9 @@ def main(
                 )
             assert record.seconds is not None
             found.append(record.counts["rows"] / record.seconds)
-            print(f"repeat {repeat}, {num_actors} actors: {found[-1]:.2f} cells/s", flush=True)
+            print(f"repeat {repeat}, {num_actors} actors: {found[-1]:.2f} rows/s", flush=True)
     for num_actors, found in rates.items():
-        print(f"{num_actors} actors: median {statistics.median(found):.2f} cells/s of {len(found)} runs")
+        print(f"{num_actors} actors: median {statistics.median(found):.2f} rows/s of {len(found)} runs")
 
 
 if __name__ == "__main__":
