@@ -35,9 +35,7 @@ def print_run(console: Console, dataset: Dataset, record: RunRecord) -> None:
     if rows:
         actors = record.hardware.get("actors")
         on = f" on {counted(actors, 'actor')}" if actors else " in this process"
-        console.print(
-            f"{rows:,} rows scored in {seconds:.1f} s{on}: {rows / seconds:.2f} rows/s, {_of(failed, singular)}"
-        )
+        console.print(f"{rows:,} rows scored in {seconds:.1f} s{on}: {rows / seconds:.2f} rows/s, {_of(failed, singular)}")
     else:
         console.print("nothing to do: every row of the grid is there")
     if failed:
