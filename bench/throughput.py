@@ -1,4 +1,4 @@
-"""Cells per second of the whole job (Ray, parts, everything) with 1, 2, ... actors, interleaved.
+"""Rows per second of the whole job (Ray, parts, everything) with 1, 2, ... actors, interleaved.
 
     python bench/throughput.py --limit 64 --batch-size 32 --actors 1 --actors 2 --repeats 3
 
@@ -25,7 +25,7 @@ def main(
     repeats: Annotated[int, typer.Option(help="Runs for each number of actors.")] = 3,
     shard_size: Annotated[int, typer.Option(help="Architectures per shard.")] = 8,
 ) -> None:
-    """Measure cells per second through the real job."""
+    """Measure rows per second through the real job."""
     rates: dict[int, list[float]] = {n: [] for n in actors or [1, 2]}
     for repeat in range(repeats):
         for num_actors, found in rates.items():
