@@ -151,8 +151,9 @@ def test_accuracies_of_fewer_architectures_are_counted_apart(tmp_path: Path) -> 
 
 def test_the_summary_tells_what_its_numbers_are_of(tmp_path: Path) -> None:
     """Seed 1 has a failed row, seed 2 was scored after the join."""
-    failed = {"change": lambda row: FAILED if (row["arch_index"], row["seed"]) == (7, 1) else {}}
-    dataset = make_dataset(tmp_path / "d", seeds=(0, 1), **failed)
+    dataset = make_dataset(
+        tmp_path / "d", seeds=(0, 1), change=lambda row: FAILED if (row["arch_index"], row["seed"]) == (7, 1) else {}
+    )
     add(dataset, [mean_accuracy(i) for i in range(8)])
     text = prints("join", tmp_path / "d")
     assert "highest mean scores over 2 seeds, of 7 architectures with a score for each:\n     106.000  " in text
