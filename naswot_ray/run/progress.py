@@ -66,10 +66,12 @@ class Rate:
         self._clock = clock
         self._before, self._behind = counted
         self._results = deque([(clock(), 0)])  # the time of a result, and how much was done then; the first is the start
+        self._since = "the start"
         self._all_there = True  # whether the first of them is still the start of all
 
-    def begin(self) -> None:
-        """Count time from now on."""
+    def begin(self, since: str = "the start") -> None:
+        """Count time from now on; `since` says what it counts from."""
+        self._since = since
         self._results = deque([(self._clock(), self.done)])
         self._all_there = True
 
@@ -94,7 +96,11 @@ class Rate:
         per_second = done / (ended - began)
         since = self._clock() - ended
         left = (self.total - self.done) / per_second - since
-        of = "since the start" if self._all_there and began == self._results[0][0] else f"in the last {_span(ended - began)}"
+        of = (
+            f"since {self._since}"
+            if self._all_there and began == self._results[0][0]
+            else f"in the last {_span(ended - began)}"
+        )
         pace = f"{per_second:,.1f} rows/s {of}"
         if self.done >= self.total:
             return pace
@@ -168,7 +174,7 @@ class ConsoleProgress:
         elif self._architectures.total:
             self._architectures.advance(receipt.rows)
             if not self._rate.done:  # nothing was scored yet: the time until now is not the scores'
-                self._rate.begin()
+                self._rate.begin("scoring began")
         self.tick()
 
     def note(self, message: str) -> None:

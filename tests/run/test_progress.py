@@ -121,7 +121,7 @@ def test_the_architectures_table_is_a_phase_of_its_own() -> None:
     listing, listed, scoring = (line for i, line in enumerate(out.getvalue().splitlines()) if i < 3)
     assert listing == "architectures 12,000/423,624, 2,000.0 rows/s since the start, 0:03:26 left; 0/423,624 rows"
     assert listed == "0/423,624 rows"
-    assert scoring.startswith("1,000/423,624 rows, 10.0 rows/s since the start, 11:44:22 left")
+    assert scoring.startswith("1,000/423,624 rows, 10.0 rows/s since scoring began, 11:44:22 left")
 
 
 def test_a_run_that_adds_architectures_alone_tells_of_them() -> None:
