@@ -1,4 +1,4 @@
-"""Cells per second of the whole job (Ray, parts, everything) with 1, 2, ... actors, interleaved.
+"""Rows per second of the whole job (Ray, parts, everything) with 1, 2, ... actors, interleaved.
 
     python bench/throughput.py --limit 64 --batch-size 32 --actors 1 --actors 2 --repeats 3
 
@@ -25,7 +25,7 @@ def main(
     repeats: Annotated[int, typer.Option(help="Runs for each number of actors.")] = 3,
     shard_size: Annotated[int, typer.Option(help="Architectures per shard.")] = 8,
 ) -> None:
-    """Measure cells per second through the real job."""
+    """Measure rows per second through the real job."""
     rates: dict[int, list[float]] = {n: [] for n in actors or [1, 2]}
     for repeat in range(repeats):
         for num_actors, found in rates.items():
@@ -41,9 +41,9 @@ def main(
                 )
             assert record.seconds is not None
             found.append(record.counts["rows"] / record.seconds)
-            print(f"repeat {repeat}, {num_actors} actors: {found[-1]:.2f} cells/s", flush=True)
+            print(f"repeat {repeat}, {num_actors} actors: {found[-1]:.2f} rows/s", flush=True)
     for num_actors, found in rates.items():
-        print(f"{num_actors} actors: median {statistics.median(found):.2f} cells/s of {len(found)} runs")
+        print(f"{num_actors} actors: median {statistics.median(found):.2f} rows/s of {len(found)} runs")
 
 
 if __name__ == "__main__":

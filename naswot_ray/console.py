@@ -34,12 +34,12 @@ def print_run(console: Console, dataset: Dataset, record: RunRecord) -> None:
     failed, singular = record.counts.get("failed", 0), record.counts.get("singular", 0)
     if rows:
         actors = record.hardware.get("actors")
-        on = f" on {actors} actor{'s' if actors != 1 else ''}" if actors else " in this process"
-        console.print(f"{rows:,} rows scored in {seconds:.1f} s{on}: {rows / seconds:.2f} cells/s, {_of(failed, singular)}")
+        on = f" on {counted(actors, 'actor')}" if actors else " in this process"
+        console.print(f"{rows:,} rows scored in {seconds:.1f} s{on}: {rows / seconds:.2f} rows/s, {_of(failed, singular)}")
     else:
         console.print("nothing to do: every row of the grid is there")
     if failed:
-        console.print(f"{failed:,} rows failed, and say why in their column `error`: --retry-failed scores them again")
+        console.print(f"{counted(failed, 'row')} failed; the column `error` says why; --retry-failed scores them again")
     console.print(f"dataset: {dataset.storage.root}")
 
 
@@ -54,14 +54,21 @@ def print_summary(console: Console, dataset: Dataset) -> None:
     groups = summarise(dataset)
     for group in groups:
         name = f"{group.space}, {group.images}, batch size {group.batch_size}"
-        seeds = f"{group.num_seeds} seed{'s' if group.num_seeds != 1 else ''}"
+        seeds = counted(group.num_seeds, "seed")
         console.print(f"\n{name}: {group.num_rows:,} rows, {seeds}, {_of(group.num_failed, group.num_singular)}")
+        if group.num_seeds == 1:
+            console.print(f"highest scores of {counted(group.num_complete, 'architecture')}:")
+        else:
+            scored = f"{counted(group.num_complete, 'architecture')} with a score for each"
+            console.print(f"highest mean scores over {seeds}, of {scored}:")
         for arch_id, mean in group.best:
             console.print(f"  {mean:10.3f}  {arch_id}")
         for trained_on, tau in group.tau.items():
             joined = f"{group.num_joined[trained_on]:,} architectures"
             baselines = f"params {tau['params']:.3f}, FLOPs {tau['flops']:.3f}, layers {tau['num_layers']:.3f}"
-            console.print(f"  Kendall tau with {trained_on} test accuracy: {tau['score']:.3f} ({baselines}; {joined})")
+            of = "score" if group.num_joined_seeds == 1 else f"mean score over {group.num_joined_seeds} seeds"
+            of += f", accuracy after {counted(group.epochs[trained_on], 'epoch')}"
+            console.print(f"  Kendall tau with {trained_on} test accuracy: {tau['score']:.3f} ({baselines}; {joined}), {of}")
     if groups:
         setup = dataset.duckdb_setup()
         how = " (it downloads its httpfs extension, and takes credentials as `CREATE SECRET` says)" if setup else ""
@@ -99,7 +106,7 @@ def print_info(console: Console, dataset: Dataset) -> bool:
     console.print(table)
     for record in dataset.runs:
         rows = record.counts.get("rows", 0)
-        rate = f", {rows / record.seconds:.2f} cells/s" if rows and record.seconds else ""
+        rate = f", {rows / record.seconds:.2f} rows/s" if rows and record.seconds else ""
         console.print(f"run {record.run_id}: {record.status}, {rows:,} rows{rate}")
     with dataset.naming_damaged_files(), dataset.connect() as connection:
         for row in connection.execute(_ACCURACIES).fetchall():
@@ -194,10 +201,19 @@ def duckdb_line(dataset: Dataset) -> str:
 
 
 _ACCURACIES = """
+    WITH counted AS (
+        SELECT space, dataset, split, epochs, count(DISTINCT arch_id) AS num_architectures
+        FROM accuracies GROUP BY space, dataset, split, epochs
+    )
     SELECT space, dataset, string_agg(DISTINCT split, ', ' ORDER BY split),
-        string_agg(DISTINCT epochs, ' and ' ORDER BY epochs), count(DISTINCT arch_id)
-    FROM accuracies GROUP BY space, dataset ORDER BY ALL
+        string_agg(DISTINCT epochs, ' and ' ORDER BY epochs), num_architectures
+    FROM counted GROUP BY space, dataset, num_architectures ORDER BY ALL
 """
+
+
+def counted(count: int, noun: str) -> str:
+    """A count with its noun: `1 row`, `1,000 rows`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def _of(failed: int, singular: int) -> str:

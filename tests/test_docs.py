@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import itertools
 import os
 import re
 import subprocess
@@ -11,15 +12,16 @@ import sys
 import textwrap
 from pathlib import Path
 
+import numpy as np
 import pytest
 import typer.main
 
 import naswot_ray
 from naswot_ray.cli import app
-from naswot_ray.dataset import schema
+from naswot_ray.dataset import layout, schema
 from naswot_ray.dataset.join import join
 from tests.cli.running import naswot
-from tests.dataset.making import FAILED, SINGULAR, SPACE, add, make_dataset, mean_accuracy
+from tests.dataset.making import FAILED, SINGULAR, SPACE, add, make_dataset, mean_accuracy, score_row, write_part
 from tests.datasets import score_here
 
 ROOT = Path(__file__).parents[1]
@@ -105,12 +107,74 @@ def joined(tmp_path_factory: pytest.TempPathFactory) -> Path:
 COOKBOOK = ROOT / "docs" / "cookbook.md"
 
 
-def test_short_queries_keep_batch_sizes_apart() -> None:
-    paths = {ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "naswot_ray" / "cli").glob("*.py")} - {COOKBOOK}
-    lines = [line for path in paths for line in path.read_text().splitlines()]
-    queries = [line for line in lines if re.search(r"SELECT .*\b(avg|corr)\(score\b", line)]
-    assert len(queries) > 5
-    assert [query for query in queries if "batch_size" not in query] == []
+AVERAGES = re.compile(r"\b(avg|corr|stddev_samp|regr_slope|regr_intercept)\((a\.)?score\b")
+"""What is wrong if it is over scores or accuracies that do not compare."""
+
+
+def queries_of(path: Path) -> list[str]:
+    """All SQL in a page (in blocks of SQL, commands and Python) or in a module (in strings, and in examples of docstrings)."""
+    strings = [path.read_text()] if path.suffix == ".py" else blocks(path, "python")
+    found = [
+        node.value
+        for source in strings
+        for node in ast.walk(ast.parse(textwrap.dedent(source)))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    ]
+    if path.suffix == ".py":  # a docstring is more than its query
+        found = [query for text in found for query in (re.findall(r'"(SELECT [^"]+)"', text) or [text])]
+    else:
+        found += [query for block in blocks(path, "bash") for query in re.findall(r'"([^"]+)"', block)]
+        found += [query for block in blocks(path, "sql") for query in block.split(";")]
+        found += re.findall(r"^SELECT .*$", path.read_text(), re.MULTILINE)  # as commands print them
+    return [query for query in found if "SELECT " in query]
+
+
+def not_told_apart(query: str) -> set[str]:
+    """What distinguishes scores, and accuracies, that a query does not name."""
+    names = ["space", "images", "batch_size", *(["dataset", "split", "epochs"] if "accuracy" in query else [])]
+    return {name for name in names if not re.search(rf"\b{name}\b", query)}
+
+
+def test_queries_keep_apart_what_does_not_compare() -> None:
+    modules = ("cli/*.py", "console.py", "dataset/opening.py", "report/*.py")
+    paths = {*PAGES, *(path for pattern in modules for path in (ROOT / "naswot_ray").glob(pattern))}
+    averaging = [(path.name, query) for path in paths for query in queries_of(path) if AVERAGES.search(query)]
+    assert {name for name, _ in averaging} >= {"README.md", "tutorial.md", "dataset.md", "storage.md", "cookbook.md"}
+    assert {name for name, _ in averaging} >= {"reading.py", "opening.py", "contents.py"}
+    assert len(averaging) > 15
+    assert [(name, query, missing) for name, query in averaging if (missing := not_told_apart(query))] == []
+
+
+def test_a_query_that_mixes_is_found() -> None:
+    before = "SELECT batch_size, split, corr(score, accuracy) FROM joined WHERE status = 'ok' GROUP BY ALL"
+    assert AVERAGES.search(before)
+    assert not_told_apart(before) == {"space", "images", "dataset", "epochs"}
+
+
+def test_the_python_of_readme_and_tutorial_gives_a_correlation_for_all_that_differs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two batch sizes, seeds, image sources, datasets and trainings: 32 correlations, each +1 or -1 and none between."""
+    dataset = make_dataset(tmp_path / "scores", batch_sizes=(4, 8), seeds=(0, 1))
+    for batch_size, seed in itertools.product((4, 8), (0, 1)):
+        rows = [score_row(i, images="cifar10", batch_size=batch_size, seed=seed, score=50.0 - i) for i in range(8)]
+        path = layout.part(layout.scores(SPACE, "cifar10", batch_size, seed), 0)
+        write_part(dataset.storage, path, schema.SCORES, rows, range(8))
+    for sign, name, epochs in ((1, "cifar10", 200), (-1, "cifar10", 12), (-1, "cifar100", 200), (1, "cifar100", 12)):
+        add(
+            dataset,
+            [mean_accuracy(i, dataset=name, epochs=epochs, accuracy=50.0 + sign * i) for i in range(8)],
+            digest=f"{sign}",
+        )
+    join(dataset, SPACE)
+    monkeypatch.chdir(tmp_path)
+    for page in (ROOT / "README.md", ROOT / "docs/tutorial.md"):
+        (query,) = [query for block in blocks(page, "python") for query in re.findall(r'"""(.*?)"""', block, re.DOTALL)]
+        with naswot_ray.open("scores").connect() as connection:
+            found = connection.sql(query).fetchnumpy()
+        correlations = found["corr(score, accuracy)"]
+        assert len(correlations) == 2 * 2 * 2 * 4
+        assert set(np.round(correlations, 6)) == {-1.0, 1.0}
 
 
 @pytest.mark.parametrize("query", blocks(COOKBOOK, "sql"), ids=lambda query: hashlib.sha256(query.encode()).hexdigest()[:6])

@@ -35,6 +35,7 @@ class Effect:
     Attributes:
         factor: which.
         num_levels: of it.
+        num_finite: architectures that are singular at no level, of which the deviations are.
         shift: standard deviation over the levels of the mean score of all architectures: what moves all of them alike.
         deviation: standard deviation over the levels of an architecture's score less that mean; the root mean square over
             architectures.
@@ -44,6 +45,7 @@ class Effect:
 
     factor: Factor
     num_levels: int
+    num_finite: int
     shift: float
     deviation: float
     between: float
@@ -84,17 +86,24 @@ def effects(found: Sequence[Ablated]) -> list[Effect]:
             shift, between = float(means.std(ddof=1)), float(finite.mean(axis=0).std(ddof=1))
             deviation = float(np.sqrt((finite - means[:, None]).var(axis=0, ddof=1).mean()))
         taus = [float(kendalltau(a, b).statistic) for a, b in itertools.combinations(table, 2)]
-        result.append(Effect(factor, len(levels), shift, deviation, between, float(np.mean(taus)) if taus else float("nan")))
+        result.append(
+            Effect(
+                factor, len(levels), finite.shape[1], shift, deviation, between, float(np.mean(taus)) if taus else float("nan")
+            )
+        )
     return result
 
 
-def markdown(found: Sequence[Effect]) -> str:
-    """A table of effects."""
+def markdown(found: Sequence[Effect], facts: Sequence[str]) -> str:
+    """A table of effects, under a line that says what they are of."""
     lines = [
-        "| changed | levels | moves all scores by | moves one score by | architectures differ by | tau of two rankings |",
-        "|---|---|---|---|---|---|",
+        f"{', '.join(facts)}. The three deviations are over architectures that are singular at no level, tau is over all.",
+        "",
+        "| changed | levels | moves all scores by | moves one score by | architectures differ by | tau of two rankings "
+        "| architectures never singular |",
+        "|---|---|---|---|---|---|---|",
     ]
     for e in found:
         cells = ["" if np.isnan(value) else f"{value:.3f}" for value in (e.shift, e.deviation, e.between, e.tau)]
-        lines.append(f"| {e.factor} | {e.num_levels} | {' | '.join(cells)} |")
+        lines.append(f"| {e.factor} | {e.num_levels} | {' | '.join(cells)} | {e.num_finite} |")
     return "\n".join(lines) + "\n"

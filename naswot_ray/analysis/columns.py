@@ -92,8 +92,9 @@ def list_points(dataset: Dataset) -> list[tuple[str, str]]:
 def load_points(dataset: Dataset, space: str, images: str) -> Points:
     """The points of a space on one image source.
 
-    A score is the mean over the seeds there are; one failed seed leaves none. An accuracy is the mean over repeats, in percent,
-    at the most epochs there are of its dataset and split.
+    A score is the mean over the seeds there are at its batch size, of the architectures that have a score for each of them:
+    means over different seeds do not compare. An accuracy is the mean over repeats, in percent, at the most epochs there are of
+    its dataset and split.
 
     Raises:
         DatasetError: a file is damaged.
@@ -141,17 +142,20 @@ def _load(connection: duckdb.DuckDBPyConnection, space: str, images: str) -> Poi
 
     columns: dict[str, Column] = {}
     grid = connection.execute(
-        f"SELECT batch_size, count(DISTINCT seed) FROM scores WHERE {_KEY} GROUP BY ALL ORDER BY ALL", key
+        f"SELECT batch_size, list_sort(list(DISTINCT seed)) FROM scores WHERE {_KEY} GROUP BY ALL ORDER BY ALL", key
     ).fetchall()
-    for batch_size, num_seeds in grid:
-        rows = connection.execute(_MEAN_SCORES, [*key, batch_size]).fetchnumpy()
-        of_seeds = f", mean of {num_seeds} seeds" if num_seeds > 1 else ""
+    for batch_size, seeds in grid:
+        mean = np.zeros(len(indices))
+        for seed in seeds:  # always in this order, so that a mean is the same every time, and the same as in an analysis
+            mean += aligned(connection.execute(_SEED_SCORES, [*key, batch_size, seed]).fetchnumpy(), "score")
+        mean /= len(seeds)
+        num_seeds = len(seeds)
         columns[f"score_{batch_size}"] = Column(
             "score",
             f"Score, batch size {batch_size}",
-            f"NASWOT score, batch size {batch_size}{of_seeds}",
-            aligned(rows, "score"),
-            f"avg(score) FILTER (batch_size = {batch_size})",
+            f"NASWOT score, batch size {batch_size}, {f'mean of {num_seeds} seeds' if num_seeds > 1 else f'seed {seeds[0]}'}",
+            mean,
+            _mean_score_sql(batch_size, num_seeds, complete=not np.isnan(mean).any()),
             batch_size=batch_size,
             num_seeds=num_seeds,
         )
@@ -173,6 +177,15 @@ def _load(connection: duckdb.DuckDBPyConnection, space: str, images: str) -> Poi
     return Points(space, images, list(base["arch_id"]), [text or None for text in base["architecture"]], columns)
 
 
+def _mean_score_sql(batch_size: int, num_seeds: int, *, complete: bool) -> str:
+    """The mean over seeds, null without a score for each; a joined row is there once for each accuracy."""
+    where = f"batch_size = {batch_size}"
+    mean = f"avg(score) FILTER ({where})"
+    if complete or num_seeds == 1:
+        return mean
+    return f"CASE WHEN count(DISTINCT seed) FILTER ({where} AND score IS NOT NULL) = {num_seeds} THEN {mean} END"
+
+
 def _floats(values: Any) -> Values:
     """A DuckDB column as float64; null is NaN."""
     return np.ma.filled(np.ma.asarray(values, dtype=np.float64), np.nan)
@@ -187,11 +200,7 @@ _ARCHITECTURES = f"""
     ORDER BY scored.arch_index
 """
 
-# avg of a column that holds -inf is -inf, as it should be.
-_MEAN_SCORES = f"""
-    SELECT arch_index, avg(score) AS score FROM scores WHERE {_KEY} AND batch_size = ?
-    GROUP BY arch_index HAVING count(*) = count(score)
-"""
+_SEED_SCORES = f"SELECT arch_index, score FROM scores WHERE {_KEY} AND batch_size = ? AND seed = ?"
 
 _TRAININGS = """
     SELECT dataset, split, max(epochs) FROM accuracies WHERE space = ? AND seed IS NULL

@@ -93,7 +93,11 @@ def published_table(figures: Figures) -> Table:
             wanted = p.batch_size or 64
             group = min(groups, key=lambda g: (g[4] == "noise", abs(g[5] - wanted)))
             row = figures.get(group, None, p.predictor, p.measure)
-            ours = f"{_number(row)} ({row.get('num_architectures', 0):,} architectures, {group[4]}, batch size {group[5]})"
+            num_seeds = row.get("num_seeds", 1)
+            seeds = f", mean over {num_seeds} seeds" if num_seeds > 1 and p.predictor == "score" else ""
+            ours = (
+                f"{_number(row)} ({row.get('num_architectures', 0):,} architectures, {group[4]}, batch size {group[5]}{seeds})"
+            )
             rows.append([p.space, p.dataset, PREDICTOR_NAMES[p.predictor], p.measure, str(p), ours])
     return ("space", "dataset", "predictor", "measure", "published", "here"), rows
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -23,11 +23,15 @@ class Group:
 
     Attributes:
         num_seeds, num_rows, num_singular, num_failed: what there is.
-        best: (arch_id, mean score over seeds) of the highest, best first.
+        best: (arch_id, mean score over seeds) of the highest of the architectures with a score for every seed, best first.
         tau: dataset -> predictor -> Kendall's tau-b with the mean test accuracy at the most epochs there are, over all joined
             architectures with a score for every seed; singular ones rank last. Predictors are `PREDICTORS`. NaN where either
             side has one value only.
         num_joined: dataset -> how many architectures that is.
+        num_complete: architectures with a score for every seed.
+        num_joined_seeds: seeds of the joined rows, over which the scores in `tau` are means; others than `num_seeds` if more
+            was scored after the join.
+        epochs: dataset -> epochs of the trainings in `tau`.
     """
 
     space: str
@@ -40,6 +44,9 @@ class Group:
     best: list[tuple[str, float]]
     tau: dict[str, dict[str, float]]
     num_joined: dict[str, int]
+    num_complete: int = 0
+    num_joined_seeds: int = 0
+    epochs: dict[str, int] = field(default_factory=dict)
 
 
 def summarise(dataset: Dataset) -> list[Group]:
@@ -55,17 +62,30 @@ def summarise(dataset: Dataset) -> list[Group]:
         joined = {space: SpaceScores(connection, space, only_main=True) for space in {row[0] for row in groups}}
         summary = []
         for space, images, batch_size, num_seeds, num_rows, num_singular, num_failed in groups:
-            key = [space, images, batch_size]
             best = connection.execute(
                 f"""
-                SELECT arch_id, avg(score) AS mean FROM scores WHERE {_KEY} AND score IS NOT NULL
-                GROUP BY arch_id ORDER BY mean DESC, arch_id LIMIT {NUM_BEST}
+                SELECT arch_id, avg(score) AS mean, count(*) OVER () FROM scores WHERE {_KEY}
+                GROUP BY arch_id HAVING count(score) = ? ORDER BY mean DESC, arch_id LIMIT {NUM_BEST}
                 """,
-                key,
+                [space, images, batch_size, num_seeds],
             ).fetchall()
             tau, num_joined = _taus(joined[space], images, batch_size)
             summary.append(
-                Group(space, images, batch_size, num_seeds, num_rows, num_singular, num_failed, best, tau, num_joined)
+                Group(
+                    space,
+                    images,
+                    batch_size,
+                    num_seeds,
+                    num_rows,
+                    num_singular,
+                    num_failed,
+                    [(arch_id, mean) for arch_id, mean, _ in best],
+                    tau,
+                    num_joined,
+                    num_complete=best[0][2] if best else 0,
+                    num_joined_seeds=len(joined[space].seeds_of(images, batch_size)),
+                    epochs={label.dataset: label.epochs for label in joined[space].labels if label.dataset in tau},
+                )
             )
     return summary
 

@@ -61,17 +61,21 @@ def ablate(
             disable=not stderr.is_terminal,
         )
     )
-    text = results.markdown(results.effects(found))
+    facts = [
+        f"{len(arch_ids)} random architectures of {space}",
+        f"{source.name} images",
+        f"batch size {batch_size}",
+        f"{repeats} seeds",
+    ]
+    sizes = [str(level.batch_size) for level in wanted if level.factor is scoring.Factor.BATCH_SIZE]
+    noise_too = [f"{noise.name} where images are random"] if noise.name != source.name else []
+    text = results.markdown(
+        results.effects(found), [*facts, *noise_too, f"batch sizes {', '.join(sizes)} where that is changed"]
+    )
     stdout.print(text, end="")
     if folder is not None and output is not None:
         folder.write_table(PurePosixPath("ablation.parquet"), results.rows_of(space, found))
         folder.write_bytes(PurePosixPath("ablation.md"), text.encode())
-        facts = [
-            f"{len(arch_ids)} architectures of {space}",
-            f"{source.name} images",
-            f"batch size {batch_size}",
-            f"{repeats} seeds",
-        ]
         for suffix, content in render(draw(found, facts)).items():
             folder.write_bytes(PurePosixPath(f"ablation{suffix}"), content)
         stdout.print(f"written to {output}")

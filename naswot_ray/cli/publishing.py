@@ -68,11 +68,11 @@ def _print(publication: Publication) -> None:
     quality = publication.quality
     if not quality.complete:
         stdout.print(
-            f"INCOMPLETE: {quality.num_missing:,} of {quality.num_wanted:,} score rows are missing, and the card says so; run "
-            "the same `naswot-ray score` command again to fill them"
+            f"INCOMPLETE: {quality.missing()}; the card says so; run the same `naswot-ray score` command again to fill them"
         )
     for tau in quality.tau:
         if tau.inside is False:
             stdout.print(
-                f"tau outside the published band: {tau.space}, {tau.trained_on}, batch size {tau.batch_size}: {tau.tau}"
+                f"tau outside the published band: {tau.space}, {tau.trained_on}, {tau.images} images, batch size "
+                f"{tau.batch_size}: {tau.tau:.3f}"
             )

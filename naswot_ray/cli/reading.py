@@ -44,7 +44,7 @@ def query(
 ) -> None:
     """Run SQL over a dataset's views: scores, architectures, accuracies, joined.
 
-    Example: naswot-ray query scores "SELECT batch_size, arch_id, avg(score) FROM scores GROUP BY ALL ORDER BY 1, 3 DESC"
+    Example: naswot-ray query scores "SELECT space, images, batch_size, arch_id, avg(score) FROM scores GROUP BY ALL"
     """
     dataset = open_dataset(dataset_path)
     if output is not None:

@@ -71,7 +71,7 @@ def search(
         float | None, typer.Option(min=0, metavar="X", help="Simulated seconds for random, rea and area instead.")
     ] = None,
     runs: Annotated[int | None, typer.Option(min=1, metavar="N", help="Runs of each. Default: 500; 1 with --live.")] = None,
-    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Of the runs' random numbers.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Random seed of the simulated runs.")] = 0,
     live: Annotated[bool, typer.Option("--live", help="Compute scores as the search goes on.")] = False,
     address: Annotated[
         str | None,
@@ -128,37 +128,46 @@ def search(
         contestants += [results.Contestant(name.value, budget) for budget in budgets]
 
     found, all_rows = [], []
-    total = runs or (1 if live else 500)
+    total = runs or (1 if live else results.PUBLISHED_RUNS)
     for contestant in contestants:
-        rows = []
+        rows, exhausted = [], False
         numbers = track(range(total), contestant.label, console=stderr, disable=not stderr.is_terminal)
         for number in numbers:
             problem = problem_of(number)
             done = algorithms.run(contestant.algorithm, problem, contestant.budget, seed=seed, number=number)
             rows += results.rows_of(contestant, number, problem, done)
-        found.append(results.summarise(contestant, rows))
-        all_rows.append((contestant, rows))
-    measured_on = "cifar10" if key is None else key.dataset
-    text = results.markdown(found, opened.name, measured_on)
+            exhausted |= done.exhausted
+        found.append(results.summarise(contestant, rows, exhausted=exhausted))
+        all_rows.append((found[-1], rows))
+    setting = results.Setting(
+        space=opened.name,
+        space_size=len(opened),
+        num_known=len(opened) if live or known is None else len(known.indices),
+        images=images or "noise" if live or known is None else known.images,
+        batch_size=batch_size or 128 if live or known is None else known.batch_size,
+        score_seeds=None if live or known is None else known.seeds,
+        reported=None if known is None else known.reported_key,
+        selected=None if known is None or all(c.algorithm in algorithms.SCORING for c in contestants) else known.selected_key,
+        times_known=known is None or known.selected is None or known.training_seconds is not None,
+        num_runs=total,
+        seed=seed,
+        source=None if dataset is None else dataset.storage.root,
+    )
+    text = results.markdown(found, setting)
     stdout.print(text, end="")
     if total == 1:
-        for contestant, rows in all_rows:
-            stdout.print(f"{contestant.label}: {rows[-1]['arch_id']}")
+        for result, rows in all_rows:
+            stdout.print(f"{result.label}: {rows[-1]['arch_id']}")
     if output is not None:
         output.mkdir(parents=True, exist_ok=True)
         flat = [row for _, rows in all_rows for row in rows]
-        pq.write_table(pa.Table.from_pylist(flat, results.SCHEMA), output / "search.parquet", compression="zstd")
+        table = pa.Table.from_pylist(flat, results.SCHEMA.with_metadata(setting.metadata()))
+        pq.write_table(table, output / "search.parquet", compression="zstd")
         (output / "search.md").write_text(text)
         if all(row["accuracy"] is not None for row in flat):
             from naswot_ray.search.figure import draw  # noqa: PLC0415  matplotlib takes a second
 
-            title = f"{opened.name}, {total:,} run{'s' if total > 1 else ''}"
-            draw(
-                all_rows,
-                title,
-                f"{measured_on} {'test' if key is None else key.split}",
-                [output / "search.svg", output / "search.png"],
-            )
+            draw(all_rows, setting, [output / "search.svg", output / "search.png"])
         stdout.print(f"written to {output}")
 
 

@@ -175,7 +175,8 @@ def open(path: str | os.PathLike[str]) -> Dataset:
         DatasetError: there is no dataset, or it cannot be read.
 
     Example:
-        >>> naswot_ray.open("scores").connect().sql("SELECT batch_size, arch_id, avg(score) FROM scores GROUP BY ALL").show()
+        >>> means = "SELECT space, images, batch_size, arch_id, avg(score) FROM scores GROUP BY ALL"
+        >>> naswot_ray.open("scores").connect().sql(means).show()
     """
     storage = Storage(path)
     if not storage.exists():

@@ -47,9 +47,11 @@ def summary(contents: Contents) -> str:
     batches = _listed([str(n) for n in sorted({group.batch_size for group in groups})])
     images = _listed(sorted({group.images for group in groups}))
     seeds = max(group.num_seeds for group in groups)
+    failed = sum(group.failed for group in groups)
     return (
         f"{rows:,} training-free NASWOT scores of {of}: untrained networks on {images} images, batch sizes {batches}, "
         f"{'up to ' if len({g.num_seeds for g in groups}) > 1 else ''}{_number(seeds, 'seed')}."
+        + (f" {_number(failed, 'row')} of these failed and {'has' if failed == 1 else 'have'} no score." if failed else "")
     )
 
 
@@ -88,9 +90,7 @@ def card(contents: Contents) -> str:
 def quality_page(contents: Contents) -> str:
     """quality.md."""
     quality = contents.quality
-    verdict = (
-        "complete" if quality.complete else f"INCOMPLETE: {quality.num_missing:,} of {quality.num_wanted:,} rows are missing"
-    )
+    verdict = "complete" if quality.complete else f"INCOMPLETE: {quality.missing('rows')}"
     lines = [f"# Data quality of {title(contents)}", "", f"The dataset is {verdict}.", "", "## Rows against the plan", ""]
     lines += _markdown(
         ("space", "images", "batch size", "seed", "wanted", "present", "failed", "missing"),
@@ -149,7 +149,7 @@ def _incomplete(contents: Contents) -> str:
     if quality.complete:
         return ""
     return (
-        f"> **INCOMPLETE: {quality.num_missing:,} of the {quality.num_wanted:,} score rows that were planned are missing.** "
+        f"> **INCOMPLETE: {quality.missing(of='of the', planned=' that were planned')}.** "
         "quality.md tells which. Figures below are of the rows that are there.\n\n"
     )
 
@@ -171,9 +171,10 @@ def _groups(contents: Contents) -> list[str]:
         for g in contents.quality.groups
     ]
     return [
-        *_markdown((*header, "lowest score", "median", "highest", "seed to seed"), rows),
+        *_markdown((*header, "lowest score", "median score", "highest score", "seed to seed"), rows),
         "",
-        "Lowest, median and highest are of finite scores; seed to seed is Pearson's correlation between the two lowest seeds.",
+        "Lowest, median and highest are of the finite scores of all seeds; seed to seed is Pearson's correlation between the "
+        "finite scores of the two lowest seeds.",
     ]
 
 
@@ -214,7 +215,11 @@ def _runs(contents: Contents) -> str:
         for run in contents.runs
         if run.counts.get("rows")
     ]
-    return "\n".join(_markdown(("run", "rows", "time", "versions", "machine"), rows)) if rows else "No run left a record."
+    return (
+        "\n".join(_markdown(("run", "score rows", "time from its first task on", "versions", "machine"), rows))
+        if rows
+        else "No run left a record."
+    )
 
 
 def _machine(hardware: Mapping[str, Any]) -> str:
@@ -239,8 +244,8 @@ def _limits(contents: Contents) -> Iterable[str]:
     if correlations:
         span = " to ".join(dict.fromkeys(f"{value:.3f}" for value in (min(correlations), max(correlations))))
         yield (
-            f"A score depends on its random weights and images: between two seeds it correlates by {span} (Pearson, finite "
-            "scores). Average over seeds, or say which one."
+            f"A score depends on its random weights and images: between the two lowest seeds it correlates by {span} (Pearson, "
+            "finite scores, by space, images and batch size). Average over seeds, or say which one."
         )
     else:
         yield "There is one seed only, so the dataset does not tell how much a score depends on random weights and images."
@@ -252,12 +257,12 @@ def _limits(contents: Contents) -> Iterable[str]:
             f"Compare simple baselines. In {num_better} of {len(tau)} comparisons with trained accuracy below, parameters, "
             "FLOPs or the number of layers order architectures at least as well as the score."
         )
-        low, high = min(tau, key=_tau_or_zero), max(tau, key=_tau_or_zero)
-        yield (
-            f"Agreement with accuracy differs by space and data set: Kendall's tau is {_fixed(low.tau, 3)} at its lowest "
-            f"({low.space}, {low.trained_on}, batch size {low.batch_size}) and {_fixed(high.tau, 3)} at its highest "
-            f"({high.space}, {high.trained_on}, batch size {high.batch_size})."
-        )
+        known = sorted((found for found in tau if found.tau is not None), key=_tau_or_zero)
+        if known:
+            low, high = (
+                f"{_fixed(t.tau, 3)} at its {end} ({_of(t)})" for t, end in ((known[0], "lowest"), (known[-1], "highest"))
+            )
+            yield f"Agreement with accuracy differs by space and data set: Kendall's tau is {low} and {high}."
     yield (
         "In the literature NASWOT is weak on NAS-Bench-101 (tau 0.285), on NDS Amoeba (0.223) and NASNet (0.304), and on "
         "NATS-Bench's size space (Spearman about 0.45, 0.18 and 0.41 on CIFAR-10, CIFAR-100 and ImageNet16-120)."
@@ -288,8 +293,9 @@ def _tau(contents: Contents) -> list[str]:
             ],
         ),
         "",
-        "The score is the mean over seeds, signed; all joined architectures count, singular ones rank last; the accuracy is "
-        f"the mean over repeats at the longest training. The band is the published figures +- {BAND_MARGIN}: papers differ in "
+        "The score is the mean over seeds, signed; all joined architectures with a score for every seed count, singular ones "
+        "rank last; the accuracy is the mean over repeats at the longest training. The band is the published figures +- "
+        f"{BAND_MARGIN}: papers differ in "
         "label, subset, batch size and seeds (Mellor et al., 2021: batches of 128, about 1,000 networks). Where scores are of "
         "noise, or architectures are few, none is given.",
     ]
@@ -316,6 +322,10 @@ def _licence(contents: Contents) -> Iterable[str]:
 def _better_baselines(found: RankAgreement) -> list[str]:
     baselines = {"params": found.tau_params, "FLOPs": found.tau_flops, "layers": found.tau_num_layers}
     return [name for name, tau in baselines.items() if tau is not None and found.tau is not None and tau >= found.tau]
+
+
+def _of(found: RankAgreement) -> str:
+    return f"{found.space}, {found.trained_on}, {found.images} images, batch size {found.batch_size}"
 
 
 def _tau_or_zero(found: RankAgreement) -> float:

@@ -18,7 +18,7 @@ def first_query(contents: Contents) -> str:
     if contents.format is FileFormat.ARROW:
         return f"""```python
 rows = polars.scan_ipc("{contents.pattern_of(table)}").filter(images="{images}", batch_size={batch_size})
-rows.top_k(10, by="score").collect()
+rows.group_by("arch_id").agg(polars.col("score").mean()).top_k(10, by="score").collect()
 ```
 """
     where = f"hf://datasets/{contents.repository or UNKNOWN_REPOSITORY}/{contents.pattern_of(table)}"

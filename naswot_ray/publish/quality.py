@@ -110,7 +110,12 @@ class Check:
 
 @dataclass(frozen=True)
 class Quality:
-    """The data-quality report."""
+    """The data-quality report.
+
+    Attributes:
+        complete: whether no row of scores or architectures is missing.
+        num_wanted, num_missing, num_failed: of the scores.
+    """
 
     complete: bool
     num_wanted: int
@@ -125,6 +130,23 @@ class Quality:
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
         return asdict(self)
+
+    def missing(self, rows: str = "score rows", of: str = "of", planned: str = "") -> str:
+        """What is missing, for people: `2 of 8 score rows are missing`, and the same of the architectures table.
+
+        Args:
+            rows: what the rows of scores are called.
+            of: what stands between two numbers.
+            planned: what stands before `are missing`.
+        """
+        architectures = [point for point in self.points if not point.images]
+        tables = (
+            (self.num_missing, self.num_wanted, rows),
+            (sum(p.missing for p in architectures), sum(p.wanted for p in architectures), "rows of the architectures table"),
+        )
+        return ". ".join(
+            f"{missing:,} {of} {wanted:,} {name}{planned} are missing" for missing, wanted, name in tables if missing
+        )
 
 
 def assess(dataset: Dataset, tables: list[PublishedTable], connection: duckdb.DuckDBPyConnection) -> Quality:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -10,7 +11,6 @@ from naswot_ray import __version__
 from naswot_ray.analysis.columns import DATASET_NAMES
 from naswot_ray.analysis.summary import PREDICTORS, summarise
 from naswot_ray.dataset.opening import Dataset
-from naswot_ray.report.rounding import rounded
 
 
 @dataclass(frozen=True)
@@ -49,12 +49,14 @@ def describe(dataset: Dataset, grid: Iterable[GridCount]) -> dict[str, Any]:
             "seconds",
         )
         contents = [dict(zip(names, row, strict=True)) for row in connection.sql(_CONTENTS).fetchall()]
+        (num_architectures,) = connection.sql("SELECT count(DISTINCT (space, arch_id)) FROM scores").fetchall()[0]
     return {
         "name": dataset.storage.root.rstrip("/").rpartition("/")[2],
         "version": __version__,
         "schema_version": manifest.schema_version,
         "fingerprint": manifest.fingerprint,
         "contents": contents,
+        "num_architectures": num_architectures,
         "grid": [asdict(point) for point in grid],
         "correlations": _correlations(dataset),
         "sql": {
@@ -63,9 +65,13 @@ def describe(dataset: Dataset, grid: Iterable[GridCount]) -> dict[str, Any]:
             "GROUP BY ALL ORDER BY ALL;",
             "grid": f"SELECT space, images, batch_size, seed, count(*) AS num_rows FROM {dataset.read_parquet('scores')} "
             "GROUP BY ALL ORDER BY ALL;",
-            "correlations": "SELECT space, images, batch_size, dataset, epochs, arch_id, avg(score) AS score, "
+            "correlations": f"WITH joined AS (FROM {dataset.read_parquet('joined')} WHERE split = 'test' "
+            "QUALIFY epochs = max(epochs) OVER (PARTITION BY space, dataset)), seeds AS "
+            "(SELECT space, images, batch_size, count(DISTINCT seed) AS num_seeds FROM joined GROUP BY ALL) "
+            "SELECT space, images, batch_size, dataset, epochs, arch_id, avg(score) AS score, "
             "any_value(accuracy) AS accuracy, any_value(params) AS params, any_value(flops) AS flops, "
-            f"any_value(num_layers) AS num_layers FROM {dataset.read_parquet('joined')} WHERE split = 'test' GROUP BY ALL;",
+            "any_value(num_layers) AS num_layers FROM joined JOIN seeds USING (space, images, batch_size) GROUP BY ALL "
+            "HAVING count(score) = any_value(num_seeds);",
         },
     }
 
@@ -76,10 +82,11 @@ def _correlations(dataset: Dataset) -> list[dict[str, Any]]:
             "space": group.space,
             "images": group.images,
             "batch_size": group.batch_size,
-            "num_seeds": group.num_seeds,
+            "num_seeds": group.num_joined_seeds,
             "dataset": DATASET_NAMES.get(trained_on, trained_on),
+            "epochs": group.epochs[trained_on],
             "num_architectures": group.num_joined[trained_on],
-            **{name: rounded(tau[name], 3) for name in PREDICTORS},
+            **{name: None if math.isnan(tau[name]) else tau[name] for name in PREDICTORS},
         }
         for group in summarise(dataset)
         for trained_on, tau in group.tau.items()
@@ -90,6 +97,6 @@ _CONTENTS = """
     SELECT space, images, count(*), count(DISTINCT arch_id),
         count(*) FILTER (status = 'ok'), count(*) FILTER (status = 'singular'), count(*) FILTER (status = 'failed'),
         list_sort(list(DISTINCT batch_size)), list_sort(list(DISTINCT seed)),
-        list_sort(list(DISTINCT concat(engine, ', ', dtype, ', ', device))), round(sum(seconds))
+        list_sort(list(DISTINCT concat(engine, ', ', dtype, ', ', device))), round(sum(seconds), 1)
     FROM scores GROUP BY ALL ORDER BY ALL
 """

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import math
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 import numpy as np
@@ -12,7 +14,7 @@ import numpy.typing as npt
 from naswot_ray.analysis.columns import Column, Points, Values, rank_correlation
 from naswot_ray.dataset.opening import Dataset
 from naswot_ray.report.cells import pack_cell
-from naswot_ray.report.rounding import rounded, rounded_all
+from naswot_ray.report.rounding import rounded_apart
 
 MAX_POINTS: Final = 20_000
 """Of a larger space the page holds a sample: the best by every score and accuracy, the others drawn by the SHA-256 of their
@@ -28,7 +30,8 @@ def plot_of(dataset: Dataset, points: Points) -> dict[str, Any]:
     """The points of a space as JSON values.
 
     Returns:
-        `columns` hold one number per `arch_ids`; `densities` count all architectures, where these are only a sample.
+        `columns` hold one number per `arch_ids`; `taus` are of every two columns over all architectures, also where `arch_ids`
+        are only a sample; `densities` count all architectures then.
     """
     columns = {key: column for key, column in points.columns.items() if np.isfinite(column.values).any()}
     chosen = _sample(points)
@@ -50,11 +53,12 @@ def plot_of(dataset: Dataset, points: Points) -> dict[str, Any]:
                 "sql": column.sql,
                 "num_missing": int(np.count_nonzero(np.isnan(column.values))),
                 "num_singular": int(np.count_nonzero(np.isneginf(column.values))),
-                "values": rounded_all(column.values[chosen], _DIGITS[column.kind]),
+                "values": rounded_apart(column.values[chosen], _DIGITS[column.kind]),
             }
             for key, column in columns.items()
         ],
-        "densities": _densities(columns) if len(chosen) < len(points.arch_ids) else [],
+        "taus": (taus := [{"x": x, "y": y, **_tau(columns[x], columns[y])} for x, y in _pairs(columns)]),
+        "densities": _densities(columns, taus) if len(chosen) < len(points.arch_ids) else [],
         "start": {
             "x": keys.get(id(score)),
             "y": keys.get(id(accuracy))
@@ -94,21 +98,31 @@ def _sample(points: Points) -> npt.NDArray[np.int64]:
     return np.array(sorted([*best, *others]))
 
 
-def _densities(columns: dict[str, Column]) -> list[dict[str, Any]]:
+def _pairs(columns: dict[str, Column]) -> Iterator[tuple[str, str]]:
+    return itertools.combinations_with_replacement(columns, 2)
+
+
+def _tau(x: Column, y: Column) -> dict[str, Any]:
+    """Kendall's tau of two columns, None where there is no order; over how many architectures, how many of them singular."""
+    tau, num_both = rank_correlation(x.values, y.values)
+    singular = (np.isneginf(x.values) | np.isneginf(y.values)) & ~np.isnan(x.values) & ~np.isnan(y.values)
+    return {"tau": None if math.isnan(tau) else tau, "n": num_both, "num_singular": int(np.count_nonzero(singular))}
+
+
+def _densities(columns: dict[str, Column], taus: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """Of every two columns Kendall's tau over all architectures, and their counts, less the lowest hundredth of each."""
     found = []
-    for x, y in itertools.combinations(columns, 2):
+    for tau in taus:
+        x, y = tau["x"], tau["y"]
         both = np.isfinite(columns[x].values) & np.isfinite(columns[y].values)
-        if not both.any():
+        if x == y or not both.any():
             continue
         (low_x, high_x), (low_y, high_y) = (_range(columns[key].values[both]) for key in (x, y))
         counts, _, _ = np.histogram2d(
             columns[x].values[both], columns[y].values[both], NUM_BINS, [[low_x, high_x], [low_y, high_y]]
         )
         ranges = {"x_range": [low_x, high_x], "y_range": [low_y, high_y]}
-        tau, num_both = rank_correlation(columns[x].values, columns[y].values)
-        facts = {"tau": rounded(tau, 4), "n": num_both, **ranges}
-        found.append({"x": x, "y": y, **facts, "counts": counts.T.astype(int).ravel().tolist()})
+        found.append({**tau, **ranges, "counts": counts.T.astype(int).ravel().tolist()})
     return found
 
 

@@ -19,15 +19,23 @@ function element(name, attributes = {}, ...children) {
   return made;
 }
 
+// toFixed as Python rounds, or one number would be shown as two: half-way between two it takes the even one.
+function fixed(value, digits) {
+  const halfway = Math.abs(value * 2 ** (digits + 1)) % 2 === 1;
+  return (halfway ? (2 * Math.round((value * 10 ** digits) / 2)) / 10 ** digits : value).toFixed(digits);
+}
+
 function format(value, column) {
   if (value === null || value === undefined || Number.isNaN(value)) return "–";
   if (value === -Infinity) return "−∞ (singular)";
-  if (column.kind === "score") return value.toFixed(3);
-  if (column.kind === "accuracy") return value.toFixed(2);
+  if (column.kind === "score") return fixed(value, 3);
+  if (column.kind === "accuracy") return fixed(value, 2);
   return value.toLocaleString("en");
 }
 
 const count = (n) => n.toLocaleString("en");
+const plural = (n, noun) => `${count(n)} ${noun}${n === 1 ? "" : "s"}`;
+const duration = (seconds) => (seconds < 120 ? `${seconds.toFixed(1)} s` : seconds < 7200 ? `${(seconds / 60).toFixed(1)} min` : `${(seconds / 3600).toFixed(1)} h`);
 const columnOf = (key) => state.plot.columns.find((column) => column.key === key);
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
@@ -39,11 +47,9 @@ function showOverview() {
   const sum = (key) => data.contents.reduce((total, row) => total + row[key], 0);
   const spaces = new Set(data.contents.map((row) => row.space));
   const sizes = [...new Set(data.contents.flatMap((row) => row.batch_sizes))].sort((a, b) => a - b);
-  const architectures = [...spaces].reduce(
-    (total, space) => total + Math.max(...data.contents.filter((row) => row.space === space).map((row) => row.architectures)), 0);
   const tiles = {
     "score rows": count(sum("rows")),
-    "architectures": count(architectures),
+    "architectures": count(data.num_architectures),
     [spaces.size === 1 ? "space" : "spaces"]: count(spaces.size),
     [sizes.length > 1 ? `batch sizes, ${sizes[0]} to ${sizes.at(-1)}` : "batch size"]: sizes.length > 1 ? count(sizes.length) : (sizes[0] ?? "–"),
     "singular rows": count(sum("singular")),
@@ -70,11 +76,11 @@ function fillTable(table, head, rows) {
 
 function showContents() {
   const head = [["Space", "text"], ["Images", "text"], ["Architectures", ""], ["Rows", ""], ["ok", ""], ["singular", ""], ["failed", ""],
-    ["Batch sizes", ""], ["Seeds", ""], ["Engine, precision, device", "text"], ["Hours of scoring", ""]];
+    ["Batch sizes", ""], ["Seeds", ""], ["Engine, precision, device", "text"], ["Time of all rows, summed", ""]];
   fillTable($("contents-table"), head, data.contents.map((row) => [
     row.space, row.images, count(row.architectures), count(row.rows), count(row.ok), count(row.singular),
     { text: count(row.failed), mark: row.failed ? "short" : "" }, row.batch_sizes.join(", "), row.seeds.join(", "),
-    row.engines.join("; "), (row.seconds / 3600).toFixed(1),
+    row.engines.join("; "), duration(row.seconds),
   ]));
 }
 
@@ -108,12 +114,12 @@ function showCorrelations() {
     return;
   }
   const taus = ["score", "params", "flops", "num_layers"];
-  const head = [["Space", "text"], ["Images", "text"], ["Trained on", "text"], ["Batch size", ""], ["Seeds", ""], ["Architectures", ""],
+  const head = [["Space", "text"], ["Images", "text"], ["Trained on", "text"], ["Epochs", ""], ["Batch size", ""], ["Seeds", ""], ["Architectures", ""],
     ["Score", ""], ["Parameters", ""], ["FLOPs", ""], ["Layers", ""]];
   fillTable($("correlations-table"), head, data.correlations.map((row) => {
     const best = Math.max(...taus.map((name) => row[name] ?? -2));
-    return [row.space, row.images, row.dataset, String(row.batch_size), String(row.num_seeds), count(row.num_architectures),
-      ...taus.map((name) => (row[name] === null ? "–" : { text: row[name].toFixed(3), mark: row[name] === best ? "best" : "" }))];
+    return [row.space, row.images, row.dataset, String(row.epochs), String(row.batch_size), String(row.num_seeds), count(row.num_architectures),
+      ...taus.map((name) => (row[name] === null ? "–" : { text: fixed(row[name], 3), mark: row[name] === best ? "best" : "" }))];
   }));
 }
 
@@ -136,46 +142,6 @@ async function copy(text, shown) {
     getSelection().selectAllChildren(shown);
     document.execCommand("copy");
   }
-}
-
-// --- Kendall's tau-b in O(n log n) (Knight, JASA 1966) --------------------------------------------------------------------
-
-function kendall(x, y) {
-  const order = [];
-  for (let i = 0; i < x.length; i++) if (!Number.isNaN(x[i]) && !Number.isNaN(y[i])) order.push(i);
-  const compare = (a, b) => (a < b ? -1 : a > b ? 1 : 0); // a - b is NaN for two infinities
-  order.sort((i, j) => compare(x[i], x[j]) || compare(y[i], y[j]));
-  const n = order.length;
-  const ties = (same) => {
-    let total = 0;
-    for (let i = 1, run = 1; i <= n; i++) {
-      if (i < n && same(order[i - 1], order[i])) run++;
-      else { total += (run * (run - 1)) / 2; run = 1; }
-    }
-    return total;
-  };
-  const tiesX = ties((i, j) => x[i] === x[j]);
-  const tiesBoth = ties((i, j) => x[i] === x[j] && y[i] === y[j]);
-  let swaps = 0;
-  let from = order;
-  for (let width = 1; width < n; width *= 2) {
-    const to = [];
-    for (let start = 0; start < n; start += 2 * width) {
-      const middle = Math.min(start + width, n);
-      const end = Math.min(start + 2 * width, n);
-      let left = start;
-      let right = middle;
-      while (left < middle || right < end) {
-        if (right >= end || (left < middle && y[from[left]] <= y[from[right]])) to.push(from[left++]);
-        else { swaps += middle - left; to.push(from[right++]); }
-      }
-    }
-    from = to;
-  }
-  from.forEach((i, place) => { order[place] = i; });
-  const tiesY = ties((i, j) => y[i] === y[j]);
-  const pairs = (n * (n - 1)) / 2;
-  return { n, tau: (pairs - tiesX - tiesY + tiesBoth - 2 * swaps) / Math.sqrt((pairs - tiesX) * (pairs - tiesY)) };
 }
 
 // --- The scatter ----------------------------------------------------------------------------------------------------------
@@ -205,7 +171,10 @@ function hoverTexts() {
   ].join("<br>"));
 }
 
-const densityOf = (x, y) => state.plot.densities.find((each) => (each.x === x && each.y === y) || (each.x === y && each.y === x));
+// Both are of all architectures, also where the points are a sample of them: Python computed them from the exact numbers.
+const pairOf = (pairs, x, y) => pairs.find((each) => (each.x === x && each.y === y) || (each.x === y && each.y === x));
+const densityOf = (x, y) => pairOf(state.plot.densities, x, y);
+const tauOf = (x, y) => pairOf(state.plot.taus, x, y);
 
 function densityTrace() {
   const found = densityOf(state.x, state.y);
@@ -262,16 +231,18 @@ function drawScatter() {
 }
 
 function showVerdict(x, y, whole) {
-  const { n, tau } = densityOf(x.key, y.key) ?? kendall(x.values, y.values);
-  const sampled = state.plot.arch_ids.length < state.plot.num_architectures;
+  const { n, tau, num_singular: singular } = { ...tauOf(x.key, y.key), ...densityOf(x.key, y.key) };
+  const all = state.plot.num_architectures;
+  const shown = state.plot.arch_ids.length;
   $("verdict").replaceChildren(
-    "Kendall τ = ", element("strong", {}, Number.isFinite(tau ?? NaN) ? tau.toFixed(3).replace("-", "−") : "–"),
-    ` over ${count(n)} architectures`,
-    x.num_singular ? `, ${count(x.num_singular)} of them singular: they rank last and have no place in the plot` : "",
-    sampled ? `; the points are ${count(state.plot.arch_ids.length)} of them, grey is the density of all` : "");
+    "Kendall τ = ", element("strong", {}, tau === null ? "–" : fixed(tau, 3).replace("-", "−")), ` over ${plural(n, "architecture")}`,
+    singular ? `, ${count(singular)} of them singular: they rank last and have no place in the plot` : "",
+    n < all ? `; ${count(all - n)} others lack one of the two numbers` : "",
+    shown < all ? `; the points are ${count(shown)} of them, grey is the density of all` : "");
   const [lowX, lowY] = [x, y].map((column) => rangeOf(column, x, y)[0]);
   const below = whole ? 0 : x.values.filter((value, i) => Number.isFinite(value) && (value < lowX || y.values[i] < lowY)).length;
-  $("range-note").textContent = below ? `${count(below)} architectures lie below the axes: see Whole range.` : "";
+  const of = shown < all ? `of the ${plural(shown, "point")}` : below === 1 ? "architecture" : "architectures";
+  $("range-note").textContent = below ? `${count(below)} ${of} ${below === 1 ? "lies" : "lie"} below the axes: see Whole range.` : "";
   $("scatter").setAttribute("aria-label", `${y.label} against ${x.label}, coloured by ${columnOf(state.colour).label}`);
 }
 

@@ -136,8 +136,8 @@ class _Run:
 
         status: RunStatus = "failed"
         state: GridState | None = None
-        with ConsoleProgress(tasks.num_rows) as console, _sigterm_interrupts():
-            progress = _metered(console, pool, self.record.run_id, tasks.num_rows)
+        with ConsoleProgress(tasks.num_rows, num_architectures=tasks.num_architectures) as console, _sigterm_interrupts():
+            progress = _metered(console, pool, self.record.run_id, tasks)
             driver = Driver(pool, self.policy, self._record_failed, written, progress, self._plan)
             try:
                 driver.drive(tasks)
@@ -227,6 +227,7 @@ class Tasks:
 
     Attributes:
         num_rows: of the scores table.
+        num_architectures: rows of the architectures table.
         spaces_to_list: those with rows of the architectures table to do.
     """
 
@@ -234,11 +235,12 @@ class Tasks:
         self._survey = survey
         self._retry_failed = retry_failed
         self._backwards = backwards
-        self.num_rows = 0
+        self.num_rows = self.num_architectures = 0
         self.spaces_to_list: dict[str, None] = {}
         for task in self:
             if task.shard.point.batch is None:
                 self.spaces_to_list[task.shard.point.space] = None
+                self.num_architectures += len(task.indices)
             else:
                 self.num_rows += len(task.indices)
 
@@ -262,12 +264,12 @@ def _tell_of_others(storage: Storage) -> bool:
     return bool(others)
 
 
-def _metered(console: ConsoleProgress, pool: Pool, run_id: str, num_rows: int) -> Progress:
+def _metered(console: ConsoleProgress, pool: Pool, run_id: str, tasks: Tasks) -> Progress:
     if isinstance(pool, InProcessPool):
         return console
     from naswot_ray.run.ray_metrics import MeteredProgress  # noqa: PLC0415  --in-process must work where Ray is not installed
 
-    return MeteredProgress(console, run_id, num_rows)
+    return MeteredProgress(console, run_id, {"scores": tasks.num_rows, "architectures": tasks.num_architectures})
 
 
 @contextmanager

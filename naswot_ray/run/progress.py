@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Final, Protocol, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
@@ -13,7 +14,20 @@ from rich.progress import Progress as RichProgress
 
 from naswot_ray.run.worker import Receipt
 
-LINE_SECONDS = 5.0
+LINE_SECONDS: Final = 5.0
+"""Seconds between two lines where there is no bar."""
+
+WINDOW_SECONDS: Final = 300.0
+"""The rate is that of the last five minutes: long enough for all batch sizes of a range, short enough to follow the machine."""
+
+LONGEST_WINDOW: Final = 1800.0
+"""The longest window, for results that come far apart: a worker reports after ten minutes at the latest."""
+
+PAUSES: Final = 3
+"""A window holds at least this many of its longest pauses, or workers that report all at once would make the rate jump."""
+
+BIN_SECONDS: Final = 1.0
+"""Results closer together than this are kept as one, so that a window holds few."""
 
 
 class Progress(Protocol):
@@ -33,56 +47,111 @@ class Progress(Protocol):
 
 
 class Rate:
-    """Rows per second and seconds left. Rows come in whole shards, so the rate is that up to the last of them.
+    """How much is done, how much of it a second, and the seconds that the rest takes at this rate.
+
+    The rate is that of the last minutes, so that it follows a machine whose load changes: of `WINDOW_SECONDS` up to the last
+    result, or longer where results come far apart. Results come in whole shards, so time since the last one is not in it.
 
     Args:
-        total: rows to do.
+        total: how many to do.
         clock: monotonic seconds.
+        counted: what is counted, put before and behind the numbers.
     """
 
-    def __init__(self, total: int, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, total: int, clock: Callable[[], float] = time.monotonic, counted: tuple[str, str] = ("", " rows")
+    ) -> None:
         self.total = total
         self.done = 0
         self._clock = clock
-        self._started = self._last = clock()
+        self._before, self._behind = counted
+        self._results = deque([(clock(), 0)])  # the time of a result, and how much was done then; the first is the start
+        self._since = "the start"
+        self._all_there = True  # whether the first of them is still the start of all
 
-    def begin(self) -> None:
-        """Count time from now on."""
-        self._started = self._last = self._clock()
+    def begin(self, since: str = "the start") -> None:
+        """Count time from now on; `since` says what it counts from."""
+        self._since = since
+        self._results = deque([(self._clock(), self.done)])
+        self._all_there = True
 
     def advance(self, rows: int) -> None:
-        """Rows are written."""
+        """So many more are written."""
         self.done += rows
-        self._last = self._clock()
+        self.total = max(self.total, self.done)  # rows that had vanished are done again
+        now = self._clock()
+        if len(self._results) > 2 and now - self._results[-2][0] < BIN_SECONDS:
+            self._results.pop()
+        self._results.append((now, self.done))
+        while len(self._results) > 2 and now - self._results[1][0] >= LONGEST_WINDOW:
+            self._results.popleft()
+            self._all_there = False
+
+    @property
+    def pace(self) -> str:
+        """Rows a second, of which time, and the time left; empty while nothing is done."""
+        began, ended, done = self._window()
+        if not done or ended <= began:
+            return ""
+        per_second = done / (ended - began)
+        since = self._clock() - ended
+        left = (self.total - self.done) / per_second - since
+        of = (
+            f"since {self._since}"
+            if self._all_there and began == self._results[0][0]
+            else f"in the last {_span(ended - began)}"
+        )
+        pace = f"{per_second:,.1f} rows/s {of}"
+        if self.done >= self.total:
+            return pace
+        return f"{pace}, {_duration(left)} left" if left > 0 else f"{pace}, nothing new for {_duration(since)}"
 
     def __str__(self) -> str:
-        if not self.done or self._last <= self._started:
-            return f"{self.done}/{self.total} rows"
-        per_second = self.done / (self._last - self._started)
-        left = (self.total - self.done) / per_second - (self._clock() - self._last)
-        return f"{self.done}/{self.total} rows, {per_second:.1f} rows/s, {_duration(max(left, 0))} left"
+        return ", ".join(filter(None, [f"{self._before}{self.done:,}/{self.total:,}{self._behind}", self.pace]))
+
+    def _window(self) -> tuple[float, float, int]:
+        """When the window of the rate begins and ends, and how much was done in it."""
+        results = list(self._results)
+        ended, done = results[-1]
+        longest_pause, first = 0.0, len(results) - 1
+        while first and ended - results[first][0] < min(max(WINDOW_SECONDS, PAUSES * longest_pause), LONGEST_WINDOW):
+            first -= 1
+            longest_pause = max(longest_pause, results[first + 1][0] - results[first][0])
+        return results[first][0], ended, done - results[first][1]
 
 
 class ConsoleProgress:
-    """Progress of score rows on the standard error, as a context manager.
+    """Progress of a run on the standard error, as a context manager.
+
+    A space's rows of the architectures table come before its scores and are a phase of their own.
 
     Args:
         total: score rows to do.
         console: where to; its `is_terminal` decides between bar and lines.
         clock: monotonic seconds.
+        num_architectures: rows of the architectures table to do.
     """
 
-    def __init__(self, total: int, console: Console | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        total: int,
+        console: Console | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        num_architectures: int = 0,
+    ) -> None:
         self._console = console or Console(stderr=True)
         self._clock = clock
         self._rate = Rate(total, clock)
+        self._architectures = Rate(num_architectures, clock, ("architectures ", ""))
         self._last_line = clock()
         self._bar: RichProgress | None = None
-        self._bar_task = TaskID(0)
+        self._bars: list[tuple[TaskID, Rate]] = []
         if self._console.is_terminal:
-            columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"))
+            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"))
             self._bar = RichProgress(*columns, console=self._console)
-            self._bar_task = self._bar.add_task("scores", total=total, rate="")
+            for name, rate in (("architectures", self._architectures), ("scores", self._rate)):
+                if rate.total or rate is self._rate:
+                    self._bars.append((self._bar.add_task(name, total=rate.total, rate=""), rate))
 
     def __enter__(self) -> Self:
         if self._bar:
@@ -92,30 +161,44 @@ class ConsoleProgress:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self._bar:
             self._bar.stop()
-        elif self._rate.done:
+        elif self._rate.done or self._architectures.done:
             self._line()
 
     def begin(self) -> None:
-        self._rate.begin()
+        for rate in (self._architectures, self._rate):
+            rate.begin()
 
     def advance(self, table: str, receipt: Receipt) -> None:
         if table == "scores":
             self._rate.advance(receipt.rows)
-            self.tick()
+        elif self._architectures.total:
+            self._architectures.advance(receipt.rows)
+            if not self._rate.done:  # nothing was scored yet: the time until now is not the scores'
+                self._rate.begin("scoring began")
+        self.tick()
 
     def note(self, message: str) -> None:
         self._console.print(message, style="yellow", highlight=False, markup=False, soft_wrap=True)
 
     def tick(self) -> None:
         if self._bar:
-            left = str(self._rate).partition(", ")[2]
-            self._bar.update(self._bar_task, completed=self._rate.done, rate=left)
+            for task, rate in self._bars:
+                self._bar.update(task, completed=rate.done, rate=rate.pace)
         elif self._clock() - self._last_line >= LINE_SECONDS:
             self._line()
 
     def _line(self) -> None:
         self._last_line = self._clock()
-        self._console.print(str(self._rate), highlight=False, markup=False, soft_wrap=True)
+        shown = [self._rate] if self._rate.total else []
+        if not shown or self._architectures.done < self._architectures.total:
+            shown.insert(0, self._architectures)
+        text = "; ".join(map(str, shown))
+        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def _span(seconds: float) -> str:
+    """A length of time in words: `40 s`, `5 min`."""
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 
 def _duration(seconds: float) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from ray.util.metrics import Counter, Gauge
 
 from naswot_ray.run.progress import Progress
@@ -15,22 +17,23 @@ class MeteredProgress:
     """Tells Ray's metrics what it passes on to another progress.
 
     Metrics, all with the tag `run_id`: `naswot_ray_rows_total` (tags `table`, `status`), `naswot_ray_events_total`
-    (workers that died, storage that had to be tried again), `naswot_ray_rows_wanted`.
+    (workers that died, storage that had to be tried again), `naswot_ray_rows_wanted` (tag `table`).
 
     Args:
         progress: what shows the run to people.
         run_id: of the run.
-        total: score rows to do.
+        wanted: table -> rows to do.
     """
 
-    def __init__(self, progress: Progress, run_id: str, total: int) -> None:
+    def __init__(self, progress: Progress, run_id: str, wanted: Mapping[str, int]) -> None:
         self._progress = progress
         self._rows = Counter("naswot_ray_rows", "Rows done, by table and status.", ("run_id", "table", "status"))
         self._events = Counter("naswot_ray_events", "What went wrong and was taken care of.", ("run_id",))
-        self._wanted = Gauge("naswot_ray_rows_wanted", "Score rows that the run has to do.", ("run_id",))
+        self._wanted = Gauge("naswot_ray_rows_wanted", "Rows that the run has to do, by table.", ("run_id", "table"))
         for metric in (self._rows, self._events, self._wanted):
             metric.set_default_tags({"run_id": run_id})
-        self._wanted.set(total)
+        for table, num_rows in wanted.items():
+            self._wanted.set(num_rows, {"table": table})
 
     def begin(self) -> None:
         self._progress.begin()

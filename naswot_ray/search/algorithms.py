@@ -93,6 +93,7 @@ def run(name: str, problem: Problem, budget: Budget, *, seed: int, number: int) 
     search = Search(problem, budget)
     with suppress(BudgetSpentError):
         ALGORITHMS[name](search, generator)
+        search.exhausted = True
     search.end()
     return search
 

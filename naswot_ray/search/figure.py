@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
-from naswot_ray.search.results import Contestant
+from naswot_ray.search.results import Result, Setting
 
 # Okabe and Ito's colours, which the colour-blind tell apart, and a line style each for print in grey.
 _STYLES: Final = (
@@ -24,34 +24,43 @@ _STYLES: Final = (
 _POINTS: Final = 200
 
 
-def draw(runs: Sequence[tuple[Contestant, Sequence[dict[str, Any]]]], title: str, reported: str, paths: Sequence[Path]) -> None:
-    """Draw the median over runs of each contestant with a band from the lower to the upper quartile.
+def draw(runs: Sequence[tuple[Result, Sequence[dict[str, Any]]]], setting: Setting, paths: Sequence[Path]) -> None:
+    """Draw the median over runs of each algorithm with a band from the lower to the upper quartile.
 
     Args:
-        runs: contestants, each with its rows. Of one algorithm the last, whose budget should be the largest.
-        title: of the picture.
-        reported: which accuracy it is, for the axis.
+        runs: results, each with its rows. Of one algorithm the one that went on longest is drawn.
+        setting: what they are of, told above and on the axes.
         paths: files to write, the format by their suffix.
     """
-    of_algorithm = {contestant.algorithm: rows for contestant, rows in runs}
-    in_seconds = all(rows and rows[-1]["seconds"] > 0 for rows in of_algorithm.values())
+    of_algorithm: dict[str, tuple[Result, Sequence[dict[str, Any]]]] = {}
+    for result, rows in sorted(runs, key=lambda run: (run[0].num_scored + run[0].num_trained, run[0].seconds)):
+        of_algorithm[result.contestant.algorithm] = result, rows
+    drawn = [of_algorithm[name] for name in dict.fromkeys(result.contestant.algorithm for result, _ in runs)]
+    trained = any(result.num_trained for result, _ in drawn)
+    in_seconds = (setting.times_known or not trained) and all(rows and rows[-1]["seconds"] > 0 for _, rows in drawn)
     with mpl.rc_context({"svg.hashsalt": "naswot-ray", "svg.fonttype": "none", "font.size": 10}):
-        figure = Figure(figsize=(7, 4.2), layout="constrained")
+        figure = Figure(figsize=(7, 4.4), layout="constrained")
         axes = figure.add_subplot()
-        for (name, rows), (colour, line) in zip(of_algorithm.items(), _STYLES, strict=False):
+        for (result, rows), (colour, line) in zip(drawn, _STYLES, strict=False):
             x, quartiles = _curves(rows, in_seconds=in_seconds)
             axes.fill_between(x, quartiles[0], quartiles[2], color=colour, alpha=0.15, linewidth=0)
-            axes.plot(x, quartiles[1], color=colour, linestyle=line, linewidth=1.8, label=name)
+            axes.plot(x, quartiles[1], color=colour, linestyle=line, linewidth=1.8, label=result.label)
         axes.set_xscale("log")
-        axes.set_xlabel("seconds of scoring and training (simulated)" if in_seconds else "architectures scored or trained")
-        axes.set_ylabel(f"{reported} accuracy of the choice, %")
-        axes.set_title(title, fontsize=10)
+        what = "scoring and training" if trained else "scoring"
+        simulated = "" if setting.score_seeds is None and not trained else " (simulated)"
+        counted = "architectures scored or trained" if trained else "architectures scored"
+        axes.set_xlabel(f"seconds of {what} in a run{simulated}" if in_seconds else f"{counted} in a run")
+        assert setting.reported is not None
+        after = f"after {setting.reported.epochs} epochs, of the choice, %"
+        axes.set_ylabel(f"{setting.reported.dataset} {setting.reported.split} accuracy\n{after}")
+        facts = f"{setting.known}; scores: {setting.scores}"
+        axes.set_title(f"{setting.space}, {setting.num_runs:,} run{'s' if setting.num_runs > 1 else ''}\n{facts}", fontsize=9)
         axes.grid(visible=True, which="major", color="0.9", linewidth=0.8)
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
         lows = [np.nanmin(np.asarray(line.get_ydata())[_POINTS // 10 :]) for line in axes.get_lines()]
         axes.set_ylim(bottom=min(lows) - 1)
-        axes.legend(frameon=False, loc="lower right", title="median, quartiles")
+        axes.legend(frameon=False, loc="lower right", title="median and quartiles of the runs")
         for path in paths:
             figure.savefig(path, dpi=150, metadata={"Date": None} if path.suffix == ".svg" else None)
 

@@ -96,11 +96,13 @@ class Search:
     Attributes:
         problem, budget: see there.
         steps: the history.
+        exhausted: whether the algorithm ended because nothing was left, before the budget was spent.
     """
 
     problem: Problem
     budget: Budget
     steps: list[Step] = field(default_factory=list)
+    exhausted: bool = False
     _num_scored: int = 0
     _num_trained: int = 0
     _seconds: float = 0.0

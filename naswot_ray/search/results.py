@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
 
 from naswot_ray.search.problem import Budget, Problem, Search
+from naswot_ray.search.simulated import AccuracyKey
 
 SCHEMA: Final = pa.schema(
     [
@@ -46,7 +48,79 @@ PUBLISHED: Final[dict[tuple[str, str, str, int | None], tuple[float, float | Non
     ("nasbench101", "cifar10", "area", None): (93.91, None),
 }
 """Test accuracy in percent and its standard deviation over 500 runs (Mellor et al. 2021, tables of section 4), by space,
-dataset, algorithm and number of architectures; None where the published budget was 12,000 simulated seconds."""
+dataset, algorithm and number of architectures; None where the published budget was `PUBLISHED_SECONDS`."""
+
+PUBLISHED_SECONDS: Final = 12_000.0
+PUBLISHED_RUNS: Final = 500
+PUBLISHED_BATCH_SIZE: Final = 128
+PUBLISHED_EPOCHS: Final = {"nasbench101": 108, "nasbench201": 200, "nats_sss": 90}
+"""Space -> the longest training of the benchmark, which the published accuracies are of."""
+
+PUBLISHED_SELECTION: Final = {"nasbench201": AccuracyKey("cifar10-valid", "valid", 12)}
+"""Space -> the accuracy that the published trainings chose by; unknown of other spaces."""
+
+REAL_IMAGES: Final = ("cifar10", "cifar100", "imagenet16-120")
+
+METADATA_KEY: Final = b"naswot_ray.search"
+"""Of the Parquet file: what its rows are of, `Setting` as JSON."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What searches were of: everything that their results depend on besides algorithm and budget.
+
+    Attributes:
+        space, space_size: what was searched, and how many architectures it has.
+        num_known: how many of them could be found; fewer where the dataset lacks scores or accuracies.
+        images, batch_size: of the scores.
+        score_seeds: of the scores, which runs take in turn; None where run i computed scores with seed i.
+        reported: accuracy of the results; None if it is not known.
+        selected: accuracy that trainings chose by; None if nothing was trained.
+        times_known: whether the seconds of all trainings are known; otherwise they count as 0.
+        num_runs: of each algorithm.
+        seed: of the runs' random numbers.
+        source: the dataset, for people; None if there is none.
+    """
+
+    space: str
+    space_size: int
+    num_known: int
+    images: str
+    batch_size: int
+    score_seeds: tuple[int, ...] | None
+    reported: AccuracyKey | None
+    selected: AccuracyKey | None
+    times_known: bool
+    num_runs: int
+    seed: int
+    source: str | None = None
+
+    @property
+    def scores(self) -> str:
+        """`noise images, batch size 32, seeds 0 and 1 in turn`."""
+        if self.score_seeds is None:
+            seeds = "run i with seed i"
+        else:
+            *most, last = map(str, self.score_seeds)
+            seeds = f"seeds {', '.join(most)} and {last} in turn" if most else f"seed {last}"
+        return f"{self.images} images, batch size {self.batch_size}, {seeds}"
+
+    @property
+    def known(self) -> str:
+        """`all 15,625 architectures`, or how many of them."""
+        if self.num_known == self.space_size:
+            return f"all {self.space_size:,} architectures"
+        return f"{self.num_known:,} of {self.space_size:,} architectures ({self.num_known / self.space_size:.2%})"
+
+    @property
+    def accuracy(self) -> str:
+        """`cifar10 test accuracy after 200 epochs`."""
+        key = self.reported
+        return "accuracy not known" if key is None else f"{key.dataset} {key.split} accuracy after {key.epochs} epochs"
+
+    def metadata(self) -> dict[bytes, bytes]:
+        """For a Parquet file."""
+        return {METADATA_KEY: json.dumps(asdict(self)).encode()}
 
 
 @dataclass(frozen=True)
@@ -71,6 +145,7 @@ class Result:
     Attributes:
         accuracy, deviation: mean and standard deviation of the reported accuracy in percent; None if it is not known.
         num_scored, num_trained, seconds: means of what was spent.
+        exhausted: whether some run ended before its budget was spent, because no architecture was left.
     """
 
     contestant: Contestant
@@ -80,6 +155,18 @@ class Result:
     num_scored: float
     num_trained: float
     seconds: float
+    exhausted: bool
+
+    @property
+    def label(self) -> str:
+        """`naswot, 100 scored`; of searches that ran out of architectures what they did, and what they were asked for."""
+        b = self.contestant.budget
+        if not self.exhausted:
+            return self.contestant.label
+        wanted = [n for n in (b.scores, b.trainings) if n is not None]
+        asked = f"{wanted[0]:,} asked for" if wanted else f"{b.seconds:,.0f} s allowed"
+        did = f"{self.num_trained:,.0f} trained" if self.num_trained else f"{self.num_scored:,.0f} scored"
+        return f"{self.contestant.algorithm}, {did} (all there are; {asked})"
 
 
 def rows_of(contestant: Contestant, run: int, problem: Problem, search: Search) -> list[dict[str, Any]]:
@@ -103,39 +190,91 @@ def rows_of(contestant: Contestant, run: int, problem: Problem, search: Search) 
     ]
 
 
-def summarise(contestant: Contestant, rows: Sequence[dict[str, Any]]) -> Result:
-    """Sum up the runs of a contestant, of which `rows` are all."""
+def summarise(contestant: Contestant, rows: Sequence[dict[str, Any]], *, exhausted: bool) -> Result:
+    """Sum up the runs of a contestant, of which `rows` are all.
+
+    Args:
+        contestant: who searched.
+        rows: by `SCHEMA`.
+        exhausted: whether some run ended because nothing was left.
+    """
     ends = {row["run"]: row for row in rows}  # the last of each run
     accuracies = np.array([row["accuracy"] for row in ends.values() if row["accuracy"] is not None])
     means = {name: float(np.mean([row[name] for row in ends.values()])) for name in ("num_scored", "num_trained", "seconds")}
+    budget = contestant.budget
+    spent = {(row["num_scored"], row["num_trained"]) for row in ends.values()}
+    all_spent = all(scored == budget.scores or trained == budget.trainings for scored, trained in spent)
     return Result(
         contestant,
         len(ends),
         float(accuracies.mean()) if len(accuracies) else None,
         float(accuracies.std()) if len(accuracies) else None,
         **means,
+        exhausted=exhausted and not all_spent,
     )
 
 
-def markdown(results: Sequence[Result], space: str, dataset: str | None) -> str:
-    """A table of results beside the published figures."""
+def markdown(results: Sequence[Result], setting: Setting) -> str:
+    """What was searched, a table of results beside the published figures, and why some of these are left out."""
     lines = [
-        "| algorithm | runs | test accuracy | published | scored | trained | seconds |",
+        f"{setting.space}: {setting.accuracy}, {_over_runs(setting)}. Scores: {setting.scores}"
+        f"{', computed as the search goes on' if setting.score_seeds is None else ''}. "
+        f"Searched: {setting.known} of the space.",
+    ]
+    if setting.selected is not None:
+        times = "" if setting.times_known else "; how long they took is not known, so there are no seconds"
+        lines[0] += f" Trainings choose by {setting.selected}{times}."
+    lines += [
+        "",
+        f"| algorithm | runs | accuracy, % | published, {PUBLISHED_RUNS} runs | scored | trained | seconds |",
         "|---|---|---|---|---|---|---|",
     ]
+    left_out: dict[str, list[str]] = {}
     for r in results:
-        own = "" if r.accuracy is None else f"{r.accuracy:.2f} ± {r.deviation:.2f}"
-        spent = f"{r.num_scored:,.0f} | {r.num_trained:,.0f} | {r.seconds:,.1f}"
-        lines.append(f"| {r.contestant.label} | {r.num_runs} | {own} | {_published(r.contestant, space, dataset)} | {spent} |")
+        own = "" if r.accuracy is None else f"{r.accuracy:.2f} ± {r.deviation:.2f}" if r.num_runs > 1 else f"{r.accuracy:.2f}"
+        seconds = f"{r.seconds:,.1f}" if setting.times_known or not r.num_trained else ""
+        published, reasons = _published(r, setting)
+        if reasons:
+            left_out.setdefault("; ".join(reasons), []).append(r.label)
+        spent = f"{r.num_scored:,.0f} | {r.num_trained:,.0f} | {seconds}"
+        lines.append(f"| {r.label} | {r.num_runs} | {own} | {published} | {spent} |")
+    for reasons_text, labels in left_out.items():
+        lines += ["", f"Published figures do not compare with {' and '.join(labels)}: {reasons_text}."]
     return "\n".join(lines) + "\n"
 
 
-def _published(contestant: Contestant, space: str, dataset: str | None) -> str:
-    name, budget = contestant.algorithm, contestant.budget
-    size = budget.trainings if name == "random" else None if name in ("rea", "area") else budget.scores
-    found = PUBLISHED.get((space, dataset or "", name, size))
-    if found is None:
-        return ""
+def _over_runs(setting: Setting) -> str:
+    if setting.num_runs == 1:
+        return f"one run (random seed {setting.seed})"
+    spent = "; scored, trained and seconds are means"
+    return f"mean ± standard deviation over {setting.num_runs:,} runs (random seed {setting.seed}){spent}"
+
+
+def _published(result: Result, setting: Setting) -> tuple[str, list[str]]:
+    """The published figure where it is of the same; otherwise nothing, and why not."""
+    name, budget, reported = result.contestant.algorithm, result.contestant.budget, setting.reported
+    in_seconds = name in ("rea", "area")
+    size = budget.trainings if name == "random" else None if in_seconds else budget.scores
+    found = PUBLISHED.get((setting.space, reported.dataset, name, size)) if reported is not None else None
+    if found is None or reported is None:
+        return "", []
+    reasons = []
+    epochs = PUBLISHED_EPOCHS[setting.space]
+    if (reported.split, reported.epochs) != ("test", epochs):
+        reasons.append(f"they are test accuracies after {epochs} epochs")
+    if setting.num_known < setting.space_size:
+        reasons.append(f"they are of the whole space, of which {setting.known} are known here")
+    if in_seconds and (budget.trainings is not None or budget.seconds != PUBLISHED_SECONDS):
+        reasons.append(f"their budget was {PUBLISHED_SECONDS:,.0f} simulated seconds")
+    if result.exhausted:
+        reasons.append("the budget was not spent")
+    if name in ("naswot", "area") and (setting.images not in REAL_IMAGES or setting.batch_size != PUBLISHED_BATCH_SIZE):
+        reasons.append(f"their scores are of real images at batch size {PUBLISHED_BATCH_SIZE}")
+    selection = PUBLISHED_SELECTION.get(setting.space)
+    if in_seconds and selection is not None and setting.selected != selection:
+        reasons.append(f"their trainings choose by {selection}")
+    if reasons:
+        return "", reasons
     mean, deviation = found
-    note = " (12,000 s)" if size is None else ""
-    return f"{mean:.2f}{'' if deviation is None else f' ± {deviation:.2f}'}{note}"
+    note = f" ({PUBLISHED_SECONDS:,.0f} s)" if in_seconds else ""
+    return f"{mean:.2f}{'' if deviation is None else f' ± {deviation:.2f}'}{note}", []

@@ -58,6 +58,8 @@ class Lookup:
         selected: accuracies in percent that algorithms see, shape (n,); None if none were asked for.
         training_seconds: shape (n,); None if the dataset does not tell.
         reported: accuracies in percent of the result, shape (n,).
+        reported_key, selected_key: which accuracies these are.
+        images, batch_size: of the scores.
     """
 
     space: Space
@@ -68,6 +70,10 @@ class Lookup:
     selected: Array | None
     training_seconds: Array | None
     reported: Array
+    reported_key: AccuracyKey | None = None
+    selected_key: AccuracyKey | None = None
+    images: str = ""
+    batch_size: int = 0
 
     @cached_property
     def number_of(self) -> dict[int, int]:
@@ -90,6 +96,9 @@ def read(
     """
     with dataset.naming_damaged_files(), dataset.connect() as connection:
         reported = reported or _longest(connection, space.name)
+        if reported is None:
+            there = _there(connection, space.name)
+            raise SettingsError(f"{dataset.storage.root} has no {DATASET} test accuracies of {there}: say which with --report")
         accuracies = {}
         for key in (reported, selected):
             if key is None:
@@ -100,12 +109,7 @@ def read(
                 [space.name, key.dataset, key.split, key.epochs],
             ).fetchall()
             if not found:
-                there = connection.execute(
-                    "SELECT DISTINCT concat_ws('/', dataset, split, epochs) FROM accuracies WHERE space = ? ORDER BY 1",
-                    [space.name],
-                ).fetchall()
-                names = ", ".join(name for (name,) in there) or "none; add them with `naswot-ray accuracies`"
-                raise SettingsError(f"{dataset.storage.root} has no accuracies {key} of {space.name}; it has {names}")
+                raise SettingsError(f"{dataset.storage.root} has no accuracies {key} of {_there(connection, space.name)}")
             accuracies[key] = {arch_id: (accuracy, seconds) for arch_id, accuracy, seconds in found}
         rows = connection.execute(
             "SELECT seed, arch_id, arch_index, score, seconds FROM scores "
@@ -135,15 +139,27 @@ def read(
         selected=None if trained is None else np.array([accuracy for accuracy, _ in trained]),
         training_seconds=None if times is None or np.isnan(times).any() else times,
         reported=np.array([accuracies[reported][a][0] for a in common]),
+        reported_key=reported,
+        selected_key=selected,
+        images=images,
+        batch_size=batch_size,
     )
 
 
-def _longest(connection: duckdb.DuckDBPyConnection, space: str) -> AccuracyKey:
+def _longest(connection: duckdb.DuckDBPyConnection, space: str) -> AccuracyKey | None:
     row = connection.execute(
         "SELECT max(epochs) FROM accuracies WHERE space = ? AND dataset = ? AND split = 'test' AND seed IS NULL",
         [space, DATASET],
     ).fetchone()
-    return AccuracyKey(DATASET, "test", row[0] if row and row[0] is not None else 0)
+    return AccuracyKey(DATASET, "test", row[0]) if row and row[0] is not None else None
+
+
+def _there(connection: duckdb.DuckDBPyConnection, space: str) -> str:
+    """The space, and which accuracies of it there are."""
+    found = connection.execute(
+        "SELECT DISTINCT concat_ws('/', dataset, split, epochs) FROM accuracies WHERE space = ? ORDER BY 1", [space]
+    ).fetchall()
+    return f"{space}; it has {', '.join(name for (name,) in found) or 'none; add them with `naswot-ray accuracies`'}"
 
 
 class SimulatedProblem(Problem):

@@ -63,7 +63,7 @@ def test_a_shift_of_all_scores_is_told_from_what_moves_one() -> None:
 
 def test_singular_architectures_rank_last_and_are_in_no_deviation() -> None:
     (effect,) = effects(scores(np.array([[1.0, 2, -math.inf], [1, 2, -math.inf]])))
-    assert (effect.deviation, effect.tau) == (0, 1)
+    assert (effect.deviation, effect.tau, effect.num_finite) == (0, 1, 2)
     (sizes,) = effects(scores(np.array([[1.0, 2], [10, 20]]), Factor.BATCH_SIZE))
     assert math.isnan(sizes.deviation)
     assert sizes.tau == 1
@@ -74,7 +74,11 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "out"
     done = naswot("ablate", "--num", 3, "--repeats", 2, "--batch-size", 4, "-o", out)
     assert done.exit_code == 0, done.output
+    assert done.output.startswith(
+        "3 random architectures of nasbench201, noise images, batch size 4, 2 seeds, batch sizes 4, 8 where that is changed. "
+    )
     assert "| initialisation | 2 |" in done.output
+    assert all(line.endswith(" | 3 |") for line in done.output.splitlines() if line.startswith(("| init", "| mini", "| batch")))
     assert "| batch size | 2 |  |  |  |" in done.output
     table = pq.read_table(out / "ablation.parquet")
     assert table.schema == results.SCHEMA

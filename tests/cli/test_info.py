@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 import naswot_ray
-from naswot_ray.dataset import layout, manifest, runs
+from naswot_ray import console
+from naswot_ray.dataset import layout, manifest, runs, schema
+from naswot_ray.dataset.opening import Dataset
 from naswot_ray.dataset.storage import Storage
 from tests.cli.conftest import MAP
 from tests.cli.running import naswot, naswot_process, prints
-from tests.dataset.making import FAILED, SPACE, arch_id, make_dataset, settings, snapshot
+from tests.dataset.making import (
+    FAILED,
+    SPACE,
+    add,
+    arch_id,
+    make_dataset,
+    mean_accuracy,
+    score_row,
+    settings,
+    snapshot,
+    write_part,
+)
 
 
 def cells(text: str, *first: str) -> list[str]:
@@ -32,7 +47,7 @@ def test_a_complete_dataset(root: Path) -> None:
     assert cells(text, "space") == ["images", "batch", "size", "seed", "wanted", "present", "failed", "missing"]
     assert str(root) in text
     assert "schema 3.0" in text
-    assert "run 20260101T000000-00000000: finished, 32 rows, 0.53 cells/s" in text
+    assert "run 20260101T000000-00000000: finished, 32 rows, 0.53 rows/s" in text
     assert text.splitlines()[-1] == "complete"
     assert snapshot(root) == before
 
@@ -124,6 +139,31 @@ def test_accuracies_are_imported_and_joined_later(root: Path, accuracies: Path) 
     assert "cifar10 test after 200" in text
     assert not (root / "joined").exists()
     assert f"{SPACE}: 32 joined rows, 8 architectures matched" in prints("join", root)
+
+
+def test_accuracies_of_fewer_architectures_are_counted_apart(tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path / "d")
+    add(dataset, [mean_accuracy(i) for i in range(8)] + [mean_accuracy(i, split="valid", epochs=12) for i in range(3)])
+    lines = prints("info", tmp_path / "d").splitlines()
+    assert f"accuracies {SPACE}: cifar10 test after 200 epochs, 8 architectures" in lines
+    assert f"accuracies {SPACE}: cifar10 valid after 12 epochs, 3 architectures" in lines
+
+
+def test_the_summary_tells_what_its_numbers_are_of(tmp_path: Path) -> None:
+    """Seed 1 has a failed row, seed 2 was scored after the join."""
+    dataset = make_dataset(
+        tmp_path / "d", seeds=(0, 1), change=lambda row: FAILED if (row["arch_index"], row["seed"]) == (7, 1) else {}
+    )
+    add(dataset, [mean_accuracy(i) for i in range(8)])
+    text = prints("join", tmp_path / "d")
+    assert "highest mean scores over 2 seeds, of 7 architectures with a score for each:\n     106.000  " in text
+    assert "; 7 architectures), mean score over 2 seeds, accuracy after 200 epochs\n" in text
+    path = layout.part(layout.scores(SPACE, "noise", 4, 2), 0)
+    write_part(dataset.storage, path, schema.SCORES, [score_row(1, seed=2)])
+    out = io.StringIO()
+    console.print_summary(Console(file=out, width=200), Dataset(tmp_path / "d"))
+    assert "highest mean scores over 3 seeds, of 1 architecture with a score for each:\n     101.000  " in out.getvalue()
+    assert "; 7 architectures), mean score over 2 seeds, accuracy after 200 epochs\n" in out.getvalue()
 
 
 def test_accuracies_of_a_space_that_is_not_scored_wait_for_it(root: Path, accuracies: Path) -> None:

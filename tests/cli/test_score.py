@@ -51,7 +51,7 @@ def test_the_files_are_where_the_layout_says(run: tuple[Path, str]) -> None:
 
 def test_the_output_names_the_rows_the_dataset_and_the_best(run: tuple[Path, str]) -> None:
     root, text = run
-    assert re.search(r"^3 rows scored in [\d.]+ s in this process: [\d.]+ cells/s, 0 failed, 0 singular$", text, re.MULTILINE)
+    assert re.search(r"^3 rows scored in [\d.]+ s in this process: [\d.]+ rows/s, 0 failed, 0 singular$", text, re.MULTILINE)
     assert f"dataset: {root}" in text.splitlines()
     assert f"{SPACE}, cifar10, batch size 4: 3 rows, 1 seed, 0 failed, 0 singular" in text
     scores = {row["arch_id"]: row["score"] for row in naswot_ray.open(root).scores.to_table().to_pylist()}

@@ -71,6 +71,9 @@ def test_the_first_thing_is_a_query_of_arrow_files_too(published: dict[str, Path
     assert set(rows["images"]) == {"noise"}
     assert set(rows["batch_size"]) == {8}
     assert len(rows) == 16, "architectures and seeds"
+    (line,) = [line for line in blocks(published["arrow"], "python")[0].splitlines() if "top_k" in line]
+    best = eval(line, names)
+    assert len(set(best["arch_id"])) == len(best) == 8, "means over seeds, an architecture once"
 
 
 @pytest.mark.parametrize("name", ["own", "arrow"])
@@ -140,6 +143,9 @@ def test_the_numbers_are_those_of_the_data(published: dict[str, Path]) -> None:
     assert "batch sizes 4 and 8, 2 seeds." in text
     for batch_size in (4, 8):
         assert f"| nasbench201 | noise | {batch_size} | 8 | 2 | 16 | 12 | 2 | 2 | 100.0 | 104.5 | 107.0 | 1.000 |" in text
+    assert "2 seeds. 4 rows of these failed and have no score." in text
+    assert "| lowest score | median score | highest score | seed to seed |" in text
+    assert "between the two lowest seeds it correlates by 1.000 (Pearson" in text
     assert "Rows that failed: 4. Rows that runs were asked for and are not there: 0." in text
     assert "4 of 32 scores are -inf" in text
     assert not re.search(r"\$[a-z]|None|nan\b", text)

@@ -89,6 +89,15 @@ def test_what_is_missing_is_said_loudly(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "out" / "quality.json").read_text())["num_missing"] == 2
 
 
+def test_a_table_of_architectures_that_lacks_rows_is_not_told_as_0_missing_scores(tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path / "d")
+    min((tmp_path / "d" / "architectures").rglob("part-*.parquet")).unlink()
+    assert not publish(dataset, tmp_path / "out").quality.complete
+    said = "INCOMPLETE: 4 of the 8 rows of the architectures table that were planned are missing."
+    assert said in (tmp_path / "out" / "README.md").read_text()
+    assert "INCOMPLETE: 4 of 8 rows of the architectures table are missing." in (tmp_path / "out" / "quality.md").read_text()
+
+
 @pytest.mark.parametrize("table", ["scores", "architectures", "accuracies"])
 def test_a_damaged_file_is_found_and_nothing_is_published(dataset: Dataset, tmp_path: Path, table: str) -> None:
     path = min((tmp_path / "d" / table).rglob("*.parquet"))

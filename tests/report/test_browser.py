@@ -7,6 +7,7 @@ import json
 import math
 import shutil
 from collections.abc import Iterator
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,9 @@ from naswot_ray.analysis.columns import load_points, rank_correlation
 from naswot_ray.dataset.opening import Dataset
 from naswot_ray.report.cells import pack_cell
 from naswot_ray.report.contents import GridCount, describe
-from naswot_ray.report.page import fill
+from naswot_ray.report.page import fill, make_page
 from naswot_ray.report.plots import plot_of
-from tests.dataset.making import SPACE, arch_id
+from tests.dataset.making import SINGULAR, SPACE, add, arch_id, make_dataset, mean_accuracy
 from tests.report.pages import make_joined
 
 playwright = pytest.importorskip("playwright.sync_api")
@@ -150,6 +151,37 @@ def test_the_verdict_is_kendalls_tau_with_ties_and_singular_rows(tab: Tab, datas
     tab.choose("x", "params")
     tau, _ = rank_correlation(points.columns["params"].values, points.columns["cifar10_test_200"].values)
     assert f"{tau:.3f}".replace("-", "−") in tab.text("#verdict")
+
+
+def test_one_tau_is_the_same_number_everywhere(tab: Tab, dataset: Dataset) -> None:
+    points = load_points(dataset, SPACE, "noise")
+    rows = [row.split("\t") for row in tab.page.locator("#correlations-table tbody").inner_text().splitlines()]
+    for batch_size, row in zip(("4", "8"), rows, strict=True):
+        assert row[2:7] == ["CIFAR-10", "200", batch_size, "2", "40"]
+        for key, shown in zip((f"score_{batch_size}", "params", "flops", "num_layers"), row[7:], strict=True):
+            tab.choose("x", key)
+            tau, _ = rank_correlation(points.columns[key].values, points.columns["cifar10_test_200"].values)
+            assert shown == f"{tau:.3f}"
+            assert tab.text("#verdict strong") == f"{tau:.3f}".replace("-", "−")
+
+
+def test_numbers_are_rounded_as_python_rounds_them(tab: Tab) -> None:
+    source = files("naswot_ray.report").joinpath("report.js").read_text()
+    fixed = source[source.index("function fixed") :].partition("\n}")[0] + "\n}"
+    values = [n / 16 for n in range(-40, 40)] + [93.125, 0.6155, 1e-4, 435.4395, 101.0625]
+    for digits in (2, 3):
+        shown = tab.page.evaluate(f"(values) => {{ {fixed}\n return values.map((value) => fixed(value, {digits})); }}", values)
+        assert [float(text) for text in shown] == [float(f"{value:.{digits}f}") for value in values]
+
+
+def test_a_verdict_tells_how_many_lack_a_number(browser: Any, tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path / "d", change=lambda row: SINGULAR if row["arch_index"] in (4, 7) else {})
+    add(dataset, [mean_accuracy(i) for i in range(5)])
+    page = tmp_path / "report.html"
+    page.write_text(make_page(dataset, []), encoding="utf-8")
+    text = Tab(browser, page).text("#verdict")
+    assert text.startswith("Kendall τ = −0.200 over 5 architectures, 1 of them singular: ")
+    assert text.endswith("; 3 others lack one of the two numbers")
 
 
 def test_hover_shows_architecture_score_accuracy_and_params(tab: Tab) -> None:

@@ -13,16 +13,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from naswot_ray.analysis.analyse import analyse
 from naswot_ray.analysis.columns import Column, Points, load_points
+from naswot_ray.dataset import layout, schema
 from naswot_ray.dataset.join import join
 from naswot_ray.dataset.opening import Dataset
 from naswot_ray.report import plots
 from naswot_ray.report.cells import pack_cell
-from naswot_ray.report.contents import GridCount
+from naswot_ray.report.contents import GridCount, describe
 from naswot_ray.report.page import make_page, script_json
 from naswot_ray.report.plots import plot_of
-from naswot_ray.report.rounding import rounded
-from tests.dataset.making import add, arch_id, make_dataset, mean_accuracy
+from naswot_ray.report.rounding import rounded, rounded_apart
+from tests.dataset.making import FAILED, Row, add, arch_id, make_dataset, mean_accuracy, score_row, write_part
 from tests.report.pages import make_joined
 
 GRID = [GridCount("nasbench201", "noise", 4, 0, wanted=8, present=8, failed=0)]
@@ -130,6 +132,85 @@ def test_no_text_leaves_its_script(text: str) -> None:
 )
 def test_numbers_keep_the_digits_that_matter(value: float, digits: int, text: str) -> None:
     assert json.dumps(rounded(value, digits)) == text
+
+
+def test_rounded_numbers_keep_ties_and_order_and_what_is_shown() -> None:
+    values = np.array([435.4401, 435.4404, 435.4404, 1.0, -np.inf, np.nan, 435.4394999, 2 / 3, 93.125])
+    short = rounded_apart(values, 3)
+    assert short[4:6] == ["-inf", None]
+    kept = np.array([number for number in short if isinstance(number, float | int)])
+    exact = values[np.isfinite(values)]
+    np.testing.assert_array_equal(np.sign(kept[:, None] - kept), np.sign(exact[:, None] - exact))
+    assert [f"{value:.3f}" for value in kept] == [f"{value:.3f}" for value in exact]
+    assert short[3] == 1
+    assert rounded_apart(np.array([1 / 3, 2 / 3]), 3) == [0.333, 0.667], "no more digits than are needed"
+    close = np.array([1.0, np.nextafter(1.0, 2), 1 / 3])
+    assert rounded_apart(close, 3) == close.tolist()
+
+
+@given(st.lists(st.floats(-1e4, 1e4), min_size=1, max_size=30))
+def test_no_order_is_lost_to_rounding(numbers: list[float]) -> None:
+    values = np.array(numbers)
+    short = np.array([0.0 if number is None else float(number) for number in rounded_apart(values, 2)])
+    np.testing.assert_array_equal(np.sign(short[:, None] - short), np.sign(values[:, None] - values))
+
+
+def test_the_page_has_the_exact_tau_of_every_two_columns(tmp_path: Path) -> None:
+    """Scores that differ in the fourth decimal only: rounded to three digits tau would be another."""
+    dataset = make_dataset(
+        tmp_path / "d",
+        indices=range(40),
+        seeds=(0, 1, 2),
+        change=lambda row: {"score": 100.0 + (row["arch_index"] * 7 % 40) * 3e-4 + row["seed"] / 3},
+    )
+    add(dataset, [mean_accuracy(i, accuracy=80.0 + (i * 11 % 40) * 1e-4) for i in range(40)])
+    join(dataset, "nasbench201")
+    data = data_of(make_page(dataset, GRID))
+    (plot,) = data["plots"]
+    (found,) = [tau for tau in plot["taus"] if (tau["x"], tau["y"]) == ("score_4", "cifar10_test_200")]
+    (correlation,) = data["correlations"]
+    (analysed,) = [
+        row["value"]
+        for row in analyse(dataset).rows.to_pylist()
+        if (row["predictor"], row["measure"], row["given"], row["seed"]) == ("score", "tau", None, None)
+    ]
+    assert found["tau"] == correlation["score"] == analysed
+    assert (found["n"], found["num_singular"]) == (40, 0)
+    keys = [column["key"] for column in plot["columns"]]
+    assert len(plot["taus"]) == len(keys) * (len(keys) + 1) / 2
+    values = {column["key"]: column["values"] for column in plot["columns"]}
+    points = load_points(dataset, "nasbench201", "noise")
+    for key in keys:
+        np.testing.assert_array_equal(
+            np.argsort(values[key], kind="stable"), np.argsort(points.columns[key].values, kind="stable")
+        )
+
+
+def test_architectures_without_a_score_for_every_seed_are_in_no_tau(tmp_path: Path) -> None:
+    def change(row: Row) -> Row:
+        return FAILED if row["seed"] == 1 and row["arch_index"] > 4 else {"score": 100.0 + row["arch_index"] % 5}
+
+    dataset = make_dataset(tmp_path / "d", seeds=(0, 1), change=change)
+    add(dataset, [mean_accuracy(i) for i in range(8)])
+    join(dataset, "nasbench201")
+    data = data_of(make_page(dataset, GRID))
+    (plot,) = data["plots"]
+    (found,) = [tau for tau in plot["taus"] if (tau["x"], tau["y"]) == ("score_4", "cifar10_test_200")]
+    assert (found["tau"], found["n"]) == (data["correlations"][0]["score"], 5) == (-1, 5)
+    assert data["correlations"][0]["num_architectures"] == 5
+    (score,) = [column for column in plot["columns"] if column["kind"] == "score"]
+    with dataset.connect() as connection:
+        rows = connection.sql(f"SELECT arch_id, {score['sql']} FROM {plot['from']} GROUP BY ALL").fetchall()
+        assert dict(rows) == dict(zip(plot["arch_ids"], score["values"], strict=True))
+        assert len(connection.sql(data["sql"]["correlations"].rstrip(";")).fetchall()) == 5
+
+
+def test_architectures_of_two_image_sources_are_counted_once(tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path / "d", indices=range(4))
+    folder = layout.scores("nasbench201", "cifar10", 4, 0)
+    rows = [score_row(i, images="cifar10") for i in (3, 4, 5)]
+    write_part(dataset.storage, layout.part(folder, 0), schema.SCORES, rows, range(8))
+    assert describe(dataset, [])["num_architectures"] == 6
 
 
 def test_a_packed_cell_tells_labels_and_edges() -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -116,3 +119,127 @@ def test_naswot_finds_what_was_published(shared: Path) -> None:
         mean, deviation = results.PUBLISHED[SPACE, dataset, "naswot", 100]
         assert deviation is not None
         assert abs(float(np.mean(reported[chosen])) - mean) <= deviation
+
+
+def result(name: str, budget: Budget, *, num_scored: int = 0, exhausted: bool = False, num_runs: int = 500) -> results.Result:
+    return results.Result(results.Contestant(name, budget), num_runs, 93.0, 1.0, num_scored, 0, 1.0, exhausted)
+
+
+WHOLE = results.Setting(
+    space=SPACE,
+    space_size=15_625,
+    num_known=15_625,
+    images="cifar10",
+    batch_size=128,
+    score_seeds=(0, 1, 2),
+    reported=AccuracyKey("cifar10", "test", 200),
+    selected=AccuracyKey("cifar10-valid", "valid", 12),
+    times_known=True,
+    num_runs=500,
+    seed=0,
+)
+"""What the published figures are of."""
+
+THOUSAND = result("naswot", Budget(scores=1000), num_scored=1000)
+REA = result("rea", Budget(seconds=12_000))
+
+
+def test_published_figures_stand_beside_what_compares() -> None:
+    text = results.markdown([THOUSAND, REA, result("random", Budget(trainings=1))], WHOLE)
+    assert text.startswith(
+        "nasbench201: cifar10 test accuracy after 200 epochs, mean ± standard deviation over 500 runs (random seed 0); scored, "
+        "trained and seconds are means. Scores: cifar10 images, batch size 128, seeds 0, 1 and 2 in turn. Searched: all 15,625 "
+        "architectures of the space. Trainings choose by cifar10-valid/valid/12.\n"
+    )
+    assert "| published, 500 runs |" in text
+    assert "| naswot, 1,000 scored | 500 | 93.00 ± 1.00 | 92.96 | 1,000 | 0 | 1.0 |" in text
+    assert "| rea, 12,000 s | 500 | 93.00 ± 1.00 | 93.92 (12,000 s) |" in text
+    assert "| random, 1 trained | 500 | 93.00 ± 1.00 | 86.61 |" in text
+    assert "do not compare" not in text
+
+
+@pytest.mark.parametrize(
+    ("found", "changes", "reason"),
+    [
+        (THOUSAND, {"num_known": 120}, "the whole space, of which 120 of 15,625 architectures (0.77%) are known here"),
+        (THOUSAND, {"num_known": 15_624}, "15,624 of 15,625 architectures (99.99%) are known here"),
+        (THOUSAND, {"images": "noise"}, "their scores are of real images at batch size 128"),
+        (THOUSAND, {"batch_size": 64}, "their scores are of real images at batch size 128"),
+        (THOUSAND, {"reported": AccuracyKey("cifar10", "test", 12)}, "they are test accuracies after 200 epochs"),
+        (THOUSAND, {"reported": AccuracyKey("cifar10", "valid", 200)}, "they are test accuracies after 200 epochs"),
+        (result("naswot", Budget(scores=1000), num_scored=120, exhausted=True), {}, "the budget was not spent"),
+        (REA, {"selected": AccuracyKey("cifar10", "valid", 200)}, "their trainings choose by cifar10-valid/valid/12"),
+        (result("rea", Budget(trainings=100)), {}, "their budget was 12,000 simulated seconds"),
+        (result("rea", Budget(seconds=1000)), {}, "their budget was 12,000 simulated seconds"),
+    ],
+)
+def test_published_figures_of_something_else_are_left_out_and_it_is_said_why(
+    found: results.Result, changes: dict[str, Any], reason: str
+) -> None:
+    text = results.markdown([found], replace(WHOLE, **changes))
+    assert f"| {found.label} | 500 | 93.00 ± 1.00 |  |" in text
+    assert f"\nPublished figures do not compare with {found.label}: " in text
+    assert reason in text
+
+
+def test_trainings_of_unknown_length_have_no_seconds() -> None:
+    trained = replace(result("random", Budget(trainings=100)), num_trained=100)
+    text = results.markdown([trained], replace(WHOLE, times_known=False))
+    assert "| random, 100 trained | 500 | 93.00 ± 1.00 |  | 0 | 100 |  |" in text
+    assert "how long they took is not known" in text
+
+
+def test_one_run_has_no_deviation() -> None:
+    text = results.markdown([result("naswot", Budget(scores=5), num_runs=1)], replace(WHOLE, num_runs=1))
+    assert "| naswot, 5 scored | 1 | 93.00 |" in text
+    assert "one run (random seed 0)" in text
+
+
+def test_a_search_tells_how_many_were_really_scored(dataset: Dataset, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    command = ("search", tmp_path / "d", "--algorithm", "naswot", "--algorithm", "random", "--runs", 3, "-o", out)
+    done = naswot(*command, "--samples", 1000, "--samples", NUM, "--select", "cifar10-valid/valid/12", "--trainings", 99)
+    assert f"| naswot, {NUM} scored (all there are; 1,000 asked for) | 3 | 79.00 ± 0.00 |  | {NUM} | 0 |" in done.output
+    assert f"| naswot, {NUM} scored | 3 |" in done.output, "that was all of the budget"
+    assert f"| random, {NUM} trained (all there are; 99 asked for) | 3 |" in done.output
+    assert (
+        "Scores: noise images, batch size 4, seeds 0 and 1 in turn. Searched: 12 of 15,625 architectures (0.08%)" in done.output
+    )
+    assert (
+        f"do not compare with naswot, {NUM} scored (all there are; 1,000 asked for): they are of the whole space, of which "
+        "12 of 15,625 architectures (0.08%) are known here; the budget was not spent; " in done.output
+    )
+    drawn = (out / "search.svg").read_text()
+    for text in (
+        "nasbench201, 3 runs",
+        "12 of 15,625 architectures (0.08%); scores: noise images, batch size 4, seeds 0 and 1 in turn",
+        "cifar10 test accuracy",
+        "after 200 epochs, of the choice, %",
+        f"random, {NUM} trained (all there are; 99 asked for)",
+        "architectures scored or trained in a run",
+    ):
+        assert text in drawn, text
+    setting = json.loads(pq.read_schema(out / "search.parquet").metadata[results.METADATA_KEY])
+    assert (setting["space"], setting["images"], setting["batch_size"], setting["score_seeds"]) == (SPACE, "noise", 4, [0, 1])
+    assert (setting["num_known"], setting["space_size"], setting["num_runs"]) == (NUM, 15_625, 3)
+    assert setting["reported"] == {"dataset": "cifar10", "split": "test", "epochs": 200}
+
+
+def test_the_reported_accuracy_is_named_as_what_it_is(dataset: Dataset, tmp_path: Path) -> None:
+    done = naswot("search", tmp_path / "d", "--runs", 2, "--samples", 3, "--report", "cifar10-valid/valid/12")
+    assert done.output.startswith("nasbench201: cifar10-valid valid accuracy after 12 epochs, mean ±")
+
+
+def test_a_live_search_tells_what_it_scores(tmp_path: Path) -> None:
+    done = naswot("search", "--live", "--space", SPACE, "--samples", 2, "--batch-size", 4)
+    assert done.output.startswith(
+        "nasbench201: accuracy not known, one run (random seed 0). Scores: noise images, batch size 4, run i with seed i, "
+        "computed as the search goes on. Searched: all 15,625 architectures of the space.\n"
+    )
+
+
+def test_accuracies_that_are_not_there_are_not_called_those_after_0_epochs(tmp_path: Path) -> None:
+    made = make_dataset(tmp_path / "d")
+    add(made, [mean_accuracy(0, dataset="cifar100")])
+    message = refuses(tmp_path / "d", "search", tmp_path / "d")
+    assert "has no cifar10 test accuracies of nasbench201; it has cifar100/test/200: say which with --report" in message

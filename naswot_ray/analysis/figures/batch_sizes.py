@@ -15,6 +15,8 @@ from naswot_ray.analysis.figures.style import SERIES, annotate, new_figure, styl
 def draw_batch_sizes(points: Points, by_seed: Mapping[int, Mapping[int, Values]]) -> Figure:
     """One line per dataset that the space was trained on; test accuracies only, as far as there are any.
 
+    Of a batch size only the seeds count that have the most architectures: a mean or band is not to be of different subsets.
+
     Args:
         points: the space, with accuracies.
         by_seed: batch size -> seed -> scores, from `seed_scores`.
@@ -22,7 +24,8 @@ def draw_batch_sizes(points: Points, by_seed: Mapping[int, Mapping[int, Values]]
     accuracies = list(points.of_kind("accuracy").values())
     accuracies = [c for c in accuracies if c.split == "test"] or accuracies
     sizes = sorted(by_seed)
-    counts = set()
+    counts: dict[int, set[int]] = {size: set() for size in sizes}
+    num_left_out = 0
     with styled():
         figure = new_figure(7.2, 4.4)
         axes = figure.add_subplot()
@@ -31,8 +34,10 @@ def draw_batch_sizes(points: Points, by_seed: Mapping[int, Mapping[int, Values]]
             taus = []
             for size in sizes:
                 pairs = [rank_correlation(scores, accuracy.values) for scores in by_seed[size].values()]
-                counts |= {count for _, count in pairs}
-                taus.append([tau for tau, _ in pairs if not math.isnan(tau)] or [math.nan])
+                most = max(count for _, count in pairs)
+                counts[size].add(most)
+                num_left_out = max(num_left_out, sum(count < most for _, count in pairs))
+                taus.append([tau for tau, count in pairs if count == most and not math.isnan(tau)] or [math.nan])
             mean = [float(np.mean(of_size)) for of_size in taus]
             axes.fill_between(sizes, [min(t) for t in taus], [max(t) for t in taus], color=colour, alpha=0.18, linewidth=0)
             for size, of_size in zip(sizes, taus, strict=True):
@@ -41,9 +46,12 @@ def draw_batch_sizes(points: Points, by_seed: Mapping[int, Mapping[int, Values]]
             label = f"{name}, {accuracy.split} accuracy after {accuracy.epochs} epochs"
             axes.plot(sizes, mean, color=colour, marker=marker, linestyle=line, label=label)
         axes.set_xscale("log", base=2)
-        axes.set_xticks(sizes, [str(size) for size in sizes])
+        ranges = {size: _range(counts[size]) for size in sizes}
+        differ = len(set(ranges.values())) > 1
+        axes.set_xticks(sizes, [f"{size}\n{ranges[size]}" if differ else str(size) for size in sizes])
         axes.minorticks_off()
-        axes.set(xlabel="Batch size (images)", ylabel="Kendall τ with accuracy")
+        below = "; below it the architectures" if differ else ""
+        axes.set(xlabel=f"Batch size (images){below}", ylabel="Kendall τ with accuracy, mean over seeds")
         axes.margins(x=0.08, y=0.12)
         axes.set_title(f"{points.space}: rank correlation by batch size")
         counts_of_seeds = [len(by_seed[size]) for size in sizes]
@@ -52,8 +60,16 @@ def draw_batch_sizes(points: Points, by_seed: Mapping[int, Mapping[int, Values]]
             if len(set(counts_of_seeds)) == 1
             else ", ".join(f"{number} at {size}" for number, size in zip(counts_of_seeds, sizes, strict=True))
         )
-        architectures = f"{min(counts):,} to {max(counts):,}" if len(counts) > 1 else f"{max(counts, default=0):,}"
+        architectures = _range(set().union(*counts.values()))
         images = f"{DATASET_NAMES.get(points.images, points.images)} images"
-        annotate(axes, [f"{architectures} architectures", images, f"band: single seeds ({num_seeds})"])
+        facts = [f"{architectures} architectures", images, f"band: worst to best of single seeds ({num_seeds})"]
+        if num_left_out:
+            facts.append("seeds with fewer architectures left out")
+        annotate(axes, facts)
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=min(len(accuracies), 2), fontsize=8.5)
         return figure
+
+
+def _range(counts: set[int]) -> str:
+    low, high = min(counts, default=0), max(counts, default=0)
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"

@@ -7,6 +7,7 @@ import math
 from typing import Any
 
 import numpy as np
+import pytest
 from matplotlib.collections import PathCollection, PolyCollection
 from matplotlib.figure import Figure
 from PIL import Image
@@ -85,6 +86,23 @@ def test_one_line_per_dataset_with_a_mark_per_seed() -> None:
     np.testing.assert_allclose(np.asarray(lines[2].get_ydata()), [0, tau], atol=1e-9)
     assert "(2 at 4, 1 at 8)" in texts(figure)
     assert figure.axes[0].get_legend() is not None
+
+
+def test_taus_of_fewer_architectures_are_in_no_mean_and_batch_sizes_say_how_many_they_have() -> None:
+    points = make_points()
+    score = points.columns["score_4"].values
+    few, some = score.copy(), -score
+    few[5:] = math.nan
+    some[30:] = math.nan
+    figure = draw_batch_sizes(points, {4: {0: score, 1: few}, 8: {0: some, 1: some}})
+    (line,) = [line for line in figure.axes[0].lines if line.get_marker() == "o"]
+    tau = 1 - 2 * 39 / (40 * 39 / 2)
+    assert np.asarray(line.get_ydata())[0] == pytest.approx(tau)
+    assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["4\n40", "8\n30"]
+    assert "Batch size (images); below it the architectures" in texts(figure)
+    assert "30 to 40 architectures" in texts(figure)
+    assert "seeds with fewer architectures left out" in texts(figure)
+    assert "mean over seeds" in texts(figure)
 
 
 def test_kernels_of_low_middle_and_high_accuracy() -> None:
