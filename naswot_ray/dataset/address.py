@@ -24,7 +24,9 @@ CONNECT_SECONDS: Final = 10.0
 SILENCE_SECONDS: Final = 30.0
 """How long a request may go without a byte."""
 SDK_ATTEMPTS: Final = 3
-"""How often the file system's own client tries, within a few seconds and silently; what lasts longer is `retrying`'s."""
+"""How often S3's own client tries, within a few seconds and silently; what lasts longer is `retrying`'s."""
+SDK_SECONDS: Final = 5.0
+"""The same of GCS' client, which counts time instead."""
 
 _QUERY: Final = {
     "s3": ("region", "scheme", "endpoint_override", "tls_ca_file_path"),
@@ -146,7 +148,7 @@ def _s3(bucket: str, anonymous: bool, options: tuple[tuple[str, str], ...]) -> f
 
 @functools.cache
 def _gcs(bucket: str, anonymous: bool, options: tuple[tuple[str, str], ...]) -> fs.FileSystem:
-    return fs.GcsFileSystem(**dict(options), anonymous=anonymous, retry_time_limit=timedelta(seconds=SILENCE_SECONDS))
+    return fs.GcsFileSystem(**dict(options), anonymous=anonymous, retry_time_limit=timedelta(seconds=SDK_SECONDS))
 
 
 def _region(bucket: str) -> str:

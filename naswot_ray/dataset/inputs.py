@@ -57,7 +57,8 @@ def local_path(text: str | os.PathLike[str], progress: Progress = lambda done, t
         if not folder.exists():
             _download(source, files, folder, retries, progress)
     except OSError as error:
-        raise FetchError(f"cannot fetch {source.name}: {retrying.reason_of(error)}") from error
+        remedy = retrying.remedy_of(error)
+        raise FetchError(f"cannot fetch {source.name}: {retrying.reason_of(error)}{f'; {remedy}' if remedy else ''}") from error
     return folder / PurePosixPath(source.path).name
 
 

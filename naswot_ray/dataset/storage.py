@@ -248,6 +248,8 @@ class Storage:
     def _remedy(self, error: OSError) -> str:
         if self.local is not None or isinstance(error, FileNotFoundError):
             return ""
+        if remedy := retrying.remedy_of(error):
+            return f"; {remedy}"
         if retrying.is_transient(error):
             return "; tried again and again, run the same command when the storage answers"
         return "; correct the bucket's name, its policy or the credentials, then run the same command again"
