@@ -1,7 +1,7 @@
 """Where a path or URI points: which file system, and what path there.
 
 Credentials never come from a URI, which ends up in shell histories, logs and run records; the file systems find them where
-their own tools do (docs/storage.md).
+their own tools do (docs/storage.md). What else those tools are configured with completes the URI.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 from pyarrow import fs
 
-from naswot_ray.dataset import retrying
+from naswot_ray.dataset import endpoint, retrying
+from naswot_ray.dataset.aws_configuration import AwsConfiguration
 from naswot_ray.errors import DatasetError
 
 CONNECT_SECONDS: Final = 10.0
@@ -33,6 +34,10 @@ _QUERY: Final = {
     "gs": ("scheme", "endpoint_override"),
 }
 _ANONYMOUS: Final = "anonymous"
+_REQUEST_PAYER: Final = frozenset({"requestpayer", "xamzrequestpayer"})
+"""What tools call the wish to pay for requests, without hyphens and underscores."""
+_REGION_ELSEWHERE: Final = "us-east-1"
+"""The region of servers that are not AWS' own, which ignore it."""
 
 
 @dataclass(frozen=True)
@@ -41,16 +46,18 @@ class Address:
 
     Attributes:
         text: as it was given; a relative path is made absolute.
+        pinned: the same place for any process, whatever its folder, variables and AWS profile.
         name: without the query, as it is shown to people.
         filesystem: where it lies.
         path: there.
         local: the path on the local disk; None for an object store.
         bucket: of an object store, else empty.
         anonymous: whether credentials are to be left out.
-        options: the URI's query.
+        options: the URI's query, completed; an empty `endpoint_override` is the cloud's own.
     """
 
     text: str
+    pinned: str
     name: str
     filesystem: fs.FileSystem
     path: str
@@ -94,24 +101,21 @@ def parse(text: str | os.PathLike[str]) -> Address:
         )
     if not bucket:
         raise DatasetError(f"{shown}: expected a bucket, as in {url.scheme}://bucket/scores")
-    options = dict(parse_qsl(url.query, keep_blank_values=True))
-    unknown = options.keys() - set(_QUERY[url.scheme])
-    if unknown:
-        raise DatasetError(
-            f"{shown}: ?{min(unknown)}= is not known; a {url.scheme}:// URI takes {', '.join(_QUERY[url.scheme])}"
-        )
+    given = _checked_options(url.scheme, shown, url.query)
+    options = _s3_options(bucket, given) if url.scheme == "s3" else given
     key = unquote(url.path).strip("/")
-    given = tuple(sorted(options.items()))
+    ordered = tuple(sorted(options.items()))
     connect = _s3 if url.scheme == "s3" else _gcs
     return Address(
         text=text,
+        pinned=text if options == given else f"{text.partition('?')[0]}?{urlencode(options)}",
         name=f"{url.scheme}://{bucket}/{key}".rstrip("/"),
-        filesystem=connect(bucket, bool(at), given),
+        filesystem=connect(bool(at), ordered),
         path=f"{bucket}/{key}".rstrip("/"),
         local=None,
         bucket=bucket,
         anonymous=bool(at),
-        options=given,
+        options=ordered,
     )
 
 
@@ -128,16 +132,85 @@ def split(text: str | os.PathLike[str]) -> tuple[str, str]:
 
 def _local(path: Path) -> Address:
     path = path.absolute()
-    return Address(str(path), str(path), fs.LocalFileSystem(), str(path), path)
+    return Address(str(path), str(path), str(path), fs.LocalFileSystem(), str(path), path)
+
+
+def _checked_options(scheme: str, shown: str, query: str) -> dict[str, str]:
+    """The query of a URI, as it was given.
+
+    Raises:
+        DatasetError: a key is not known, or its value malformed.
+    """
+    options = dict(parse_qsl(query, keep_blank_values=True))
+    for key in options:
+        if key.lower().replace("-", "").replace("_", "") in _REQUEST_PAYER:
+            raise DatasetError(f"{shown}: {_who_pays(f'?{key}=')}")
+    unknown = options.keys() - set(_QUERY[scheme])
+    if unknown:
+        raise DatasetError(f"{shown}: ?{min(unknown)}= is not known; a {scheme}:// URI takes {', '.join(_QUERY[scheme])}")
+    if "scheme" in options:
+        options["scheme"] = endpoint.checked_scheme(options["scheme"], f"{shown}: ?scheme")
+    if options.get("endpoint_override"):
+        _set_endpoint(options, endpoint.parse(options["endpoint_override"], f"{shown}: ?endpoint_override"))
+    return options
+
+
+def _s3_options(bucket: str, given: dict[str, str]) -> dict[str, str]:
+    """The query of an S3 URI, completed by what the AWS tools are configured with.
+
+    Raises:
+        DatasetError: they are configured in a way that cannot be honoured.
+    """
+    options = dict(given)
+    configured = AwsConfiguration()
+    if payer := configured.request_payer:
+        raise DatasetError(f"s3://{bucket}: {_who_pays(f'{payer.origin}={payer.value}')}")
+    if "endpoint_override" not in options:
+        options["endpoint_override"] = ""
+        if url := configured.endpoint:
+            _set_endpoint(options, endpoint.parse(url.value, url.origin, is_url=True))
+        elif special := configured.special_endpoints:
+            raise DatasetError(
+                f"s3://{bucket}: {special.origin}={special.value} is not supported; name the endpoint itself, as in "
+                "AWS_ENDPOINT_URL_S3=https://s3-fips.us-east-1.amazonaws.com"
+            )
+    if not options.get("region"):
+        region = configured.region
+        if region is not None:
+            options["region"] = region.value
+        else:
+            options["region"] = _REGION_ELSEWHERE if options["endpoint_override"] else _region(bucket)
+    if options.get("scheme") == "http":
+        options.pop("tls_ca_file_path", None)
+        return options
+    authorities, named_by = options.get("tls_ca_file_path"), "?tls_ca_file_path"
+    if not authorities and (setting := configured.authorities):
+        authorities, named_by = setting.value, setting.origin
+    if authorities:
+        path = Path(authorities).absolute()
+        if not os.access(path, os.R_OK) or not path.is_file():
+            raise DatasetError(f"s3://{bucket}: {named_by}={authorities}: there is no such file that can be read")
+        options["tls_ca_file_path"] = str(path)
+    return options
+
+
+def _set_endpoint(options: dict[str, str], found: endpoint.Endpoint) -> None:
+    options["endpoint_override"] = found.location
+    if found.scheme:
+        options.setdefault("scheme", found.scheme)
+
+
+def _who_pays(wish: str) -> str:
+    return (
+        f"{wish} is not supported, the bucket's owner pays for requests here; copy what you need to a bucket of your own with "
+        "`aws s3 cp --recursive --request-payer requester`, and name that"
+    )
 
 
 @functools.cache  # one pool of connections per process
-def _s3(bucket: str, anonymous: bool, options: tuple[tuple[str, str], ...]) -> fs.FileSystem:
-    given = dict(options)
-    if given.keys().isdisjoint({"region", "endpoint_override"}):
-        given["region"] = _region(bucket)
+def _s3(anonymous: bool, options: tuple[tuple[str, str], ...]) -> fs.FileSystem:
     return fs.S3FileSystem(
-        **given,
+        **{key: value for key, value in options if value},
         anonymous=anonymous,
         connect_timeout=CONNECT_SECONDS,
         request_timeout=SILENCE_SECONDS,
@@ -147,11 +220,18 @@ def _s3(bucket: str, anonymous: bool, options: tuple[tuple[str, str], ...]) -> f
 
 
 @functools.cache
-def _gcs(bucket: str, anonymous: bool, options: tuple[tuple[str, str], ...]) -> fs.FileSystem:
-    return fs.GcsFileSystem(**dict(options), anonymous=anonymous, retry_time_limit=timedelta(seconds=SDK_SECONDS))
+def _gcs(anonymous: bool, options: tuple[tuple[str, str], ...]) -> fs.FileSystem:
+    given = {key: value for key, value in options if value}
+    return fs.GcsFileSystem(**given, anonymous=anonymous, retry_time_limit=timedelta(seconds=SDK_SECONDS))
 
 
+@functools.cache
 def _region(bucket: str) -> str:
+    """The region that AWS says a bucket is in.
+
+    Raises:
+        DatasetError: it cannot be asked, or there is no such bucket.
+    """
     try:
         region: str = retrying.Retrying().call(f"find the region of s3://{bucket}", lambda: fs.resolve_s3_region(bucket))
     except OSError as error:

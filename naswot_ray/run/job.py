@@ -243,7 +243,7 @@ def _failing_quietly(*, unless: bool) -> Iterator[None]:
 
 @contextmanager
 def _pool(options: ScoreOptions, run: _Run, batches: Mapping[Batch, Pixels], *, nothing_to_do: bool) -> Iterator[Pool]:
-    root, run_id = run.storage.root, run.record.run_id
+    root, run_id = run.storage.address.pinned, run.record.run_id
     make_worker = partial(Worker, engine=options.engine, dtype=options.dtype)
     if options.in_process or nothing_to_do:
         yield InProcessPool(make_worker(root, run_id, run.settings, options.cpus_per_actor), run.spaces, batches)
