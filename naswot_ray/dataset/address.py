@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import os
-import re
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -20,6 +19,7 @@ from pyarrow import fs
 from naswot_ray.dataset import endpoint, retrying
 from naswot_ray.dataset.aws_configuration import AwsConfiguration
 from naswot_ray.errors import DatasetError
+from naswot_ray.paths import expand_home, is_uri, looks_like_uri
 
 CONNECT_SECONDS: Final = 10.0
 SILENCE_SECONDS: Final = 30.0
@@ -67,24 +67,20 @@ class Address:
     options: tuple[tuple[str, str], ...] = ()
 
 
-def is_uri(text: str | os.PathLike[str]) -> bool:
-    """Whether a user means a URI rather than a local path."""
-    return "://" in os.fspath(text)
-
-
 def parse(text: str | os.PathLike[str]) -> Address:
     """Take a path or URI apart and connect to its file system, without looking whether anything is there.
 
     Raises:
         DatasetError: a URI of a kind that is not supported, malformed, or with credentials in it.
+        SettingsError: a local path begins with a `~user` that does not exist.
     """
     text = os.fspath(text)
     if not is_uri(text):
-        if re.match(r"(?i)(s3|gs|file):", text):
+        if looks_like_uri(text):
             raise DatasetError(
                 f"{text}: expected two slashes, as in s3://bucket/scores; for a local path of that name write ./{text}"
             )
-        return _local(Path(text))
+        return _local(expand_home(text))
     url = urlsplit(text, allow_fragments=False)
     shown = f"{url.scheme}://{url.netloc.rpartition('@')[2]}{url.path}"
     if url.scheme == "file":
@@ -94,6 +90,8 @@ def parse(text: str | os.PathLike[str]) -> Address:
     if url.scheme not in _QUERY:
         raise DatasetError(f"{shown}: expected a local path or a URI that begins with s3://, gs:// or file://")
     user, at, bucket = url.netloc.rpartition("@")
+    if ":" in bucket:  # a secret with a slash, behind which the rest is taken for a path
+        shown, user, at = f"{url.scheme}://{text.rpartition('@')[2] if '@' in text else '...'}", "", "@"
     if at and user != _ANONYMOUS:
         raise DatasetError(
             f"{shown}: credentials do not belong in a URI, which is logged and recorded; set them in the environment "
@@ -123,7 +121,7 @@ def split(text: str | os.PathLike[str]) -> tuple[str, str]:
     """The folder that a path or URI lies in, with the URI's query, and its name there."""
     text = os.fspath(text)
     if not is_uri(text):
-        path = Path(text).absolute()
+        path = expand_home(text).absolute()
         return str(path.parent), path.name
     location, question_mark, query = text.partition("?")
     folder, _, name = location.rstrip("/").rpartition("/")
@@ -187,7 +185,7 @@ def _s3_options(bucket: str, given: dict[str, str]) -> dict[str, str]:
     if not authorities and (setting := configured.authorities):
         authorities, named_by = setting.value, setting.origin
     if authorities:
-        path = Path(authorities).absolute()
+        path = expand_home(authorities).absolute()
         if not os.access(path, os.R_OK) or not path.is_file():
             raise DatasetError(f"s3://{bucket}: {named_by}={authorities}: there is no such file that can be read")
         options["tls_ca_file_path"] = str(path)

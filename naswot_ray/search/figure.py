@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Final
 
 import matplotlib as mpl
@@ -24,14 +24,16 @@ _STYLES: Final = (
 _POINTS: Final = 200
 
 
-def draw(runs: Sequence[tuple[Contestant, Sequence[dict[str, Any]]]], title: str, reported: str, paths: Sequence[Path]) -> None:
+def draw(runs: Sequence[tuple[Contestant, Sequence[dict[str, Any]]]], title: str, reported: str) -> dict[str, bytes]:
     """Draw the median over runs of each contestant with a band from the lower to the upper quartile.
 
     Args:
         runs: contestants, each with its rows. Of one algorithm the last, whose budget should be the largest.
         title: of the picture.
         reported: which accuracy it is, for the axis.
-        paths: files to write, the format by their suffix.
+
+    Returns:
+        the picture as files: suffix -> content, without a date.
     """
     of_algorithm = {contestant.algorithm: rows for contestant, rows in runs}
     in_seconds = all(rows and rows[-1]["seconds"] > 0 for rows in of_algorithm.values())
@@ -52,8 +54,12 @@ def draw(runs: Sequence[tuple[Contestant, Sequence[dict[str, Any]]]], title: str
         lows = [np.nanmin(np.asarray(line.get_ydata())[_POINTS // 10 :]) for line in axes.get_lines()]
         axes.set_ylim(bottom=min(lows) - 1)
         axes.legend(frameon=False, loc="lower right", title="median, quartiles")
-        for path in paths:
-            figure.savefig(path, dpi=150, metadata={"Date": None} if path.suffix == ".svg" else None)
+        files = {}
+        for suffix, metadata in {".svg": {"Date": None}, ".png": None}.items():
+            sink = io.BytesIO()
+            figure.savefig(sink, format=suffix[1:], dpi=150, metadata=metadata)
+            files[suffix] = sink.getvalue()
+        return files
 
 
 def _curves(rows: Sequence[dict[str, Any]], *, in_seconds: bool) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:

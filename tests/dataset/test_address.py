@@ -67,7 +67,13 @@ def test_what_is_refused(text: str, message: str, tmp_path: Path, monkeypatch: p
 
 
 @pytest.mark.parametrize(
-    "text", ["s3://AKIA123:wJalr@bucket/a", "s3://AKIA123:wJa%2Flr@bucket/a?region=x", "gs://me:wJalr@bucket"]
+    "text",
+    [
+        "s3://AKIA123:wJalr@bucket/a",
+        "s3://AKIA123:wJa%2Flr@bucket/a?region=x",
+        "gs://me:wJalr@bucket",
+        "s3://AKIA123:wJa/lr@bucket/a",
+    ],
 )
 def test_credentials_in_a_uri_are_refused_and_not_shown(text: str) -> None:
     with pytest.raises(DatasetError, match="credentials do not belong in a URI") as caught:
