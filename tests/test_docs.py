@@ -6,6 +6,7 @@ import ast
 import hashlib
 import os
 import re
+import shlex
 import subprocess
 import sys
 import textwrap
@@ -16,6 +17,7 @@ import typer.main
 
 import naswot_ray
 from naswot_ray.cli import app
+from naswot_ray.cli.app import path_options
 from naswot_ray.dataset import schema
 from naswot_ray.dataset.join import join
 from tests.cli.running import naswot
@@ -46,6 +48,23 @@ def test_commands_have_the_options_that_are_shown(page: Path) -> None:
                 command, arguments = match.groups()
                 assert command in known, line
                 assert set(re.findall(r"(?<!\S)--?[a-z][a-z-]*", arguments)) <= known[command], line
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_submitted_jobs_have_no_relative_paths(page: Path) -> None:
+    callbacks = {info.name: info.callback for info in app.registered_commands}
+    for job, arguments in re.findall(r"ray job submit [^\n`]*jobs/(\w+)\.py([^\n`]*)", page.read_text().replace("\\\n", " ")):
+        callback = callbacks[job]
+        assert callback is not None
+        flags = {label for _, label, path in path_options(callback) if not path.is_assignment}
+        words = shlex.split(arguments, comments=True)
+        before = [DATASET_FIRST, *words]
+        for flag, word in zip(before, words, strict=False):
+            if {"-o": "--output", DATASET_FIRST: "DATASET"}.get(flag, flag) in flags and not word.startswith("-"):
+                assert word.startswith("/") or "://" in word, f"{job}: {word}"
+
+
+DATASET_FIRST = "the word before the first"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
