@@ -7,6 +7,7 @@ import hashlib
 import itertools
 import os
 import re
+import shlex
 import subprocess
 import sys
 import textwrap
@@ -18,6 +19,7 @@ import typer.main
 
 import naswot_ray
 from naswot_ray.cli import app
+from naswot_ray.cli.app import path_options
 from naswot_ray.dataset import layout, schema
 from naswot_ray.dataset.join import join
 from tests.cli.running import naswot
@@ -48,6 +50,23 @@ def test_commands_have_the_options_that_are_shown(page: Path) -> None:
                 command, arguments = match.groups()
                 assert command in known, line
                 assert set(re.findall(r"(?<!\S)--?[a-z][a-z-]*", arguments)) <= known[command], line
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_submitted_jobs_have_no_relative_paths(page: Path) -> None:
+    callbacks = {info.name: info.callback for info in app.registered_commands}
+    for job, arguments in re.findall(r"ray job submit [^\n`]*jobs/(\w+)\.py([^\n`]*)", page.read_text().replace("\\\n", " ")):
+        callback = callbacks[job]
+        assert callback is not None
+        flags = {label for _, label, path in path_options(callback) if not path.is_assignment}
+        words = shlex.split(arguments, comments=True)
+        before = [DATASET_FIRST, *words]
+        for flag, word in zip(before, words, strict=False):
+            if {"-o": "--output", DATASET_FIRST: "DATASET"}.get(flag, flag) in flags and not word.startswith("-"):
+                assert word.startswith("/") or "://" in word, f"{job}: {word}"
+
+
+DATASET_FIRST = "the word before the first"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -158,7 +177,7 @@ def test_the_python_of_readme_and_tutorial_gives_a_correlation_for_all_that_diff
     dataset = make_dataset(tmp_path / "scores", batch_sizes=(4, 8), seeds=(0, 1))
     for batch_size, seed in itertools.product((4, 8), (0, 1)):
         rows = [score_row(i, images="cifar10", batch_size=batch_size, seed=seed, score=50.0 - i) for i in range(8)]
-        path = layout.part(layout.scores(SPACE, "cifar10", batch_size, seed), 0)
+        path = layout.scores(SPACE, "cifar10", batch_size, seed, 0)
         write_part(dataset.storage, path, schema.SCORES, rows, range(8))
     for sign, name, epochs in ((1, "cifar10", 200), (-1, "cifar10", 12), (-1, "cifar100", 200), (1, "cifar100", 12)):
         add(

@@ -12,9 +12,9 @@ PACKAGE = Path(__file__).parents[1] / "naswot_ray"
 
 ROOMS = {
     "network": {"network"},
-    "spaces": {"spaces", "network", "cache", "errors"},
-    "scoring": {"scoring", "spaces", "network", "cache", "errors", "safe_pickle"},  # the cache: kernels that are built
-    "dataset": {"dataset", "cache", "errors"},  # the cache: inputs.py keeps what it downloads from a bucket
+    "spaces": {"spaces", "network", "cache", "paths", "errors"},
+    "scoring": {"scoring", "spaces", "network", "cache", "paths", "errors", "safe_pickle"},  # the cache: kernels that are built
+    "dataset": {"dataset", "cache", "paths", "errors"},  # the cache: inputs.py keeps what it downloads from a bucket
     "benchmarks": {"benchmarks", "fetch", "dataset", "spaces", "errors", "safe_pickle"},
     "analysis": {"analysis", "dataset", "errors"},
     "publish": {
@@ -23,11 +23,12 @@ ROOMS = {
         "run",
         "fetch",
         "dataset",
+        "paths",
         "errors",
         "tolerance",
     },  # run: coverage; fetch: licences of sources
     "report": {"report", "analysis", "dataset", "errors", "__version__"},
-    "run": {"run", "dataset", "scoring", "spaces", "network", "errors"},
+    "run": {"run", "dataset", "scoring", "spaces", "network", "paths", "errors"},
     "fetch": {"fetch", "scoring", "cache", "errors"},
     "search": {"search", "dataset", "scoring", "spaces", "errors"},
     "ablation": {"ablation", "analysis", "scoring", "spaces", "errors"},

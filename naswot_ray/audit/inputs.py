@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
+from naswot_ray.dataset.inputs import local_option, local_path
 from naswot_ray.dataset.opening import Dataset
 from naswot_ray.errors import SettingsError
 from naswot_ray.run.settings import settings_of
@@ -30,27 +31,29 @@ def open_spaces_of(dataset: Dataset, names: Iterable[str], options: Sequence[str
         for option in record.options.get("space_option", ()):
             recorded[option.partition("=")[0]] = option
     known = {parameter for name in names for parameter in parameters_of(name)}
-    spaces = open_spaces(names, [*(o for p, o in recorded.items() if p in known - given), *options])
+    wanted = [*(o for p, o in recorded.items() if p in known - given), *options]
+    spaces = open_spaces(names, [local_option(option) for option in wanted])
     _check(dataset, spaces, ())
     return spaces
 
 
-def load_images_of(dataset: Dataset, names: Iterable[str], data: Path | None) -> dict[str, ImageSource]:
+def load_images_of(dataset: Dataset, names: Iterable[str], data: str | os.PathLike[str] | None) -> dict[str, ImageSource]:
     """A dataset's image sources.
 
     Args:
         dataset: whose settings they must have.
         names: of the sources, as in its rows.
-        data: the directory that holds their files; not needed for noise.
+        data: the directory that holds their files, a path or URI; not needed for noise.
 
     Raises:
         SettingsError: the images are others than the dataset's.
         ImagesError: they cannot be read.
     """
+    directory = None if data is None else local_path(data)
     sources = {}
     for name in sorted(names):
         size = dataset.manifest.settings.images[name]["shape"][1]
-        sources[name] = load_images(name.removesuffix(f"-{size}"), data, image_size=size)
+        sources[name] = load_images(name.removesuffix(f"-{size}"), directory, image_size=size)
     _check(dataset, {}, sources.values())
     return sources
 

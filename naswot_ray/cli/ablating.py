@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Annotated
 
 import typer
 from rich.progress import track
 
 from naswot_ray.cli.app import reporting_errors, stderr, stdout
+from naswot_ray.dataset.inputs import local_option, local_path
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.errors import SettingsError
+from naswot_ray.paths import INPUT, OUTPUT, SPACE_OPTION
 from naswot_ray.spaces import check_name, open_spaces
 
 BATCH_SIZES = (16, 32, 64, 128, 256)
@@ -25,10 +27,16 @@ def ablate(
     images: Annotated[
         str, typer.Option(metavar="TEXT", help="Image source: noise, cifar10, cifar100 or imagenet16-120.")
     ] = "noise",
-    data: Annotated[Path | None, typer.Option(metavar="PATH", help="Directory with the images; not needed for noise.")] = None,
-    space_option: Annotated[list[str] | None, typer.Option(metavar="TEXT", help="PARAMETER=VALUE of the space.")] = None,
+    data: Annotated[
+        str | None, typer.Option(metavar="PATH", help="Directory with the images; not needed for noise."), INPUT
+    ] = None,
+    space_option: Annotated[
+        list[str] | None, typer.Option(metavar="TEXT", help="PARAMETER=VALUE of the space."), SPACE_OPTION
+    ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="PATH", help="Folder for ablation.parquet, .md, .svg and .png.")
+        str | None,
+        typer.Option("--output", "-o", metavar="PATH", help="Folder for ablation.parquet, .md, .svg and .png."),
+        OUTPUT,
     ] = None,
 ) -> None:
     """Score a few architectures with one thing changed at a time: initialisation, minibatch, random images, batch size.
@@ -46,8 +54,8 @@ def ablate(
     folder = None if output is None else Storage(output)
     if folder is not None and not folder.is_empty():
         raise SettingsError(f"{output} is not empty; name another folder")
-    opened = open_spaces([space], space_option or [])[space]
-    source = load_images(images, data)
+    opened = open_spaces([space], [local_option(option) for option in space_option or ()])[space]
+    source = load_images(images, None if data is None else local_path(data))
     noise = load_images("noise", image_size=source.shape[1])
     most = len(source.pixels) if source.pixels is not None else max(BATCH_SIZES)
     wanted = scoring.levels(source, noise, batch_size, [n for n in BATCH_SIZES if n <= most], repeats)

@@ -15,6 +15,7 @@ from naswot_ray.analysis.analyse import analyse as analyse_dataset
 from naswot_ray.cli.app import DatasetPath, reporting_errors, stderr, stdout
 from naswot_ray.dataset.opening import open as open_dataset
 from naswot_ray.dataset.storage import Storage
+from naswot_ray.paths import OUTPUT
 
 
 @reporting_errors
@@ -28,6 +29,7 @@ def analyse(
             metavar="PATH",
             help="Folder for the tables, a path or URI. Default: the dataset's name with -analysis behind it, here.",
         ),
+        OUTPUT,
     ] = None,
     label: Annotated[
         Repeats,
@@ -43,7 +45,8 @@ def analyse(
     """
     dataset = open_dataset(dataset_path)
     source = dataset.storage.root
-    target = Storage(output or f"{PurePosixPath(dataset.storage.address.name.rstrip('/')).name}-analysis")
+    default = f"{PurePosixPath(dataset.storage.address.name.rstrip('/')).name}-analysis"
+    target = Storage(output or OUTPUT.settled(f"./{default}", "--output"))
     writing.check_free(target, source, label)
     with stderr.status("analysing") if stderr.is_terminal else contextlib.nullcontext():
         analysis = analyse_dataset(dataset, label)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import NoneType
 from typing import Annotated, Any, get_args
 
@@ -13,10 +13,12 @@ import typer
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 from rich.console import Console
+from typer.models import ArgumentInfo, ParameterInfo
 
 from naswot_ray import __version__
 from naswot_ray.dataset.opening import Dataset
 from naswot_ray.errors import NaswotError, SettingsError
+from naswot_ray.paths import OUTPUT, PathOption
 
 EXIT_PARTIAL = 1
 EXIT_ERROR = 2
@@ -31,12 +33,10 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 _METAVARS: dict[Any, str] = {int: "N", float: "X", str: "TEXT"}
-_PATHS = ("output", "data")
-"""Options that are a local path or a URI."""
 stderr = Console(stderr=True)
 stdout = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
 
-DatasetPath = Annotated[str, typer.Argument(help="Directory of the dataset, a path or URI.", metavar="DATASET")]
+DatasetPath = Annotated[str, typer.Argument(help="Directory of the dataset, a path or URI.", metavar="DATASET"), OUTPUT]
 
 
 def with_options(model: type[BaseModel]) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -47,12 +47,17 @@ def with_options(model: type[BaseModel]) -> Callable[[Callable[..., None]], Call
         for name, field in model.model_fields.items():
             flags = [f"--{name.replace('_', '-')}", *(["-o"] if name == "output" else [])]
             kinds = [t for t in (get_args(field.annotation) or (field.annotation,)) if t is not NoneType]
-            metavar = None if kinds == [bool] else "PATH" if name in _PATHS else _METAVARS.get(kinds[0])
+            marks = [mark for mark in field.metadata if isinstance(mark, PathOption)]
+            is_path = any(not mark.is_assignment for mark in marks)
+            metavar = None if kinds == [bool] else "PATH" if is_path else _METAVARS.get(kinds[0])
             option = typer.Option(*flags, help=field.description, metavar=metavar)
             default = inspect.Parameter.empty if field.default is PydanticUndefined else field.default
             parameters.append(
                 inspect.Parameter(
-                    name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[field.annotation, option]
+                    name,
+                    inspect.Parameter.KEYWORD_ONLY,
+                    default=default,
+                    annotation=Annotated[field.annotation, option, *marks],
                 )
             )
         own = inspect.signature(command, eval_str=True).parameters.values()
@@ -65,11 +70,17 @@ def with_options(model: type[BaseModel]) -> Callable[[Callable[..., None]], Call
 
 
 def reporting_errors(command: Callable[..., None]) -> Callable[..., None]:
-    """One line and an exit status instead of a traceback, for what the user can act on."""
+    """One line and an exit status instead of a traceback, for what the user can act on; every path is settled first."""
+    paths = list(path_options(command))
 
     @functools.wraps(command)
     def run(*args: Any, **kwargs: Any) -> None:
         try:
+            for name, label, path in paths:
+                if isinstance(given := kwargs.get(name), str):
+                    kwargs[name] = path.settled(given, label)
+                elif given is not None:
+                    kwargs[name] = [path.settled(text, label) for text in given]
             command(*args, **kwargs)
         except NaswotError as error:
             print(f"error: {error}", file=sys.stderr)
@@ -79,6 +90,19 @@ def reporting_errors(command: Callable[..., None]) -> Callable[..., None]:
             raise typer.Exit(EXIT_INTERRUPTED) from None
 
     return run
+
+
+def path_options(command: Callable[..., None]) -> Iterator[tuple[str, str, PathOption]]:
+    """The parameters of a command that are marked as paths: name, what users call it, and its mark."""
+    for name, parameter in inspect.signature(command, eval_str=True).parameters.items():
+        marks = [mark for mark in get_args(parameter.annotation) if isinstance(mark, PathOption)]
+        if marks:
+            (info,) = (mark for mark in get_args(parameter.annotation) if isinstance(mark, ParameterInfo))
+            # Inside Annotated the first flag stands where a default would stand elsewhere.
+            given = (info.default, *(info.param_decls or ()))
+            flags = [flag for flag in given if isinstance(flag, str) and flag.startswith("--")]
+            label = (info.metavar or name).strip("[]") if isinstance(info, ArgumentInfo) else f"--{name.replace('_', '-')}"
+            yield name, flags[0] if flags else label, marks[0]
 
 
 def _print_version(asked: bool) -> None:

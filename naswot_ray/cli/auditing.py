@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,6 +12,7 @@ from naswot_ray.audit.rows import count_points, find_contradictions, find_other_
 from naswot_ray.cli.app import EXIT_PARTIAL, DatasetPath, reporting_errors, stderr, stdout
 from naswot_ray.dataset.check import check_files, check_folders, list_files
 from naswot_ray.dataset.opening import open as open_dataset
+from naswot_ray.paths import INPUT, SPACE_OPTION
 
 
 @reporting_errors
@@ -20,10 +20,13 @@ def audit(
     dataset_path: DatasetPath,
     sample: Annotated[int, typer.Option(min=1, metavar="K", help="Rows to compute again, drawn at random.")] = 100,
     seed: Annotated[int, typer.Option(metavar="N", help="Of the draw: another one draws other rows.")] = 0,
-    data: Annotated[Path | None, typer.Option(metavar="PATH", help="Directory with the images; not needed for noise.")] = None,
+    data: Annotated[
+        str | None, typer.Option(metavar="PATH", help="Directory with the images; not needed for noise."), INPUT
+    ] = None,
     space_option: Annotated[
         list[str] | None,
         typer.Option(metavar="TEXT", help="PARAMETER=VALUE of a space; for a file that no longer lies where the runs had it."),
+        SPACE_OPTION,
     ] = None,
     engine: Annotated[
         str | None,

@@ -15,6 +15,7 @@ from naswot_ray.errors import FetchError
 from naswot_ray.fetch.catalogue import get_entry
 from naswot_ray.fetch.fetching import fetch
 from naswot_ray.fetch.progress import ConsoleProgress
+from naswot_ray.paths import LOCAL_OUTPUT
 from naswot_ray.spaces import SPACES, get_space, parameters_of
 
 
@@ -24,8 +25,9 @@ def fetch_files(
         list[str] | None, typer.Argument(help="What to fetch. Default: list what there is.", metavar="NAME")
     ] = None,
     cache: Annotated[
-        Path | None,
+        str | None,
         typer.Option(metavar="PATH", help="Where to keep it. Default: NASWOT_RAY_CACHE, or else the user's cache directory."),
+        LOCAL_OUTPUT,
     ] = None,
 ) -> None:
     """Fetch official benchmark files and images: download, verify, unpack.
@@ -34,16 +36,16 @@ def fetch_files(
 
     Example: naswot-ray fetch nasbench101 cifar10
     """
-    cache = (cache or cache_directory()).expanduser()
+    folder = Path(cache) if cache else cache_directory()
     if not names:
-        console.print_catalogue(stdout, cache)
+        console.print_catalogue(stdout, folder)
     entries = {name: get_entry(name) for name in names or ()}  # a name that is mistyped should not wait for the others
     failed = False
     for name in entries:
         try:
             with ConsoleProgress() as progress:
-                path = fetch(name, cache, progress)
-            console.print_fetched(stdout, name, path, cache)
+                path = fetch(name, folder, progress)
+            console.print_fetched(stdout, name, path, folder)
         except FetchError as error:  # the others may still be had
             print(f"error: {error}", file=sys.stderr)
             failed = True

@@ -16,6 +16,7 @@ from naswot_ray.dataset.opening import open as open_dataset
 from naswot_ray.dataset.schema import STATUS_FAILED
 from naswot_ray.errors import SettingsError
 from naswot_ray.fetch.progress import ConsoleProgress
+from naswot_ray.paths import INPUT, OUTPUT
 from naswot_ray.run.options import ScoreOptions
 from naswot_ray.spaces import check_name
 
@@ -25,6 +26,7 @@ Accuracies = Annotated[
         metavar="PATH",
         help="Trained accuracies to add: an official benchmark file or directory, or a .parquet or .csv table.",
     ),
+    INPUT,
 ]
 Mapping = Annotated[
     list[str] | None,
@@ -98,8 +100,10 @@ def join(
 @reporting_errors
 def import_accuracies(
     space: Annotated[str, typer.Argument(help="Space that the accuracies belong to.", metavar="SPACE")],
-    file: Annotated[str, typer.Argument(help="An official benchmark file, or a .parquet or .csv table.", metavar="FILE")],
-    dataset_path: Annotated[str, typer.Option("--dataset", help="Dataset to add them to.", metavar="PATH")],
+    file: Annotated[
+        str, typer.Argument(help="An official benchmark file, or a .parquet or .csv table.", metavar="FILE"), INPUT
+    ],
+    dataset_path: Annotated[str, typer.Option("--dataset", help="Dataset to add them to.", metavar="PATH"), OUTPUT],
     mapping: Mapping = None,
 ) -> None:
     """Import trained accuracies from a benchmark's official file into a dataset.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,6 +17,7 @@ from naswot_ray.dataset.opening import Dataset
 from naswot_ray.dataset.opening import open as open_dataset
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.errors import SettingsError
+from naswot_ray.paths import INPUT, OUTPUT
 from naswot_ray.run.coverage import coverage_of
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ COLOURS = ("params", "flops", "num_layers", "num_relus")
 @reporting_errors
 def figures(
     dataset_path: DatasetPath,
-    output: Annotated[str, typer.Option("--output", "-o", metavar="PATH", help="Folder to write to, as SVG and PNG.")],
+    output: Annotated[str, typer.Option("--output", "-o", metavar="PATH", help="Folder to write to, as SVG and PNG."), OUTPUT],
     colour: Annotated[str, typer.Option(metavar="COLUMN", help=f"What colours the scatter: {', '.join(COLOURS)}.")] = "params",
     data: Annotated[
         str | None,
@@ -39,6 +40,7 @@ def figures(
             help="Directory with the images that the dataset was scored on. The figure of kernels, which the dataset does not "
             "hold, scores nine networks again and needs them (noise needs none).",
         ),
+        INPUT,
     ] = None,
 ) -> None:
     """Draw a dataset's figures: score against accuracy, rank correlation by batch size, kernel matrices.
@@ -66,7 +68,7 @@ def figures(
 @reporting_errors
 def report(
     dataset_path: DatasetPath,
-    output: Annotated[str, typer.Option("--output", "-o", metavar="PATH", help="HTML file to write.")],
+    output: Annotated[str, typer.Option("--output", "-o", metavar="PATH", help="HTML file to write."), OUTPUT],
 ) -> None:
     """Write one HTML page that shows a dataset: plot, table, cells, correlations, coverage. It needs no network.
 
@@ -116,7 +118,7 @@ def _kernels(dataset: Dataset, points: Points, data: str | None) -> Figure:
     from naswot_ray.audit.inputs import load_images_of, open_spaces_of  # noqa: PLC0415  torch takes seconds to import
 
     space = open_spaces_of(dataset, [points.space])[points.space]
-    source = load_images_of(dataset, [points.images], None if data is None else Path(data))[points.images]
+    source = load_images_of(dataset, [points.images], data)[points.images]
     accuracy, score = points.main_accuracy, points.main_score
     assert accuracy is not None
     assert score.batch_size is not None

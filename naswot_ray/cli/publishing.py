@@ -10,6 +10,7 @@ from rich.progress import Progress
 
 from naswot_ray.cli.app import EXIT_PARTIAL, DatasetPath, reporting_errors, stderr, stdout
 from naswot_ray.dataset.opening import open as open_dataset
+from naswot_ray.paths import LOCAL_OUTPUT
 from naswot_ray.publish.compaction import FileFormat
 from naswot_ray.publish.publish import Publication, publish
 from naswot_ray.publish.upload import check_ready, upload
@@ -19,7 +20,9 @@ from naswot_ray.publish.upload import check_ready, upload
 def publish_dataset(
     dataset_path: DatasetPath,
     output: Annotated[
-        str, typer.Option("--output", "-o", metavar="DIR", help="Folder to write: one that does not exist, or is empty.")
+        str,
+        typer.Option("--output", "-o", metavar="DIR", help="Folder to write: one that does not exist, or is empty."),
+        LOCAL_OUTPUT,
     ],
     file_format: Annotated[
         FileFormat, typer.Option("--format", help="Compressed Parquet, or Arrow files for memory-mapping.")

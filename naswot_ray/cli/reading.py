@@ -21,6 +21,7 @@ from naswot_ray.dataset.check import check_files, check_folders, list_files, rem
 from naswot_ray.dataset.opening import open as open_dataset
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.errors import SettingsError
+from naswot_ray.paths import OUTPUT
 
 _GIVE_ROWS = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)  # DESCRIBE, SUMMARIZE and SHOW are SELECTs too
 
@@ -39,7 +40,7 @@ def query(
     sql: Annotated[str, typer.Argument(help="A DuckDB query over the views.", metavar="SQL")],
     format: Annotated[QueryFormat, typer.Option(help="How to write the result.")] = QueryFormat.TABLE,
     output: Annotated[
-        str | None, typer.Option("--output", "-o", metavar="PATH", help="File to write to; parquet needs one.")
+        str | None, typer.Option("--output", "-o", metavar="PATH", help="File to write to; parquet needs one."), OUTPUT
     ] = None,
 ) -> None:
     """Run SQL over a dataset's views: scores, architectures, accuracies, joined.

@@ -5,18 +5,20 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from enum import StrEnum
-from pathlib import Path
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Annotated
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import typer
 from rich.progress import track
 
 from naswot_ray.cli.app import only_space, reporting_errors, stderr, stdout
+from naswot_ray.dataset.inputs import local_option, local_path
 from naswot_ray.dataset.opening import Dataset
 from naswot_ray.dataset.opening import open as open_dataset
+from naswot_ray.dataset.storage import Storage
 from naswot_ray.errors import SettingsError
+from naswot_ray.paths import INPUT, OUTPUT, SPACE_OPTION
 from naswot_ray.spaces import Space, check_name, open_spaces
 
 if TYPE_CHECKING:
@@ -39,7 +41,7 @@ class AlgorithmName(StrEnum):
 @reporting_errors
 def search(
     dataset_path: Annotated[
-        str | None, typer.Argument(metavar="[DATASET]", help="Dataset with scores and accuracies; --live does without.")
+        str | None, typer.Argument(metavar="[DATASET]", help="Dataset with scores and accuracies; --live does without."), OUTPUT
     ] = None,
     algorithm: Annotated[list[AlgorithmName], typer.Option(help="Repeat for several.")] = [AlgorithmName.NASWOT],  # noqa: B006
     space: Annotated[str | None, typer.Option(metavar="TEXT", help="Space to search. Default: the dataset's only one.")] = None,
@@ -81,11 +83,14 @@ def search(
             "Default: RAY_ADDRESS, or else this process alone.",
         ),
     ] = None,
-    data: Annotated[Path | None, typer.Option(metavar="PATH", help="With --live: directory with the images.")] = None,
-    space_option: Annotated[list[str] | None, typer.Option(metavar="TEXT", help="PARAMETER=VALUE of the space.")] = None,
+    data: Annotated[str | None, typer.Option(metavar="PATH", help="With --live: directory with the images."), INPUT] = None,
+    space_option: Annotated[
+        list[str] | None, typer.Option(metavar="TEXT", help="PARAMETER=VALUE of the space."), SPACE_OPTION
+    ] = None,
     output: Annotated[
-        Path | None,
+        str | None,
         typer.Option("--output", "-o", metavar="PATH", help="Folder for search.parquet, search.md, search.svg, .png."),
+        OUTPUT,
     ] = None,
 ) -> None:
     """Search for architectures: by score, by simulated training, or both.
@@ -101,8 +106,9 @@ def search(
     key, selected = (None if text is None else AccuracyKey.parse(text) for text in (report, select))
     if dataset_path is None and not live:
         raise SettingsError("name a dataset to search, or say --live")
-    if output is not None and output.exists() and any(output.iterdir() if output.is_dir() else [output]):
-        raise SettingsError(f"{output} exists and is not empty; name another folder")
+    folder = None if output is None else Storage(output)
+    if folder is not None and not folder.is_empty():
+        raise SettingsError(f"{output} is not empty; name another folder")
     dataset = None if dataset_path is None else open_dataset(dataset_path)
     opened = _open_space(dataset, space, space_option or [])
     if live:
@@ -158,16 +164,16 @@ def search(
     if total == 1:
         for result, rows in all_rows:
             stdout.print(f"{result.label}: {rows[-1]['arch_id']}")
-    if output is not None:
-        output.mkdir(parents=True, exist_ok=True)
+    if folder is not None:
         flat = [row for _, rows in all_rows for row in rows]
         table = pa.Table.from_pylist(flat, results.SCHEMA.with_metadata(setting.metadata()))
-        pq.write_table(table, output / "search.parquet", compression="zstd")
-        (output / "search.md").write_text(text)
+        folder.write_table(PurePosixPath("search.parquet"), table)
+        folder.write_bytes(PurePosixPath("search.md"), text.encode())
         if all(row["accuracy"] is not None for row in flat):
             from naswot_ray.search.figure import draw  # noqa: PLC0415  matplotlib takes a second
 
-            draw(all_rows, setting, [output / "search.svg", output / "search.png"])
+            for suffix, content in draw(all_rows, setting).items():
+                folder.write_bytes(PurePosixPath(f"search{suffix}"), content)
         stdout.print(f"written to {output}")
 
 
@@ -177,7 +183,7 @@ def _open_space(dataset: Dataset | None, name: str | None, options: list[str]) -
             raise SettingsError("say which space to search: --space")
         name = only_space(dataset)
     check_name(name)
-    return open_spaces([name], options)[name]
+    return open_spaces([name], [local_option(option) for option in options])[name]
 
 
 def _simulated(lookup: Lookup) -> Callable[[int], Problem]:
@@ -188,13 +194,13 @@ def _simulated(lookup: Lookup) -> Callable[[int], Problem]:
 
 
 def _live(
-    lookup: Lookup | None, space: Space, images: str, batch_size: int, data: Path | None, address: str | None
+    lookup: Lookup | None, space: Space, images: str, batch_size: int, data: str | None, address: str | None
 ) -> Callable[[int], Problem]:
     from naswot_ray.scoring.images import load_images  # noqa: PLC0415  torch takes seconds to import
     from naswot_ray.search.live import LiveProblem  # noqa: PLC0415
     from naswot_ray.search.simulated import SimulatedProblem  # noqa: PLC0415
 
-    source = load_images(images, data)
+    source = load_images(images, None if data is None else local_path(data))
     known = None if lookup is None else SimulatedProblem(lookup, 0)
     mapping = map if address is None and "RAY_ADDRESS" not in os.environ else _connect(address)
     return lambda run: LiveProblem(space, source.batch(batch_size, run), run, known, mapping)

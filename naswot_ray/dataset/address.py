@@ -1,36 +1,43 @@
 """Where a path or URI points: which file system, and what path there.
 
 Credentials never come from a URI, which ends up in shell histories, logs and run records; the file systems find them where
-their own tools do (docs/storage.md).
+their own tools do (docs/storage.md). What else those tools are configured with completes the URI.
 """
 
 from __future__ import annotations
 
 import functools
 import os
-import re
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 from pyarrow import fs
 
-from naswot_ray.dataset import retrying
+from naswot_ray.dataset import endpoint, retrying
+from naswot_ray.dataset.aws_configuration import AwsConfiguration
 from naswot_ray.errors import DatasetError
+from naswot_ray.paths import expand_home, is_uri, looks_like_uri
 
 CONNECT_SECONDS: Final = 10.0
 SILENCE_SECONDS: Final = 30.0
 """How long a request may go without a byte."""
 SDK_ATTEMPTS: Final = 3
-"""How often the file system's own client tries, within a few seconds and silently; what lasts longer is `retrying`'s."""
+"""How often S3's own client tries, within a few seconds and silently; what lasts longer is `retrying`'s."""
+SDK_SECONDS: Final = 5.0
+"""The same of GCS' client, which counts time instead."""
 
 _QUERY: Final = {
     "s3": ("region", "scheme", "endpoint_override", "tls_ca_file_path"),
     "gs": ("scheme", "endpoint_override"),
 }
 _ANONYMOUS: Final = "anonymous"
+_REQUEST_PAYER: Final = frozenset({"requestpayer", "xamzrequestpayer"})
+"""What tools call the wish to pay for requests, without hyphens and underscores."""
+_REGION_ELSEWHERE: Final = "us-east-1"
+"""The region of servers that are not AWS' own, which ignore it."""
 
 
 @dataclass(frozen=True)
@@ -39,16 +46,18 @@ class Address:
 
     Attributes:
         text: as it was given; a relative path is made absolute.
+        pinned: the same place for any process, whatever its folder, variables and AWS profile.
         name: without the query, as it is shown to people.
         filesystem: where it lies.
         path: there.
         local: the path on the local disk; None for an object store.
         bucket: of an object store, else empty.
         anonymous: whether credentials are to be left out.
-        options: the URI's query.
+        options: the URI's query, completed; an empty `endpoint_override` is the cloud's own.
     """
 
     text: str
+    pinned: str
     name: str
     filesystem: fs.FileSystem
     path: str
@@ -58,24 +67,20 @@ class Address:
     options: tuple[tuple[str, str], ...] = ()
 
 
-def is_uri(text: str | os.PathLike[str]) -> bool:
-    """Whether a user means a URI rather than a local path."""
-    return "://" in os.fspath(text)
-
-
 def parse(text: str | os.PathLike[str]) -> Address:
     """Take a path or URI apart and connect to its file system, without looking whether anything is there.
 
     Raises:
         DatasetError: a URI of a kind that is not supported, malformed, or with credentials in it.
+        SettingsError: a local path begins with a `~user` that does not exist.
     """
     text = os.fspath(text)
     if not is_uri(text):
-        if re.match(r"(?i)(s3|gs|file):", text):
+        if looks_like_uri(text):
             raise DatasetError(
                 f"{text}: expected two slashes, as in s3://bucket/scores; for a local path of that name write ./{text}"
             )
-        return _local(Path(text))
+        return _local(expand_home(text))
     url = urlsplit(text, allow_fragments=False)
     shown = f"{url.scheme}://{url.netloc.rpartition('@')[2]}{url.path}"
     if url.scheme == "file":
@@ -85,6 +90,8 @@ def parse(text: str | os.PathLike[str]) -> Address:
     if url.scheme not in _QUERY:
         raise DatasetError(f"{shown}: expected a local path or a URI that begins with s3://, gs:// or file://")
     user, at, bucket = url.netloc.rpartition("@")
+    if ":" in bucket:  # a secret with a slash, behind which the rest is taken for a path
+        shown, user, at = f"{url.scheme}://{text.rpartition('@')[2] if '@' in text else '...'}", "", "@"
     if at and user != _ANONYMOUS:
         raise DatasetError(
             f"{shown}: credentials do not belong in a URI, which is logged and recorded; set them in the environment "
@@ -92,24 +99,21 @@ def parse(text: str | os.PathLike[str]) -> Address:
         )
     if not bucket:
         raise DatasetError(f"{shown}: expected a bucket, as in {url.scheme}://bucket/scores")
-    options = dict(parse_qsl(url.query, keep_blank_values=True))
-    unknown = options.keys() - set(_QUERY[url.scheme])
-    if unknown:
-        raise DatasetError(
-            f"{shown}: ?{min(unknown)}= is not known; a {url.scheme}:// URI takes {', '.join(_QUERY[url.scheme])}"
-        )
+    given = _checked_options(url.scheme, shown, url.query)
+    options = _s3_options(bucket, given) if url.scheme == "s3" else given
     key = unquote(url.path).strip("/")
-    given = tuple(sorted(options.items()))
+    ordered = tuple(sorted(options.items()))
     connect = _s3 if url.scheme == "s3" else _gcs
     return Address(
         text=text,
+        pinned=text if options == given else f"{text.partition('?')[0]}?{urlencode(options)}",
         name=f"{url.scheme}://{bucket}/{key}".rstrip("/"),
-        filesystem=connect(bucket, bool(at), given),
+        filesystem=connect(bool(at), ordered),
         path=f"{bucket}/{key}".rstrip("/"),
         local=None,
         bucket=bucket,
         anonymous=bool(at),
-        options=given,
+        options=ordered,
     )
 
 
@@ -117,7 +121,7 @@ def split(text: str | os.PathLike[str]) -> tuple[str, str]:
     """The folder that a path or URI lies in, with the URI's query, and its name there."""
     text = os.fspath(text)
     if not is_uri(text):
-        path = Path(text).absolute()
+        path = expand_home(text).absolute()
         return str(path.parent), path.name
     location, question_mark, query = text.partition("?")
     folder, _, name = location.rstrip("/").rpartition("/")
@@ -126,16 +130,85 @@ def split(text: str | os.PathLike[str]) -> tuple[str, str]:
 
 def _local(path: Path) -> Address:
     path = path.absolute()
-    return Address(str(path), str(path), fs.LocalFileSystem(), str(path), path)
+    return Address(str(path), str(path), str(path), fs.LocalFileSystem(), str(path), path)
+
+
+def _checked_options(scheme: str, shown: str, query: str) -> dict[str, str]:
+    """The query of a URI, as it was given.
+
+    Raises:
+        DatasetError: a key is not known, or its value malformed.
+    """
+    options = dict(parse_qsl(query, keep_blank_values=True))
+    for key in options:
+        if key.lower().replace("-", "").replace("_", "") in _REQUEST_PAYER:
+            raise DatasetError(f"{shown}: {_who_pays(f'?{key}=')}")
+    unknown = options.keys() - set(_QUERY[scheme])
+    if unknown:
+        raise DatasetError(f"{shown}: ?{min(unknown)}= is not known; a {scheme}:// URI takes {', '.join(_QUERY[scheme])}")
+    if "scheme" in options:
+        options["scheme"] = endpoint.checked_scheme(options["scheme"], f"{shown}: ?scheme")
+    if options.get("endpoint_override"):
+        _set_endpoint(options, endpoint.parse(options["endpoint_override"], f"{shown}: ?endpoint_override"))
+    return options
+
+
+def _s3_options(bucket: str, given: dict[str, str]) -> dict[str, str]:
+    """The query of an S3 URI, completed by what the AWS tools are configured with.
+
+    Raises:
+        DatasetError: they are configured in a way that cannot be honoured.
+    """
+    options = dict(given)
+    configured = AwsConfiguration()
+    if payer := configured.request_payer:
+        raise DatasetError(f"s3://{bucket}: {_who_pays(f'{payer.origin}={payer.value}')}")
+    if "endpoint_override" not in options:
+        options["endpoint_override"] = ""
+        if url := configured.endpoint:
+            _set_endpoint(options, endpoint.parse(url.value, url.origin, is_url=True))
+        elif special := configured.special_endpoints:
+            raise DatasetError(
+                f"s3://{bucket}: {special.origin}={special.value} is not supported; name the endpoint itself, as in "
+                "AWS_ENDPOINT_URL_S3=https://s3-fips.us-east-1.amazonaws.com"
+            )
+    if not options.get("region"):
+        region = configured.region
+        if region is not None:
+            options["region"] = region.value
+        else:
+            options["region"] = _REGION_ELSEWHERE if options["endpoint_override"] else _region(bucket)
+    if options.get("scheme") == "http":
+        options.pop("tls_ca_file_path", None)
+        return options
+    authorities, named_by = options.get("tls_ca_file_path"), "?tls_ca_file_path"
+    if not authorities and (setting := configured.authorities):
+        authorities, named_by = setting.value, setting.origin
+    if authorities:
+        path = expand_home(authorities).absolute()
+        if not os.access(path, os.R_OK) or not path.is_file():
+            raise DatasetError(f"s3://{bucket}: {named_by}={authorities}: there is no such file that can be read")
+        options["tls_ca_file_path"] = str(path)
+    return options
+
+
+def _set_endpoint(options: dict[str, str], found: endpoint.Endpoint) -> None:
+    options["endpoint_override"] = found.location
+    if found.scheme:
+        options.setdefault("scheme", found.scheme)
+
+
+def _who_pays(wish: str) -> str:
+    return (
+        f"{wish} is not supported, the bucket's owner pays for requests here; copy what you need to a bucket of your own with "
+        "`aws s3 cp --recursive --request-payer requester`, and name that"
+    )
 
 
 @functools.cache  # one pool of connections per process
-def _s3(bucket: str, anonymous: bool, options: tuple[tuple[str, str], ...]) -> fs.FileSystem:
-    given = dict(options)
-    if given.keys().isdisjoint({"region", "endpoint_override"}):
-        given["region"] = _region(bucket)
+def _s3(anonymous: bool, options: tuple[tuple[str, str], ...]) -> fs.FileSystem:
     return fs.S3FileSystem(
-        **given,
+        **{key: value for key, value in options if value},
         anonymous=anonymous,
         connect_timeout=CONNECT_SECONDS,
         request_timeout=SILENCE_SECONDS,
@@ -145,11 +218,18 @@ def _s3(bucket: str, anonymous: bool, options: tuple[tuple[str, str], ...]) -> f
 
 
 @functools.cache
-def _gcs(bucket: str, anonymous: bool, options: tuple[tuple[str, str], ...]) -> fs.FileSystem:
-    return fs.GcsFileSystem(**dict(options), anonymous=anonymous, retry_time_limit=timedelta(seconds=SILENCE_SECONDS))
+def _gcs(anonymous: bool, options: tuple[tuple[str, str], ...]) -> fs.FileSystem:
+    given = {key: value for key, value in options if value}
+    return fs.GcsFileSystem(**given, anonymous=anonymous, retry_time_limit=timedelta(seconds=SDK_SECONDS))
 
 
+@functools.cache
 def _region(bucket: str) -> str:
+    """The region that AWS says a bucket is in.
+
+    Raises:
+        DatasetError: it cannot be asked, or there is no such bucket.
+    """
     try:
         region: str = retrying.Retrying().call(f"find the region of s3://{bucket}", lambda: fs.resolve_s3_region(bucket))
     except OSError as error:

@@ -20,6 +20,7 @@ from pyarrow import fs
 from naswot_ray.cache import cache_directory
 from naswot_ray.dataset import address, retrying
 from naswot_ray.errors import FetchError
+from naswot_ray.paths import expand_home, is_uri
 
 Progress = Callable[[int, int], object]
 """Called with the bytes that are there and the bytes in all."""
@@ -34,15 +35,16 @@ def local_path(text: str | os.PathLike[str], progress: Progress = lambda done, t
     change go into: it is downloaded again only when it has changed. It has its own name there, since readers go by names.
 
     Args:
-        text: a local path, which comes back as it is, or a URI.
+        text: a local path, which comes back with `~` expanded, or a URI.
         progress: of a download.
 
     Raises:
         FetchError: nothing is there, it cannot be read, or the cache not written.
         DatasetError: a URI of a kind that is not supported.
+        SettingsError: a `~user` that does not exist.
     """
-    if not address.is_uri(text):
-        return Path(text)
+    if not is_uri(text):
+        return expand_home(text)
     source = address.parse(text)
     if source.local is not None:
         return source.local
@@ -57,8 +59,19 @@ def local_path(text: str | os.PathLike[str], progress: Progress = lambda done, t
         if not folder.exists():
             _download(source, files, folder, retries, progress)
     except OSError as error:
-        raise FetchError(f"cannot fetch {source.name}: {retrying.reason_of(error)}") from error
+        remedy = retrying.remedy_of(error)
+        raise FetchError(f"cannot fetch {source.name}: {retrying.reason_of(error)}{f'; {remedy}' if remedy else ''}") from error
     return folder / PurePosixPath(source.path).name
+
+
+def local_option(entry: str) -> str:
+    """An entry PARAMETER=VALUE of a space, whose value is no longer a URI.
+
+    Raises:
+        FetchError, DatasetError: as `local_path`.
+    """
+    parameter, equals, value = entry.partition("=")
+    return f"{parameter}={local_path(value)}" if equals and is_uri(value) else entry
 
 
 def _listed(source: address.Address, retries: retrying.Retrying) -> list[fs.FileInfo]:

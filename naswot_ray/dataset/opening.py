@@ -106,11 +106,13 @@ class Dataset:
             secret = ["TYPE s3"] if address.anonymous else ["TYPE s3", "PROVIDER credential_chain"]
         if "region" in given:
             secret.append(f"REGION {_literal(given['region'])}")
-        if "endpoint_override" in given:
+        if given.get("endpoint_override"):
             secret += [f"ENDPOINT {_literal(given['endpoint_override'])}", "URL_STYLE 'path'"]
         if given.get("scheme") == "http":
             secret.append("USE_SSL false")
-        return f"INSTALL httpfs; LOAD httpfs; CREATE SECRET ({', '.join(secret)});"
+        authorities = given.get("tls_ca_file_path")
+        trust = f" SET ca_cert_file = {_literal(authorities)};" if authorities else ""
+        return f"INSTALL httpfs; LOAD httpfs;{trust} CREATE SECRET ({', '.join(secret)});"
 
     @contextlib.contextmanager
     def naming_damaged_files(self) -> Iterator[None]:

@@ -46,7 +46,8 @@ class Storage:
 
     Attributes:
         address: the root, taken apart.
-        root: as it was given, and sufficient to open the same storage elsewhere; a local path is absolute.
+        root: as it was given, for people; a local path is absolute. What another process opens it by is `address.pinned`, and
+            what goes there by pickle.
         local: the folder on the local disk; None for an object store.
 
     Raises:
@@ -63,7 +64,7 @@ class Storage:
             raise DatasetError(f"{self.root} is a file; a dataset is a directory")
 
     def __reduce__(self) -> tuple[type[Storage], tuple[str]]:
-        return Storage, (self.root,)
+        return Storage, (self.address.pinned,)
 
     def path(self, relative: PurePosixPath) -> str:
         """The full path or URI of a file in the dataset, for people."""
@@ -257,6 +258,11 @@ class Storage:
     def _remedy(self, error: OSError) -> str:
         if self.local is not None or isinstance(error, FileNotFoundError):
             return ""
+        if remedy := retrying.remedy_of(error):
+            return f"; {remedy}"
+        if "(HTTP status 301)" in str(error):
+            region = dict(self.address.options).get("region")
+            return f"; the bucket is in another region than {region}: say in which with ?region=..."
         if retrying.is_transient(error):
             return "; tried again and again, run the same command when the storage answers"
         return "; correct the bucket's name, its policy or the credentials, then run the same command again"

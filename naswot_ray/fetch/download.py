@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import re
+import ssl
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -119,7 +120,7 @@ def download(address: str, target: Path, find_flaw: Callable[[Path], str | None]
                     kept = f"; {decimal(partial.size)} are kept, the same command goes on from there" if partial.size else ""
                     raise FetchError(f"{address}: {error}; tried {MAX_TRIES} times{kept}") from error
                 wait = BACKOFF_SECONDS * 2 ** (number - 1)
-                progress.note(f"{target.name}: {error}; trying again in {wait:.0f} s")
+                progress.note(f"{target.name}: {error}; trying again in {wait:.0f} s, try {number + 1} of {MAX_TRIES}")
                 time.sleep(wait)
         progress.note(f"{target.name}: verifying")
         if flaw := find_flaw(partial.path):
@@ -167,11 +168,14 @@ def _get(address: str, start: int, validator: str | None) -> requests.Response:
     try:
         return requests.get(address, headers=headers, stream=True, timeout=TIMEOUT_SECONDS)
     except (requests.ConnectionError, requests.Timeout) as error:
-        if isinstance(error, requests.exceptions.SSLError):
+        cause = _innermost(error)
+        if isinstance(cause, ssl.SSLError) and not isinstance(cause, ssl.SSLEOFError | ssl.SSLZeroReturnError):
             raise FetchError(f"{address}: no secure connection: {_reason(error)}") from error
         raise _BrokenError(f"no connection ({_reason(error)})") from error
     except requests.RequestException as error:
         raise FetchError(f"{address}: {_reason(error)}") from error
+    except OSError as error:  # of requests itself, which looks for REQUESTS_CA_BUNDLE before it connects
+        raise FetchError(f"{address}: no secure connection: {_reason(error)}") from error
 
 
 def _check_answer(address: str, response: requests.Response, partial: _Partial, start: int) -> None:
@@ -223,8 +227,12 @@ def _number(text: str | None) -> int | None:
 
 def _reason(error: BaseException) -> str:
     """The innermost cause of an error of requests, on one line."""
+    return " ".join(str(_innermost(error)).split())
+
+
+def _innermost(error: BaseException) -> BaseException:
     while True:
         inner = getattr(error, "reason", None) or next((arg for arg in error.args if isinstance(arg, BaseException)), None)
         if not isinstance(inner, BaseException):
-            return " ".join(str(error).split())
+            return error
         error = inner

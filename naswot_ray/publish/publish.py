@@ -15,10 +15,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from naswot_ray.dataset import layout
-from naswot_ray.dataset.address import is_uri
 from naswot_ray.dataset.opening import Dataset
 from naswot_ray.dataset.storage import StoredFile
 from naswot_ray.errors import DatasetError, SettingsError
+from naswot_ray.paths import expand_home, is_uri
 from naswot_ray.publish import card, croissant, provenance, sources
 from naswot_ray.publish.compaction import FileFormat, PublishedTable, write_table
 from naswot_ray.publish.contents import Contents, DataFile
@@ -114,7 +114,7 @@ def publish(
 def _checked_target(dataset: Dataset, output: str | os.PathLike[str]) -> Path:
     if is_uri(output):
         raise SettingsError(f"{os.fspath(output)}: expected a local folder; --push uploads it to the Hugging Face Hub")
-    target = Path(output).absolute()
+    target = expand_home(output).absolute()
     if target.exists() and not (target.is_dir() and not any(target.iterdir())):
         raise SettingsError(f"{target} is there and not an empty folder: name another one, or remove it")
     local = dataset.storage.local

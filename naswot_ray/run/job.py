@@ -19,8 +19,7 @@ from types import FrameType
 from typing import Any, Final
 
 from naswot_ray.dataset import manifest, runs
-from naswot_ray.dataset.address import is_uri
-from naswot_ray.dataset.inputs import local_path
+from naswot_ray.dataset.inputs import local_option, local_path
 from naswot_ray.dataset.manifest import Manifest, Settings
 from naswot_ray.dataset.parts import WrittenPart
 from naswot_ray.dataset.receipts import ReceiptLog
@@ -61,7 +60,7 @@ def score_spaces(options: ScoreOptions) -> RunRecord:
         NaswotError: bad options, unreadable images, a dataset of other settings, storage that cannot be written, no cluster.
         KeyboardInterrupt: on Ctrl-C or SIGTERM; everything written stays.
     """
-    spaces = open_spaces(options.space, [_with_local_path(entry) for entry in options.space_option])
+    spaces = open_spaces(options.space, [local_option(entry) for entry in options.space_option])
     data = None if options.data is None else local_path(options.data)
     source = load_images(options.images, data, image_size=options.image_size)
     _check_image_sizes(spaces, source, options.image_size)
@@ -283,7 +282,7 @@ def _failing_quietly(*, unless: bool) -> Iterator[None]:
 
 @contextmanager
 def _pool(options: ScoreOptions, run: _Run, batches: Mapping[Batch, Pixels], *, nothing_to_do: bool) -> Iterator[Pool]:
-    root, run_id = run.storage.root, run.record.run_id
+    root, run_id = run.storage.address.pinned, run.record.run_id
     make_worker = partial(Worker, engine=options.engine, dtype=options.dtype)
     if options.in_process or nothing_to_do:
         yield InProcessPool(make_worker(root, run_id, run.settings, options.cpus_per_actor), run.spaces, batches)
@@ -308,12 +307,6 @@ def _pool(options: ScoreOptions, run: _Run, batches: Mapping[Batch, Pixels], *, 
         yield pool
     finally:
         pool.close()
-
-
-def _with_local_path(entry: str) -> str:
-    """An entry PARAMETER=VALUE whose value is no longer a URI."""
-    parameter, equals, value = entry.partition("=")
-    return f"{parameter}={local_path(value)}" if equals and is_uri(value) else entry
 
 
 def _check_image_sizes(spaces: Mapping[str, Space], source: ImageSource, asked_for: int | None) -> None:

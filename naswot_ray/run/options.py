@@ -6,9 +6,19 @@ import os
 from enum import StrEnum
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from naswot_ray.errors import SettingsError
+from naswot_ray.paths import INPUT, OUTPUT, SPACE_OPTION, PathOption
 
 
 class Decides(StrEnum):
@@ -48,6 +58,7 @@ class ScoreOptions(BaseModel):
         str,
         Decides.NOTHING,
         BeforeValidator(os.fspath),
+        OUTPUT,
         Field(description="Dataset to write to: a new or empty directory, or a dataset to extend; a path or s3://, gs:// URI."),
     ]
     space: Annotated[list[str], Decides.ROWS, Field(description="Search space; repeat for several.")] = ["nasbench201"]
@@ -68,7 +79,10 @@ class ScoreOptions(BaseModel):
         ),
     ] = None
     space_option: Annotated[
-        list[str], Decides.SPACE, Field(description="PARAMETER=VALUE of a space, as in stem_channels=128; repeat for several.")
+        list[str],
+        Decides.SPACE,
+        SPACE_OPTION,
+        Field(description="PARAMETER=VALUE of a space, as in stem_channels=128; repeat for several."),
     ] = []
     images: Annotated[str, Decides.IMAGES, Field(description="Image source: noise, cifar10, cifar100 or imagenet16-120.")] = (
         "noise"
@@ -77,6 +91,7 @@ class ScoreOptions(BaseModel):
         str | None,
         Decides.IMAGES,
         BeforeValidator(lambda path: os.fspath(path) if isinstance(path, os.PathLike) else path),
+        INPUT,
         Field(description="Directory with the images, a path or URI; every source but noise needs one."),
     ] = None
     image_size: Annotated[
@@ -144,6 +159,15 @@ class ScoreOptions(BaseModel):
         Decides.NOTHING,
         Field(gt=0, description="Tries of a shard whose worker dies or hangs, before it is split to find the cause."),
     ] = 3
+
+    @field_validator("*")
+    @classmethod
+    def _settle_paths(cls, value: Any, info: ValidationInfo) -> Any:
+        assert info.field_name is not None
+        for mark in cls.model_fields[info.field_name].metadata:
+            if isinstance(mark, PathOption) and value is not None:
+                return [mark.settled(text, "") for text in value] if isinstance(value, list) else mark.settled(value, "")
+        return value
 
     @model_validator(mode="after")
     def _lists_without_repeats(self) -> ScoreOptions:

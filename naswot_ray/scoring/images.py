@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from naswot_ray.errors import ImagesError
+from naswot_ray.paths import expand_home
 from naswot_ray.scoring import image_files, random
 
 BATCH_VERSION = "philox4x64-1"
@@ -112,6 +113,7 @@ def load_images(name: str, data: str | Path | None = None, *, image_size: int | 
     Raises:
         ImagesError: unknown source, no directory given, files that are missing, damaged or of the wrong shape, or images
             that are larger than `image_size`.
+        SettingsError: `data` begins with a `~user` that does not exist.
     """
     if name == NOISE:
         return _resized(ImageSource(name, None, (3, 32, 32), hashlib.sha256(NOISE.encode()).hexdigest()), image_size)
@@ -119,7 +121,7 @@ def load_images(name: str, data: str | Path | None = None, *, image_size: int | 
         raise ImagesError(f"unknown image source {name!r}; there are: {', '.join(SOURCES)}")
     if data is None:
         raise ImagesError(f"image source {name} needs a data directory (--data DIR)")
-    directory = Path(data).expanduser()
+    directory = expand_home(data)
     if not directory.is_dir():
         raise ImagesError(f"data directory {data} does not exist")
     pixels = image_files.read_pixels(name, directory)

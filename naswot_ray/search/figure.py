@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Final
 
 import matplotlib as mpl
@@ -24,13 +24,15 @@ _STYLES: Final = (
 _POINTS: Final = 200
 
 
-def draw(runs: Sequence[tuple[Result, Sequence[dict[str, Any]]]], setting: Setting, paths: Sequence[Path]) -> None:
+def draw(runs: Sequence[tuple[Result, Sequence[dict[str, Any]]]], setting: Setting) -> dict[str, bytes]:
     """Draw the median over runs of each algorithm with a band from the lower to the upper quartile.
 
     Args:
         runs: results, each with its rows. Of one algorithm the one that went on longest is drawn.
         setting: what they are of, told above and on the axes.
-        paths: files to write, the format by their suffix.
+
+    Returns:
+        the picture as files: suffix -> content, without a date.
     """
     of_algorithm: dict[str, tuple[Result, Sequence[dict[str, Any]]]] = {}
     for result, rows in sorted(runs, key=lambda run: (run[0].num_scored + run[0].num_trained, run[0].seconds)):
@@ -61,8 +63,12 @@ def draw(runs: Sequence[tuple[Result, Sequence[dict[str, Any]]]], setting: Setti
         lows = [np.nanmin(np.asarray(line.get_ydata())[_POINTS // 10 :]) for line in axes.get_lines()]
         axes.set_ylim(bottom=min(lows) - 1)
         axes.legend(frameon=False, loc="lower right", title="median and quartiles of the runs")
-        for path in paths:
-            figure.savefig(path, dpi=150, metadata={"Date": None} if path.suffix == ".svg" else None)
+        files = {}
+        for suffix, metadata in {".svg": {"Date": None}, ".png": None}.items():
+            sink = io.BytesIO()
+            figure.savefig(sink, format=suffix[1:], dpi=150, metadata=metadata)
+            files[suffix] = sink.getvalue()
+        return files
 
 
 def _curves(rows: Sequence[dict[str, Any]], *, in_seconds: bool) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:

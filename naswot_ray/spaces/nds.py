@@ -11,13 +11,13 @@ import json
 import operator
 from collections.abc import Mapping, Sequence
 from functools import cached_property, partial
-from pathlib import Path
 from typing import Any, Final
 
 from naswot_ray.cache import cache_directory
 from naswot_ray.errors import ArchitectureError, SettingsError
 from naswot_ray.network import Network, NetworkBuilder
 from naswot_ray.network.graph import Initialisation
+from naswot_ray.paths import expand_home
 from naswot_ray.spaces import nds_anynet, nds_cells
 from naswot_ray.spaces.base import Space
 from naswot_ray.spaces.nds_file import FAMILIES, canonical_json, read_records
@@ -46,7 +46,7 @@ class NdsSpace(Space):
         self.family = family
         if _is_imagenet(family):
             self.image_size, self.num_classes = 224, 1000
-        path = Path(source).expanduser() if source else cache_directory() / "nds" / "data.zip"
+        path = expand_home(source) if source else cache_directory() / "nds" / "data.zip"
         if not path.is_file():
             raise SettingsError(
                 f"no official NDS file at {path} to open {self.name} from; `naswot-ray fetch nds` gets it, or give "

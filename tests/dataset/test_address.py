@@ -48,6 +48,15 @@ def test_local_paths(text: str) -> None:
         ("s3:///scores", "s3:///scores: expected a bucket"),
         ("s3://bucket/a?endpoint=x", r"\?endpoint= is not known; a s3:// URI takes region, scheme, endpoint_override"),
         ("gs://bucket/a?region=x", r"\?region= is not known"),
+        ("s3://bucket/a?scheme=ftp", r"s3://bucket/a: \?scheme=ftp: expected http or https"),
+        (
+            "s3://bucket/a?endpoint_override=127.0.0.1:99999",
+            r"\?endpoint_override=127.0.0.1:99999: expected an endpoint, as in",
+        ),
+        ("s3://bucket/a?endpoint_override=http//host", r"\?endpoint_override=http//host: expected an endpoint"),
+        ("gs://bucket/a?endpoint_override=host:abc", r"\?endpoint_override=host:abc: expected an endpoint"),
+        ("s3://bucket/a?endpoint_override=a%20b", r"\?endpoint_override=a b: expected an endpoint"),
+        ("s3://bucket/a?region=x&tls_ca_file_path=/nowhere", r"\?tls_ca_file_path=/nowhere: there is no such file"),
     ],
 )
 def test_what_is_refused(text: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,7 +67,13 @@ def test_what_is_refused(text: str, message: str, tmp_path: Path, monkeypatch: p
 
 
 @pytest.mark.parametrize(
-    "text", ["s3://AKIA123:wJalr@bucket/a", "s3://AKIA123:wJa%2Flr@bucket/a?region=x", "gs://me:wJalr@bucket"]
+    "text",
+    [
+        "s3://AKIA123:wJalr@bucket/a",
+        "s3://AKIA123:wJa%2Flr@bucket/a?region=x",
+        "gs://me:wJalr@bucket",
+        "s3://AKIA123:wJa/lr@bucket/a",
+    ],
 )
 def test_credentials_in_a_uri_are_refused_and_not_shown(text: str) -> None:
     with pytest.raises(DatasetError, match="credentials do not belong in a URI") as caught:

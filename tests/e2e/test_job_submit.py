@@ -19,6 +19,7 @@ import pytest
 
 import naswot_ray
 from naswot_ray.dataset import schema
+from tests import s3
 from tests.datasets import logical_rows, part_files, score_here
 from tests.faults.processes import ROOT, environment, wait_until
 
@@ -164,11 +165,38 @@ def test_a_job_with_a_bad_option_fails_with_one_line(cluster: dict[str, str], wo
     assert not (tmp_path / "d").exists()
 
 
+def test_relative_paths_of_a_job(cluster: dict[str, str], working_dir: Path, tmp_path: Path) -> None:
+    shutil.copytree(working_dir, tmp_path / "checkout")
+    (tmp_path / "checkout/table.csv").write_text("arch_id,accuracy\n")
+    status, output = submit(cluster, tmp_path / "checkout", "jobs/score.py", "--output", "scores", *ARGS)
+    assert status != 0
+    assert "error: --output scores: inside a Ray job a relative path lies in a folder of the job's own" in output
+    along = ["--accuracies", "table.csv", "--map", "arch_id=arch_id", "--map", "cifar10/test/200=accuracy"]
+    status, output = submit(cluster, tmp_path / "checkout", "jobs/join.py", str(tmp_path / "none"), *along)
+    assert "none does not exist" in output, "the table came along, the dataset is not there"
+    status, output = submit(cluster, tmp_path / "checkout", "jobs/join.py", str(tmp_path / "none"), "--accuracies", "other.csv")
+    assert "error: --accuracies other.csv: inside a Ray job" in output
+
+
 def test_the_command_line_connects_to_a_running_cluster(cluster: dict[str, str], tmp_path: Path) -> None:
     command = [sys.executable, "jobs/score.py", "-o", str(tmp_path / "d"), "--address", cluster["GCS_ADDRESS"], *ARGS]
     done = subprocess.run(command, cwd=ROOT, env=cluster, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stdout + done.stderr
     assert len(logical_rows(tmp_path / "d")) == 24
+
+
+def test_workers_talk_to_the_server_that_the_driver_is_configured_with(
+    cluster: dict[str, str], s3_server: s3.S3Server, bucket: str, tmp_path: Path
+) -> None:
+    """The cluster's own processes know nothing of the endpoint."""
+    configured = {**cluster, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{s3_server.port}", "AWS_REGION": s3.REGION}
+    assert "AWS_ENDPOINT_URL" not in cluster
+    root = f"s3://anonymous@{bucket}/d"
+    command = [sys.executable, "jobs/score.py", "-o", root, "--address", cluster["GCS_ADDRESS"], *ARGS]
+    done = subprocess.run(command, cwd=ROOT, env=configured, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"dataset: {root}\n" in done.stdout
+    assert len(logical_rows(s3.uri(bucket, "d", s3_server.port))) == 24
 
 
 def test_an_unreachable_cluster_is_one_line_at_once(environ: dict[str, str], tmp_path: Path) -> None:

@@ -9,8 +9,11 @@ import io
 import os
 import re
 import shutil
+import socket
+import threading
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -21,6 +24,7 @@ from naswot_ray.errors import FetchError
 from naswot_ray.fetch import download as module
 from naswot_ray.fetch.digests import Digest
 from naswot_ray.fetch.download import MAX_TRIES, download
+from tests import tls
 from tests.fetch.conftest import CONTENT
 from tests.fetch.recording import Recorded
 from tests.fetch.server import Answer, FileServer
@@ -253,10 +257,48 @@ class TestStatus:
 
     def test_no_secure_connection(self, server: FileServer, tmp_path: Path) -> None:
         """A server that speaks no TLS: no reason to try again."""
-        address = server.address.replace("http:", "https:")
+        address, progress = server.address.replace("http:", "https:"), Recorded()
         with pytest.raises(FetchError, match="no secure connection"):
-            download(address, tmp_path / "file.bin", lambda path: None, Recorded())
-        assert kept(tmp_path) is None
+            download(address, tmp_path / "file.bin", lambda path: None, progress)
+        assert (kept(tmp_path), progress.notes) == (None, [])
+
+    @pytest.mark.parametrize(
+        ("bundle", "reason"), [(None, "self-signed certificate"), ("nowhere.pem", "Could not find a suitable TLS CA")]
+    )
+    def test_no_trusted_connection(
+        self, server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bundle: str | None, reason: str
+    ) -> None:
+        if bundle is not None:
+            monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / bundle))
+        progress, url = Recorded(), urlsplit(server.address)
+        assert url.port is not None
+        (tmp_path / "tls").mkdir()
+        certificate = tls.make_certificate(tmp_path / "tls", "own")
+        with (
+            tls.in_front_of(url.port, certificate) as port,
+            pytest.raises(FetchError, match=f"no secure connection: .*{reason}"),
+        ):
+            download(f"https://127.0.0.1:{port}{url.path}", tmp_path / "file.bin", lambda path: None, progress)
+        assert (kept(tmp_path), progress.notes) == (None, [])
+
+    def test_a_handshake_that_breaks_off_is_tried_again(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        monkeypatch.setattr(module, "BACKOFF_SECONDS", 0.0)
+        progress = Recorded()
+
+        def close_at_once() -> None:
+            for _ in range(MAX_TRIES):
+                listener.accept()[0].close()
+
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            thread = threading.Thread(target=close_at_once)
+            thread.start()
+            with pytest.raises(FetchError, match=f"tried {MAX_TRIES} times"):
+                download(f"https://127.0.0.1:{listener.getsockname()[1]}/x", tmp_path / "file.bin", lambda path: None, progress)
+            thread.join()
+        assert [note.rpartition(", ")[2] for note in progress.notes] == [
+            f"try {n} of {MAX_TRIES}" for n in range(2, MAX_TRIES + 1)
+        ]
 
 
 class TestWrongFile:

@@ -207,9 +207,9 @@ def test_architectures_without_a_score_for_every_seed_are_in_no_tau(tmp_path: Pa
 
 def test_architectures_of_two_image_sources_are_counted_once(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path / "d", indices=range(4))
-    folder = layout.scores("nasbench201", "cifar10", 4, 0)
+    path = layout.scores("nasbench201", "cifar10", 4, 0, 0)
     rows = [score_row(i, images="cifar10") for i in (3, 4, 5)]
-    write_part(dataset.storage, layout.part(folder, 0), schema.SCORES, rows, range(8))
+    write_part(dataset.storage, path, schema.SCORES, rows, range(8))
     assert describe(dataset, [])["num_architectures"] == 6
 
 
