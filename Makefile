@@ -4,20 +4,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-# What `make score` writes and joins. A benchmark table is used if it is at hand:
+# What `make score` writes. It joins the scores with a benchmark's accuracies if it is told where they are:
 #   make score ACCURACIES=path/to/NATS-tss-v1_0-3ffb9-simple
 #   make score ACCURACIES=table.parquet MAP="arch_id=arch cifar10/test/200=accuracy"
 OUTPUT ?= scores-demo
-NEIGHBOUR := ../shared/benchmarks/nasbench201.parquet
-ifneq ($(wildcard NATS-tss-v1_0-3ffb9-simple),)
-ACCURACIES ?= NATS-tss-v1_0-3ffb9-simple
-else ifneq ($(wildcard $(NEIGHBOUR)),)
-ACCURACIES ?= $(NEIGHBOUR)
-endif
-ifeq ($(ACCURACIES),$(NEIGHBOUR))
-MAP ?= arch_id=arch_str cifar10/test/200=cifar10_test_acc_200 \
-	cifar100/test/200=cifar100_test_acc_200 imagenet16-120/test/200=imagenet16_test_acc_200
-endif
 
 .PHONY: score test check cluster-test chaos clean
 .DEFAULT_GOAL := score

@@ -8,24 +8,20 @@ import pytest
 import torch
 
 import tests.interpreter  # noqa: F401  before a test brings Triton in
-from tests import loopback, s3
-
-SHARED = Path(__file__).parents[1].parent / "shared"
-"""Parity vectors, benchmark tables and images for development, beside the repository. Not published, so absent elsewhere."""
+from tests import data, loopback, s3
 
 torch.set_num_threads(1)
 
 
 def pytest_configure() -> None:
+    data.check_variable()
     loopback.enter()
 
 
 @pytest.fixture(scope="session")
-def shared() -> Path:
-    """The folder of development data; skips the test where it is absent."""
-    if not SHARED.is_dir():
-        pytest.skip(f"needs {SHARED.name}/ beside the repository")
-    return SHARED
+def nats(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with NATS-Bench's official directories of three architectures. Only to be read."""
+    return data.copy_nats(tmp_path_factory.mktemp("nats"))
 
 
 @pytest.fixture(scope="session", autouse=True)
