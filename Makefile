@@ -9,15 +9,19 @@ BIN := $(VENV)/bin
 #   make score ACCURACIES=table.parquet MAP="arch_id=arch cifar10/test/200=accuracy"
 OUTPUT ?= scores-demo
 
-.PHONY: score test check cluster-test chaos clean
+.PHONY: score test check pytest cluster-test chaos clean
 .DEFAULT_GOAL := score
 
 score: $(VENV)/installed
 	$(BIN)/naswot-ray score --output $(OUTPUT) --limit 200 --batch-size 16 --batch-size 32 --seed 0 --seed 1 --shard-size 25 \
 		$(if $(ACCURACIES),--accuracies "$(ACCURACIES)") $(foreach entry,$(MAP),--map "$(entry)")
 
-test: check
-	$(BIN)/python -m pytest
+# The checks run beside the tests; all that is wrong is told, and a failure of either is the exit status.
+test: $(VENV)/installed
+	$(MAKE) --no-print-directory --jobs=2 --keep-going check pytest
+
+pytest: $(VENV)/installed
+	$(BIN)/python -m pytest --numprocesses=auto --durations=10
 
 # `ray up`, a job, `ray down` on a cluster of namespaces; part of `make test` too. Needs root on Linux, and says so.
 cluster-test: $(VENV)/installed
