@@ -4,30 +4,24 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-# What `make score` writes and joins. A benchmark table is used if it is at hand:
+# What `make score` writes. It joins the scores with a benchmark's accuracies if it is told where they are:
 #   make score ACCURACIES=path/to/NATS-tss-v1_0-3ffb9-simple
 #   make score ACCURACIES=table.parquet MAP="arch_id=arch cifar10/test/200=accuracy"
 OUTPUT ?= scores-demo
-NEIGHBOUR := ../shared/benchmarks/nasbench201.parquet
-ifneq ($(wildcard NATS-tss-v1_0-3ffb9-simple),)
-ACCURACIES ?= NATS-tss-v1_0-3ffb9-simple
-else ifneq ($(wildcard $(NEIGHBOUR)),)
-ACCURACIES ?= $(NEIGHBOUR)
-endif
-ifeq ($(ACCURACIES),$(NEIGHBOUR))
-MAP ?= arch_id=arch_str cifar10/test/200=cifar10_test_acc_200 \
-	cifar100/test/200=cifar100_test_acc_200 imagenet16-120/test/200=imagenet16_test_acc_200
-endif
 
-.PHONY: score test check cluster-test chaos clean
+.PHONY: score test check pytest cluster-test chaos clean
 .DEFAULT_GOAL := score
 
 score: $(VENV)/installed
 	$(BIN)/naswot-ray score --output $(OUTPUT) --limit 200 --batch-size 16 --batch-size 32 --seed 0 --seed 1 --shard-size 25 \
 		$(if $(ACCURACIES),--accuracies "$(ACCURACIES)") $(foreach entry,$(MAP),--map "$(entry)")
 
-test: check
-	$(BIN)/python -m pytest
+# The checks run beside the tests; all that is wrong is told, and a failure of either is the exit status.
+test: $(VENV)/installed
+	$(MAKE) --no-print-directory --jobs=2 --keep-going check pytest
+
+pytest: $(VENV)/installed
+	$(BIN)/python -m pytest --numprocesses=auto --durations=10
 
 # `ray up`, a job, `ray down` on a cluster of namespaces; part of `make test` too. Needs root on Linux, and says so.
 cluster-test: $(VENV)/installed

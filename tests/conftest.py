@@ -1,38 +1,59 @@
 """Fixtures of all tests."""
 
 import itertools
+import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import hypothesis
 import pytest
 import torch
 
 import tests.interpreter  # noqa: F401  before a test brings Triton in
-from tests import loopback, s3
-
-SHARED = Path(__file__).parents[1].parent / "shared"
-"""Parity vectors, benchmark tables and images for development, beside the repository. Not published, so absent elsewhere."""
+from tests import data, loopback, s3, scheduling
 
 torch.set_num_threads(1)
 
+hypothesis.settings.register_profile("busy", deadline=None)  # no example fails for the time that a busy machine takes
+hypothesis.settings.load_profile("busy")
+
 
 def pytest_configure() -> None:
+    data.check_variable()
     loopback.enter()
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """`-n auto`: one more than there are processors, as the tests of whole clusters wait more than they compute."""
+    return (os.cpu_count() or 1) + 1
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> scheduling.GroupScheduling:
+    config.option.loadscopereorder = False  # by the number of tests; `in_order` knows better
+    return scheduling.GroupScheduling(config, log)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if hasattr(config, "workerinput"):  # in a worker of xdist
+        items[:] = scheduling.in_order(items)
+
+
 @pytest.fixture(scope="session")
-def shared() -> Path:
-    """The folder of development data; skips the test where it is absent."""
-    if not SHARED.is_dir():
-        pytest.skip(f"needs {SHARED.name}/ beside the repository")
-    return SHARED
+def nats(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with NATS-Bench's official directories of three architectures. Only to be read."""
+    return data.copy_nats(tmp_path_factory.mktemp("nats"))
 
 
 @pytest.fixture(scope="session", autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The cache directory of all tests: empty at first, never the user's own."""
+    """The cache directory of all tests and all workers: empty at first, never the user's own."""
+    base = tmp_path_factory.getbasetemp()
     with pytest.MonkeyPatch.context() as patch:
-        path = tmp_path_factory.mktemp("cache")
+        path = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cache"
+        path.mkdir(exist_ok=True)
         patch.setenv("NASWOT_RAY_CACHE", str(path))
         yield path
 

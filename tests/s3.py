@@ -25,7 +25,7 @@ CREDENTIALS: Final = {
 }
 """What a process needs in its environment to use the server."""
 
-_START_SECONDS: Final = 60
+_START_SECONDS: Final = 240
 
 _PROGRAM: Final = """
 import os, sys, threading

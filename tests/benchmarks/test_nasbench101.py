@@ -37,6 +37,7 @@ from tests.benchmarks.nasbench101_files import (
     write_tfrecord,
 )
 from tests.benchmarks.refusing import refusal
+from tests.data import find_table
 
 A, B, C = ("a" * 32, "b" * 32, "0123456789abcdef" * 2)
 
@@ -162,9 +163,9 @@ def test_any_trainings_come_back(tmp_path_factory: pytest.TempPathFactory, train
         assert_same(rows_of(path), trainings)
 
 
-def test_the_published_values_survive_the_format(shared: Path, tmp_path: Path) -> None:
+def test_the_published_values_survive_the_format(tmp_path: Path) -> None:
     columns = ["module_hash", "adjacency", "op_codes", "cifar10_test_acc_108", "params", "cifar10_valid_acc_108_one_run"]
-    published = pq.read_table(shared / "benchmarks" / "nasbench101.parquet", columns=columns).slice(0, 40_000)
+    published = pq.read_table(find_table("nasbench101.parquet"), columns=columns).slice(0, 40_000)
     chosen = [row for row in published.to_pylist()[::40] if row["cifar10_valid_acc_108_one_run"] is not None]
     assert len(chosen) > 50
     trainings = [

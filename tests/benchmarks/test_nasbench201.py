@@ -24,9 +24,9 @@ both_formats = pytest.mark.parametrize("legacy", [True, False], ids=["legacy", "
 
 
 @pytest.fixture
-def fixture(shared: Path) -> Path:
+def fixture(nats: Path) -> Path:
     """NATS-Bench's real directory, with three architectures: the same trainings."""
-    return shared / "benchmarks" / "nats_fixture" / TSS
+    return nats / TSS
 
 
 @pytest.fixture

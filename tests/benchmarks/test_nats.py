@@ -23,6 +23,7 @@ from naswot_ray.errors import BenchmarkError, SettingsError
 from naswot_ray.spaces import get_space
 from tests.benchmarks.official_nats import INDEXES, SPACES, SSS, TSS, Bomb, dump, load
 from tests.benchmarks.refusing import refusal
+from tests.data import find_table
 
 ARCHITECTURE = "000011.pickle.pbz2"
 
@@ -43,9 +44,9 @@ SAME_FACTS = {
 
 
 @pytest.fixture
-def fixture(shared: Path) -> Path:
+def fixture(nats: Path) -> Path:
     """The real directory, with three architectures. Only to be read."""
-    return shared / "benchmarks" / "nats_fixture"
+    return nats
 
 
 @pytest.fixture
@@ -55,8 +56,8 @@ def copy(fixture: Path, tmp_path: Path) -> Path:
     return tmp_path / TSS
 
 
-def test_the_values_are_those_published_elsewhere(fixture: Path, shared: Path) -> None:
-    published = {row["arch_index"]: row for row in pq.read_table(shared / "benchmarks" / "nasbench201.parquet").to_pylist()}
+def test_the_values_are_those_published_elsewhere(fixture: Path) -> None:
+    published = {row["arch_index"]: row for row in pq.read_table(find_table("nasbench201.parquet")).to_pylist()}
     rows = read_nats(fixture / TSS).read_all().to_pylist()
     means = {(r["arch_id"], r["dataset"], r["split"], r["epochs"]): r["accuracy"] for r in rows if r["seed"] is None}
     for index in INDEXES:
@@ -66,8 +67,8 @@ def test_the_values_are_those_published_elsewhere(fixture: Path, shared: Path) -
             assert found == pytest.approx(published[index][column], abs=1e-9), f"{column} of {index}"
 
 
-def test_training_times_and_sizes_are_those_published_elsewhere(fixture: Path, shared: Path) -> None:
-    published = {row["arch_str"]: row for row in pq.read_table(shared / "benchmarks" / "nasbench201.parquet").to_pylist()}
+def test_training_times_and_sizes_are_those_published_elsewhere(fixture: Path) -> None:
+    published = {row["arch_str"]: row for row in pq.read_table(find_table("nasbench201.parquet")).to_pylist()}
     names = {"cifar10": "cifar10", "cifar100": "cifar100", "imagenet16-120": "imagenet16"}
     rows = read_nats(fixture / TSS).read_all().to_pylist()
     for row in rows:

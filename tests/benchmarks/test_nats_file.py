@@ -25,9 +25,9 @@ OFFICIAL = {TSS: NATStopology, SSS: NATSsize}
 
 
 @pytest.fixture
-def fixture(shared: Path) -> Path:
+def fixture(nats: Path) -> Path:
     """The real directories, with three architectures each. Only to be read."""
-    return shared / "benchmarks" / "nats_fixture"
+    return nats
 
 
 @pytest.fixture
@@ -123,11 +123,11 @@ def test_truncated_anywhere(content: dict[str, Any], tmp_path: Path) -> None:
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
 @example(place=3.5 / 34000, bit=0)  # the block size, of which a small file needs little
-def test_a_flipped_bit_is_noticed_or_changes_nothing(shared: Path, tmp_path: Path, place: float, bit: int) -> None:
+def test_a_flipped_bit_is_noticed_or_changes_nothing(nats: Path, tmp_path: Path, place: float, bit: int) -> None:
     """Under a name without digits of the MD5, so that bzip2's own checksums are the only ones."""
     intact = tmp_path / "intact"
     if not intact.exists():
-        results = real_results(shared / "benchmarks" / "nats_fixture" / SSS, [0])
+        results = real_results(nats / SSS, [0])
         save_nats(tmp_path, SSS, whole("nats_sss", results)).rename(intact)
     data = bytearray(intact.read_bytes())
     data[int(place * len(data))] ^= 1 << bit

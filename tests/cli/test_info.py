@@ -15,6 +15,7 @@ from naswot_ray import console
 from naswot_ray.dataset import layout, manifest, runs, schema
 from naswot_ray.dataset.opening import Dataset
 from naswot_ray.dataset.storage import Storage
+from tests.benchmarks.official_nats import TSS
 from tests.cli.conftest import MAP
 from tests.cli.running import naswot, naswot_process, prints
 from tests.dataset.making import (
@@ -195,10 +196,10 @@ def test_join_tells_of_scores_without_accuracies(tmp_path: Path, accuracies: Pat
     assert f"all of these: {tmp_path / 'd' / 'unmatched' / f'{SPACE}.csv'}" in text
 
 
-def test_join_takes_an_official_directory(tmp_path: Path, shared: Path) -> None:
+def test_join_takes_an_official_directory(tmp_path: Path, nats: Path) -> None:
     make_dataset(tmp_path / "d", indices=(0, 1, 11, 284))
-    nats = shared / "benchmarks" / "nats_fixture" / "NATS-tss-v1_0-3ffb9-simple"
-    text = prints("join", tmp_path / "d", "--accuracies", nats)
+    official = nats / TSS
+    text = prints("join", tmp_path / "d", "--accuracies", official)
     assert f"{SPACE}: {3 * 18} joined rows, 3 architectures matched" in text
     assert f"1 with a score, no accuracy, such as {arch_id(1)}" in text
     for name in ("cifar10", "cifar10-valid", "cifar100", "imagenet16-120"):
@@ -208,8 +209,8 @@ def test_join_takes_an_official_directory(tmp_path: Path, shared: Path) -> None:
     assert {index: round(accuracy, 2) for index, accuracy in best.items()} == {0: 85.86, 11: 91.58, 284: 88.79}
 
 
-def test_join_of_one_architecture_warns_of_nothing(root: Path, shared: Path) -> None:
-    nats = shared / "benchmarks" / "nats_fixture" / "NATS-tss-v1_0-3ffb9-simple"
-    done = naswot_process("join", root, "--accuracies", nats)
-    assert (done.returncode, done.stderr) == (0, f"{nats.name}: 252.8 kB\n")
+def test_join_of_one_architecture_warns_of_nothing(root: Path, nats: Path) -> None:
+    official = nats / TSS
+    done = naswot_process("join", root, "--accuracies", official)
+    assert (done.returncode, done.stderr) == (0, f"{official.name}: 252.8 kB\n")
     assert "; 1 architectures)" in done.stdout

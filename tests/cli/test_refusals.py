@@ -12,6 +12,7 @@ import pytest
 
 from naswot_ray.dataset import layout
 from naswot_ray.scoring.images import load_images
+from tests.benchmarks.official_nats import SSS
 from tests.cli.conftest import MAP, write_images
 from tests.cli.running import check_refusal, naswot, naswot_process, refuses
 from tests.dataset.making import SPACE, make_dataset, snapshot
@@ -216,8 +217,8 @@ def test_accuracies_without_a_map(root: Path, accuracies: Path, name: str) -> No
 
 
 @pytest.mark.parametrize("name", ["score", "join"])
-def test_accuracies_of_another_space(root: Path, shared: Path, name: str) -> None:
-    sss = shared / "benchmarks" / "nats_fixture" / "NATS-sss-v1_0-50262-simple"
+def test_accuracies_of_another_space(root: Path, nats: Path, name: str) -> None:
+    sss = nats / SSS
     assert str(sss) in refuses(root, *command(name, root), "--accuracies", sss)
 
 

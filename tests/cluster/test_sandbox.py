@@ -10,6 +10,7 @@ import pytest
 from cluster.sandbox import HEAD, Sandbox, unavailable
 from cluster.sandbox.machines import CLIENT
 from tests.datasets import logical_architectures, logical_rows, score_here
+from tests.faults.sandbox.jobs import wait_until
 
 GRID = {"limit": 24, "batch_size": [8], "seed": [0, 1], "shard_size": 4}
 ARGS = ["--limit", "24", "--batch-size", "8", "--seed", "0", "--seed", "1", "--shard-size", "4"]
@@ -28,11 +29,12 @@ def mentions(state: Path) -> list[Path]:
 
 
 @pytest.mark.timeout(900)
-def test_a_cluster_is_brought_up_used_and_taken_down_without_a_trace(tmp_path: Path) -> None:
+def test_a_cluster_is_brought_up_used_and_taken_down_without_a_trace(tmp_path: Path, cache: Path) -> None:
     if reason := unavailable():
         pytest.skip(reason)
     root = tmp_path / "scores"
-    with Sandbox(num_workers=2, shared=[tmp_path]) as sandbox:
+    environment = {"NASWOT_RAY_CACHE": str(cache)}
+    with Sandbox(num_workers=2, shared=[tmp_path, cache], environment=environment) as sandbox:
         sandbox.ray_up()
         job = sandbox.submit("python", "jobs/score.py", "--output", str(root), *ARGS)
         output, _ = job.communicate(timeout=300)
@@ -44,8 +46,13 @@ def test_a_cluster_is_brought_up_used_and_taken_down_without_a_trace(tmp_path: P
 
         sandbox.ray_down()
         machines = sandbox.machines
-        left = {command.split()[0] for name in (HEAD, *sandbox.workers) for command in machines.processes(name).values()}
-        assert left == {"bash", "sshd:"}, "Ray still runs"
+
+        def left() -> set[str]:
+            """Programs that run on the nodes. A process that has ended and was not waited for yet has no command line."""
+            found = [command for name in (HEAD, *sandbox.workers) for command in machines.processes(name).values()]
+            return {command.split()[0] for command in found if command}
+
+        wait_until(lambda: left() == {"bash", "sshd:"}, "Ray's end on every node")
         assert mentions(machines.state)
         processes = [psutil.Process(pid) for name in (CLIENT, HEAD, *sandbox.workers) for pid in machines.pids(name)]
     # Without a process and a mount a namespace is gone, and all that is in it.

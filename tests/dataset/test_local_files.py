@@ -34,7 +34,7 @@ def test_no_update_is_lost_and_no_lock_is_left(tmp_path: Path) -> None:
     path = tmp_path / "number"
     path.write_text("0")
     processes = [subprocess.Popen([sys.executable, "-c", COUNT, path]) for _ in range(NUM_PROCESSES)]
-    assert [process.wait(timeout=60) for process in processes] == [0] * NUM_PROCESSES
+    assert [process.wait(timeout=240) for process in processes] == [0] * NUM_PROCESSES
     assert snapshot(tmp_path) == {"number": str(NUM_PROCESSES * NUM_TURNS).encode()}
 
 

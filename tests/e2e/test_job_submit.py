@@ -21,7 +21,7 @@ import naswot_ray
 from naswot_ray.dataset import schema
 from tests import s3
 from tests.datasets import logical_rows, part_files, score_here
-from tests.faults.processes import ROOT, environment, wait_until
+from tests.faults.processes import LIMIT_SECONDS, ROOT, environment, wait_until
 
 RAY = Path(sys.executable).with_name("ray")
 GRID = {"limit": 12, "batch_size": [4, 8], "seed": [0], "shard_size": 4}
@@ -57,7 +57,7 @@ def cluster(environ: dict[str, str]) -> Iterator[dict[str, str]]:
         }
     finally:
         head.terminate()
-        head.communicate(timeout=30)
+        head.communicate(timeout=LIMIT_SECONDS)
         shutil.rmtree(temporary, ignore_errors=True)
 
 
@@ -73,7 +73,7 @@ def working_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def submit(cluster: dict[str, str], working_dir: Path, *command: str) -> tuple[int, str]:
     done = subprocess.run(
         [str(RAY), "job", "submit", "--working-dir", str(working_dir), "--", "python", *command],
-        env=cluster, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=200,
+        env=cluster, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=LIMIT_SECONDS,
     )  # fmt: skip
     return done.returncode, done.stdout
 
@@ -120,11 +120,13 @@ def test_a_run_shows_in_the_metrics_and_ray_job_stop_drains_it_and_the_same_comm
         env=cluster, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     try:
-        wait_until(lambda: len(part_files(root)) > 3, job, timeout=200)
+        wait_until(lambda: len(part_files(root)) > 3, job)
         (record_path,) = (root / "runs").iterdir()
-        wait_until(lambda: rows_by_table(cluster, record_path.stem).keys() == {"architectures", "scores"}, job, timeout=200)
+        wait_until(lambda: rows_by_table(cluster, record_path.stem).keys() == {"architectures", "scores"}, job)
         assert 4 <= rows_by_table(cluster, record_path.stem)["scores"] < 2000
-        subprocess.run([str(RAY), "job", "stop", "drained"], env=cluster, check=True, capture_output=True, timeout=100)
+        subprocess.run(
+            [str(RAY), "job", "stop", "drained"], env=cluster, check=True, capture_output=True, timeout=LIMIT_SECONDS
+        )
         output, _ = job.communicate(timeout=100)
     finally:
         job.kill()
@@ -180,7 +182,7 @@ def test_relative_paths_of_a_job(cluster: dict[str, str], working_dir: Path, tmp
 
 def test_the_command_line_connects_to_a_running_cluster(cluster: dict[str, str], tmp_path: Path) -> None:
     command = [sys.executable, "jobs/score.py", "-o", str(tmp_path / "d"), "--address", cluster["GCS_ADDRESS"], *ARGS]
-    done = subprocess.run(command, cwd=ROOT, env=cluster, capture_output=True, text=True, timeout=200)
+    done = subprocess.run(command, cwd=ROOT, env=cluster, capture_output=True, text=True, timeout=LIMIT_SECONDS)
     assert done.returncode == 0, done.stdout + done.stderr
     assert len(logical_rows(tmp_path / "d")) == 24
 
@@ -200,14 +202,13 @@ def test_workers_talk_to_the_server_that_the_driver_is_configured_with(
 
 
 def test_an_unreachable_cluster_is_one_line_at_once(environ: dict[str, str], tmp_path: Path) -> None:
-    started = time.monotonic()
     command = [sys.executable, "jobs/score.py", "-o", str(tmp_path / "d"), "--address", f"127.0.0.1:{_free_port()}", *ARGS]
-    done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=100)
+    done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=LIMIT_SECONDS)
     assert done.returncode == 2
     assert done.stderr.startswith("error: no Ray cluster at 127.0.0.1:")
+    assert "(Connection refused)" in done.stderr, "Ray was asked, which tries for a minute"
     assert len(done.stderr.splitlines()) == 1
     assert not (tmp_path / "d").exists()
-    assert time.monotonic() - started < 60
 
 
 def _free_port() -> int:
@@ -217,7 +218,7 @@ def _free_port() -> int:
 
 
 def _wait_for_dashboard(url: str, head: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + LIMIT_SECONDS
     while True:
         assert head.poll() is None, head.communicate()[0]
         assert time.monotonic() < deadline, "the dashboard does not answer"

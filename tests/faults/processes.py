@@ -13,6 +13,15 @@ import psutil
 
 ROOT = Path(__file__).parents[2]
 
+LIMIT_SECONDS = 240.0
+"""For what takes seconds on a machine that is not busy with something else."""
+
+# Engine exact takes long enough to be disturbed.
+GRID = {"limit": 48, "batch_size": [16], "seed": [0, 1], "shard_size": 4, "engine": "exact"}
+ARGS = ["--batch-size", "16", "--seed", "0", "--seed", "1", "--shard-size", "4", "--engine", "exact"]
+"""The grid's options but --limit."""
+NUM_ROWS = 96
+
 # A shell starts background jobs with SIGINT ignored, which children inherit; a person's terminal does not.
 _PROGRAM = """
 import signal
@@ -36,7 +45,7 @@ def start(home: Path, *args: str) -> subprocess.Popen[str]:
     )
 
 
-def finish(process: subprocess.Popen[str], timeout: float = 120) -> tuple[int, str]:
+def finish(process: subprocess.Popen[str], timeout: float = LIMIT_SECONDS) -> tuple[int, str]:
     """Wait for a process: its exit status and everything it printed."""
     try:
         output, _ = process.communicate(timeout=timeout)
@@ -47,7 +56,7 @@ def finish(process: subprocess.Popen[str], timeout: float = 120) -> tuple[int, s
     return process.returncode, output
 
 
-def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str], timeout: float = 60) -> None:
+def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str], timeout: float = LIMIT_SECONDS) -> None:
     """Wait for something that a running process is to bring about."""
     deadline = time.monotonic() + timeout
     while not condition():

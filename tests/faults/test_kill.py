@@ -13,26 +13,10 @@ import pytest
 import naswot_ray
 from naswot_ray.dataset.runs import RunRecord
 from tests.datasets import logical_architectures, logical_rows, part_files, score_here
-from tests.faults.processes import actors, finish, start, wait_until
+from tests.faults import processes
+from tests.faults.processes import GRID, LIMIT_SECONDS, NUM_ROWS, actors, finish, start, wait_until
 
-GRID = {
-    "limit": 48,
-    "batch_size": [16],
-    "seed": [0, 1],
-    "shard_size": 4,
-    "engine": "exact",
-}  # takes long enough to be disturbed
-ARGS = ["--limit", "48", "--batch-size", "16", "--seed", "0", "--seed", "1", "--shard-size", "4", "--num-actors", "2"]
-ARGS += ["--engine", "exact"]
-NUM_ROWS = 96
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The dataset as it should be, made without Ray."""
-    root = tmp_path_factory.mktemp("undisturbed")
-    score_here(root, **GRID)
-    return root
+ARGS = ["--limit", "48", *processes.ARGS, "--num-actors", "2"]
 
 
 def assert_equal(root: Path, undisturbed: Path) -> None:
@@ -60,8 +44,8 @@ def test_a_run_whose_driver_ends_goes_on_where_it_stopped(
     wait_until(lambda: len(part_files(root)) >= 4, first)
     workers = actors(first)
     first.send_signal(number)
-    status, output = finish(first, timeout=30)
-    _, alive = psutil.wait_procs(workers, timeout=30)  # an actor may still finish its shard
+    status, output = finish(first)
+    _, alive = psutil.wait_procs(workers, timeout=LIMIT_SECONDS)  # an actor may still finish its shard
     assert workers
     assert not alive, "an actor outlives its driver"
     assert status == exit_status, output
@@ -69,8 +53,7 @@ def test_a_run_whose_driver_ends_goes_on_where_it_stopped(
     done = rows_there(root)
     assert 0 < done < NUM_ROWS
 
-    status, output = finish(start(tmp_path / "home", "score", "-o", str(root), *ARGS))
-    assert status == 0, output
+    score_here(root, **GRID)
     assert_equal(root, undisturbed)
     by_status = {record.status: record for record in records(root)}
     assert by_status.keys() == {record_status, "finished"}

@@ -13,7 +13,7 @@ import pytest
 from naswot_ray.dataset.opening import Dataset
 from tests import s3
 from tests.datasets import logical_architectures, logical_rows, score_here
-from tests.faults.processes import actors, finish, start, wait_until
+from tests.faults.processes import LIMIT_SECONDS, actors, finish, start, wait_until
 
 GRID = {"limit": 24, "batch_size": [8], "seed": [0, 1], "shard_size": 4, "engine": "exact"}  # takes long enough to be killed
 ARGS = ["--limit", "24", "--batch-size", "8", "--seed", "0", "--seed", "1", "--shard-size", "4", "--engine", "exact"]
@@ -56,8 +56,8 @@ def test_a_killed_run_on_failing_storage_goes_on_where_it_stopped(
     wait_until(lambda: len(parts(s3_server, bucket)) >= 3, first)
     workers = actors(first)
     first.send_signal(signal.SIGKILL)
-    finish(first, timeout=30)
-    psutil.wait_procs(workers, timeout=30)  # an actor may still finish its shard
+    finish(first)
+    psutil.wait_procs(workers, timeout=LIMIT_SECONDS)  # an actor may still finish its shard
     done = Dataset(root).scores.count_rows()
     assert 0 < done < NUM_ROWS
 

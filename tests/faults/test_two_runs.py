@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -13,14 +14,13 @@ from naswot_ray.run.grid import Task
 from tests import s3
 from tests.cli.running import naswot
 from tests.datasets import logical_architectures, logical_rows, part_files, score_here
-from tests.faults.processes import finish, start, wait_until
+from tests.faults import processes
+from tests.faults.processes import GRID, NUM_ROWS, finish, start, wait_until
 
-# Engine exact takes long enough for a second run to begin.
-GRID = {"limit": 48, "batch_size": [16], "seed": [0, 1], "shard_size": 4, "engine": "exact"}
-ARGS = ["--batch-size", "16", "--seed", "0", "--seed", "1", "--shard-size", "4", "--num-actors", "1", "--engine", "exact"]
+ARGS = [*processes.ARGS, "--num-actors", "1"]
 
 
-def test_the_same_command_twice(tmp_path: Path) -> None:
+def test_the_same_command_twice(tmp_path: Path, undisturbed: Path) -> None:
     root = tmp_path / "d"
     first = start(tmp_path / "home", "score", "-o", str(root), "--limit", "48", *ARGS)
     wait_until(lambda: len(part_files(root)) >= 2, first)
@@ -28,27 +28,29 @@ def test_the_same_command_twice(tmp_path: Path) -> None:
     outputs = [finish(process) for process in (first, second)]
     assert [status for status, _ in outputs] == [0, 0], outputs
     assert "has not ended: if it still runs, both will finish and the dataset will be right" in outputs[1][1]
-    score_here(tmp_path / "undisturbed", **GRID)
-    assert logical_rows(root) == logical_rows(tmp_path / "undisturbed")
-    assert logical_architectures(root) == logical_architectures(tmp_path / "undisturbed")
+    assert logical_rows(root) == logical_rows(undisturbed)
+    assert logical_architectures(root) == logical_architectures(undisturbed)
     assert naswot("check", root).exit_code == 0
     scored = sum(int(output.partition(" rows scored")[0].split()[-1]) for _, output in outputs if "rows scored" in output)
-    assert scored < 2 * 96 - 10, "the second began at the other end, so they shared the work"
+    assert scored < 2 * NUM_ROWS - 10, "the second began at the other end, so they shared the work"
 
 
-def test_the_same_command_twice_on_an_object_store(tmp_path: Path, s3_server: s3.S3Server, bucket: str) -> None:
+def test_the_same_command_twice_on_an_object_store(
+    tmp_path: Path, undisturbed: Path, s3_server: s3.S3Server, bucket: str
+) -> None:
     root = s3.uri(bucket, "scores", s3_server.port)
     first = start(tmp_path / "home", "score", "-o", root, "--limit", "48", *ARGS)
     wait_until(lambda: sum("/part-" in key for key in s3_server.objects(bucket)) >= 2, first)
     second = start(tmp_path / "home", "score", "-o", root, "--limit", "48", *ARGS)
     outputs = [finish(process) for process in (first, second)]
     assert [status for status, _ in outputs] == [0, 0], outputs
-    score_here(tmp_path / "undisturbed", **GRID)
-    assert logical_rows(root) == logical_rows(tmp_path / "undisturbed")
+    assert logical_rows(root) == logical_rows(undisturbed)
     assert naswot("check", root).exit_code == 0
 
 
-def test_rows_that_another_run_overwrites_are_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_that_another_run_overwrites_are_done_again(
+    tmp_path: Path, undisturbed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """On an object store, a run that read a part before this one wrote it may write it back without these rows."""
     root, drives = tmp_path / "d", 0
     original = Driver.drive
@@ -65,23 +67,22 @@ def test_rows_that_another_run_overwrites_are_done_again(tmp_path: Path, monkeyp
     monkeypatch.setattr(Driver, "drive", drive)
     record = score_here(root, **GRID)
     assert drives == 2
-    assert (record.status, record.counts["rows"]) == ("finished", 96 + 6)
+    assert (record.status, record.counts["rows"]) == ("finished", NUM_ROWS + 6)
     monkeypatch.undo()
-    score_here(tmp_path / "undisturbed", **GRID)
-    assert logical_rows(root) == logical_rows(tmp_path / "undisturbed")
+    assert logical_rows(root) == logical_rows(undisturbed)
 
 
-def test_runs_that_fill_different_rows_of_the_same_parts(tmp_path: Path) -> None:
+def test_runs_that_fill_different_rows_of_the_same_parts(tmp_path: Path, undisturbed: Path) -> None:
     """--limit 30 ends in the middle of a shard of four, which the other run fills up; --sample takes one here, two there."""
     root = tmp_path / "d"
     grids = [("--limit", "30"), ("--limit", "48"), ("--sample", "60")]
     score_here(root, limit=1, batch_size=[16], seed=[0], shard_size=4, engine="exact")
-    processes = [start(tmp_path / "home", "score", "-o", str(root), *grid, *ARGS) for grid in grids]
-    for process in processes:
-        status, output = finish(process, timeout=200)
+    running = [start(tmp_path / "home", "score", "-o", str(root), *grid, *ARGS) for grid in grids]
+    for process in running:
+        status, output = finish(process)
         assert status == 0, output
-    undisturbed = tmp_path / "undisturbed"
-    for name, count in (("limit", 48), ("sample", 60)):
-        score_here(undisturbed, batch_size=[16], seed=[0, 1], shard_size=4, engine="exact", **{name: count})
-    assert logical_rows(root) == logical_rows(undisturbed)
+    expected = tmp_path / "expected"
+    shutil.copytree(undisturbed, expected)
+    score_here(expected, **{**GRID, "limit": None}, sample=60)
+    assert logical_rows(root) == logical_rows(expected)
     assert naswot("check", root).exit_code == 0

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from naswot_ray.errors import FetchError
 from naswot_ray.fetch import unpack as module
 from naswot_ray.fetch.unpack import Archive, find_flaw, unpack
+from tests.benchmarks.official_nats import TSS
 from tests.fetch.archives import header_offsets, tar_bytes, tar_member, tree, zip_bytes
 
 FILES = {"top/a.txt": b"a" * 700, "top/inner/b.txt": b"b" * 512, "top/empty": b"", "beside.txt": b"dropped"}
@@ -94,13 +95,11 @@ class TestGoodArchives:
         (tmp_path / ".top.unpacking" / "top" / "old").write_bytes(b"")
         assert unpacked(tmp_path, tar_bytes(FILES), archive("tar")) == UNPACKED
 
-    def test_of_real_files(self, shared: Path, tmp_path: Path) -> None:
-        name = "NATS-tss-v1_0-3ffb9-simple"
-        source = shared / "benchmarks" / "nats_fixture" / name
-        with tarfile.open(tmp_path / f"{name}.tar", "w") as tar:
-            tar.add(source, name)
-        unpack(tmp_path / f"{name}.tar", tmp_path / name, archive("tar", min_files=4, max_bytes=10**9))
-        assert tree(tmp_path / name) == tree(source)
+    def test_of_real_files(self, nats: Path, tmp_path: Path) -> None:
+        with tarfile.open(tmp_path / f"{TSS}.tar", "w") as tar:
+            tar.add(nats / TSS, TSS)
+        unpack(tmp_path / f"{TSS}.tar", tmp_path / TSS, archive("tar", min_files=4, max_bytes=10**9))
+        assert tree(tmp_path / TSS) == tree(nats / TSS)
 
 
 BAD_NAMES = ["/top/a", "../a", "top/../../a", "top/..", "..", "C:/a", "top\\..\\a", "top/a\nb", "top/\x1b[2Ja"]

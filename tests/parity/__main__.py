@@ -1,4 +1,4 @@
-"""`python -m tests.parity FILE.json ...`: is every score that of the published code?"""
+"""`python -m tests.parity`: is every score that of the published code?"""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from naswot_ray.scoring.engines import ENGINES
-from tests.parity.check import NETWORKS, VectorsError, batch_sizes, compare_case, read_vectors
+from tests.parity.check import NETWORKS, VECTORS, VectorsError, batch_sizes, compare_case, read_vectors
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -22,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     unsupported: Counter[str] = Counter()
     largest_error = 0.0
     try:
-        files = [read_vectors(path) for path in options.files]
+        files = [read_vectors(path) for path in options.files or sorted(VECTORS.glob("*.json"))]
     except VectorsError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -70,7 +70,9 @@ def _parser() -> argparse.ArgumentParser:
         "compared; 2 a file cannot be read or has "
         "no case of a --space.",
     )
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE.json", help="vector file, e.g. shape_keyed.json")
+    parser.add_argument(
+        "files", nargs="*", type=Path, metavar="FILE.json", help="vector file; default: those in tests/parity/vectors"
+    )
     parser.add_argument(
         "--space",
         action="append",

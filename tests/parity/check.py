@@ -33,6 +33,9 @@ Recipe = Mapping[str, Any] | str
 
 SCORE_TOLERANCE = 1e-3
 
+VECTORS = Path(__file__).parent / "vectors"
+"""The vector files of this repository."""
+
 
 def _nb201(case: Case) -> Network:
     return get_space("nasbench201").network(case["arch"], input_shape=(3, case["hw"], case["hw"]))

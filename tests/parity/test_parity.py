@@ -14,7 +14,6 @@ import torch
 from naswot_ray.network import ops
 from naswot_ray.scoring import score as score_module
 from naswot_ray.scoring.weights import WeightSource
-from tests.conftest import SHARED
 from tests.parity import check
 from tests.parity.__main__ import main
 
@@ -44,10 +43,7 @@ def _cases() -> list[Any]:
     """(file, space, name, N) of every case at small N, and of a few at every N."""
     found = []
     for file in FILES:
-        path = SHARED / "parity" / f"{file}.json"
-        if not path.exists():
-            continue
-        for case in json.loads(path.read_text())["cases"]:
+        for case in check.read_vectors(check.VECTORS / f"{file}.json").cases:
             space, name = case["space"], case["name"]
             sizes = check.batch_sizes(case, None if name in LARGE else MAX_N[space])
             found += [pytest.param(file, space, name, n, id=f"{file}-{space}-{name}-{n}") for n in sizes]
@@ -58,8 +54,8 @@ CASES = _cases()
 
 
 @pytest.fixture(scope="module")
-def vectors(shared: Path) -> dict[str, check.Vectors]:
-    return {file: check.read_vectors(shared / "parity" / f"{file}.json") for file in FILES}
+def vectors() -> dict[str, check.Vectors]:
+    return {file: check.read_vectors(check.VECTORS / f"{file}.json") for file in FILES}
 
 
 def _golden(recipe: str) -> dict[str, Any]:
@@ -153,6 +149,14 @@ def test_swapped_layers_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     for recipe, differs in (("shape_keyed", False), ("order_keyed", True)):
         content = _golden(recipe)
         assert bool(check.compare_case(content["recipe"], content["cases"][0], 16).differences) is differs
+
+
+def test_command_without_files_checks_the_repositorys(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--space", "sss", "--max-n", "4"]) == 0
+    num_cases = sum(
+        case["space"] == "sss" for file in FILES for case in check.read_vectors(check.VECTORS / f"{file}.json").cases
+    )
+    assert capsys.readouterr().out.startswith(f"{num_cases} cases, ")
 
 
 def test_command_passes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

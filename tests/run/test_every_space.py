@@ -16,11 +16,9 @@ from naswot_ray.dataset.opening import Dataset
 from naswot_ray.errors import SettingsError
 from naswot_ray.spaces import get_space
 from tests.benchmarks.nasbench101_files import Training, write_tfrecord
+from tests.benchmarks.official_nats import SSS, TSS
 from tests.datasets import logical_rows, score_here
 from tests.spaces.nds_files import ANYNET, CELL_NET, nds_record, write_nds_zip
-
-TSS = Path("benchmarks", "nats_fixture", "NATS-tss-v1_0-3ffb9-simple")
-SSS = Path("benchmarks", "nats_fixture", "NATS-sss-v1_0-50262-simple")
 
 
 def joined(root: Path, space: str, official: Path) -> tuple[Dataset, list[dict[str, Any]]]:
@@ -64,9 +62,9 @@ def test_nasbench101_of_other_channels_is_another_dataset(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(("space", "folder", "epochs"), [("nasbench201", TSS, {12, 200}), ("nats_sss", SSS, {1, 12, 90})])
-def test_nats(tmp_path: Path, shared: Path, space: str, folder: Path, epochs: set[int]) -> None:
+def test_nats(tmp_path: Path, nats: Path, space: str, folder: str, epochs: set[int]) -> None:
     score_here(tmp_path / "d", space=[space], limit=1, batch_size=[4], seed=[0])
-    _, rows = joined(tmp_path / "d", space, shared / folder)
+    _, rows = joined(tmp_path / "d", space, nats / folder)
     assert {row["arch_id"] for row in rows} == {get_space(space)[0]}
     assert {row["epochs"] for row in rows} == epochs
     assert {row["dataset"] for row in rows} >= {"cifar10", "cifar100", "imagenet16-120"}

@@ -16,6 +16,7 @@ from naswot_ray.run.grid import Batch, Point, Shard, Task
 from naswot_ray.scoring.fast.engine import FastEngine
 from naswot_ray.scoring.kernel import Kernels
 from naswot_ray.scoring.weights import WeightSource
+from tests.data import find_images
 from tests.dataset.making import settings
 from tests.datasets import logical_architectures, logical_rows, part_files, score_here
 
@@ -73,9 +74,9 @@ def test_more_of_the_grid_extends_a_dataset(tmp_path: Path) -> None:
     assert logical_architectures(tmp_path / "steps") == logical_architectures(tmp_path / "once")
 
 
-def test_another_image_source_extends_a_dataset(tmp_path: Path, shared: Path) -> None:
+def test_another_image_source_extends_a_dataset(tmp_path: Path) -> None:
     score_here(tmp_path, **OPTIONS)
-    score_here(tmp_path, **OPTIONS, images="cifar10", data=shared / "images")
+    score_here(tmp_path, **OPTIONS, images="cifar10", data=find_images("cifar10"))
     with naswot_ray.open(tmp_path).connect() as connection:
         counts = connection.execute("SELECT images, count(*) FROM scores GROUP BY ALL ORDER BY ALL").fetchall()
     assert counts == [("cifar10", 10), ("noise", 10)]

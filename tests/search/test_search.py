@@ -19,6 +19,7 @@ from naswot_ray.search.problem import Budget
 from naswot_ray.search.simulated import AccuracyKey, Lookup, SimulatedProblem, read
 from naswot_ray.spaces import get_space
 from tests.cli.running import naswot, refuses
+from tests.data import find_table
 from tests.dataset.making import FAILED, SINGULAR, SPACE, add, make_dataset, mean_accuracy
 
 NUM = 12
@@ -105,10 +106,10 @@ def test_refusals(dataset: Dataset, tmp_path: Path) -> None:
     assert "nothing can be trained without a dataset" in refuses(root, *live)
 
 
-def test_naswot_finds_what_was_published(shared: Path) -> None:
+def test_naswot_finds_what_was_published() -> None:
     """With another codebase's scores: a sample of 100 ends within the published mean +- one standard deviation."""
-    accuracies = pq.read_table(shared / "benchmarks/nasbench201.parquet").sort_by("arch_index")
-    scores = pq.read_table(shared / "benchmarks/nasbench201_published_naswot.parquet").sort_by("arch_index")
+    accuracies = pq.read_table(find_table("nasbench201.parquet")).sort_by("arch_index")
+    scores = pq.read_table(find_table("nasbench201_published_naswot.parquet")).sort_by("arch_index")
     found = scores["naswot_freerea_cifar10"].to_numpy()[None]
     for name, dataset in (("cifar10", "cifar10"), ("cifar100", "cifar100"), ("imagenet16", "imagenet16-120")):
         reported = accuracies[f"{name}_test_acc_200"].to_numpy()

@@ -7,7 +7,6 @@ import pickle
 import random
 import re
 from itertools import combinations
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from naswot_ray.spaces import get_space, nasbench101_hashes, open_spaces
 from naswot_ray.spaces.nasbench101 import NasBench101, build_network
 from naswot_ray.spaces.nasbench101_cells import MAX_EDGES, OPS, Cell, list_cells
 from naswot_ray.spaces.nasbench101_hashes import hash_cell
+from tests.data import find_table
 from tests.spaces.nasbench101_oracle import module_hash, pruned
 
 CELLS = list_cells()
@@ -37,10 +37,10 @@ HASHES = {
 
 
 @pytest.fixture(scope="module")
-def table(shared: Path) -> dict[str, list[Any]]:
+def table() -> dict[str, list[Any]]:
     """The benchmark's own table, sorted by hash."""
     columns = ["index", "module_hash", "num_vertices", "adjacency", "op_codes", "params"]
-    found: dict[str, list[Any]] = pq.read_table(shared / "benchmarks/nasbench101.parquet", columns=columns).to_pydict()
+    found: dict[str, list[Any]] = pq.read_table(find_table("nasbench101.parquet"), columns=columns).to_pydict()
     return found
 
 

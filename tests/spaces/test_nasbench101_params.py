@@ -8,12 +8,12 @@ from __future__ import annotations
 import multiprocessing
 import os
 from concurrent.futures import ProcessPoolExecutor
-from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
 from naswot_ray.spaces.nasbench101 import NasBench101
+from tests.data import find_table
 
 CHUNK = 2_000
 
@@ -26,8 +26,8 @@ def params_by_hash(start: int) -> list[tuple[str, int]]:
 
 @pytest.mark.skipif(not os.environ.get("NASWOT_RAY_SLOW_TESTS"), reason="slow: set NASWOT_RAY_SLOW_TESTS=1")
 @pytest.mark.timeout(3600)
-def test_params_of_all_cells(shared: Path) -> None:
-    table = pq.read_table(shared / "benchmarks/nasbench101.parquet", columns=["module_hash", "params"]).to_pydict()
+def test_params_of_all_cells() -> None:
+    table = pq.read_table(find_table("nasbench101.parquet"), columns=["module_hash", "params"]).to_pydict()
     expected = dict(zip(table["module_hash"], table["params"], strict=True))
     starts = range(0, len(expected), CHUNK)
     with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import re
-from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -15,6 +14,7 @@ from hypothesis import strategies as st
 from naswot_ray.errors import ArchitectureError, NaswotError
 from naswot_ray.spaces import get_space
 from naswot_ray.spaces.nasbench201 import OPS, arch_string, parse
+from tests.data import find_table
 
 SPACE = get_space("nasbench201")
 CELL = "|nor_conv_3x3~0|+|none~0|skip_connect~1|+|avg_pool_3x3~0|nor_conv_1x1~1|none~2|"
@@ -23,10 +23,10 @@ operations = st.lists(st.sampled_from(OPS), min_size=6, max_size=6)
 
 
 @pytest.fixture(scope="module")
-def table(shared: Path) -> dict[str, list[Any]]:
+def table() -> dict[str, list[Any]]:
     """The benchmark's own table, in its own order."""
     columns = ["arch_index", "arch_str", "isomorphism_str", "cifar10_params", "cifar100_params", "imagenet16_params"]
-    found: dict[str, list[Any]] = pq.read_table(shared / "benchmarks/nasbench201.parquet", columns=columns).to_pydict()
+    found: dict[str, list[Any]] = pq.read_table(find_table("nasbench201.parquet"), columns=columns).to_pydict()
     return found
 
 

@@ -16,9 +16,9 @@ from naswot_ray.errors import ArchitectureError
 from naswot_ray.network import ops
 from naswot_ray.spaces import get_space
 from naswot_ray.spaces.nats_sss import CHANNELS, NatsSss, channel_string, parse
+from tests.benchmarks.official_nats import SSS
 
 SPACE = get_space("nats_sss")
-FIXTURE = Path("benchmarks", "nats_fixture", "NATS-sss-v1_0-50262-simple")
 strings = st.lists(st.sampled_from(CHANNELS), min_size=5, max_size=5).map(channel_string)
 
 
@@ -26,15 +26,15 @@ def official(path: Path) -> Any:
     return safe_pickle.loads(bz2.decompress(path.read_bytes()))
 
 
-def test_order_is_the_official_one(shared: Path) -> None:
-    assert list(SPACE) == official(shared / FIXTURE / "meta.pickle.pbz2")["meta_archs"]
+def test_order_is_the_official_one(nats: Path) -> None:
+    assert list(SPACE) == official(nats / SSS / "meta.pickle.pbz2")["meta_archs"]
 
 
 @pytest.mark.parametrize("index", [0, 11, 284])
-def test_params_and_flops_are_the_official_ones(shared: Path, index: int) -> None:
+def test_params_and_flops_are_the_official_ones(nats: Path, index: int) -> None:
     (results,) = {
         (result["params"], result["flop"])
-        for (dataset, _), result in official(shared / FIXTURE / f"{index:06d}.pickle.pbz2")["90"]["all_results"].items()
+        for (dataset, _), result in official(nats / SSS / f"{index:06d}.pickle.pbz2")["90"]["all_results"].items()
         if dataset == "cifar10"
     }
     network = SPACE.trained_network(SPACE[index])

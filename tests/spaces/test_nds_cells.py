@@ -109,7 +109,10 @@ class TestOperations:
         with torch.no_grad():
             expected = module(images)
         assert network.nodes[network.output].shape == tuple(expected.shape[1:])
-        assert torch.equal(measured.values[network.output].detach(), expected)
+        # How a processor rounds depends on how a library gets at every other pixel; the code of a value does not.
+        found = measured.values[network.output].detach()
+        torch.testing.assert_close(found, expected)
+        assert torch.equal(found > 0, expected > 0)
         assert network.params == sum(p.numel() for p in module.parameters())
         relus = [node.op.multiplicity for node in network.nodes if isinstance(node.op, ops.Relu)]
         assert relus == [1] * (PUBLISHED_OPERATIONS[name] + (name == "skip_connect" and stride == 2))

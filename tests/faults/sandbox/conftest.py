@@ -29,11 +29,12 @@ def shared_disk(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="package")
-def sandbox(shared_disk: Path) -> Iterator[Sandbox]:
-    """A head and two workers, one CPU each."""
+def sandbox(shared_disk: Path, cache: Path) -> Iterator[Sandbox]:
+    """A head and two workers, one CPU each, with the tests' own cache: compiling kernels on each takes longer than a job."""
     if reason := unavailable():
         pytest.skip(reason)
-    with Sandbox(num_workers=2, shared=[shared_disk], environment={**SOON, **s3.CREDENTIALS}) as sandbox:
+    environment = {**SOON, **s3.CREDENTIALS, "NASWOT_RAY_CACHE": str(cache)}
+    with Sandbox(num_workers=2, shared=[shared_disk, cache], environment=environment) as sandbox:
         sandbox.ray_up()
         yield sandbox
 

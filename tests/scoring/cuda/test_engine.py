@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -68,8 +67,8 @@ def test_spaces_agree_with_exact(make_engine: Any, size: Size, number: int) -> N
 
 
 @pytest.mark.parametrize("name", ["DARTS_4", "ResNeXt-A_4"])
-def test_nds_agrees_with_exact(make_engine: Any, size: Size, shared: Path, name: str) -> None:
-    vectors = check.read_vectors(shared / "parity" / "shape_keyed.json")
+def test_nds_agrees_with_exact(make_engine: Any, size: Size, name: str) -> None:
+    vectors = check.read_vectors(check.VECTORS / "shape_keyed.json")
     case = next(case for case in vectors.cases if case["name"] == name)
     network = check.NETWORKS["nds"]({**case, "hw": size.height})
     weights = check.weights_of(vectors.recipe, network)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import mmap
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -92,9 +91,9 @@ def test_any_batch_size(engine: FastEngine, n: int) -> None:
     agree(kernels, expected, network.num_units)
 
 
-def test_published_scores(shared: Path, engine: FastEngine) -> None:
+def test_published_scores(engine: FastEngine) -> None:
     """The parity vectors, one of each space and family; all of them: `python -m tests.parity --engine fast`."""
-    content = json.loads((shared / "parity" / "order_keyed.json").read_text())
+    content = json.loads((check.VECTORS / "order_keyed.json").read_text())
     firsts: dict[tuple[str, str | None], check.Case] = {}
     for case in content["cases"]:
         if case.get("expect") != "error":

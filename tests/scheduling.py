@@ -1,0 +1,61 @@
+"""Which tests run together on one worker of pytest-xdist, and in which order: `python -m pytest -n auto`.
+
+The tests of a module stay together, so that its fixtures are made once. xdist's own `--dist loadgroup` does not work with
+pytest 9.2 (pytest-xdist issue 1386): it would mark groups in the names of tests, which can no longer be changed.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import pytest
+from xdist.scheduler import LoadScopeScheduling
+
+_TOGETHER: Final = {
+    # One sandbox at a time: each is three machines with a Ray of their own.
+    "tests/cluster/test_sandbox.py": "sandbox",
+    "tests/faults/sandbox/": "sandbox",
+    "tests/faults/": "faults",  # one machine with a Ray of its own at a time, and one undisturbed dataset for all
+}
+"""Beginning of a test's name -> its group."""
+
+_APART: Final = {"tests/parity/test_parity.py::test_published_score[": 2}
+"""Beginning of a test's name -> how many parts of its parameters, separated by hyphens, make its group."""
+
+_FIRST: Final = (
+    "sandbox",
+    "tests/scoring/cuda/test_engine.py",
+    "faults",
+    "tests/e2e/",
+    "tests/scoring/",
+    "tests/run/test_every_space.py",
+)
+"""Beginnings of the names of groups that take minutes, longest first. A long one that begins last keeps the others waiting."""
+
+
+class GroupScheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist comes without types
+    """Gives whole groups to workers, in the order of `in_order`."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return group_of(nodeid)
+
+
+def group_of(nodeid: str) -> str:
+    """The group of a test."""
+    for beginning, group in _TOGETHER.items():
+        if nodeid.startswith(beginning):
+            return group
+    for beginning, num_parts in _APART.items():
+        if nodeid.startswith(beginning):
+            return beginning + "-".join(nodeid.removeprefix(beginning).split("-")[:num_parts])
+    return nodeid.partition("::")[0]
+
+
+def in_order(items: list[pytest.Item]) -> list[pytest.Item]:
+    """The tests with those of long groups first."""
+
+    def rank(item: pytest.Item) -> int:
+        group = group_of(item.nodeid)
+        return next((i for i, beginning in enumerate(_FIRST) if group.startswith(beginning)), len(_FIRST))
+
+    return sorted(items, key=rank)
