@@ -47,8 +47,8 @@ SUFFIXES: Final = {
 ROWS_ON_TERMINAL: Final = 40
 
 _READING: Final = frozenset(
-    ["SELECT", "FROM", "WITH", "VALUES", "TABLE", "(", "PIVOT", "PIVOT_WIDER", "UNPIVOT", "PIVOT_LONGER"]
-    + ["DESCRIBE", "DESC", "SHOW", "SUMMARIZE", "EXPLAIN"]
+    {"SELECT", "FROM", "WITH", "VALUES", "TABLE", "(", "PIVOT", "PIVOT_WIDER", "UNPIVOT", "PIVOT_LONGER"}
+    | {"DESCRIBE", "DESC", "SHOW", "SUMMARIZE", "EXPLAIN"}
 )
 """First words of statements that read."""
 _WRITING_IN_WITH: Final = frozenset(["COPY", "INSERT", "UPDATE", "DELETE", "MERGE"])
@@ -57,8 +57,8 @@ _TYPES: Final = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN, duck
 """A PIVOT over values that are not listed is several statements in one, MULTI; so is one that writes its result."""
 
 _NUMBERS: Final = frozenset(
-    ["tinyint", "smallint", "integer", "bigint", "hugeint", "utinyint", "usmallint", "uinteger", "ubigint", "uhugeint"]
-    + ["float", "double", "decimal"]
+    {"tinyint", "smallint", "integer", "bigint", "hugeint", "utinyint", "usmallint", "uinteger", "ubigint", "uhugeint"}
+    | {"float", "double", "decimal"}
 )
 """Types that a table aligns to the right."""
 
