@@ -14,7 +14,7 @@ from naswot_ray import console
 from naswot_ray.cli.app import EXIT_PARTIAL, DatasetPath, reporting_errors, stderr, stdout
 from naswot_ray.cli.result import SUFFIXES, QueryFormat, format_of, write_result
 from naswot_ray.dataset.address import split
-from naswot_ray.dataset.check import check_files, list_files, remove
+from naswot_ray.dataset.check import Kind, check_files, check_joins, list_files, remove
 from naswot_ray.dataset.opening import open as open_dataset
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.errors import SettingsError
@@ -78,6 +78,8 @@ def check(
     files = list_files(dataset)
     found = track(check_files(dataset, files), "checking", total=len(files), console=stderr, disable=not stderr.is_terminal)
     problems = [problem for of_file in found for problem in of_file]
+    if not any(problem.kind is Kind.CORRUPT and problem.path.parts[0] == "joined" for problem in problems):
+        problems += check_joins(dataset)
     stdout.print(f"{dataset.storage.root}: {len(files):,} files")
     removed = remove(dataset, problems) if repair else []
     if not console.print_check(stdout, dataset, problems, removed):
