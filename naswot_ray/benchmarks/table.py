@@ -95,8 +95,6 @@ def read_table(space: str, path: Path, mapping: Sequence[str], members: Members 
     if path.suffix == ".csv" and not pa.types.is_integer(cells.type):  # a column of hashes may look like 1e99
         cells = _read(path, {names[arch_id_column]: pa.string()})[names[arch_id_column]]
     arch_ids = _keys(path, arch_id_column, cells.to_pylist())
-    if members is not None:
-        members.check_all(path, arch_id_column, arch_ids)
     digest = digest_of([path])
     rows: list[dict[str, Any]] = []
     warnings = []
@@ -114,6 +112,8 @@ def read_table(space: str, path: Path, mapping: Sequence[str], members: Members 
             {"arch_id": arch_id, **named, "accuracy": accuracy, "training_seconds": seconds.get(arch_id)}
             for arch_id, accuracy in accuracies.items()
         ]
+    if members is not None:
+        members.check_all(path, arch_id_column, arch_ids)
     return AccuracyTable(space, path.name, digest, batches_of(space, digest, rows), tuple(warnings))
 
 

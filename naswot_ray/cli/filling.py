@@ -115,8 +115,10 @@ def join(
         addition = add_accuracies(dataset, staged, replace=replace)
         if addition.different:
             console.print_accuracies(stdout, staged, addition)
-    elif mapping or replace:
-        raise SettingsError(f"{'--map' if mapping else '--replace'} is about --accuracies, which is not given")
+    elif mapping:
+        raise SettingsError("--map says how to read --accuracies, which is not given")
+    elif replace:
+        raise SettingsError("--replace is about --accuracies, which is not given")
     _join(dataset, space)
     console.print_summary(stdout, dataset)
 
@@ -150,8 +152,12 @@ def _join(dataset: Dataset, space: str | None) -> None:
         DatasetError: there is nothing to join, or no architecture of a space has both; its other spaces are joined first.
     """
     joinable, only_scored = spaces_to_join(dataset)
+    if space is None and not joinable and len(only_scored) != 1:
+        spaces = ", ".join(only_scored or sorted(dataset.manifest.settings.spaces))
+        what = "accuracies" if only_scored else "scores"
+        raise DatasetError(f"{dataset.storage.root} holds no {what} of {spaces}: nothing to join")
     failures = []
-    for name in [space] if space else joinable or [only_space(dataset)]:
+    for name in [space] if space else joinable or only_scored:
         try:
             console.print_join(stdout, join_space(dataset, name))
         except DatasetError as error:
@@ -164,13 +170,14 @@ def _join(dataset: Dataset, space: str | None) -> None:
 
 
 def _space_of(dataset: Dataset, source: str) -> str:
-    """The space that an accuracies file is of, where nobody says.
+    """The space that an accuracies file is of, where nobody says: the dataset's only one, or of several the file's own.
 
     Raises:
-        SettingsError: neither the file nor the dataset tells.
+        SettingsError: neither the dataset nor the file tells.
     """
-    told = None if is_uri(source) else told_space(Path(source))
-    return told or only_space(dataset)
+    spaces = dataset.manifest.settings.spaces
+    told = told_space(Path(source)) if len(spaces) > 1 and not is_uri(source) else None
+    return told if told is not None and told in spaces else only_space(dataset)
 
 
 def _staged(space: str, source: str, mapping: list[str] | None, members: Callable[[], Members]) -> StagedAccuracies:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ from naswot_ray.errors import DatasetError
 JOINED_FROM_KEY: Final = b"naswot_ray.joined_from"
 """In a joined file's metadata: JSON, table -> SHA-256 of the names and sizes of its files that the rows were made from."""
 
+_TABLES: Final = ("scores", "architectures", "accuracies")
 _NUM_READERS: Final = 16
 
 
@@ -48,14 +48,21 @@ class StaleJoin:
     Attributes:
         space: whose rows it holds.
         path: the file.
-        reason: what is wrong with it, as in "is older than the scores".
+        newer: the tables that have changed since it was written; empty if the file does not tell what it was made from.
         is_there: whether the file exists.
     """
 
     space: str
     path: PurePosixPath
-    reason: str
-    is_there: bool
+    newer: tuple[str, ...]
+    is_there: bool = True
+
+    @property
+    def reason(self) -> str:
+        """What is wrong with it, to be read after its name."""
+        if not self.is_there:
+            return "missing, the join is older than the scores"
+        return f"older than the {' and '.join(self.newer)}" if self.newer else "of unknown age"
 
 
 @dataclass(frozen=True)
@@ -158,13 +165,13 @@ def stale_joins(dataset: Dataset) -> list[StaleJoin]:
         digests = {file.path: metadata.get(JOINED_FROM_KEY) for file, metadata in zip(files, told, strict=True)}
     homes = {layout.joined(*point): point for point in sources.scores}
     joined_spaces = {_space_of(path) for path in digests}
-    stale = [
-        StaleJoin(space=_space_of(path), path=path, reason=reason, is_there=True)
-        for path, made_from in digests.items()
-        if (reason := _why_stale(sources, homes.get(path), made_from))
-    ]
+    stale = []
+    for path, made_from in digests.items():
+        newer = _newer(sources, homes.get(path), made_from)
+        if newer is not None:
+            stale.append(StaleJoin(_space_of(path), path, newer))
     stale += [
-        StaleJoin(space=point.space, path=path, reason="is not there, though its scores are", is_there=False)
+        StaleJoin(point.space, path, ("scores",), is_there=False)
         for path, point in homes.items()
         if path not in digests and point.space in joined_spaces
     ]
@@ -180,12 +187,11 @@ def describe_stale(dataset: Dataset, stale: Sequence[StaleJoin]) -> list[str]:
     """
     lines = []
     for space in sorted({one.space for one in stale}):
-        reasons = Counter(one.reason for one in stale if one.space == space)
-        number = sum(reasons.values())
-        told = "; ".join(f"{n} {reason}" if number > 1 else reason for reason, n in sorted(reasons.items()))
-        what = f"{number} joined files: {told}" if number > 1 else f"a joined file {told}"
+        mine = [one for one in stale if one.space == space]
+        tables = [table for table in _TABLES if any(table in one.newer for one in mine)]
+        what = f"older than the {' and '.join(tables)}" if tables else "of unknown age"
         remedy = f"run `naswot-ray join {dataset.storage.root} --space {space}` again"
-        lines.append(f"{space}: joined rows are out of date ({what}): {remedy}")
+        lines.append(f"{space}: the join is {what} (files to be made again: {len(mine)}): {remedy}")
     return lines
 
 
@@ -211,17 +217,18 @@ class _Sources:
         }
 
 
-def _why_stale(sources: _Sources, point: JoinedPoint | None, made_from: bytes | None) -> str | None:
+def _newer(sources: _Sources, point: JoinedPoint | None, made_from: bytes | None) -> tuple[str, ...] | None:
+    """The tables that have changed since a joined file was written, as in `StaleJoin`; None if none has."""
     if point is None:
-        return "has no scores any more"
+        return ("scores",)
     try:
         told = json.loads(made_from or b"null")
     except ValueError:
         told = None
     if not isinstance(told, dict):
-        return "does not tell what it was made from"
-    newer = [table for table, digest in sources.digests_of(point).items() if told.get(table) != digest]
-    return f"is older than the {' and '.join(newer)}" if newer else None
+        return ()
+    digests = sources.digests_of(point)
+    return tuple(table for table in _TABLES if told.get(table) != digests[table]) or None
 
 
 def _digest(files: Iterable[StoredFile]) -> str:
