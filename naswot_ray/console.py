@@ -12,9 +12,9 @@ from rich.table import Table
 from naswot_ray.analysis.summary import summarise
 from naswot_ray.audit.comparison import Recomputed, chance_to_find
 from naswot_ray.audit.rows import KEY, Finding, PointCounts
-from naswot_ray.dataset.accuracies import StagedAccuracies
+from naswot_ray.dataset.accuracies import Addition, StagedAccuracies
 from naswot_ray.dataset.check import Problem
-from naswot_ray.dataset.join import JoinReport
+from naswot_ray.dataset.join import JoinReport, describe_stale, stale_joins
 from naswot_ray.dataset.opening import Dataset
 from naswot_ray.dataset.runs import RunRecord
 from naswot_ray.errors import DatasetError
@@ -48,6 +48,7 @@ def print_summary(console: Console, dataset: Dataset) -> None:
 
     Only the last where that would mean reading very many files at the end of every run.
     """
+    print_stale_joins(console, dataset)
     if len(dataset.files("scores")) > MAX_SUMMARY_FILES:
         console.print(f"\nContinue in DuckDB:\n{duckdb_line(dataset)}")
         return
@@ -75,11 +76,24 @@ def print_summary(console: Console, dataset: Dataset) -> None:
         console.print(f"\nContinue in DuckDB{how}:\n{f'{setup} ' if setup else ''}{duckdb_line(dataset)}")
 
 
-def print_accuracies(console: Console, staged: StagedAccuracies) -> None:
-    """What an import added."""
-    keys = ", ".join(f"{dataset} {split} after {epochs}" for dataset, split, epochs in staged.keys)
+def print_accuracies(console: Console, staged: StagedAccuracies, addition: Addition) -> None:
+    """What an import added, replaced and found there already."""
     console.print(f"{staged.space}: {staged.num_rows:,} rows from {staged.source} (SHA-256 {staged.digest[:12]}...)")
-    console.print(f"  dataset, split and epochs: {keys}")
+    for label, keys in (
+        ("dataset, split and epochs", addition.new),
+        ("replaced", sorted(addition.different)),
+        ("there already, left alone", addition.same),
+    ):
+        if keys:
+            console.print(f"  {label}: {', '.join(f'{dataset} {split} after {epochs}' for dataset, split, epochs in keys)}")
+
+
+def print_stale_joins(console: Console, dataset: Dataset) -> bool:
+    """Which joined rows are older than what they were made from. Returns whether there are any."""
+    lines = describe_stale(dataset, stale_joins(dataset))
+    for line in lines:
+        console.print(line)
+    return bool(lines)
 
 
 def print_join(console: Console, report: JoinReport) -> None:
@@ -111,6 +125,7 @@ def print_info(console: Console, dataset: Dataset) -> bool:
     with dataset.naming_damaged_files(), dataset.connect() as connection:
         for row in connection.execute(_ACCURACIES).fetchall():
             console.print("accuracies {}: {} {} after {} epochs, {:,} architectures".format(*row))
+    print_stale_joins(console, dataset)
     num_missing = sum(c.wanted - c.present for c in found.values())
     console.print(
         "complete" if not num_missing else f"{num_missing:,} rows missing: run the same `naswot-ray score` command again"

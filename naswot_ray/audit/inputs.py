@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from naswot_ray.dataset.inputs import local_option, local_path
 from naswot_ray.dataset.opening import Dataset
+from naswot_ray.dataset.runs import space_options
 from naswot_ray.errors import SettingsError
 from naswot_ray.run.settings import settings_of
 from naswot_ray.scoring.images import ImageSource, load_images
@@ -26,13 +27,9 @@ def open_spaces_of(dataset: Dataset, names: Iterable[str], options: Sequence[str
     """
     names = sorted(names)
     given = {option.partition("=")[0] for option in options}
-    recorded: dict[str, str] = {}
-    for record in dataset.runs:
-        for option in record.options.get("space_option", ()):
-            recorded[option.partition("=")[0]] = option
     known = {parameter for name in names for parameter in parameters_of(name)}
-    wanted = [*(o for p, o in recorded.items() if p in known - given), *options]
-    spaces = open_spaces(names, [local_option(option) for option in wanted])
+    recorded = [option for parameter, option in space_options(dataset.runs).items() if parameter in known - given]
+    spaces = open_spaces(names, [local_option(option) for option in (*recorded, *options)])
     _check(dataset, spaces, ())
     return spaces
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from naswot_ray.benchmarks import nasbench101, nasbench201, table
+from naswot_ray.benchmarks.members import Members
 from naswot_ray.benchmarks.nasbench101 import read_nasbench101
 from naswot_ray.benchmarks.nasbench201 import read_nasbench201
 from naswot_ray.benchmarks.nats import is_nats_directory, is_nats_file, nats_space, read_nats, read_nats_file
@@ -18,7 +20,13 @@ from naswot_ray.fetch.catalogue import known_digest
 from naswot_ray.spaces import nds_file
 
 
-def read_accuracies(space: str, path: Path, mapping: Sequence[str] = (), progress: Progress = no_progress) -> AccuracyTable:
+def read_accuracies(
+    space: str,
+    path: Path,
+    mapping: Sequence[str] = (),
+    progress: Progress = no_progress,
+    members: Members | None = None,
+) -> AccuracyTable:
     """Read the trained accuracies of a space.
 
     Args:
@@ -28,6 +36,7 @@ def read_accuracies(space: str, path: Path, mapping: Sequence[str] = (), progres
             .csv table.
         mapping: of a table's columns, see `naswot_ray.benchmarks.table`.
         progress: for readers of large files.
+        members: of the space; rows of other architectures are refused as they are read. None takes all.
 
     Raises:
         BenchmarkError: not readable as one of these, or of another space.
@@ -36,7 +45,23 @@ def read_accuracies(space: str, path: Path, mapping: Sequence[str] = (), progres
     if not path.exists():
         raise BenchmarkError(f"{path} does not exist")
     if path.suffix in table.SUFFIXES and path.is_file():
-        return read_table(space, path, mapping)
+        return read_table(space, path, mapping, members)
+    accuracies = _read_official(space, path, mapping, progress)
+    return accuracies if members is None else replace(accuracies, batches=members.checked(path, accuracies.batches))
+
+
+def told_space(path: Path) -> str | None:
+    """The space that an official file is of, by its name and kind; None where that does not tell."""
+    if path.suffix == nasbench101.SUFFIX:
+        return nasbench101.SPACE
+    if path.suffix == nasbench201.SUFFIX:
+        return nasbench201.SPACE
+    if path.suffix in nds_file.SUFFIXES:
+        return nds_file.FAMILIES.get(path.stem)
+    return nats_space(path) if is_nats_directory(path) or is_nats_file(path) else None
+
+
+def _read_official(space: str, path: Path, mapping: Sequence[str], progress: Progress) -> AccuracyTable:
     if path.is_file() and path.suffix == nasbench101.SUFFIX:
         _check(path, nasbench101.SPACE, space, mapping)
         _check_digest(path)

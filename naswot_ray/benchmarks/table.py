@@ -5,18 +5,25 @@ Which column is what is said by a mapping, `FIELD=COLUMN`:
     arch_id=arch_str                      the column that holds the architecture's key (default: arch_id)
     cifar10/test/200=cifar10_test_acc     DATASET/SPLIT/EPOCHS: mean accuracies in percent
     cifar10/test/200/seconds=time         the time in seconds that each of these trainings took
+
+Blanks around names, keys and values do not count. A value is a number, or a text that is one (`94.3`, `9.43e1`). An empty cell,
+NaN and the words that stand for them (`NA`, `null`, ...) say that an architecture has no such accuracy.
 """
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
+from naswot_ray.benchmarks.members import Members
 from naswot_ray.benchmarks.sources import digest_of, duration, percentage
 from naswot_ray.dataset.accuracies import AccuracyTable, batches_of
 from naswot_ray.errors import BenchmarkError, SettingsError
@@ -27,6 +34,10 @@ _MAX_DIGITS = 9
 """Of a number of epochs: what fits the column's int32."""
 
 _SECONDS = "/seconds"
+
+_EMPTY: Final = frozenset({*pacsv.ConvertOptions().null_values, "None", "<NA>"})
+_NUMBER: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?inf(inity)?", re.ASCII | re.IGNORECASE)
+"""Infinity is read as well, to be refused for what it is."""
 
 Key = tuple[str, str, int]
 
@@ -63,65 +74,114 @@ def parse_map(entries: Sequence[str]) -> tuple[str, dict[Key, str], dict[Key, st
     return arch_id, columns, times
 
 
-def read_table(space: str, path: Path, mapping: Sequence[str]) -> AccuracyTable:
+def read_table(space: str, path: Path, mapping: Sequence[str], members: Members | None = None) -> AccuracyTable:
     """Read accuracies from a table.
 
     Args:
         space: which architectures its rows are.
         path: a .parquet or .csv file.
-        mapping: entries `FIELD=COLUMN`, see the module's head. Empty cells are skipped.
+        mapping: entries `FIELD=COLUMN`, see the module's head.
+        members: of the space, to hold the keys against; None takes any.
 
     Raises:
         SettingsError: a bad mapping.
-        BenchmarkError: unreadable, a column is missing, an arch_id is empty or twice there, or a value is no percentage.
+        BenchmarkError: unreadable, a column is missing or has no value, an arch_id is empty, twice there or no architecture of
+            the space, or a value is no percentage.
     """
     arch_id_column, columns, times = parse_map(mapping)
     table = _read(path)
-    for column in (arch_id_column, *columns.values(), *times.values()):
-        if column not in table.column_names:
-            raise BenchmarkError(f"{path}: no column {column!r}; it has {', '.join(table.column_names)}")
-        if table.column_names.count(column) > 1:
-            raise BenchmarkError(f"{path}: column {column!r} is there twice")
-    arch_ids = table[arch_id_column].to_pylist()
-    _check_keys(path, arch_id_column, arch_ids)
+    names = _found(path, table, [arch_id_column, *columns.values(), *times.values()])
+    cells = table[names[arch_id_column]]
+    if path.suffix == ".csv" and not pa.types.is_integer(cells.type):  # a column of hashes may look like 1e99
+        cells = _read(path, {names[arch_id_column]: pa.string()})[names[arch_id_column]]
+    arch_ids = _keys(path, arch_id_column, cells.to_pylist())
     digest = digest_of([path])
-    rows = []
+    rows: list[dict[str, Any]] = []
+    warnings = []
     for key, column in columns.items():
         named = dict(zip(("dataset", "split", "epochs"), key, strict=True))
-        seconds = _values(path, times[key], arch_ids, table, duration) if key in times else {}
+        accuracies = _values(path, column, arch_ids, table[names[column]], percentage)
+        if min(accuracies.values()) >= 0 and 0 < max(accuracies.values()) <= 1:
+            warnings.append(
+                f"{path}: column {column!r} has values from {min(accuracies.values()):g} to {max(accuracies.values()):g}, as "
+                f"fractions have; {'/'.join(map(str, key))} is in percent: if they are fractions, multiply the column by 100 "
+                "and import it again with --replace"
+            )
+        seconds = _values(path, times[key], arch_ids, table[names[times[key]]], duration) if key in times else {}
         rows += [
             {"arch_id": arch_id, **named, "accuracy": accuracy, "training_seconds": seconds.get(arch_id)}
-            for arch_id, accuracy in _values(path, column, arch_ids, table, percentage).items()
+            for arch_id, accuracy in accuracies.items()
         ]
-    return AccuracyTable(space, path.name, digest, batches_of(space, digest, rows))
+    if members is not None:
+        members.check_all(path, arch_id_column, arch_ids)
+    return AccuracyTable(space, path.name, digest, batches_of(space, digest, rows), tuple(warnings))
 
 
-def _read(path: Path) -> pa.Table:
+def _read(path: Path, types: Mapping[str, pa.DataType] | None = None) -> pa.Table:
     try:
-        return pq.read_table(path) if path.suffix == ".parquet" else pacsv.read_csv(path)
+        if path.suffix == ".parquet":
+            return pq.read_table(path)
+        return pacsv.read_csv(path, convert_options=pacsv.ConvertOptions(column_types=types))
     except (pa.ArrowException, OSError) as error:
         raise BenchmarkError(f"{path} is not a readable {path.suffix[1:]} file: {str(error).splitlines()[0]}") from error
 
 
-def _check_keys(path: Path, column: str, arch_ids: list[Any]) -> None:
-    seen: set[str] = set()
-    for row, arch_id in enumerate(arch_ids):
-        if not isinstance(arch_id, str) or not arch_id:
-            raise BenchmarkError(f"{path}: row {row}, column {column!r}: expected an arch_id, found {arch_id!r}")
+def _found(path: Path, table: pa.Table, columns: Sequence[str]) -> dict[str, str]:
+    """Each column that is asked for, and its name in the file, where blanks may stand around it."""
+    names = {}
+    for column in columns:
+        found = [name for name in table.column_names if name == column]
+        found = found or [name for name in table.column_names if name.strip() == column]
+        if not found:
+            raise BenchmarkError(f"{path}: no column {column!r}; it has {', '.join(table.column_names)}")
+        if len(found) > 1:
+            raise BenchmarkError(f"{path}: column {column!r} is there twice")
+        names[column] = found[0]
+    return names
+
+
+def _keys(path: Path, column: str, cells: list[Any]) -> list[str]:
+    """The arch_ids of a table's rows, without blanks around them."""
+    seen: dict[str, None] = {}
+    for row, cell in enumerate(cells):
+        arch_id = cell.strip() if isinstance(cell, str) else None
+        if not arch_id:
+            raise BenchmarkError(f"{path}: row {row}, column {column!r}: expected an arch_id, found {cell!r}")
         if arch_id in seen:
             raise BenchmarkError(f"{path}: row {row}, column {column!r}: {arch_id!r} is there twice")
-        seen.add(arch_id)
+        seen[arch_id] = None
+    if not seen:
+        raise BenchmarkError(f"{path} has no rows")
+    return list(seen)
 
 
 def _values(
-    path: Path, column: str, arch_ids: list[str], table: pa.Table, convert: Callable[[Any], float]
+    path: Path, column: str, arch_ids: Sequence[str], cells: pa.ChunkedArray, convert: Callable[[Any], float]
 ) -> Mapping[str, float]:
+    """The numbers of a column by architecture; empty cells have none."""
+    if pa.types.is_floating(cells.type):
+        cells = cells.cast(pa.float64())
     found = {}
-    for row, (arch_id, value) in enumerate(zip(arch_ids, table[column].to_pylist(), strict=True)):
+    for row, (arch_id, cell) in enumerate(zip(arch_ids, cells.to_pylist(), strict=True)):
+        value = _number(cell)
         if value is None:
             continue
         try:
             found[arch_id] = convert(value)
         except ValueError as error:
             raise BenchmarkError(f"{path}: row {row}, column {column!r}: {error}") from error
+    if not found:
+        raise BenchmarkError(f"{path}: column {column!r} has no value in any of its {len(arch_ids):,} rows")
     return found
+
+
+def _number(cell: Any) -> Any:
+    """A cell's value: a text that is a number is one, a missing value or NaN (pandas' sign of it) is None, others stay."""
+    if isinstance(cell, Decimal):
+        cell = float(cell)
+    if isinstance(cell, str):
+        text = cell.strip()
+        if text in _EMPTY:
+            return None
+        return float(text) if _NUMBER.fullmatch(text) else cell
+    return None if isinstance(cell, float) and math.isnan(cell) else cell

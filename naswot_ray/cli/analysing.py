@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from naswot_ray import console
 from naswot_ray.analysis import markdown, writing
 from naswot_ray.analysis.analyse import Repeats
 from naswot_ray.analysis.analyse import analyse as analyse_dataset
@@ -53,6 +54,7 @@ def analyse(
     writing.write(analysis, target, source)
     for title, published, (header, rows) in markdown.main_tables(markdown.Figures(analysis)):
         stdout.print(f"{title}\n{published}\n{_aligned([header, *rows])}\n")
+    console.print_stale_joins(stdout, dataset)
     stdout.print(
         "Kendall's tau of the mean score over seeds, of params, FLOPs and layers, and of the score given params and FLOPs;"
     )

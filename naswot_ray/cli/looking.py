@@ -10,6 +10,7 @@ import typer
 from rich.filesize import decimal
 
 import naswot_ray
+from naswot_ray import console
 from naswot_ray.cli.app import DatasetPath, reporting_errors, stderr, stdout
 from naswot_ray.cli.reading import check_free
 from naswot_ray.dataset.address import split
@@ -59,6 +60,7 @@ def figures(
         for suffix, content in render(figure).items():
             folder.write_bytes(PurePosixPath(name + suffix), content)
         stdout.print(folder.path(PurePosixPath(f"{name}.svg")))
+    console.print_stale_joins(stdout, dataset)
     if not num_drawn:
         raise SettingsError(
             f"{dataset.storage.root} holds no accuracies to draw scores against: add some with `naswot-ray join`"
@@ -87,6 +89,7 @@ def report(
     page = make_page(dataset, grid).encode()
     folder, name = split(output)
     Storage(folder).write_bytes(PurePosixPath(name), page)
+    console.print_stale_joins(stdout, dataset)
     stdout.print(f"{output}: {decimal(len(page))}; open it in a browser")
 
 

@@ -8,6 +8,7 @@ import typer
 from rich.filesize import decimal
 from rich.progress import Progress
 
+from naswot_ray import console
 from naswot_ray.cli.app import EXIT_PARTIAL, DatasetPath, reporting_errors, stderr, stdout
 from naswot_ray.dataset.opening import open as open_dataset
 from naswot_ray.paths import LOCAL_OUTPUT
@@ -55,6 +56,7 @@ def publish_dataset(
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
     _print(publication)
+    console.print_stale_joins(stdout, dataset)
     if push is not None:
         stdout.print(f"uploaded: {upload(publication.folder, push)}")
     if not publication.quality.complete:

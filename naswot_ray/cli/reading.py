@@ -3,59 +3,52 @@
 from __future__ import annotations
 
 import sys
-from enum import StrEnum
 from pathlib import PurePosixPath
 from typing import Annotated
 
 import duckdb
-import pyarrow as pa
-import pyarrow.csv as pacsv
-import pyarrow.parquet as pq
 import typer
 from rich.progress import track
 
 from naswot_ray import console
 from naswot_ray.cli.app import EXIT_PARTIAL, DatasetPath, reporting_errors, stderr, stdout
+from naswot_ray.cli.result import SUFFIXES, QueryFormat, format_of, write_result
 from naswot_ray.dataset.address import split
-from naswot_ray.dataset.check import check_files, check_folders, list_files, remove
+from naswot_ray.dataset.check import Kind, check_files, check_folders, check_joins, list_files, remove
 from naswot_ray.dataset.opening import open as open_dataset
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.errors import SettingsError
 from naswot_ray.paths import OUTPUT
-
-_GIVE_ROWS = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)  # DESCRIBE, SUMMARIZE and SHOW are SELECTs too
-
-
-class QueryFormat(StrEnum):
-    """How `query` writes its result."""
-
-    TABLE = "table"
-    CSV = "csv"
-    PARQUET = "parquet"
 
 
 @reporting_errors
 def query(
     dataset_path: DatasetPath,
     sql: Annotated[str, typer.Argument(help="A DuckDB query over the views.", metavar="SQL")],
-    format: Annotated[QueryFormat, typer.Option(help="How to write the result.")] = QueryFormat.TABLE,
+    format: Annotated[
+        QueryFormat | None,
+        typer.Option(help="How to write the result. Default: as the name of --output says; a table on a terminal, else csv."),
+    ] = None,
     output: Annotated[
-        str | None, typer.Option("--output", "-o", metavar="PATH", help="File to write to; parquet needs one."), OUTPUT
+        str | None,
+        typer.Option("--output", "-o", metavar="PATH", help=f"File to write to; its name ends with {', '.join(SUFFIXES)}."),
+        OUTPUT,
     ] = None,
 ) -> None:
     """Run SQL over a dataset's views: scores, architectures, accuracies, joined.
 
+    A file or a pipe gets all rows. A table on a terminal is cut to fit, and says so.
+
     Example: naswot-ray query scores "SELECT space, images, batch_size, arch_id, avg(score) FROM scores GROUP BY ALL"
     """
     dataset = open_dataset(dataset_path)
+    is_terminal = sys.stdout.isatty()
+    chosen = format_of(output, format, is_terminal=is_terminal)
     if output is not None:
         check_free(output)
     try:
         with dataset.naming_damaged_files(), dataset.connect() as connection:
-            statements = connection.extract_statements(sql)
-            if len(statements) != 1 or statements[0].type not in _GIVE_ROWS:
-                raise SettingsError("expected one statement that gives rows: SELECT, DESCRIBE or SUMMARIZE")
-            _write_result(connection.sql(sql), format, output)
+            write_result(connection, sql, chosen, output, is_terminal=is_terminal)
     except duckdb.Error as error:
         raise SettingsError(f"query failed: {_first_sentence(error)}") from error
 
@@ -87,6 +80,8 @@ def check(
     files = list_files(dataset)
     found = track(check_files(dataset, files), "checking", total=len(files), console=stderr, disable=not stderr.is_terminal)
     problems = [*check_folders(dataset), *(problem for of_file in found for problem in of_file)]
+    if not any(problem.kind is Kind.CORRUPT and problem.path.parts[0] == "joined" for problem in problems):
+        problems += check_joins(dataset)
     stdout.print(f"{dataset.storage.root}: {len(files):,} files")
     removed = remove(dataset, problems) if repair else []
     if not console.print_check(stdout, dataset, problems, removed):
@@ -105,31 +100,6 @@ def check_free(output: str) -> None:
         raise SettingsError(f"{output} exists; name another file or remove it")
     if storage.local is not None and not storage.exists():
         raise SettingsError(f"{output}: there is no folder {folder}; create it, or name another")
-
-
-def _write_result(relation: duckdb.DuckDBPyRelation, format: QueryFormat, output: str | None) -> None:
-    if format is QueryFormat.PARQUET and output is None:
-        raise SettingsError("--format parquet needs --output FILE")
-    sink = pa.BufferOutputStream()
-    try:
-        match format:
-            case QueryFormat.PARQUET:
-                pq.write_table(relation.to_arrow_table(), sink)
-            case QueryFormat.CSV:
-                pacsv.write_csv(relation.to_arrow_table(), sink)
-            case QueryFormat.TABLE:
-                sink.write(f"{relation}\n".encode())
-        if output is None:
-            sys.stdout.flush()
-            sys.stdout.buffer.write(sink.getvalue())
-            sys.stdout.flush()
-        else:
-            folder, name = split(output)
-            Storage(folder).write_bytes(PurePosixPath(name), sink.getvalue())
-    except BrokenPipeError:  # `| head`: the reader has all it wants
-        raise
-    except (OSError, pa.ArrowException) as error:
-        raise SettingsError(f"cannot write {output or 'the result'} as {format}: {_first_sentence(error)}") from error
 
 
 def _first_sentence(error: Exception) -> str:

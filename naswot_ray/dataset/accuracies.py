@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import reduce
+from operator import and_, or_
+from pathlib import PurePosixPath
 from typing import Any
 
 import pyarrow as pa
@@ -24,6 +27,9 @@ from naswot_ray.errors import DatasetError
 _ROWS_PER_BATCH = 65_536
 _KEY = ("dataset", "split", "epochs")
 
+Key = tuple[str, str, int]
+"""Which accuracy: dataset, split, epochs."""
+
 
 @dataclass(frozen=True)
 class AccuracyTable:
@@ -35,12 +41,14 @@ class AccuracyTable:
         digest: SHA-256 of its content.
         batches: rows of `schema.ACCURACIES`; rows with a null seed are means over repeats. Reading them may raise
             `BenchmarkError`.
+        warnings: what looks wrong in it, a line each.
     """
 
     space: str
     source: str
     digest: str
     batches: Iterator[pa.RecordBatch]
+    warnings: tuple[str, ...] = ()
 
     def read_all(self) -> pa.Table:
         """The remaining rows in memory."""
@@ -54,14 +62,31 @@ class StagedAccuracies:
     Attributes:
         keys: the (dataset, split, epochs) it holds, sorted.
         parquet: its rows as a Parquet file.
+        warnings: what looks wrong in it, a line each.
     """
 
     space: str
     source: str
     digest: str
-    keys: tuple[tuple[str, str, int], ...]
+    keys: tuple[Key, ...]
     num_rows: int
     parquet: pa.Buffer
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Addition:
+    """What becomes of a staged table's accuracies in a dataset, each a sorted tuple of (dataset, split, epochs).
+
+    Attributes:
+        new: those that the dataset does not hold yet.
+        same: those that it holds already, row by row.
+        different: those of which it holds other rows, and the file that does.
+    """
+
+    new: tuple[Key, ...]
+    same: tuple[Key, ...]
+    different: Mapping[Key, PurePosixPath]
 
 
 def batches_of(space: str, digest: str, rows: Iterable[Mapping[str, Any]]) -> Iterator[pa.RecordBatch]:
@@ -78,41 +103,142 @@ def stage(table: AccuracyTable) -> StagedAccuracies:
     Raises:
         BenchmarkError: its source turns out to be damaged.
     """
-    sink = pa.BufferOutputStream()
-    keys: set[tuple[str, str, int]] = set()
+    keys: set[Key] = set()
     num_rows = 0
-    with pq.ParquetWriter(sink, ACCURACIES, compression="zstd", write_page_checksum=True) as writer:
+
+    def counted() -> Iterator[pa.RecordBatch]:
+        nonlocal num_rows
         for batch in table.batches:
-            writer.write_batch(batch)
-            found = pa.Table.from_batches([batch]).group_by(list(_KEY)).aggregate([])
-            keys.update(zip(*(found[name].to_pylist() for name in _KEY), strict=True))
+            keys.update(_keys_of(pa.Table.from_batches([batch])))
             num_rows += batch.num_rows
-    return StagedAccuracies(table.space, table.source, table.digest, tuple(sorted(keys)), num_rows, sink.getvalue())
+            yield batch
+
+    parquet = _parquet(counted())
+    return StagedAccuracies(table.space, table.source, table.digest, tuple(sorted(keys)), num_rows, parquet, table.warnings)
 
 
-def add_accuracies(dataset: Dataset, staged: StagedAccuracies) -> None:
-    """Write accuracy rows into a dataset; the same rows from the same source are left alone.
+def compare(dataset: Dataset, staged: StagedAccuracies) -> Addition:
+    """Hold a staged table against what a dataset holds. Rows are the same whatever file they were read from.
 
     Raises:
-        DatasetError: the dataset already holds other accuracies of the same (dataset, split, epochs).
+        DatasetError: two files of the dataset hold accuracies of the same (dataset, split, epochs), or one is damaged.
     """
-    names = ["/".join(map(str, key)) for key in staged.keys]
-    content = hashlib.sha256(" ".join([staged.digest, *names]).encode()).hexdigest()
-    path = layout.accuracies(staged.space, f"{staged.source}-{content[:8]}")
-    with dataset.naming_damaged_files():
-        if dataset.storage.exists(path):
-            with dataset.storage.open_parquet(path) as file, pq.ParquetFile(staged.parquet) as new:
-                if file.metadata.num_rows == staged.num_rows and all(
-                    a.equals(b) for a, b in zip(file.iter_batches(), new.iter_batches(), strict=True)
-                ):
-                    return
-        there = dataset.accuracies.to_table(filter=pc.field("space") == staged.space, columns=[*_KEY, "source_digest"])
-    found = there.group_by([*_KEY, "source_digest"]).aggregate([])
-    sources = {(row["dataset"], row["split"], row["epochs"]): row["source_digest"] for row in found.to_pylist()}
-    for key, name in zip(staged.keys, names, strict=True):
-        if key in sources:
-            raise DatasetError(
-                f"{dataset.storage.path(path.parent)} already holds {name} accuracies from a source with SHA-256 "
-                f"{sources[key][:8]}...; remove that file there first to take them from {staged.source}"
-            )
-    dataset.storage.write_bytes(path, staged.parquet)
+    homes: dict[Key, PurePosixPath] = {}
+    same: list[Key] = []
+    for path in _files(dataset, staged.space):
+        with dataset.storage.open_parquet(path) as file:
+            held = _keys_of(file.read(columns=list(_KEY)))
+            for key in held & homes.keys():
+                raise DatasetError(
+                    f"{dataset.storage.path(path)} and {dataset.storage.path(homes[key])} both hold {_name(key)} accuracies; "
+                    "remove one of them"
+                )
+            homes |= dict.fromkeys(held, path)
+            common = sorted(held.intersection(staged.keys))
+            if common:
+                there = file.read(columns=ACCURACIES.names).cast(ACCURACIES)
+                with pq.ParquetFile(staged.parquet) as new:
+                    brought = new.read()
+                same += [key for key in common if _rows(there, key).equals(_rows(brought, key))]
+    return Addition(
+        new=tuple(key for key in staged.keys if key not in homes),
+        same=tuple(sorted(same)),
+        different={key: homes[key] for key in staged.keys if key in homes and key not in same},
+    )
+
+
+def check_addition(dataset: Dataset, staged: StagedAccuracies, addition: Addition) -> None:
+    """Refuse accuracies of which a dataset holds other rows.
+
+    Raises:
+        DatasetError: names the file that is in the way, and how to replace what it holds.
+    """
+    for key, path in addition.different.items():
+        with dataset.storage.open_parquet(path) as file:
+            digests = _rows(file.read(columns=[*_KEY, "arch_id", "seed", "source_digest"]), key, keep=("source_digest",))
+        (digest, *_) = digests["source_digest"].to_pylist()
+        raise DatasetError(
+            f"{dataset.storage.path(path)} already holds {_name(key)} accuracies, with other rows, from a source with SHA-256 "
+            f"{digest[:8]}...; `naswot-ray accuracies` and `join` take those from {staged.source} in their place with --replace"
+        )
+
+
+def add_accuracies(dataset: Dataset, staged: StagedAccuracies, *, replace: bool = False) -> Addition:
+    """Write accuracy rows into a dataset; those that it holds already are left alone.
+
+    A file holds all rows of its (dataset, split, epochs), and no other file has rows of these. To replace some, the file that
+    holds them is written again, under its own name, with the new rows in their place and its other rows as they are: one step
+    (`Storage.write_bytes`), so that whoever is killed leaves the old rows or the new ones. A second file that is removed before
+    or after could leave neither or both. What the dataset does not hold yet goes to a file of its own.
+
+    Args:
+        dataset: to write to.
+        staged: the rows.
+        replace: whether its rows take the place of others of the same (dataset, split, epochs).
+
+    Returns:
+        what became of each (dataset, split, epochs).
+
+    Raises:
+        DatasetError: the dataset already holds other accuracies of the same (dataset, split, epochs), and `replace` is not set.
+    """
+    addition = compare(dataset, staged)
+    if not replace:
+        check_addition(dataset, staged, addition)
+    with pq.ParquetFile(staged.parquet) as new:
+        for path in sorted(set(addition.different.values())):
+            replaced = [key for key, home in addition.different.items() if home == path]
+            with dataset.storage.open_parquet(path) as old:
+                batches = itertools.chain(_select(old, replaced, invert=True), _select(new, replaced))
+                parquet = _parquet(batches)
+            dataset.storage.write_bytes(path, parquet)
+        if addition.new:
+            # By source and content, so that the same import gets the same name.
+            names = " ".join([staged.digest, *map(_name, addition.new)])
+            digits = hashlib.sha256(names.encode()).hexdigest()[:8]
+            path = layout.accuracies(staged.space, f"{staged.source}-{digits}")
+            is_all = addition.new == staged.keys
+            parquet = staged.parquet if is_all else _parquet(_select(new, addition.new))
+            dataset.storage.write_bytes(path, parquet)
+    return addition
+
+
+def _files(dataset: Dataset, space: str) -> list[PurePosixPath]:
+    named = ((file.path, layout.table_file(file.path)) for file in dataset.files("accuracies"))
+    return [path for path, found in named if found is not None and found.space == space]
+
+
+def _keys_of(table: pa.Table) -> set[Key]:
+    found = table.group_by(list(_KEY)).aggregate([])
+    return set(zip(*(found[name].to_pylist() for name in _KEY), strict=True))
+
+
+def _name(key: Key) -> str:
+    return "/".join(map(str, key))
+
+
+def _is_one_of(keys: Collection[Key]) -> pc.Expression:
+    matches = [reduce(and_, (pc.field(name) == value for name, value in zip(_KEY, key, strict=True))) for key in keys]
+    return reduce(or_, matches, pc.scalar(False))
+
+
+def _select(file: pq.ParquetFile, keys: Collection[Key], *, invert: bool = False) -> Iterator[pa.RecordBatch]:
+    """The rows of some (dataset, split, epochs), or of all others."""
+    chosen = ~_is_one_of(keys) if invert else _is_one_of(keys)
+    for batch in file.iter_batches(_ROWS_PER_BATCH, columns=ACCURACIES.names):
+        yield from pa.Table.from_batches([batch]).cast(ACCURACIES).filter(chosen).to_batches()
+
+
+def _rows(table: pa.Table, key: Key, keep: Collection[str] | None = None) -> pa.Table:
+    """The rows of one (dataset, split, epochs) in a fixed order, without where they were read from."""
+    rows = table.filter(_is_one_of([key])).sort_by([("arch_id", "ascending"), ("seed", "ascending")])
+    names = keep if keep is not None else [name for name in rows.column_names if name != "source_digest"]
+    return rows.select(list(names)).combine_chunks()
+
+
+def _parquet(batches: Iterable[pa.RecordBatch]) -> pa.Buffer:
+    sink = pa.BufferOutputStream()
+    with pq.ParquetWriter(sink, ACCURACIES, compression="zstd", write_page_checksum=True) as writer:
+        for batch in batches:
+            writer.write_batch(batch)
+    return sink.getvalue()

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from naswot_ray.dataset import layout, parts, runs, schema
 from naswot_ray.dataset.digest import content_digest
+from naswot_ray.dataset.join import stale_joins
 from naswot_ray.dataset.layout import TableFile
 from naswot_ray.dataset.opening import Dataset
 from naswot_ray.dataset.storage import StoredFile
@@ -42,6 +43,9 @@ class Kind(StrEnum):
 
     SETTINGS = "other settings"
     """Rows that were computed under other settings than the dataset's."""
+
+    OUTDATED = "outdated"
+    """Joined rows that are older than what they were made from."""
 
     UNVERIFIED = "unverified"
     """A part without a digest, so that nobody can tell."""
@@ -86,6 +90,16 @@ def check_files(dataset: Dataset, files: Sequence[StoredFile]) -> Iterator[list[
     paths = frozenset(file.path for file in files)
     with ThreadPoolExecutor(NUM_READERS) as pool:
         yield from pool.map(lambda file: list(_check(dataset, file.path, paths)), files)
+
+
+def check_joins(dataset: Dataset) -> list[Problem]:
+    """Joined files that a new join would make otherwise.
+
+    Raises:
+        DatasetError: one is damaged.
+    """
+    again = f"run `naswot-ray join {dataset.storage.root}` again"
+    return [Problem(Kind.OUTDATED, stale.path, f"{stale.reason}: {again}") for stale in stale_joins(dataset)]
 
 
 def remove(dataset: Dataset, problems: Sequence[Problem]) -> list[PurePosixPath]:

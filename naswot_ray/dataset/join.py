@@ -1,9 +1,19 @@
-"""Scores joined with trained accuracies."""
+"""Scores joined with trained accuracies, and whether they are still those that the dataset holds.
+
+Each joined file tells what it was made from: a digest of the names and sizes of each table's files. Not of their times, which a
+copy of the dataset would not have.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import io
+import json
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Final, NamedTuple
 
 import duckdb
 import pyarrow as pa
@@ -12,7 +22,47 @@ import pyarrow.csv as pacsv
 from naswot_ray.dataset import layout
 from naswot_ray.dataset.opening import Dataset
 from naswot_ray.dataset.schema import JOINED
+from naswot_ray.dataset.storage import StoredFile
 from naswot_ray.errors import DatasetError
+
+JOINED_FROM_KEY: Final = b"naswot_ray.joined_from"
+"""In a joined file's metadata: JSON, table -> SHA-256 of the names and sizes of its files that the rows were made from."""
+
+_TABLES: Final = ("scores", "architectures", "accuracies")
+_NUM_READERS: Final = 16
+
+
+class JoinedPoint(NamedTuple):
+    """A point of the grid; the joined rows of each lie in a file of their own."""
+
+    space: str
+    images: str
+    batch_size: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class StaleJoin:
+    """A joined file whose rows are not those that a join would give now.
+
+    Attributes:
+        space: whose rows it holds.
+        path: the file.
+        newer: the tables that have changed since it was written; empty if the file does not tell what it was made from.
+        is_there: whether the file exists.
+    """
+
+    space: str
+    path: PurePosixPath
+    newer: tuple[str, ...]
+    is_there: bool = True
+
+    @property
+    def reason(self) -> str:
+        """What is wrong with it, to be read after its name."""
+        if not self.is_there:
+            return "missing, the join is older than the scores"
+        return f"older than the {' and '.join(self.newer)}" if self.newer else "of unknown age"
 
 
 @dataclass(frozen=True)
@@ -46,30 +96,174 @@ def join(dataset: Dataset, space: str) -> JoinReport:
         space: which space to join.
 
     Raises:
-        DatasetError: there are no scores or no accuracies of the space.
+        DatasetError: there are no scores or no accuracies of the space, no architecture has both, or an accuracy is there
+            twice. Nothing is written then.
     """
     storage = dataset.storage
+    sources = _Sources(dataset)  # before the rows are read: what is written meanwhile makes the join stale
     with dataset.naming_damaged_files(), dataset.connect() as connection:
         scored = connection.execute(
             "SELECT DISTINCT arch_id, arch_index FROM scores WHERE space = ? ORDER BY ALL", [space]
         ).fetchall()
-        trained = connection.execute("SELECT DISTINCT arch_id FROM accuracies WHERE space = ? ORDER BY ALL", [space]).fetchall()
+        trained = connection.execute(
+            "SELECT DISTINCT arch_id FROM accuracies WHERE space = ? AND seed IS NULL ORDER BY ALL", [space]
+        ).fetchall()
         if not scored or not trained:
             raise DatasetError(f"{storage.root} holds no {'accuracies' if scored else 'scores'} of {space}: nothing to join")
+        with_score, with_accuracy = {arch_id for arch_id, _ in scored}, {arch_id for (arch_id,) in trained}
+        if with_score.isdisjoint(with_accuracy):
+            raise DatasetError(
+                f"{storage.root}: none of the {len(with_score):,} architectures of {space} with a score (such as "
+                f"{scored[0][0]}) is among the {len(with_accuracy):,} with an accuracy (such as {trained[0][0]}): import the "
+                "accuracies of those that were scored, or score those that were trained"
+            )
+        _check_once(dataset, connection, space)
         num_rows = 0
+        left_over = {file.path for file in dataset.files("joined") if _space_of(file.path) == space}
         points = connection.execute(
             "SELECT DISTINCT images, batch_size, seed FROM scores WHERE space = ? ORDER BY ALL", [space]
         ).fetchall()
-        for point in points:
-            rows = joined_rows(connection, space, *point)
-            storage.write_table(layout.joined(space, *point), rows)
+        for images, batch_size, seed in points:
+            rows = joined_rows(connection, space, images, batch_size, seed)
+            made_from = json.dumps(sources.digests_of(JoinedPoint(space, images, batch_size, seed)))
+            rows = rows.replace_schema_metadata({JOINED_FROM_KEY: made_from})
+            path = layout.joined(space, images, batch_size, seed)
+            storage.write_table(path, rows)
+            left_over.discard(path)
             num_rows += rows.num_rows
-    with_score, with_accuracy = {arch_id for arch_id, _ in scored}, {arch_id for (arch_id,) in trained}
+        for path in left_over:
+            storage.remove(path)
     only_scored = [arch_id for arch_id, _ in sorted(scored, key=lambda row: row[1]) if arch_id not in with_accuracy]
     only_trained = sorted(with_accuracy - with_score)
     unmatched = layout.unmatched(space)
     storage.write_bytes(unmatched, _csv(only_scored, only_trained))
     return JoinReport(space, num_rows, len(with_score & with_accuracy), only_scored, only_trained, storage.path(unmatched))
+
+
+def spaces_to_join(dataset: Dataset) -> tuple[list[str], list[str]]:
+    """The spaces that a dataset has both scores and accuracies of, and those that it has only scores of; sorted."""
+    sources = _Sources(dataset)
+    scored = sorted({point.space for point in sources.scores})
+    return [s for s in scored if s in sources.accuracies], [s for s in scored if s not in sources.accuracies]
+
+
+def stale_joins(dataset: Dataset) -> list[StaleJoin]:
+    """The joined files that are older than what they were made from, and those that a space with others lacks.
+
+    Lists the dataset's files and reads the footers of the joined ones. Empty where nothing was joined.
+
+    Raises:
+        DatasetError: a joined file is damaged.
+    """
+    files = dataset.files("joined")
+    if not files:
+        return []
+    sources = _Sources(dataset)
+    with dataset.naming_damaged_files(), ThreadPoolExecutor(_NUM_READERS) as pool:
+        fragments = list(dataset.joined.get_fragments())  # one a file, in the order of the listing
+        told = pool.map(lambda fragment: fragment.metadata.metadata or {}, fragments)
+        digests = {file.path: metadata.get(JOINED_FROM_KEY) for file, metadata in zip(files, told, strict=True)}
+    homes = {layout.joined(*point): point for point in sources.scores}
+    joined_spaces = {_space_of(path) for path in digests}
+    stale = []
+    for path, made_from in digests.items():
+        newer = _newer(sources, homes.get(path), made_from)
+        if newer is not None:
+            stale.append(StaleJoin(_space_of(path), path, newer))
+    stale += [
+        StaleJoin(point.space, path, ("scores",), is_there=False)
+        for path, point in homes.items()
+        if path not in digests and point.space in joined_spaces
+    ]
+    return sorted(stale, key=lambda one: one.path)
+
+
+def describe_stale(dataset: Dataset, stale: Sequence[StaleJoin]) -> list[str]:
+    """A line a space that tells what to do about joined rows that are not up to date.
+
+    Args:
+        dataset: whose they are.
+        stale: as `stale_joins` gives them.
+    """
+    lines = []
+    for space in sorted({one.space for one in stale}):
+        mine = [one for one in stale if one.space == space]
+        tables = [table for table in _TABLES if any(table in one.newer for one in mine)]
+        what = f"older than the {' and '.join(tables)}" if tables else "of unknown age"
+        remedy = f"run `naswot-ray join {dataset.storage.root} --space {space}` again"
+        lines.append(f"{space}: the join is {what} (files to be made again: {len(mine)}): {remedy}")
+    return lines
+
+
+class _Sources:
+    """The files that joined rows are made from, as they are now."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self.scores: dict[JoinedPoint, list[StoredFile]] = {}
+        self.architectures: dict[str, list[StoredFile]] = {}
+        self.accuracies: dict[str, list[StoredFile]] = {}
+        for file in dataset.files("scores"):
+            self.scores.setdefault(_point_of(file.path), []).append(file)
+        for name, by_space in (("architectures", self.architectures), ("accuracies", self.accuracies)):
+            for file in dataset.files(name):
+                by_space.setdefault(_space_of(file.path), []).append(file)
+
+    def digests_of(self, point: JoinedPoint) -> dict[str, str]:
+        """Table -> digest of the files that the rows of a point are made from."""
+        return {
+            "scores": _digest(self.scores.get(point, ())),
+            "architectures": _digest(self.architectures.get(point.space, ())),
+            "accuracies": _digest(self.accuracies.get(point.space, ())),
+        }
+
+
+def _newer(sources: _Sources, point: JoinedPoint | None, made_from: bytes | None) -> tuple[str, ...] | None:
+    """The tables that have changed since a joined file was written, as in `StaleJoin`; None if none has."""
+    if point is None:
+        return ("scores",)
+    try:
+        told = json.loads(made_from or b"null")
+    except ValueError:
+        told = None
+    if not isinstance(told, dict):
+        return ()
+    digests = sources.digests_of(point)
+    return tuple(table for table in _TABLES if told.get(table) != digests[table]) or None
+
+
+def _digest(files: Iterable[StoredFile]) -> str:
+    lines = sorted(f"{file.size} {file.path}\n" for file in files)
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _space_of(path: PurePosixPath) -> str:
+    file = layout.table_file(path)
+    assert file is not None
+    return file.space
+
+
+def _point_of(path: PurePosixPath) -> JoinedPoint:
+    file = layout.table_file(path)
+    assert file is not None
+    assert file.images is not None
+    assert file.batch_size is not None
+    assert file.seed is not None
+    return JoinedPoint(file.space, file.images, file.batch_size, file.seed)
+
+
+def _check_once(dataset: Dataset, connection: duckdb.DuckDBPyConnection, space: str) -> None:
+    """Refuse accuracies that are there twice: every one of their scores would be joined twice."""
+    twice = connection.execute(
+        "SELECT arch_id, dataset, split, epochs FROM accuracies WHERE space = ? AND seed IS NULL "
+        "GROUP BY ALL HAVING count(*) > 1 ORDER BY ALL LIMIT 1",
+        [space],
+    ).fetchone()
+    if twice is not None:
+        arch_id, *key = twice
+        raise DatasetError(
+            f"{dataset.storage.root} holds the {'/'.join(map(str, key))} accuracy of {arch_id} twice: one of the files of "
+            f"{space} in {dataset.storage.path(layout.accuracies(space, '').parent)} is a copy, remove it"
+        )
 
 
 def joined_rows(connection: duckdb.DuckDBPyConnection, space: str, images: str, batch_size: int, seed: int) -> pa.Table:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import PurePosixPath
 from typing import Any, Literal
@@ -119,3 +119,12 @@ def read_all(storage: Storage) -> list[RunRecord]:
     paths = [file.path for file in storage.list_files(layout.RUNS) if layout.is_run_record(file.path)]
     records = [read(storage, path) for path in paths]
     return sorted(records, key=lambda record: record.started)
+
+
+def space_options(records: Iterable[RunRecord]) -> dict[str, str]:
+    """The parameters that runs gave to their spaces: name -> `PARAMETER=VALUE`, of the latest run that gave it.
+
+    Args:
+        records: oldest first.
+    """
+    return {option.partition("=")[0]: option for record in records for option in record.options.get("space_option", ())}

@@ -10,6 +10,7 @@ from typing import Any
 from naswot_ray import __version__
 from naswot_ray.analysis.columns import DATASET_NAMES
 from naswot_ray.analysis.summary import PREDICTORS, summarise
+from naswot_ray.dataset.join import describe_stale, stale_joins
 from naswot_ray.dataset.opening import Dataset
 
 
@@ -59,6 +60,7 @@ def describe(dataset: Dataset, grid: Iterable[GridCount]) -> dict[str, Any]:
         "num_architectures": num_architectures,
         "grid": [asdict(point) for point in grid],
         "correlations": _correlations(dataset),
+        "outdated": describe_stale(dataset, stale_joins(dataset)),
         "sql": {
             "setup": dataset.duckdb_setup(),
             "contents": f"SELECT space, images, status, count(*) AS num_rows FROM {dataset.read_parquet('scores')} "

@@ -116,6 +116,7 @@ function showCorrelations() {
   const taus = ["score", "params", "flops", "num_layers"];
   const head = [["Space", "text"], ["Images", "text"], ["Trained on", "text"], ["Epochs", ""], ["Batch size", ""], ["Seeds", ""], ["Architectures", ""],
     ["Score", ""], ["Parameters", ""], ["FLOPs", ""], ["Layers", ""]];
+  for (const line of data.outdated) $("correlations-table").before(element("p", { class: "note" }, line));
   fillTable($("correlations-table"), head, data.correlations.map((row) => {
     const best = Math.max(...taus.map((name) => row[name] ?? -2));
     return [row.space, row.images, row.dataset, String(row.epochs), String(row.batch_size), String(row.num_seeds), count(row.num_architectures),

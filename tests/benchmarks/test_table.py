@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from naswot_ray.benchmarks.members import Members
 from naswot_ray.benchmarks.reading import read_accuracies
 from naswot_ray.benchmarks.table import parse_map, read_table
 from naswot_ray.dataset import schema
@@ -90,9 +92,25 @@ def test_empty_cells_are_skipped(path: Path) -> None:
     assert found == [("a", "cifar10", 1.0), ("c", "cifar10", 3.0), ("c", "cifar100", 4.0)]
 
 
-def test_a_table_without_any_value(path: Path) -> None:
-    write(path, {"arch": ARCHS, "acc": [None, None, None]})
-    assert read_accuracies("s", path, MAP).read_all().num_rows == 0
+@pytest.mark.parametrize("column", ["acc", "time"])
+def test_a_column_without_any_value(path: Path, column: str) -> None:
+    columns: dict[str, list[Any]] = {"arch": ARCHS, "acc": [1.0, 2.0, 3.0], "time": [1.0, 2.0, 3.0], column: [None] * 3}
+    write(path, columns)
+    mapping = [*MAP, "cifar10/test/200/seconds=time"]
+    assert refuses(path, mapping).endswith(f"column {column!r} has no value in any of its 3 rows")
+
+
+def test_a_column_of_nan(tmp_path: Path) -> None:
+    path = write(tmp_path / "t.parquet", {"arch": ARCHS, "acc": [float("nan")] * 3})
+    assert "column 'acc' has no value in any of its 3 rows" in refuses(path)
+
+
+def test_a_table_without_rows(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    pq.write_table(pa.table({"arch": pa.array([], pa.string()), "acc": pa.array([], pa.float64())}), path)
+    assert "has no rows" in refuses(path)
+    (tmp_path / "t.csv").write_text("arch,acc\n")
+    assert "has no rows" in refuses(tmp_path / "t.csv")
 
 
 def test_large_strings_and_dictionaries(tmp_path: Path) -> None:
@@ -147,9 +165,112 @@ def test_a_value_that_is_no_percentage(path: Path, value: float) -> None:
     assert f"row 1, column 'acc': expected a percentage from 0 to 100, found {value!r}" in refuses(path)
 
 
-def test_nan_is_no_percentage(tmp_path: Path) -> None:
+def test_nan_is_an_empty_cell(tmp_path: Path) -> None:
+    """pandas writes missing values so."""
     path = write(tmp_path / "t.parquet", {"arch": ARCHS, "acc": [1.0, float("nan"), 3.0]})
-    assert "row 1, column 'acc': expected a percentage from 0 to 100, found nan" in refuses(path)
+    assert read_table("s", path, MAP).read_all()["arch_id"].to_pylist() == ["a", "c"]
+
+
+NUMBERS = {
+    "decimal": pa.array([Decimal("90.25"), None, Decimal("3.5")], pa.decimal128(8, 4)),
+    "float32": pa.array([90.25, None, 3.5], pa.float32()),
+    "float16": pa.array([90.25, None, 3.5], pa.float16()),
+    "text": pa.array([" 90.25", "NaN", "3.5e0 "]),
+    "dictionary": pa.array(["90.25", None, "3.5"]).dictionary_encode(),
+}
+
+
+@pytest.mark.parametrize("values", NUMBERS.values(), ids=list(NUMBERS))
+def test_kinds_of_numbers(tmp_path: Path, values: pa.Array) -> None:
+    pq.write_table(pa.table({"arch": ARCHS, "acc": values}), tmp_path / "t.parquet")
+    table = read_table("s", tmp_path / "t.parquet", MAP).read_all()
+    assert [(row["arch_id"], row["accuracy"]) for row in table.to_pylist()] == [("a", 90.25), ("c", 3.5)]
+
+
+def test_integers(path: Path) -> None:
+    write(path, {"arch": ARCHS, "acc": [90, 0, 100]})
+    assert read_table("s", path, MAP).read_all()["accuracy"].to_pylist() == [90.0, 0.0, 100.0]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "arch , acc\n a, 90.5\nb , 1.25 \n c ,\n",
+        'arch,acc\n" a",90.5\n"b\t"," 1.25"\nc,n/a\n',
+        "arch,acc\na,90.5\nb,1.25\nc,<NA>\n",
+    ],
+)
+def test_blanks_do_not_count(tmp_path: Path, text: str) -> None:
+    (tmp_path / "t.csv").write_text(text)
+    table = read_table("s", tmp_path / "t.csv", MAP).read_all()
+    assert [(row["arch_id"], row["accuracy"]) for row in table.to_pylist()] == [("a", 90.5), ("b", 1.25)]
+
+
+def test_keys_that_blanks_make_the_same(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("arch,acc\na,1\n a,2\n")
+    assert "row 1, column 'arch': 'a' is there twice" in refuses(tmp_path / "t.csv")
+    (tmp_path / "t.csv").write_text("arch,acc\na,1\n  ,2\n")
+    assert "row 1, column 'arch': expected an arch_id, found '  '" in refuses(tmp_path / "t.csv")
+
+
+def test_a_hash_that_looks_like_a_number(tmp_path: Path) -> None:
+    ids = ["12345678901234567890123456789e12", "12345678901234567890123456789012"]
+    (tmp_path / "t.csv").write_text(f"arch,acc\n{ids[0]},1\n{ids[1]},2\n")
+    assert read_table("s", tmp_path / "t.csv", MAP).read_all()["arch_id"].to_pylist() == ids
+
+
+@pytest.mark.parametrize("value", ["94,3", "94.3%", "0x5E", "9_4", "inf", "-Infinity", "true", "²"])
+def test_a_text_that_is_no_percentage(tmp_path: Path, value: str) -> None:
+    write(tmp_path / "t.parquet", {"arch": ARCHS, "acc": ["1.0", value, "3.0"]})
+    assert "row 1, column 'acc': expected a percentage from 0 to 100, found" in refuses(tmp_path / "t.parquet")
+
+
+def test_likely_fractions(path: Path) -> None:
+    write(path, {"arch": ARCHS, "acc": [0.1, None, 0.94], "percent": [0.5, 0.7, 1.5], "zero": [0.0, 0.0, 0.0]})
+    (warning,) = read_table("s", path, [*MAP, "cifar100/test/200=percent", "cifar10/valid/12=zero"]).warnings
+    assert warning.startswith(
+        f"{path}: column 'acc' has values from 0.1 to 0.94, as fractions have; cifar10/test/200 is in percent"
+    )
+    assert "multiply the column by 100" in warning
+
+
+MEMBERS = Members("s", frozenset("abc"))
+
+
+def test_keys_of_the_space(path: Path) -> None:
+    write(path, {"arch": ["c", "a"], "acc": [1.0, 2.0]})
+    assert read_accuracies("s", path, MAP, members=MEMBERS).read_all().num_rows == 2
+    write(path, {"arch": ["c", "x", "a", "y"], "acc": [1.0, 2.0, 3.0, 4.0]})
+    message = refusal(lambda: read_accuracies("s", path, MAP, members=MEMBERS), path)
+    assert "row 1, column 'arch': 'x' is no architecture of s (2 of 4 are none)" in message
+
+
+@pytest.mark.parametrize(
+    ("arch_id", "space"),
+    [
+        ("|none~0|+|none~0|none~1|+|none~0|none~1|none~2|", "nasbench201"),
+        ("00005c142e6f48ac74fdcf73e3439874", "nasbench101"),
+        ("8:16:24:32:64", "nats_sss"),
+        ("00042-0123456789ab", "one of the nds_ families"),
+    ],
+)
+def test_a_table_of_another_space(path: Path, arch_id: str, space: str) -> None:
+    write(path, {"arch": [arch_id, "zz"], "acc": [1.0, 2.0]})
+    message = refusal(lambda: read_accuracies("s", path, MAP, members=MEMBERS), path)
+    assert f"row 0, column 'arch': {arch_id!r} is no architecture of s; none of the 2 in this column is" in message
+    assert message.endswith(f": it looks like a table of {space}, import it there")
+
+
+def test_where_only_some_architectures_are_known(path: Path) -> None:
+    known = Members("nds_darts", frozenset(["00000-000000000000", "00007-000000000007"]), is_whole=False, note="")
+    write(path, {"arch": ["00007-000000000007", "00008-000000000008"], "acc": [1.0, 2.0]})
+    assert read_accuracies("nds_darts", path, MAP, members=known).read_all().num_rows == 2
+    write(path, {"arch": ["00007-000000000008", "00008-000000000008"], "acc": [1.0, 2.0]})
+    assert "none of the 2" in refusal(lambda: read_accuracies("nds_darts", path, MAP, members=known), path)
+    none = Members("nds_darts", frozenset(), is_whole=False, note="")
+    assert read_accuracies("nds_darts", path, MAP, members=none).read_all().num_rows == 2
+    write(path, {"arch": ["00007-000000000008", "8:8:8:8:8"], "acc": [1.0, 2.0]})
+    assert "row 1" in refusal(lambda: read_accuracies("nds_darts", path, MAP, members=none), path)
 
 
 def test_nan_in_a_csv_is_an_empty_cell(tmp_path: Path) -> None:

@@ -168,6 +168,7 @@ def test_the_summary_tells_what_its_numbers_are_of(tmp_path: Path) -> None:
 
 
 def test_accuracies_of_a_space_that_is_not_scored_wait_for_it(root: Path, accuracies: Path) -> None:
+    accuracies.write_text("arch,acc\n8:8:8:8:8,10\n8:8:8:8:16,20\n")
     prints("accuracies", "nats_sss", accuracies, "--dataset", root, *MAP)
     assert "nats_sss: cifar10" in prints("info", root)
 

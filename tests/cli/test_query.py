@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import gzip
 import io
+import math
+import os
+import pty
+import re
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
+from uuid import UUID
 
+import duckdb
 import pyarrow.parquet as pq
 import pytest
+from rich.cells import cell_len
 
 from tests.cli.running import check_refusal, naswot, naswot_process, prints, refuses
 from tests.dataset.making import arch_id, snapshot
@@ -19,7 +30,7 @@ ROWS = [(arch_id(7), 107.0), (arch_id(6), 106.0)]
 
 
 def test_a_table(root: Path) -> None:
-    text = prints("query", root, BEST)
+    text = prints("query", root, BEST, "--format", "table")
     assert arch_id(7) in text
     assert text.index(arch_id(7)) < text.index(arch_id(6))
     assert "mean" in text
@@ -43,8 +54,10 @@ def test_null_and_infinity_in_csv(root: Path) -> None:
 
 
 def test_a_result_without_rows(root: Path) -> None:
-    assert prints("query", root, "SELECT arch_id FROM scores WHERE seed = 99", "--format", "csv").strip() == '"arch_id"'
-    assert "arch_id" in prints("query", root, "SELECT arch_id FROM scores WHERE seed = 99")
+    assert prints("query", root, "SELECT arch_id FROM scores WHERE seed = 99", "--format", "csv") == "arch_id\n"
+    text = prints("query", root, "SELECT arch_id FROM scores WHERE seed = 99", "--format", "table")
+    assert "arch_id" in text
+    assert text.endswith("0 rows\n")
 
 
 @pytest.mark.parametrize("format_", ["table", "csv", "parquet"])
@@ -57,7 +70,7 @@ def test_to_a_file(root: Path, tmp_path: Path, format_: str) -> None:
     elif format_ == "csv":
         assert [(name, float(mean)) for name, mean in list(csv.reader(io.StringIO(out.read_text())))[1:]] == ROWS
     else:
-        assert out.read_text() == prints("query", root, BEST)
+        assert out.read_text() == prints("query", root, BEST, "--format", "table")
     assert snapshot(root) == before
 
 
@@ -79,13 +92,6 @@ def test_a_file_in_a_folder_that_is_not_there(root: Path, tmp_path: Path, format
 
 
 @pytest.mark.parametrize(
-    ("sql", "format_"), [("SELECT list(score) AS l FROM scores", "csv"), ("SELECT INTERVAL 1 DAY AS i", "parquet")]
-)
-def test_a_result_that_the_format_cannot_hold(root: Path, tmp_path: Path, sql: str, format_: str) -> None:
-    refuses(tmp_path, "query", root, sql, "--format", format_, "-o", tmp_path / "out")
-
-
-@pytest.mark.parametrize(
     ("sql", "named"),
     [
         ("SELECT nope FROM scores", "nope"),
@@ -104,15 +110,292 @@ def test_bad_sql(root: Path, sql: str, named: str, format_: str) -> None:
     assert "Traceback" not in result.stderr
 
 
-@pytest.mark.parametrize("sql", ["", " ", "/* nothing */", "CREATE TABLE t (x INT)", "SELECT 1; SELECT 2"])
-def test_no_sql(root: Path, sql: str) -> None:
-    assert refuses(root, "query", root, sql) == "error: expected one statement that gives rows: SELECT, DESCRIBE or SUMMARIZE"
+NO_QUERIES = {
+    "nothing": "",
+    "a blank": " ",
+    "a comment": "/* nothing */",
+    "a semicolon": ";",
+    "two": "SELECT 1; SELECT 2",
+    "two pivots": "PIVOT scores ON seed USING avg(score); PIVOT scores ON seed USING avg(score)",
+    "create": "CREATE TABLE t (x INT)",
+    "create from a pivot": "CREATE TABLE t AS PIVOT scores ON seed USING avg(score)",
+    "copy": "COPY scores TO 'leaked'",
+    "copy of a pivot": "COPY (PIVOT scores ON seed USING avg(score)) TO 'leaked'",
+    "copy explained": "EXPLAIN ANALYZE COPY scores TO 'leaked'",
+    "copy explained with options": "EXPLAIN (ANALYZE, FORMAT json) COPY scores TO 'leaked'",
+    "attach": "ATTACH 'leaked'",
+    "set": "SET threads = 1",
+    "install": "INSTALL spatial",
+    "export": "EXPORT DATABASE 'leaked'",
+    "insert": "INSERT INTO scores SELECT * FROM scores",
+}
+
+
+@pytest.mark.parametrize("sql", NO_QUERIES.values(), ids=list(NO_QUERIES))
+def test_what_is_no_query(root: Path, tmp_path: Path, sql: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    message = refuses(tmp_path, "query", root, sql)
+    assert message.startswith("error: expected one statement that gives rows: SELECT, FROM, WITH, VALUES, PIVOT")
+
+
+@pytest.mark.parametrize(
+    ("sql", "verb"),
+    [
+        ("WITH x AS (COPY scores TO 'leaked') FROM x", "COPY"),
+        ("WITH y AS (SELECT 1), x AS NOT MATERIALIZED ( copy scores TO 'leaked') FROM x", "COPY"),
+        ("WITH x AS (COPY scores TO 'leaked') PIVOT scores ON seed USING avg(score)", "COPY"),
+        ("WITH x AS (DELETE FROM scores RETURNING *) FROM x", "DELETE"),
+    ],
+)
+def test_a_with_that_writes(root: Path, tmp_path: Path, sql: str, verb: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert refuses(tmp_path, "query", root, sql) == f"error: expected a statement that only reads; {verb} in a WITH writes"
+
+
+READS = {
+    "select": ("SELECT 1 AS a", "a\n1\n"),
+    "lower case": ("select 1 as a", "a\n1\n"),
+    "brackets": ("(SELECT 1 AS a)", "a\n1\n"),
+    "semicolons": ("SELECT 1 AS a;;", "a\n1\n"),
+    "a comment behind": ("SELECT 1 AS a -- b", "a\n1\n"),
+    "a semicolon and comments behind": ("SELECT 'ä' AS \"ö\"; /* é; */ ; -- ü", "ö\nä\n"),
+    "a comment before": ("/* a */ SELECT 1 AS a", "a\n1\n"),
+    "a semicolon in a string": ("SELECT 'x;y' AS a;", "a\nx;y\n"),
+    "a column named like a verb": ("WITH t AS (SELECT 1 AS copy) SELECT copy FROM t", "copy\n1\n"),
+    "from": ("FROM scores SELECT count(*) AS n", "n\n32\n"),
+    "with": ("WITH x AS (SELECT 1 AS a) FROM x", "a\n1\n"),
+    "values": ("VALUES (1), (2)", "col0\n1\n2\n"),
+    "pivot": ("PIVOT scores ON seed USING count(*) GROUP BY batch_size ORDER BY batch_size", "batch_size,0,1\n4,8,8\n8,8,8\n"),
+    "pivot with an end": (
+        "PIVOT scores ON seed USING count(*) GROUP BY batch_size ORDER BY ALL; --",
+        "batch_size,0,1\n4,8,8\n8,8,8\n",
+    ),
+    "pivot in a query": (
+        'SELECT batch_size AS b, "1" AS n FROM (PIVOT scores ON seed USING count(*) GROUP BY batch_size) ORDER BY ALL',
+        "b,n\n4,8\n8,8\n",
+    ),
+    "unpivot": ("UNPIVOT (SELECT 1 AS a, 2 AS b) ON a, b", "name,value\na,1\nb,2\n"),
+    "show": ("SHOW TABLES", "name\naccuracies\narchitectures\njoined\nscores\n"),
+    "names that are there twice": ("SELECT 1 AS a, 2 AS a", "a,a_1\n1,2\n"),
+}
+
+
+@pytest.mark.parametrize(("sql", "expected"), READS.values(), ids=list(READS))
+def test_statements_that_read(root: Path, sql: str, expected: str) -> None:
+    assert prints("query", root, sql) == expected
+
+
+def test_descriptions_and_plans(root: Path) -> None:
+    assert "\nspace,VARCHAR,YES," in prints("query", root, "DESCRIBE scores")
+    assert prints("query", root, "SUMMARIZE scores").count("\n") == 17
+    for sql in ("EXPLAIN SELECT 1", "EXPLAIN ANALYZE SELECT 1", "EXPLAIN (FORMAT json) SELECT 1"):
+        assert prints("query", root, sql).startswith("explain_key,explain_value\n")
+    assert "Projection" in prints("query", root, "EXPLAIN SELECT 1", "--format", "table")
+    assert "\\n" not in prints("query", root, "EXPLAIN SELECT 1", "--format", "table")
+
+
+def test_a_name_that_is_a_variable_of_the_program(root: Path) -> None:
+    assert "Table with name statements does not exist" in refuses(root, "query", root, "FROM statements")
+
+
+ALL = "SELECT i, 'x' || i AS name FROM range(25000) t(i)"
+
+
+def test_all_rows_reach_a_pipe(root: Path) -> None:
+    rows = list(csv.reader(io.StringIO(prints("query", root, ALL))))
+    assert rows == [["i", "name"], *([str(i), f"x{i}"] for i in range(25_000))]
+
+
+def test_all_rows_and_columns_of_a_table(root: Path) -> None:
+    columns = ", ".join(f"i AS a_long_name_of_column_{n}" for n in range(40))
+    text = prints("query", root, f"SELECT {columns}, repeat('y', 3000) AS long FROM range(12000) t(i)", "--format", "table")
+    head, *rows, footer, count = text.splitlines()
+    assert head.startswith("┌")
+    assert footer.startswith("└")
+    assert count == "12,000 rows"
+    assert [cell.strip() for cell in rows[0].strip("│").split("│")] == [
+        *(f"a_long_name_of_column_{n}" for n in range(40)),
+        "long",
+    ]
+    for i, row in enumerate(rows[3:]):
+        assert [cell.strip() for cell in row.strip("│").split("│")] == [str(i)] * 40 + ["y" * 3000]
+    assert len(rows) == 3 + 12_000
+
+
+def test_a_cell_of_a_table_stays_on_its_line(root: Path) -> None:
+    text = prints("query", root, "SELECT E'a\nb' AS \"c\", NULL AS d, '字' AS e", "--format", "table")
+    assert "│ a\\nb" in text
+    assert "NULL" in text
+    assert len({cell_len(line) for line in text.splitlines()[:-1]}) == 1
+
+
+def in_terminal(*args: object, columns: int = 80) -> str:
+    """What `naswot-ray` shows on a terminal."""
+    mine, its = pty.openpty()
+    command = [sys.executable, "-c", "from naswot_ray.cli import main; main()", *map(str, args)]
+    environment = os.environ | {"COLUMNS": str(columns)}
+    with subprocess.Popen(command, stdout=its, stderr=subprocess.PIPE, env=environment) as process:
+        os.close(its)
+        shown = bytearray()
+        with contextlib.suppress(OSError):  # at the end, EIO
+            while chunk := os.read(mine, 65536):
+                shown += chunk
+        os.close(mine)
+        assert process.stderr is not None
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
+    return shown.decode().replace("\r\n", "\n")
+
+
+def test_a_terminal_says_what_it_does_not_show(root: Path) -> None:
+    how = "shown; for all: -o FILE.csv (or .parquet, .txt), or `| less`\n"
+    assert in_terminal("query", root, ALL).endswith(f"40 of 25,000 rows {how}")
+    wide = in_terminal("query", root, "FROM scores")
+    assert re.search(rf"\n(\d) of 16 columns {re.escape(how)}$", wide)
+    both = in_terminal("query", root, "SELECT *, i AS j FROM scores, range(3) t(i)")
+    assert re.search(rf"\n40 of 96 rows and (\d) of 18 columns {re.escape(how)}$", both)
+    small = in_terminal("query", root, "SELECT 1 AS a")
+    assert "│     1 │" in small
+    assert "shown" not in small
+    assert in_terminal("query", root, ALL, "--format", "csv").count("\n") == 25_001
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".csv.gz", ".tsv.gz", ".parquet", ".txt", ".CSV", ".Tsv.GZ"])
+def test_the_suffix_decides(root: Path, tmp_path: Path, suffix: str) -> None:
+    out = tmp_path / f"all.v2{suffix}"
+    assert prints("query", root, ALL, "-o", out) == ""
+    low = suffix.lower()
+    if low == ".parquet":
+        found = [(row["i"], row["name"]) for row in pq.read_table(out).to_pylist()]
+    elif low == ".txt":
+        lines = [line.strip("│").split("│") for line in out.read_text().splitlines() if line.startswith("│")]
+        found = [(int(i), name.strip()) for i, name in lines[2:]]
+    else:
+        data = out.read_bytes()
+        text = (gzip.decompress(data) if low.endswith(".gz") else data).decode()
+        header, *rows = csv.reader(io.StringIO(text), delimiter="\t" if ".tsv" in low else ",")
+        assert header == ["i", "name"]
+        found = [(int(i), name) for i, name in rows]
+    assert found == [(i, f"x{i}") for i in range(25_000)]
+
+
+KNOWN = ".csv, .csv.gz, .tsv, .tsv.gz, .parquet, .txt"
+
+
+@pytest.mark.parametrize("name", ["all.xlsx", "all.json", "all.gz", "all.parquet.gz", "all", "all.csv.bak", "all.v2"])
+def test_an_unknown_suffix(root: Path, tmp_path: Path, name: str) -> None:
+    out = tmp_path / name
+    assert refuses(tmp_path, "query", root, BEST, "-o", out) == f"error: --output {out}: expected a name that ends with {KNOWN}"
+    if "." in name:
+        assert KNOWN in refuses(tmp_path, "query", root, BEST, "-o", out, "--format", "csv")
+
+
+@pytest.mark.parametrize(
+    ("name", "format_"), [("a.csv", "parquet"), ("a.csv", "tsv"), ("a.parquet", "csv"), ("a.txt", "csv"), ("a.tsv.gz", "table")]
+)
+def test_a_format_that_contradicts_the_suffix(root: Path, tmp_path: Path, name: str, format_: str) -> None:
+    message = refuses(tmp_path, "query", root, BEST, "-o", tmp_path / name, "--format", format_)
+    assert f"--format {format_} contradicts it" in message
+    assert prints("query", root, BEST, "-o", tmp_path / "a.csv", "--format", "csv") == ""
+
+
+VALUES = """
+    SELECT [1, NULL] AS a_list, {'x': 'a,b', 'y': [2.5]} AS a_struct, MAP {'k': 1} AS a_map, array_value(1, 2) AS an_array,
+        INTERVAL 1 DAY AS an_interval, '2020-01-02 03:04:05+00'::TIMESTAMPTZ AS a_time, '1.50'::DECIMAL(5, 2) AS a_decimal,
+        12345678901234567890123::HUGEINT AS huge, [sum(batch_size)] AS sums, 'b'::ENUM('a', 'b') AS an_enum,
+        '00000000-0000-0000-0000-00000000000f'::UUID AS a_uuid, '\\xAA\\x00'::BLOB AS a_blob, NULL AS nothing, '' AS empty,
+        'nan'::DOUBLE AS no_number, 'inf'::FLOAT AS large, '-inf'::DOUBLE AS small FROM scores
+"""
+
+
+def test_values_in_csv(root: Path) -> None:
+    text = prints("query", root, VALUES)
+    (row,) = csv.DictReader(io.StringIO(text))
+    assert datetime.fromisoformat(row.pop("a_time")) == datetime(2020, 1, 2, 3, 4, 5, tzinfo=UTC)
+    assert row == {
+        "a_list": "[1, NULL]",
+        "a_struct": "{'x': 'a,b', 'y': [2.5]}",
+        "a_map": "{k=1}",
+        "an_array": "[1, 2]",
+        "an_interval": "1 day",
+        "a_decimal": "1.50",
+        "huge": "12345678901234567890123",
+        "sums": "[192]",
+        "an_enum": "b",
+        "a_uuid": "00000000-0000-0000-0000-00000000000f",
+        "a_blob": "\\xAA\\x00",
+        "nothing": "",
+        "empty": "",
+        "no_number": "nan",
+        "large": "inf",
+        "small": "-inf",
+    }
+    assert ',,"",nan,' in text  # a null is not an empty text
+
+
+def test_values_in_parquet(root: Path, tmp_path: Path) -> None:
+    out = tmp_path / "all.parquet"
+    prints("query", root, VALUES, "-o", out)
+    with duckdb.connect() as connection:
+        assert connection.sql(f"SELECT an_interval FROM read_parquet('{out}')").fetchall() == [(timedelta(days=1),)]
+    (row,) = pq.read_table(out).to_pylist()
+    assert math.isnan(row.pop("no_number"))
+    del row["an_interval"]  # pyarrow knows no Parquet intervals
+    assert row == {
+        "a_list": [1, None],
+        "a_struct": {"x": "a,b", "y": [Decimal("2.5")]},
+        "a_map": [("k", 1)],
+        "an_array": [1, 2],
+        "a_time": datetime(2020, 1, 2, 3, 4, 5, tzinfo=UTC),
+        "a_decimal": Decimal("1.50"),
+        "huge": Decimal(12345678901234567890123),
+        "sums": [Decimal(192)],
+        "an_enum": "b",
+        "a_uuid": UUID(int=15),
+        "a_blob": b"\xaa\x00",
+        "nothing": None,
+        "empty": "",
+        "large": math.inf,
+        "small": -math.inf,
+    }
+
+
+def test_arrays_that_are_null_in_parquet(root: Path, tmp_path: Path) -> None:
+    prints("query", root, "SELECT NULL::INT[2] AS a UNION ALL SELECT array_value(1, 2)", "-o", tmp_path / "a.parquet")
+    assert pq.read_table(tmp_path / "a.parquet")["a"].to_pylist() == [None, [1, 2]]
+
+
+@pytest.mark.parametrize(
+    ("value", "named"),
+    [
+        ("170141183460469231731687303715884105727::HUGEINT", "column v"),
+        ("INTERVAL '0.001001 seconds'", "column v: Parquet holds intervals to the millisecond; cast it to VARCHAR"),
+        ("INTERVAL '-1 day'", "Parquet files do not support negative intervals"),
+    ],
+)
+def test_a_value_that_parquet_cannot_hold(root: Path, tmp_path: Path, value: str, named: str) -> None:
+    assert named in refuses(tmp_path, "query", root, f"SELECT {value} AS v", "-o", tmp_path / "a.parquet")
+    prints("query", root, f"SELECT {value} AS v", "-o", tmp_path / "a.csv")
+
+
+def test_a_null_alone_on_its_line(root: Path) -> None:
+    assert prints("query", root, "SELECT NULL::INT AS a UNION ALL SELECT 1") == 'a\n""\n1\n'
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_a_result_without_rows_in_a_file(root: Path, tmp_path: Path, suffix: str) -> None:
+    out = tmp_path / f"a{suffix}"
+    prints("query", root, "SELECT arch_id, score FROM scores WHERE seed = 99", "-o", out)
+    if suffix == ".csv":
+        assert out.read_text() == "arch_id,score\n"
+    else:
+        assert (pq.read_table(out).column_names, pq.read_table(out).num_rows) == (["arch_id", "score"], 0)
 
 
 @pytest.mark.parametrize("table", ["scores", "architectures", "accuracies", "joined"])
 def test_every_view_is_there(root: Path, table: str) -> None:
     count = prints("query", root, f"SELECT count(*) AS n FROM {table}", "--format", "csv")
-    assert count.split() == ['"n"', {"scores": "32", "architectures": "8"}.get(table, "0")]
+    assert count.split() == ["n", {"scores": "32", "architectures": "8"}.get(table, "0")]
 
 
 PROGRAM = f"{sys.executable} -c 'from naswot_ray.cli import main; main()'"
@@ -121,7 +404,7 @@ PROGRAM = f"{sys.executable} -c 'from naswot_ray.cli import main; main()'"
 def test_a_reader_that_leaves_early(root: Path) -> None:
     line = f"{PROGRAM} query {root} 'FROM range(1000000)' --format csv | head -1"
     done = subprocess.run(line, shell=True, capture_output=True, text=True, check=False)
-    assert done.stdout == '"range"\n'
+    assert done.stdout == "range\n"
     assert "Traceback" not in done.stderr
 
 

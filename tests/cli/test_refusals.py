@@ -15,7 +15,7 @@ from naswot_ray.scoring.images import load_images
 from tests.benchmarks.official_nats import SSS
 from tests.cli.conftest import MAP, write_images
 from tests.cli.running import check_refusal, naswot, naswot_process, refuses
-from tests.dataset.making import SPACE, make_dataset, snapshot
+from tests.dataset.making import SPACE, arch_id, make_dataset, snapshot
 
 HERE = ("--in-process", "--limit", 9, "--batch-size", 4)
 
@@ -225,9 +225,11 @@ def test_accuracies_of_another_space(root: Path, nats: Path, name: str) -> None:
 def test_accuracies_from_a_second_source(root: Path, accuracies: Path) -> None:
     assert naswot("join", root, "--accuracies", accuracies, *MAP).exit_code == 0
     other = accuracies.with_name("other.csv")
-    other.write_text(accuracies.read_text() + "x,1\n")
+    other.write_text(accuracies.read_text() + f"{arch_id(10)},1\n")
     message = refuses(root, "join", root, "--accuracies", other, *MAP)
-    assert "already holds cifar10/test/200 accuracies from a source with SHA-256" in message
+    assert "already holds cifar10/test/200 accuracies, with other rows, from a source with SHA-256" in message
+    assert str(next((root / "accuracies").rglob("*.parquet"))) in message
+    assert "--replace" in message
 
 
 def test_join_without_accuracies(root: Path) -> None:
@@ -235,7 +237,15 @@ def test_join_without_accuracies(root: Path) -> None:
     assert "--map says how to read --accuracies" in refuses(root, "join", root, *MAP)
     assert "unknown space 'x'" in refuses(root, "join", root, "--space", "x")
     assert "unknown space 'x'" in refuses(root, "accuracies", "x", "a.csv", "--dataset", root)
-    assert "holds scores of nasbench201, nats_sss: say which with --space" in refuses(two_spaces(root), "join", root)
+    assert "--replace is about --accuracies" in refuses(root, "join", root, "--replace")
+    assert "holds no accuracies of nasbench201, nats_sss: nothing to join" in refuses(two_spaces(root), "join", root)
+
+
+def test_a_table_for_one_of_two_spaces(root: Path, accuracies: Path) -> None:
+    two_spaces(root)
+    assert "holds scores of nasbench201, nats_sss: say which with --space" in refuses(
+        root, "join", root, "--accuracies", accuracies, *MAP
+    )
 
 
 def two_spaces(root: Path) -> Path:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import csv
-from pathlib import Path
+import shutil
+from pathlib import Path, PurePosixPath
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from naswot_ray.dataset import layout, schema
-from naswot_ray.dataset.join import join
+from naswot_ray.dataset.accuracies import AccuracyTable, StagedAccuracies, add_accuracies, batches_of, stage
+from naswot_ray.dataset.join import describe_stale, join, stale_joins
 from naswot_ray.dataset.opening import Dataset
 from naswot_ray.errors import DatasetError
 from tests.dataset.making import (
@@ -30,6 +33,23 @@ from tests.dataset.making import (
 @pytest.fixture
 def dataset(tmp_path: Path) -> Dataset:
     return make_dataset(tmp_path / "d")
+
+
+def files_of(dataset: Dataset) -> list[Path]:
+    return sorted((Path(dataset.storage.root) / "accuracies").rglob("*.parquet"))
+
+
+def staged(rows: list[Row], *, source: str = "table.csv", digest: str = "d" * 64) -> StagedAccuracies:
+    return stage(AccuracyTable(SPACE, source, digest, batches_of(SPACE, digest, rows)))
+
+
+def sorted_rows(rows: list[Row]) -> list[Row]:
+    names = ("dataset", "split", "epochs", "arch_id", "accuracy")
+    return sorted(({name: row[name] for name in names} for row in rows), key=lambda row: tuple(row.values()))
+
+
+def accuracies(dataset: Dataset) -> list[Row]:
+    return sorted_rows(dataset.accuracies.to_table().to_pylist())
 
 
 def joined(dataset: Dataset) -> list[Row]:
@@ -86,10 +106,15 @@ def test_what_only_one_side_has_is_counted_and_listed(dataset: Dataset) -> None:
 
 
 def test_nothing_in_common(dataset: Dataset) -> None:
-    add(dataset, [mean_accuracy(100)])
-    report = join(dataset, SPACE)
-    assert (report.num_rows, report.num_matched, len(report.only_scored), len(report.only_trained)) == (0, 0, 8, 1)
-    assert dataset.joined.to_table().schema.equals(schema.JOINED)
+    """Other architectures; an accuracy that is no mean does not count."""
+    add(dataset, [mean_accuracy(100), mean_accuracy(0, seed=777)])
+    there = snapshot(dataset.storage.root)
+    with pytest.raises(DatasetError) as caught:
+        join(dataset, SPACE)
+    message = str(caught.value)
+    assert f"none of the 8 architectures of {SPACE} with a score (such as {arch_id(0)})" in message
+    assert f"is among the 1 with an accuracy (such as {arch_id(100)})" in message
+    assert snapshot(dataset.storage.root) == there
 
 
 def test_failed_and_singular_rows_are_joined_as_they_are(tmp_path: Path) -> None:
@@ -192,3 +217,153 @@ def test_a_damaged_accuracies_file_is_a_clear_error(dataset: Dataset) -> None:
         join(dataset, SPACE)
     with pytest.raises(DatasetError, match=file.name):
         add(dataset, [mean_accuracy(9, split="valid")], source="other.csv", digest="e" * 64)
+
+
+def test_other_accuracies_of_the_same_table_keep_those_that_are_there(dataset: Dataset) -> None:
+    """One table, read again with one more --map."""
+    rows = [mean_accuracy(i) for i in range(8)]
+    add(dataset, rows)
+    (file,) = files_of(dataset)
+    before = file.stat().st_ino
+    more = [mean_accuracy(i, dataset="cifar100") for i in range(8)]
+    addition = add_accuracies(dataset, staged([*rows, *more]))
+    assert (addition.new, addition.same, addition.different) == ((("cifar100", "test", 200),), (("cifar10", "test", 200),), {})
+    assert file.stat().st_ino == before
+    assert accuracies(dataset) == sorted_rows([*rows, *more])
+    assert add_accuracies(dataset, staged([*more, *rows])).same == (("cifar10", "test", 200), ("cifar100", "test", 200))
+    assert len(files_of(dataset)) == 2
+
+
+def test_the_same_rows_of_another_file_are_left_alone(dataset: Dataset) -> None:
+    rows = [mean_accuracy(i) for i in range(8)]
+    add(dataset, rows)
+    there = snapshot(dataset.storage.root)
+    add(dataset, rows[::-1], source="sorted.parquet", digest="e" * 64)
+    assert snapshot(dataset.storage.root) == there
+
+
+def test_a_second_column_of_the_same_table_is_refused(dataset: Dataset) -> None:
+    add(dataset, [mean_accuracy(i) for i in range(8)])
+    (file,) = files_of(dataset)
+    there = snapshot(dataset.storage.root)
+    with pytest.raises(DatasetError) as caught:
+        add(dataset, [mean_accuracy(i, accuracy=1.0) for i in range(8)] + [mean_accuracy(i, split="valid") for i in range(8)])
+    assert str(file) in str(caught.value)
+    assert "cifar10/test/200" in str(caught.value)
+    assert "--replace" in str(caught.value)
+    assert snapshot(dataset.storage.root) == there
+
+
+def test_replacing(dataset: Dataset) -> None:
+    kept = [mean_accuracy(i, dataset="cifar100") for i in range(8)]
+    add(dataset, [*(mean_accuracy(i) for i in range(8)), *kept])
+    add(dataset, [mean_accuracy(i, split="valid") for i in range(3)], source="other.csv", digest="e" * 64)
+    names = [file.name for file in files_of(dataset)]
+    new = [mean_accuracy(i, accuracy=1.0 + i) for i in range(2, 6)]
+    valid = [mean_accuracy(i, split="valid", accuracy=2.0 + i) for i in range(5)]
+    short = [mean_accuracy(i, epochs=12) for i in range(4)]
+    addition = add_accuracies(dataset, staged([*new, *valid, *short], source="new.csv", digest="f" * 64), replace=True)
+    assert (addition.new, addition.same) == ((("cifar10", "test", 12),), ())
+    assert sorted(addition.different) == [("cifar10", "test", 200), ("cifar10", "valid", 200)]
+    assert accuracies(dataset) == sorted_rows([*kept, *new, *valid, *short])
+    found = dataset.accuracies.to_table().to_pylist()
+    assert {row["source_digest"][0] for row in found if row["dataset"] == "cifar100"} == {"d"}
+    assert {row["source_digest"][0] for row in found if row["dataset"] == "cifar10"} == {"f"}
+    assert set(names) < {file.name for file in files_of(dataset)}
+    add_accuracies(dataset, staged([*new, *valid, *short], source="new.csv", digest="f" * 64))
+
+
+def test_a_kill_while_replacing_leaves_old_or_new_rows(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    test, valid = (("cifar10", split, 200) for split in ("test", "valid"))
+    old = {key: [mean_accuracy(i, split=key[1]) for i in range(8)] for key in (test, valid)}
+    new = {key: [mean_accuracy(i, split=key[1], accuracy=1.0) for i in range(4)] for key in (test, valid)}
+    for key, digest in ((test, "d"), (valid, "e")):
+        add(dataset, old[key], source=f"{key[1]}.csv", digest=digest * 64)
+    both = staged([*new[test], *new[valid]], source="new.csv", digest="f" * 64)
+    write = dataset.storage.write_bytes
+    writes: list[PurePosixPath] = []
+
+    def write_once(path: PurePosixPath, data: bytes) -> None:
+        if writes:
+            raise KeyboardInterrupt
+        writes.append(path)
+        write(path, data)
+
+    monkeypatch.setattr(dataset.storage, "write_bytes", write_once)
+    with pytest.raises(KeyboardInterrupt):
+        add_accuracies(dataset, both, replace=True)
+    states = [sorted_rows([*(one[test]), *(other[valid])]) for one, other in ((old, new), (new, old))]
+    assert accuracies(dataset) in states
+    monkeypatch.undo()
+    assert len(add_accuracies(dataset, both, replace=True).same) == 1
+    assert accuracies(dataset) == sorted_rows([*new[test], *new[valid]])
+
+
+def test_a_copy_of_an_accuracies_file(dataset: Dataset) -> None:
+    add(dataset, [mean_accuracy(i) for i in range(8)])
+    (file,) = files_of(dataset)
+    copy = file.with_stem(f"{file.stem}-copy")
+    copy.write_bytes(file.read_bytes())
+    with pytest.raises(DatasetError, match=r"holds the cifar10/test/200 accuracy of .* twice"):
+        join(dataset, SPACE)
+    with pytest.raises(DatasetError, match="both hold cifar10/test/200 accuracies; remove one of them"):
+        add(dataset, [mean_accuracy(9)])
+
+
+def test_a_join_is_up_to_date_until_something_changes(tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path / "d", batch_sizes=(4, 8))
+    assert stale_joins(dataset) == []
+    add(dataset, [mean_accuracy(i) for i in range(8)])
+    assert stale_joins(dataset) == []  # never joined
+    join(dataset, SPACE)
+    assert stale_joins(dataset) == []
+    shutil.copytree(tmp_path / "d", tmp_path / "elsewhere")
+    assert stale_joins(Dataset(tmp_path / "elsewhere")) == []
+
+
+def reasons(dataset: Dataset) -> list[str]:
+    return sorted({stale.reason for stale in stale_joins(dataset)})
+
+
+def test_a_join_that_is_older(tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path / "d", batch_sizes=(4, 8))
+    add(dataset, [mean_accuracy(i) for i in range(8)])
+    join(dataset, SPACE)
+    make_dataset(tmp_path / "d", indices=range(12), batch_sizes=(4,))
+    assert reasons(dataset) == ["older than the architectures", "older than the scores and architectures"]
+    (line,) = describe_stale(dataset, stale_joins(dataset))
+    assert line == (
+        f"{SPACE}: the join is older than the scores and architectures (files to be made again: 2): "
+        f"run `naswot-ray join {tmp_path / 'd'} --space {SPACE}` again"
+    )
+    join(dataset, SPACE)
+    assert reasons(dataset) == []
+    make_dataset(tmp_path / "d", indices=range(12), batch_sizes=(4,), seeds=(1,))
+    assert [(s.reason, s.is_there) for s in stale_joins(dataset)] == [("missing, the join is older than the scores", False)]
+    join(dataset, SPACE)
+    add(dataset, [mean_accuracy(i, split="valid") for i in range(8)])
+    assert reasons(dataset) == ["older than the accuracies"]
+    join(dataset, SPACE)
+    add_accuracies(dataset, staged([mean_accuracy(i, accuracy=3.0) for i in range(7)]), replace=True)
+    assert reasons(dataset) == ["older than the accuracies"]
+
+
+def test_joined_rows_of_scores_that_were_removed(tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path / "d", batch_sizes=(4, 8))
+    add(dataset, [mean_accuracy(i) for i in range(8)])
+    join(dataset, SPACE)
+    for file in (tmp_path / "d" / "scores").rglob("*.parquet"):
+        if pq.read_table(file)["batch_size"][0].as_py() == 8:
+            file.unlink()
+    assert reasons(dataset) == ["older than the scores"]
+    join(dataset, SPACE)
+    assert reasons(dataset) == []
+    assert {row["batch_size"] for row in joined(dataset)} == {4}
+
+
+def test_joined_rows_that_do_not_tell_what_they_were_made_from(dataset: Dataset) -> None:
+    add(dataset, [mean_accuracy(i) for i in range(8)])
+    join(dataset, SPACE)
+    (file,) = (Path(dataset.storage.root) / "joined").rglob("*.parquet")
+    pq.write_table(pq.read_table(file).replace_schema_metadata(), file)
+    assert reasons(dataset) == ["of unknown age"]

@@ -1,0 +1,143 @@
+"""Which arch_ids are architectures of a space, so that accuracies of another space are refused when they are imported."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from naswot_ray.dataset.opening import Dataset
+from naswot_ray.dataset.runs import space_options
+from naswot_ray.errors import ArchitectureError, BenchmarkError, SettingsError
+from naswot_ray.spaces import Space, open_spaces, parameters_of
+
+_NDS: Final = "one of the nds_ families"
+_NOTATIONS: Final = {
+    "nasbench201": re.compile(r"\|[^|]+~\d\|\+\|.*\|"),
+    "nasbench101": re.compile(r"[0-9a-f]{32}"),
+    "nats_sss": re.compile(r"\d+(:\d+){4}"),
+    _NDS: re.compile(r"\d{5,}-[0-9a-f]{12}"),
+}
+"""What the arch_ids of a space look like."""
+
+
+@dataclass(frozen=True)
+class Members:
+    """The architectures of a space.
+
+    Attributes:
+        space: its name.
+        arch_ids: all of its architectures; where it cannot be opened, those that a dataset has rows of.
+        is_whole: whether these are all.
+        note: what was not checked and why, one line; None if everything is.
+    """
+
+    space: str
+    arch_ids: frozenset[str]
+    is_whole: bool = True
+    note: str | None = None
+
+    def check_all(self, path: Path, column: str, arch_ids: Sequence[str]) -> None:
+        """Refuse a table with an arch_id that is no architecture of the space.
+
+        Args:
+            path, column: where they stand.
+            arch_ids: one a row.
+
+        Raises:
+            BenchmarkError: names the first row and how many there are.
+        """
+        foreign = [row for row, arch_id in enumerate(arch_ids) if not self._may_be(arch_id)]
+        if not foreign and self.arch_ids and self.arch_ids.isdisjoint(arch_ids):
+            foreign = list(range(len(arch_ids)))
+        if not foreign:
+            return
+        first = arch_ids[foreign[0]]
+        if len(foreign) == len(arch_ids):
+            extent = f"; none of the {len(arch_ids):,} in this column is{self._elsewhere(first)}"
+        else:
+            extent = f" ({len(foreign):,} of {len(arch_ids):,} are none): correct them, or leave these rows out"
+        raise BenchmarkError(f"{path}: row {foreign[0]}, column {column!r}: {self._refusal(first)}{extent}")
+
+    def checked(self, path: Path, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """The rows of an official file as they are, each checked on the way.
+
+        Raises:
+            BenchmarkError: an arch_id is no architecture of the space; where not all are known, at the end, if none is.
+        """
+        first, is_known = None, False
+        for batch in batches:
+            found = pc.unique(batch.column("arch_id")).to_pylist()
+            for arch_id in found:
+                if not self._may_be(arch_id):
+                    raise BenchmarkError(f"{path}: {self._refusal(arch_id)}{self._elsewhere(arch_id)}")
+            is_known = is_known or not self.arch_ids.isdisjoint(found)
+            first = first or next(iter(found), None)
+            yield batch
+        if first is not None and self.arch_ids and not is_known:
+            raise BenchmarkError(f"{path}: {self._refusal(first)}; none in this file is{self._elsewhere(first)}")
+
+    def _may_be(self, arch_id: str) -> bool:
+        """Whether an arch_id is an architecture of the space, as far as one can tell it from others."""
+        if self.is_whole:
+            return arch_id in self.arch_ids
+        return self._own_notation is None or self._own_notation.fullmatch(arch_id) is not None
+
+    @property
+    def _own_notation(self) -> re.Pattern[str] | None:
+        return _NOTATIONS.get(_NDS if self.space.startswith("nds_") else self.space)
+
+    def _refusal(self, arch_id: str) -> str:
+        if self.is_whole:
+            return f"{arch_id!r} is no architecture of {self.space}"
+        return f"{arch_id!r} is no architecture of {self.space} that the dataset has"
+
+    def _elsewhere(self, arch_id: str) -> str:
+        for space, notation in _NOTATIONS.items():
+            if notation is not self._own_notation and notation.fullmatch(arch_id):
+                return f": it looks like a table of {space}, import it there"
+        return ": is it the right column, and the right space?"
+
+
+def members_of(space: Space) -> Members:
+    """The architectures of a space that is open."""
+    return Members(space.name, frozenset(space))
+
+
+def members_in(dataset: Dataset, name: str) -> Members:
+    """The architectures of a space, opened as a dataset's runs opened it.
+
+    The families of NDS are opened from a file. Where that is not at hand, the dataset's own rows stand in for it.
+
+    Args:
+        dataset: that the accuracies are for.
+        name: of the space.
+
+    Raises:
+        DatasetError: the dataset's rows cannot be read.
+    """
+    known = parameters_of(name)
+    options = [option for parameter, option in space_options(dataset.runs).items() if parameter in known]
+    expected = dataset.manifest.settings.spaces.get(name)
+    try:
+        space = open_spaces([name], options)[name]
+    except (SettingsError, BenchmarkError, ArchitectureError) as error:
+        reason = str(error)
+    else:
+        if expected is None or dict(space.settings()) == expected:
+            return members_of(space)
+        reason = "its file holds other architectures than the dataset was computed from"
+    rows: set[str] = set()
+    with dataset.naming_damaged_files():
+        for table in (dataset.architectures, dataset.scores):
+            rows.update(pc.unique(table.to_table(columns=["arch_id"], filter=pc.field("space") == name)["arch_id"]).to_pylist())
+    if rows:
+        note = f"the ids were only held against the {len(rows):,} architectures that the dataset has rows of: {reason}"
+    else:
+        note = f"the ids were not checked, {name} could not be opened: {reason}"
+    return Members(name, frozenset(rows), is_whole=False, note=note)

@@ -1,0 +1,311 @@
+"""What `query` gives: one statement that reads, and its result as a table, CSV, TSV or Parquet.
+
+DuckDB itself writes the values, into a temporary file: a result appears whole or not at all, wherever it goes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from enum import StrEnum
+from pathlib import Path, PurePosixPath
+from typing import Any, Final
+
+import duckdb
+import pyarrow as pa
+from rich.cells import cell_len
+
+from naswot_ray.dataset.address import split
+from naswot_ray.dataset.storage import Storage
+from naswot_ray.errors import SettingsError
+
+
+class QueryFormat(StrEnum):
+    """How `query` writes its result."""
+
+    TABLE = "table"
+    CSV = "csv"
+    PARQUET = "parquet"
+    TSV = "tsv"
+
+
+SUFFIXES: Final = {
+    ".csv": QueryFormat.CSV,
+    ".csv.gz": QueryFormat.CSV,
+    ".tsv": QueryFormat.TSV,
+    ".tsv.gz": QueryFormat.TSV,
+    ".parquet": QueryFormat.PARQUET,
+    ".txt": QueryFormat.TABLE,
+}
+"""Which format a file's name asks for. There is no JSON, which has no -inf, the score of a singular kernel."""
+
+ROWS_ON_TERMINAL: Final = 40
+
+_READING: Final = frozenset(
+    {"SELECT", "FROM", "WITH", "VALUES", "TABLE", "(", "PIVOT", "PIVOT_WIDER", "UNPIVOT", "PIVOT_LONGER"}
+    | {"DESCRIBE", "DESC", "SHOW", "SUMMARIZE", "EXPLAIN"}
+)
+"""First words of statements that read."""
+_WRITING_IN_WITH: Final = frozenset(["COPY", "INSERT", "UPDATE", "DELETE", "MERGE"])
+"""First words of what a `WITH name AS (...)` may hold besides queries."""
+_TYPES: Final = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN, duckdb.StatementType.MULTI)
+"""A PIVOT over values that are not listed is several statements in one, MULTI; so is one that writes its result."""
+
+_NUMBERS: Final = frozenset(
+    {"tinyint", "smallint", "integer", "bigint", "hugeint", "utinyint", "usmallint", "uinteger", "ubigint", "uhugeint"}
+    | {"float", "double", "decimal"}
+)
+"""Types that a table aligns to the right."""
+
+_INEXACT_INTERVAL: Final = r"\d\d:\d\d:\d\d\.\d{3}\d*[1-9]"
+_RESULT: Final = "result of the query"
+
+
+def format_of(output: str | None, asked: QueryFormat | None, *, is_terminal: bool) -> QueryFormat:
+    """In which format a result is to be written.
+
+    Args:
+        output: the file; None for the standard output.
+        asked: for by --format; None decides by the file's name, or by where the standard output goes.
+        is_terminal: whether the standard output is one.
+
+    Raises:
+        SettingsError: the file's name says nothing, or something else than `asked`.
+    """
+    if output is None:
+        if asked is QueryFormat.PARQUET:
+            raise SettingsError("--format parquet needs --output FILE")
+        return asked or (QueryFormat.TABLE if is_terminal else QueryFormat.CSV)
+    name = split(output)[1]
+    told = SUFFIXES.get(_suffix(name))
+    if told is None and (asked is None or PurePosixPath(name).suffix):
+        raise SettingsError(f"--output {output}: expected a name that ends with {', '.join(SUFFIXES)}")
+    if told and asked and told is not asked:
+        raise SettingsError(f"--output {output} is {told} by its name, --format {asked} contradicts it: change one of them")
+    return told or asked or QueryFormat.CSV
+
+
+def result_of(connection: duckdb.DuckDBPyConnection, sql: str) -> tuple[duckdb.DuckDBPyRelation, bool]:
+    """The result of one statement that reads, and whether it is a plan (of EXPLAIN).
+
+    Raises:
+        SettingsError: there is no statement, more than one, or one that writes.
+        duckdb.Error: of the statement.
+    """
+    statements = connection.extract_statements(sql)
+    words = _words(sql)
+    start = words[_after_explain(words)] if words else ""
+    if len(statements) != 1 or statements[0].type not in _TYPES or start.upper() not in _READING:
+        raise SettingsError(
+            "expected one statement that gives rows: SELECT, FROM, WITH, VALUES, PIVOT, UNPIVOT, DESCRIBE, SUMMARIZE, SHOW or "
+            "EXPLAIN"
+        )
+    if verb := _writing(words):
+        raise SettingsError(f"expected a statement that only reads; {verb} in a WITH writes")
+    # Without: a name that is no view would be looked up among the variables of this program.
+    connection.execute("SET python_enable_replacements=false")
+    return connection.sql(_without_end(sql)), words[0].upper() == "EXPLAIN"
+
+
+def write_result(
+    connection: duckdb.DuckDBPyConnection, sql: str, chosen: QueryFormat, output: str | None, *, is_terminal: bool
+) -> None:
+    """Run a statement that reads, and write all its rows; a table on a terminal is cut and says so.
+
+    Args:
+        connection: to run it on.
+        sql: the statement.
+        chosen: the format to write it in.
+        output: a local path or URI to write to; None for the standard output.
+        is_terminal: whether the standard output is one.
+
+    Raises:
+        SettingsError: the statement is refused, or the result cannot be written.
+        duckdb.Error: of the statement.
+    """
+    relation, is_plan = result_of(connection, sql)
+    with tempfile.TemporaryDirectory(prefix="naswot-ray-") as folder:
+        path = Path(folder) / "result"
+        match chosen:
+            case QueryFormat.PARQUET:
+                _for_parquet(relation).write_parquet(str(path), compression="zstd")
+            case QueryFormat.CSV | QueryFormat.TSV:
+                is_packed = output is not None and _suffix(split(output)[1]).endswith(".gz")
+                _for_csv(relation).write_csv(
+                    str(path),
+                    sep="," if chosen is QueryFormat.CSV else "\t",
+                    header=True,
+                    compression="gzip" if is_packed else "none",
+                )
+            case QueryFormat.TABLE:
+                relation.create(f'"{_RESULT}"')
+                result = connection.table(f'"{_RESULT}"')
+                with path.open("w", encoding="utf-8") as file:
+                    if is_plan:
+                        file.writelines(f"{row[-1].rstrip()}\n" for row in result.fetchall())
+                    elif output is None and is_terminal:
+                        file.write(_cut_table(result))
+                    else:
+                        file.writelines(_whole_table(result))
+        _deliver(path, chosen, output)
+
+
+def _deliver(path: Path, chosen: QueryFormat, output: str | None) -> None:
+    try:
+        if output is None:
+            sys.stdout.flush()
+            with path.open("rb") as file:
+                shutil.copyfileobj(file, sys.stdout.buffer)
+            sys.stdout.flush()
+        else:
+            folder, name = split(output)
+            with pa.memory_map(str(path)) as file:
+                Storage(folder).write_bytes(PurePosixPath(name), file.read_buffer())
+    except BrokenPipeError:  # `| head`: the reader has all it wants
+        raise
+    except (OSError, pa.ArrowException) as error:
+        raise SettingsError(f"cannot write {output or 'the result'} as {chosen}: {' '.join(str(error).split())}") from error
+
+
+def _suffix(name: str) -> str:
+    """The longest of `SUFFIXES` that a name ends with, in either case; empty if none."""
+    return max((suffix for suffix in SUFFIXES if name.lower().endswith(suffix)), key=len, default="")
+
+
+def _tokens(sql: str) -> list[tuple[int, str]]:
+    """Where in the UTF-8 of a statement each of its words and signs begins, and the text to the next; no comments."""
+    text = sql.encode()
+    tokens = duckdb.tokenize(sql)
+    ends = [*(offset for offset, _ in tokens), len(text)][1:]
+    return [
+        (offset, text[offset:end].decode().strip())
+        for (offset, kind), end in zip(tokens, ends, strict=True)
+        if kind != duckdb.token_type.comment
+    ]
+
+
+def _words(sql: str) -> list[str]:
+    return [word for _, word in _tokens(sql)]
+
+
+def _without_end(sql: str) -> str:
+    """A statement without the semicolons and comments behind it, so that it can be a part of another one."""
+    end = None
+    for offset, word in reversed(_tokens(sql)):
+        if word != ";":
+            break
+        end = offset
+    return sql.encode()[:end].decode()
+
+
+def _after_explain(words: Sequence[str]) -> int:
+    """Index of the first word behind `EXPLAIN`, `EXPLAIN ANALYZE` or `EXPLAIN (options)`; the last word if there is none."""
+    at = 0
+    if words[0].upper() == "EXPLAIN":
+        at = 1
+        while at < len(words) - 1 and words[at].upper() in ("ANALYZE", "ANALYSE", "VERBOSE"):
+            at += 1
+        if words[at : at + 1] == ["("] and (at + 1 < len(words) and words[at + 1].upper() in ("FORMAT", "ANALYZE", "ANALYSE")):
+            at = words.index(")", at) + 1
+    return min(at, len(words) - 1)
+
+
+def _writing(words: Sequence[str]) -> str | None:
+    """The verb that writes in a `WITH name AS (...)`; None if none does."""
+    upper = [word.upper() for word in words]
+    for before, bracket, verb in zip(upper, upper[1:], upper[2:], strict=False):
+        if before in ("AS", "MATERIALIZED") and bracket == "(" and verb in _WRITING_IN_WITH:
+            return verb
+    return None
+
+
+def _for_csv(relation: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
+    """With a null as `""` where there is one column: its line would be empty otherwise, and readers skip empty lines."""
+    if len(relation.columns) > 1:
+        return relation
+    return relation.project("coalesce(CAST(COLUMNS(*) AS VARCHAR), '')")
+
+
+def _for_parquet(relation: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
+    """With types that Parquet holds exactly: DuckDB would write a 128-bit integer as a float, for one."""
+    relation = relation.project("*")  # no two columns of one name
+    columns = []
+    for name, type_ in zip(relation.columns, relation.types, strict=True):
+        quoted = _quoted(name)
+        exact = _exact_type(type_)
+        value = quoted if exact == str(type_) else f"CAST({quoted} AS {exact})"
+        if "INTERVAL" in str(type_):
+            problem = f"column {name}: Parquet holds intervals to the millisecond; cast it to VARCHAR".replace("'", "''")
+            is_inexact = f"regexp_matches(CAST({quoted} AS VARCHAR), '{_INEXACT_INTERVAL}')"
+            value = f"CASE WHEN {is_inexact} THEN error('{problem}') ELSE {value} END"
+        columns.append(f"{value} AS {quoted}")
+    return relation.project(", ".join(columns))
+
+
+def _exact_type(type_: Any) -> str:
+    """The type to cast a DuckDB type to, so that a Parquet file holds its values and other programs can read them."""
+    match type_.id:
+        case "hugeint" | "uhugeint":
+            return "DECIMAL(38,0)"
+        case "time with time zone" | "union":
+            return "VARCHAR"
+        case "list" | "array":
+            return f"{_exact_type(type_.children[0][1])}[]"
+        case "struct" if type_.children:
+            return f"STRUCT({', '.join(f'{_quoted(name)} {_exact_type(child)}' for name, child in type_.children)})"
+        case "map":
+            return f"MAP({', '.join(_exact_type(child) for _, child in type_.children)})"
+        case _:
+            return str(type_)
+
+
+def _quoted(name: str) -> str:
+    return '"{}"'.format(name.replace('"', '""'))
+
+
+def _cut_table(result: duckdb.DuckDBPyRelation) -> str:
+    """A table for a terminal: the first rows and the columns that fit, and a line that tells what was left out."""
+    num_rows, num_columns = result.shape
+    drawn = io.StringIO()
+    with contextlib.redirect_stdout(drawn):
+        # One row more than there can be: DuckDB would draw dots between the first and the last rows.
+        result.limit(ROWS_ON_TERMINAL).show(max_rows=ROWS_ON_TERMINAL + 1, max_width=shutil.get_terminal_size().columns)
+    table, corner, footer = drawn.getvalue().rpartition("┘")
+    columns = re.search(r"columns \((\d+) shown\)", footer)
+    told = [f"{min(num_rows, ROWS_ON_TERMINAL):,} of {num_rows:,} rows"] if num_rows > ROWS_ON_TERMINAL else []
+    told += [f"{columns[1]} of {num_columns} columns"] if columns else []
+    if told:
+        footer = f"\n{' and '.join(told)} shown; for all: -o FILE.csv (or .parquet, .txt), or `| less`"
+    return f"{table}{corner}{footer.rstrip()}\n"
+
+
+def _whole_table(result: duckdb.DuckDBPyRelation) -> Iterator[str]:
+    """The lines of a table with every row and column whole, as DuckDB draws it."""
+    names, types = result.columns, [str(type_).lower() for type_ in result.types]
+    rows = [
+        ["NULL" if value is None else value.replace("\n", "\\n").replace("\r", "\\r") for value in row]
+        for row in result.project("CAST(COLUMNS(*) AS VARCHAR)").fetchall()
+    ]
+    widths = [max(map(cell_len, column)) for column in zip(names, types, *rows, strict=True)]
+    is_number = [type_.id in _NUMBERS for type_ in result.types]
+
+    def line(cells: Sequence[str]) -> str:
+        padded = (
+            " " * (width - cell_len(cell)) + cell if right else cell + " " * (width - cell_len(cell))
+            for cell, width, right in zip(cells, widths, is_number, strict=True)
+        )
+        return f"│ {' │ '.join(padded)} │\n"
+
+    bars = ["─" * (width + 2) for width in widths]
+    yield f"┌{'┬'.join(bars)}┐\n"
+    yield line(names)
+    yield line(types)
+    yield f"├{'┼'.join(bars)}┤\n"
+    yield from map(line, rows)
+    yield f"└{'┴'.join(bars)}┘\n"
+    yield f"{len(rows):,} row{'s' if len(rows) != 1 else ''}\n"
