@@ -16,11 +16,12 @@ from naswot_ray.dataset.accuracies import Addition, StagedAccuracies
 from naswot_ray.dataset.check import Problem
 from naswot_ray.dataset.join import JoinReport, describe_stale, stale_joins
 from naswot_ray.dataset.opening import Dataset
-from naswot_ray.dataset.runs import RunRecord
+from naswot_ray.dataset.runs import GridState, RunRecord
 from naswot_ray.errors import DatasetError
 from naswot_ray.fetch.catalogue import CATALOGUE, get_entry
 from naswot_ray.fetch.fetching import state_of
 from naswot_ray.run.coverage import coverage_of
+from naswot_ray.run.plans import Plan
 
 MAX_SUMMARY_FILES = 10_000
 
@@ -36,11 +37,55 @@ def print_run(console: Console, dataset: Dataset, record: RunRecord) -> None:
         actors = record.hardware.get("actors")
         on = f" on {counted(actors, 'actor')}" if actors else " in this process"
         console.print(f"{rows:,} rows scored in {seconds:.1f} s{on}: {rows / seconds:.2f} rows/s, {_of(failed, singular)}")
+    state = record.state
+    if state is None or state.is_whole:
+        if not rows:
+            console.print("nothing to do: every row of the grid is there")
     else:
-        console.print("nothing to do: every row of the grid is there")
-    if failed:
-        console.print(f"{counted(failed, 'row')} failed; the column `error` says why; --retry-failed scores them again")
+        if not rows:
+            console.print("nothing was scored")
+        print_shortfall(console, state)
     console.print(f"dataset: {dataset.storage.root}")
+
+
+def print_shortfall(console: Console, state: GridState) -> None:
+    """What is not as it was asked for."""
+    of = f"of {counted(state.wanted, 'row')} that were asked for"
+    if state.failed:
+        console.print(
+            f"{state.failed:,} {of} {'has' if state.failed == 1 else 'have'} failed; the column `error` says why; "
+            "--retry-failed scores them again"
+        )
+    if state.failed_architectures:
+        rows = counted(state.failed_architectures, "row")
+        console.print(f"{rows} of the architectures table failed; the column `error` says why")
+    if missing := state.wanted - state.present:
+        console.print(f"{missing:,} {of} {'is' if missing == 1 else 'are'} missing: run the same command again")
+    if state.missing_architectures:
+        rows = counted(state.missing_architectures, "row")
+        console.print(f"{rows} of the architectures table missing: run the same command again")
+
+
+def print_plans(console: Console, plans: Sequence[Plan]) -> None:
+    """What a dataset is meant to hold, and what it holds of that."""
+    for plan in plans:
+        grid, state = plan.grid, plan.state
+        sizes = f"batch size{'s' if len(grid.batch_sizes) > 1 else ''} {', '.join(map(str, grid.batch_sizes))}"
+        seeds = f"seed{'s' if len(grid.seeds) > 1 else ''} {', '.join(map(str, grid.seeds))}"
+        which = "all architectures"
+        if grid.limit is not None:
+            which = f"the first {grid.limit:,} architectures"
+        elif grid.sample is not None:
+            which = f"{grid.sample:,} random architectures"
+        console.print(f"{', '.join(grid.spaces)}, {grid.images}, {sizes}, {seeds}: {which}")
+        console.print(f"  asked for by run {', '.join(plan.run_ids)}")
+        if plan.withdrawn is not None:
+            console.print(f"  withdrawn on {plan.withdrawn:%Y-%m-%d %H:%M} UTC; {state.present:,} of its rows are there")
+            continue
+        missing = state.wanted - state.present
+        console.print(f"  {state.wanted:,} score rows, {missing:,} of them missing, {state.failed:,} failed")
+    if not plans:
+        console.print("no run has asked for anything yet")
 
 
 def print_summary(console: Console, dataset: Dataset) -> None:
@@ -110,10 +155,14 @@ def print_info(console: Console, dataset: Dataset) -> bool:
     """What a dataset holds of what was asked for, its runs and accuracies. Returns whether it is complete."""
     found = coverage_of(dataset)
     table = Table("space", "images", "batch size", "seed", "wanted", "present", "failed", "missing", box=None)
+    num_unplanned = sum(c.unplanned for point, c in found.items() if point.batch is not None)
+    if num_unplanned:
+        table.add_column("not asked for")
     for point, c in found.items():
         batch = point.batch
         key = (batch.images, str(batch.batch_size), str(batch.seed)) if batch else ("architectures", "", "")
-        table.add_row(point.space, *key, *(f"{n:,}" for n in (c.wanted, c.present, c.failed, c.wanted - c.present)))
+        numbers = (c.wanted, c.present, c.failed, c.wanted - c.present, *([c.unplanned] if num_unplanned else []))
+        table.add_row(point.space, *key, *(f"{n:,}" for n in numbers))
     manifest = dataset.manifest
     settings = f"schema {manifest.schema_version}, settings {manifest.fingerprint[:12]}"
     console.print(f"{dataset.storage.root}: {settings}")
@@ -121,16 +170,25 @@ def print_info(console: Console, dataset: Dataset) -> bool:
     for record in dataset.runs:
         rows = record.counts.get("rows", 0)
         rate = f", {rows / record.seconds:.2f} rows/s" if rows and record.seconds else ""
-        console.print(f"run {record.run_id}: {record.status}, {rows:,} rows{rate}")
+        withdrawn = "; its plan was withdrawn" if record.withdrawn else ""
+        console.print(f"run {record.run_id}: {record.status}, {rows:,} rows{rate}{withdrawn}")
     with dataset.naming_damaged_files(), dataset.connect() as connection:
         for row in connection.execute(_ACCURACIES).fetchall():
             console.print("accuracies {}: {} {} after {} epochs, {:,} architectures".format(*row))
     print_stale_joins(console, dataset)
     num_missing = sum(c.wanted - c.present for c in found.values())
-    console.print(
-        "complete" if not num_missing else f"{num_missing:,} rows missing: run the same `naswot-ray score` command again"
-    )
-    return not num_missing
+    num_failed = sum(c.failed for c in found.values())
+    if num_unplanned:
+        console.print(f"{counted(num_unplanned, 'score row')} there that no plan asks for any more (`naswot-ray plan`)")
+    if num_missing:
+        again = "run the same `naswot-ray score` command again, or withdraw its plan with `naswot-ray plan`"
+        console.print(f"{num_missing:,} rows missing: {again}")
+    if num_failed:
+        again = "run the same `naswot-ray score` command with --retry-failed"
+        console.print(f"{counted(num_failed, 'row')} failed, and the column `error` says why: {again}")
+    if not num_missing and not num_failed:
+        console.print("complete")
+    return not num_missing and not num_failed
 
 
 def print_check(console: Console, dataset: Dataset, problems: Sequence[Problem], removed: Sequence[PurePosixPath]) -> bool:
@@ -153,7 +211,8 @@ def print_check(console: Console, dataset: Dataset, problems: Sequence[Problem],
                 console.print(f"missing: {point}: {c.wanted - c.present:,} of {c.wanted:,} rows")
                 num_missing += c.wanted - c.present
         if num_missing:
-            console.print(f"{num_missing:,} rows missing: run the same `naswot-ray score` command again")
+            again = "run the same `naswot-ray score` command again, or withdraw its plan with `naswot-ray plan`"
+            console.print(f"{num_missing:,} rows missing: {again}")
     if not problems and not num_missing:
         console.print("nothing is missing, duplicate, corrupt, foreign or of other settings")
     return not problems and not num_missing

@@ -3,7 +3,7 @@
 Exit status: 0 success, 1 partial (some rows are `failed` or missing), 2 a bad option, file or cluster, 130 interrupted.
 """
 
-from naswot_ray.cli import ablating, analysing, auditing, fetching, filling, looking, publishing, reading, searching
+from naswot_ray.cli import ablating, analysing, auditing, fetching, filling, looking, plan, publishing, reading, searching
 from naswot_ray.cli.app import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_PARTIAL, app
 
 __all__ = ["EXIT_ERROR", "EXIT_INTERRUPTED", "EXIT_PARTIAL", "app", "main"]
@@ -15,6 +15,7 @@ _COMMANDS = {
     "query": reading.query,
     "info": reading.info,
     "check": reading.check,
+    "plan": plan.plan,
     "audit": auditing.audit,
     "analyse": analysing.analyse,
     "search": searching.search,

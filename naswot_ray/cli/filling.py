@@ -19,7 +19,6 @@ from naswot_ray.dataset.join import join as join_space
 from naswot_ray.dataset.join import spaces_to_join
 from naswot_ray.dataset.opening import Dataset
 from naswot_ray.dataset.opening import open as open_dataset
-from naswot_ray.dataset.schema import STATUS_FAILED
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.errors import BenchmarkError, DatasetError, SettingsError
 from naswot_ray.fetch.progress import ConsoleProgress
@@ -88,7 +87,7 @@ def score(accuracies: Accuracies = None, mapping: Mapping = None, **values: Any)
         add_accuracies(dataset, staged)
         console.print_join(stdout, join_space(dataset, staged.space))
     console.print_summary(stdout, dataset)
-    if record.counts.get(STATUS_FAILED):
+    if record.state is None or not record.state.is_whole:
         raise typer.Exit(EXIT_PARTIAL)
 
 

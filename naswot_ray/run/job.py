@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -30,19 +30,17 @@ from naswot_ray.run import ray_environment
 from naswot_ray.run.driver import Driver, Policy
 from naswot_ray.run.grid import Batch, Grid, Task, default_shard_size
 from naswot_ray.run.options import Decides, ScoreOptions
+from naswot_ray.run.plans import HEARTBEAT, seems_to_go_on
 from naswot_ray.run.pool import InProcessPool, Pool
 from naswot_ray.run.progress import ConsoleProgress, Progress
 from naswot_ray.run.settings import settings_of
-from naswot_ray.run.survey import Survey
+from naswot_ray.run.survey import Survey, state_of
 from naswot_ray.run.worker import Pixels, Receipt, Worker, count_written, write_failed
 from naswot_ray.scoring.images import ImageSource, load_images
 from naswot_ray.spaces import Space, open_spaces
 
 MAX_ROUNDS: Final = 3
 """How often rows that vanished are done again at the end of a run."""
-
-HEARTBEAT: Final = timedelta(minutes=1)
-"""How often a run that goes on writes its record."""
 
 
 def score_spaces(options: ScoreOptions) -> RunRecord:
@@ -207,20 +205,6 @@ class _Run:
         return write_failed(self.storage, space, task, error, self.record.run_id, self.settings)
 
 
-def state_of(survey: Survey) -> GridState:
-    """What a dataset holds of a grid."""
-    found = survey.coverage().items()
-    scores = [coverage for point, coverage in found if point.batch is not None]
-    architectures = [coverage for point, coverage in found if point.batch is None]
-    return GridState(
-        wanted=sum(c.wanted for c in scores),
-        present=sum(c.present for c in scores),
-        failed=sum(c.failed for c in scores),
-        missing_architectures=sum(c.wanted - c.present for c in architectures),
-        failed_architectures=sum(c.failed for c in architectures),
-    )
-
-
 class Tasks:
     """What is left to do of a grid; counted now, made one by one.
 
@@ -252,8 +236,7 @@ class Tasks:
 
 def _tell_of_others(storage: Storage) -> bool:
     """Whether other runs seem to be writing to the dataset; says so."""
-    horizon = datetime.now(UTC) - 5 * HEARTBEAT
-    others = [run.run_id for run in runs.read_all(storage) if run.status == "running" and run.updated > horizon]
+    others = [run.run_id for run in runs.read_all(storage) if seems_to_go_on(run)]
     for run_id in others:
         print(
             f"run {run_id} has not ended: if it still runs, both will finish and the dataset will be right; this one begins at "

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from naswot_ray.dataset.parts import PartState, WrittenPart
+from naswot_ray.dataset.runs import GridState
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.run.grid import Grid, Point, Shard, Task
 from naswot_ray.run.inventory import Inventory
@@ -93,3 +94,17 @@ class Survey:
                     for point in in_turn(some):
                         shard = self._grid.shard(point, number)
                         yield shard, self._states.get(shard, _EMPTY)
+
+
+def state_of(survey: Survey) -> GridState:
+    """What a dataset holds of a grid."""
+    found = survey.coverage().items()
+    scores = [coverage for point, coverage in found if point.batch is not None]
+    architectures = [coverage for point, coverage in found if point.batch is None]
+    return GridState(
+        wanted=sum(c.wanted for c in scores),
+        present=sum(c.present for c in scores),
+        failed=sum(c.failed for c in scores),
+        missing_architectures=sum(c.wanted - c.present for c in architectures),
+        failed_architectures=sum(c.failed for c in architectures),
+    )

@@ -12,6 +12,7 @@ from rich.console import Console
 
 import naswot_ray
 from naswot_ray import console
+from naswot_ray.cli import EXIT_PARTIAL
 from naswot_ray.dataset import layout, manifest, runs, schema
 from naswot_ray.dataset.opening import Dataset
 from naswot_ray.dataset.storage import Storage
@@ -98,8 +99,11 @@ def test_the_largest_of_several_runs_counts(tmp_path: Path, limits: tuple[int, i
 
 def test_failed_rows_are_counted_and_not_missing(tmp_path: Path) -> None:
     make_dataset(tmp_path / "d", change=lambda row: FAILED if row["arch_index"] in (1, 6) else {})
-    text = prints("info", tmp_path / "d")
-    assert cells(text, SPACE, "noise", "4", "0") == ["8", "8", "2", "0"]
+    result = naswot("info", tmp_path / "d")
+    assert result.exit_code == EXIT_PARTIAL
+    assert cells(result.stdout, SPACE, "noise", "4", "0") == ["8", "8", "2", "0"]
+    told = "2 rows failed, and the column `error` says why: run the same `naswot-ray score` command with --retry-failed"
+    assert result.stdout.splitlines()[-1] == told
 
 
 def test_accuracies_are_listed(root: Path, accuracies: Path) -> None:

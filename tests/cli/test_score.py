@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 import naswot_ray
-from naswot_ray.dataset.runs import RunRecord
+from naswot_ray.cli import EXIT_PARTIAL
+from naswot_ray.dataset.runs import GridState, RunRecord
 from naswot_ray.scoring.fast.engine import FastEngine
 from naswot_ray.scoring.images import load_images
 from tests.cli.conftest import MAP, SAME, write_images
@@ -172,8 +173,12 @@ def test_failed_rows_are_kept_unless_asked_for(tmp_path: Path) -> None:
     root = tmp_path / "d"
     make_dataset(root, indices=range(2), change=lambda row: FAILED if row["arch_index"] == 1 else {})
     same = ("score", "-o", root, "--in-process", "--limit", 2, "--batch-size", 4)
-    text = prints(*same)
-    assert text.startswith("nothing to do")
+    told = "1 of 2 rows that were asked for has failed; the column `error` says why; --retry-failed scores them again"
+    for _ in range(2):  # a scheduler that goes by the exit status must not take the second for a success
+        again = naswot(*same)
+        assert again.exit_code == EXIT_PARTIAL
+        assert again.stdout.startswith(f"nothing was scored\n{told}\n")
+    text = again.stdout
     assert f"{SPACE}, noise, batch size 4: 2 rows, 1 seed, 1 failed, 0 singular" in text
     text = prints(*same, "--retry-failed")
     assert text.startswith("1 rows scored in ")
@@ -196,6 +201,34 @@ def test_failed_rows_make_the_exit_status_1(tmp_path: Path, monkeypatch: pytest.
         (None, "failed", "RuntimeError: no convergence")
     ] * 2
     assert records(tmp_path / "d")[0].counts == {"rows": 2, "failed": 2}
+    assert "2 of 2 rows that were asked for have failed" in result.stdout
+
+
+def test_the_exit_status_is_that_of_the_rows_asked_for(tmp_path: Path) -> None:
+    """A failed row outside of them is no business of this invocation."""
+    root = tmp_path / "d"
+    make_dataset(root, indices=range(4), seeds=(0, 1), change=lambda row: FAILED if row["arch_index"] == 3 else {})
+    arguments = ("score", "-o", root, "--in-process", "--batch-size", 4)
+    assert prints(*arguments, "--limit", 3).startswith("nothing to do: every row of the grid is there")
+    more = naswot(*arguments, "--limit", 4, "--seed", 0, "--seed", 2)
+    assert more.exit_code == EXIT_PARTIAL
+    assert "1 of 8 rows that were asked for has failed" in more.stdout
+    (_, _, last) = records(root)
+    assert last.counts == {"rows": 4, "ok": 4}
+    assert last.state == GridState(wanted=8, present=8, failed=1)
+
+
+def test_failed_rows_of_the_architectures_table_make_the_exit_status_1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*args: object, **kwargs: object) -> None:
+        raise RuntimeError("no network")
+
+    monkeypatch.setattr(type(naswot_ray.get_space(SPACE)), "trained_network", fails)
+    arguments = ("score", "-o", tmp_path / "d", "--in-process", "--limit", 2, "--batch-size", 4)
+    for _ in range(2):
+        result = naswot(*arguments)
+        assert result.exit_code == EXIT_PARTIAL
+        assert "2 rows of the architectures table failed; the column `error` says why" in result.stdout
+    assert naswot("info", tmp_path / "d").exit_code == EXIT_PARTIAL
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])

@@ -280,3 +280,43 @@ def test_an_error_no_retry_can_cure_ends_the_run_at_once() -> None:
     with pytest.raises(DatasetError, match="No space left"):
         drive(pool, make_tasks(5))
     assert len(pool.submitted) == 2
+
+
+def test_what_a_worker_had_written_when_it_was_ended_is_counted() -> None:
+    pool = FakePool(2, lambda task: "ok")
+    interrupted = False
+
+    def wait(timeout: float) -> Sequence[Event]:
+        nonlocal interrupted
+        if len(pool.submitted) >= 4:
+            interrupted = True
+            raise KeyboardInterrupt
+        return FakePool.wait(pool, timeout)
+
+    pool.wait = wait  # type: ignore[method-assign]
+    progress = SilentProgress()
+    driver = Driver(pool, Policy(), lambda task, error: Receipt(), lambda part: None, progress, clock=lambda: pool.now)
+    with pytest.raises(KeyboardInterrupt):
+        driver.drive(make_tasks(6))
+    assert interrupted
+    reported = driver.counts["scores.ok"]
+    driver.settle(lambda task: Counter({"ok": 1, "failed": 1}))
+    assert (driver.counts["scores.ok"], driver.counts["scores.failed"]) == (reported + 2, 2)
+    driver.settle(lambda task: Counter({"ok": 1}))  # nothing is under way any more
+    assert driver.counts["scores.ok"] == reported + 2
+
+
+def test_the_first_worker_that_is_ready_begins_the_run() -> None:
+    pool = FakePool(2, lambda task: "ok")
+    began: list[int] = []
+    driver = Driver(
+        pool,
+        Policy(),
+        lambda task, error: Receipt(),
+        lambda part: None,
+        SilentProgress(),
+        begin=lambda: began.append(len(pool.submitted)),
+        clock=lambda: pool.now,
+    )
+    driver.drive(make_tasks(3))
+    assert began == [0]

@@ -23,8 +23,8 @@ SHARD = Shard(Point("nasbench201", BATCH), 1, 4, 8)
 IMAGES = naswot_ray.load_images("noise").batch(4, 0)
 
 
-def run(root: Path, indices: tuple[int, ...]) -> Receipt:
-    return Worker(str(root), "run", settings()).run(Task(SHARD, indices), SPACE, IMAGES)
+def run(root: Path, indices: tuple[int, ...], *, run_id: str = "run") -> Receipt:
+    return Worker(str(root), run_id, settings()).run(Task(SHARD, indices), SPACE, IMAGES)
 
 
 def rows(root: Path) -> list[dict[str, object]]:
@@ -37,13 +37,26 @@ def test_rows_that_are_there_are_not_scored_again(tmp_path: Path) -> None:
     first = run(tmp_path, (4, 6))
     assert (first.rows, first.skipped) == (2, 0)
     before = rows(tmp_path)
-    second = run(tmp_path, (4, 5, 6, 7))
-    assert (second.rows, second.skipped) == (4, 2)
+    second = run(tmp_path, (4, 5, 6, 7), run_id="another run")
+    assert (second.rows, second.skipped, sum(second.counts.values())) == (4, 2, 2)
     assert second.part is not None
     assert second.part.state.present == SHARD.range
     assert [row for row in rows(tmp_path) if row["arch_index"] in (4, 6)] == before
-    third = run(tmp_path, (4, 5, 6, 7))
+    third = run(tmp_path, (4, 5, 6, 7), run_id="a third run")
     assert (third.counts, third.skipped, third.part) == ({}, 4, None)
+
+
+def test_rows_that_an_earlier_try_wrote_before_it_was_killed_are_counted(tmp_path: Path) -> None:
+    """By the try that finds them: the killed one could not report them."""
+    run(tmp_path, (4,), run_id="another run")
+    killed = run(tmp_path, (5, 6))
+    again = run(tmp_path, (4, 5, 6, 7))
+    assert again.skipped == 1
+    assert sum(again.counts.values()) == 3
+    assert set(again.counts) <= {"ok", "singular"}
+    assert sum(killed.counts.values()) == 2
+    done = run(tmp_path, (4, 5, 6, 7))
+    assert (sum(done.counts.values()), done.skipped, done.part) == (3, 1, None)
 
 
 def test_graphs_serve_all_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
