@@ -5,6 +5,7 @@ What rows are missing is a question to the grids of the runs, not to the files: 
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -98,7 +99,7 @@ def check_joins(dataset: Dataset) -> list[Problem]:
     Raises:
         DatasetError: one is damaged.
     """
-    again = f"run `naswot-ray join {dataset.storage.root}` again"
+    again = f"run `naswot-ray join {shlex.quote(dataset.storage.root)}` again"
     return [Problem(Kind.OUTDATED, stale.path, f"{stale.reason}: {again}") for stale in stale_joins(dataset)]
 
 

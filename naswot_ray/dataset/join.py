@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import shlex
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -190,7 +191,7 @@ def describe_stale(dataset: Dataset, stale: Sequence[StaleJoin]) -> list[str]:
         mine = [one for one in stale if one.space == space]
         tables = [table for table in _TABLES if any(table in one.newer for one in mine)]
         what = f"older than the {' and '.join(tables)}" if tables else "of unknown age"
-        remedy = f"run `naswot-ray join {dataset.storage.root} --space {space}` again"
+        remedy = f"run `naswot-ray join {shlex.quote(dataset.storage.root)} --space {space}` again"
         lines.append(f"{space}: the join is {what} (files to be made again: {len(mine)}): {remedy}")
     return lines
 

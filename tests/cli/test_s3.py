@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import shlex
 from pathlib import Path
 
 import duckdb
@@ -56,7 +58,12 @@ def test_from_scores_to_a_query(root: str, tmp_path: Path, accuracies: Path, s3_
     assert "complete" in prints("info", root)
     assert "8 joined rows" in prints("join", root)
     sql = "SELECT count(*) AS n, count(DISTINCT arch_id) AS m FROM joined JOIN scores USING (space, arch_id, seed)"
-    assert prints("query", root, sql, "--format", "csv").split() == ['"n","m"', "8,4"]
+    assert prints("query", root, sql).split() == ["n,m", "8,4"]
+    prints("query", root, sql, "-o", s3.uri(bucket, "tables/n.csv.gz", s3_server.port))
+    assert gzip.decompress(s3_server.objects(bucket)["tables/n.csv.gz"]) == b"n,m\n8,4\n"
+    make_older = prints("score", "-o", root, "--in-process", "--limit", 5, *GRID[2:])
+    assert "nasbench201: the join is older than the scores and architectures (files to be made again: 2)" in make_older
+    assert f"run `naswot-ray join {shlex.quote(root)} --space nasbench201` again" in prints("info", root)
 
 
 def test_a_query_reads_the_parts_it_needs_and_lists_once(root: str, s3_proxy: s3.Proxy) -> None:
