@@ -108,7 +108,7 @@ def search(
         raise SettingsError("name a dataset to search, or say --live")
     folder = None if output is None else Storage(output)
     if folder is not None and not folder.is_empty():
-        raise SettingsError(f"{output} is not empty; name another folder")
+        raise SettingsError(f"{output} exists and is not empty; name another folder")
     dataset = None if dataset_path is None else open_dataset(dataset_path)
     opened = _open_space(dataset, space, space_option or [])
     if live:

@@ -24,9 +24,14 @@ def downloads(proxy: s3.Proxy) -> int:
     return sum(request.method == "GET" and not request.is_listing for request in proxy.requests)
 
 
-@pytest.mark.parametrize("path", ["relative/file", "/data/50%", "~/data"])
+@pytest.mark.parametrize("path", ["relative/file", "/data/50%", "a/~/data"])
 def test_local_paths_stay_what_they_are(path: str) -> None:
     assert local_path(path) == local_path(Path(path)) == Path(path)
+
+
+def test_but_for_home_directories(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    assert local_path("~/data") == local_path(Path("~/data")) == Path("/home/me/data")
 
 
 def test_a_file_uri(tmp_path: Path) -> None:

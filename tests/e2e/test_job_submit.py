@@ -31,7 +31,7 @@ ARGS = ["--limit", "12", "--batch-size", "4", "--batch-size", "8", "--seed", "0"
 @pytest.fixture(scope="module")
 def environ(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     variables = environment(tmp_path_factory.mktemp("e2e") / "home")
-    return {**variables, "PATH": f"{RAY.parent}{os.pathsep}{variables['PATH']}"}
+    return {**variables, **s3.CREDENTIALS, "PATH": f"{RAY.parent}{os.pathsep}{variables['PATH']}"}
 
 
 @pytest.fixture(scope="module")
@@ -190,10 +190,10 @@ def test_the_command_line_connects_to_a_running_cluster(cluster: dict[str, str],
 def test_workers_talk_to_the_server_that_the_driver_is_configured_with(
     cluster: dict[str, str], s3_server: s3.S3Server, bucket: str, tmp_path: Path
 ) -> None:
-    """The cluster's own processes know nothing of the endpoint."""
+    """The cluster's own processes have the credentials, and know nothing of the endpoint."""
     configured = {**cluster, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{s3_server.port}", "AWS_REGION": s3.REGION}
     assert "AWS_ENDPOINT_URL" not in cluster
-    root = f"s3://anonymous@{bucket}/d"
+    root = f"s3://{bucket}/d"
     command = [sys.executable, "jobs/score.py", "-o", root, "--address", cluster["GCS_ADDRESS"], *ARGS]
     done = subprocess.run(command, cwd=ROOT, env=configured, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stdout + done.stderr
