@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import shlex
 from pathlib import Path
+from urllib.parse import unquote
 
 import duckdb
 import pyarrow.parquet as pq
@@ -120,6 +121,20 @@ def test_the_duckdb_line_says_what_duckdb_needs(root: str, bucket: str, s3_proxy
     )
     assert f"read_parquet('s3://{bucket}/my/scores/scores/part-*.parquet', hive_partitioning=false)" in select
     assert len(duckdb.extract_statements(line)) == 4
+
+
+@pytest.mark.parametrize("prefix", ["seed=7/d", "batch_size=32/images=cifar10", "a b/50%25/d", "d%23e/ü", "back%5Cslash/d"])
+def test_any_prefix(s3_server: s3.S3Server, bucket: str, tmp_path: Path, prefix: str) -> None:
+    """As any folder on a disk (tests/dataset/test_wherever.py); a URI is percent-encoded."""
+    root = s3.uri(bucket, prefix, s3_server.port)
+    prints("score", "-o", root, "--in-process", *GRID)
+    prints("score", "-o", tmp_path / "d", "--in-process", *GRID)
+    assert all(key.startswith(f"{unquote(prefix)}/") for key in s3_server.objects(bucket))
+    sql = "SELECT images, batch_size, seed, count(*) AS n, max(score) AS best FROM scores GROUP BY ALL ORDER BY ALL"
+    assert prints("query", root, sql) == prints("query", tmp_path / "d", sql)
+    assert logical_rows(root) == logical_rows(tmp_path / "d")
+    assert prints("info", root).splitlines()[-1] == "complete"
+    assert "nothing is missing" in prints("check", root)
 
 
 def test_a_bucket_that_is_not_there(s3_server: s3.S3Server) -> None:

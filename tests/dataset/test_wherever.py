@@ -18,7 +18,7 @@ from naswot_ray.dataset.join import join
 from tests.cli.running import naswot, prints
 from tests.dataset.making import SPACE, add, make_dataset, mean_accuracy
 
-ROWS = "SELECT images, batch_size, seed, count(*) AS n, sum(score) AS total FROM scores GROUP BY ALL ORDER BY ALL"
+ROWS = "SELECT images, batch_size, seed, count(*) AS n, max(score) AS best FROM scores GROUP BY ALL ORDER BY ALL"
 JOINED = "SELECT batch_size, seed, dataset, count(*) AS n FROM joined GROUP BY ALL ORDER BY ALL"
 
 PARENTS = [
