@@ -8,6 +8,7 @@ import pytest
 
 import naswot_ray
 from naswot_ray.cli import EXIT_ERROR
+from tests.benchmarks.official_nats import TSS
 from tests.cli.conftest import MAP, SAME
 from tests.cli.running import naswot, prints, refuses
 from tests.dataset.making import SPACE, arch_id, make_dataset, mean_accuracy, snapshot
@@ -126,9 +127,8 @@ def test_one_of_two_spaces_has_no_match(two: Path, accuracies: Path, tmp_path: P
     assert naswot_ray.open(two).joined.count_rows() == 32
 
 
-def test_an_official_file_tells_its_space(two: Path, shared: Path) -> None:
-    nats = shared / "benchmarks" / "nats_fixture" / "NATS-tss-v1_0-3ffb9-simple"
-    assert f"{SPACE}: {4 * 18} joined rows, 1 architectures matched" in prints("join", two, "--accuracies", nats)
+def test_an_official_file_tells_its_space(two: Path, nats: Path) -> None:
+    assert f"{SPACE}: {4 * 18} joined rows, 1 architectures matched" in prints("join", two, "--accuracies", nats / TSS)
 
 
 def test_a_join_that_is_out_of_date(root: Path, accuracies: Path, tmp_path: Path) -> None:

@@ -39,6 +39,7 @@ NO_PATHS: Final = {
     "accuracies": {"space", "mapping"},
     "join": {"space", "mapping"},
     "query": {"sql"},
+    "plan": {"withdrawn"},
     "audit": {"engine"},
     "search": {"space", "images", "report", "select", "address"},
     "ablate": {"space", "images"},

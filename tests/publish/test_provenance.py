@@ -46,4 +46,4 @@ def test_paths_of_options_stay_at_home(tmp_path: Path) -> None:
     assert record.run_id in found
     assert str(tmp_path) not in found
     publish(naswot_ray.open(tmp_path / "d"), tmp_path / "out")
-    assert "--limit 2 --batch-size 4 --seed 0 --images noise" in (tmp_path / "out" / "README.md").read_text()
+    assert "--batch-size 4 --seed 0 --limit 2 --images noise" in (tmp_path / "out" / "README.md").read_text()
