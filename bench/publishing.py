@@ -91,6 +91,7 @@ def _make(root: Path, architectures: int, points: int, shard_size: int) -> Datas
         run_id="made-up",
         status="finished",
         started=now,
+        updated=now,
         finished=now,
         grid=grid,
         options={},

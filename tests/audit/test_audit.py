@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -104,6 +105,21 @@ def test_ten_altered_rows_are_found_out(copy: Path) -> None:
     assert all("score " in line and "recomputed" in line for line in named)
     everything = naswot("audit", copy, "--sample", 48)
     assert everything.output.count("disagrees: ") == 10
+
+
+def test_folders_above_a_dataset_change_nothing(scored: Path, tmp_path: Path) -> None:
+    where = tmp_path / "images=cifar10" / "seed=7" / "batch_size=32"
+    shutil.copytree(scored, where / "d")
+    done = naswot("audit", where / "d", "--sample", 30)
+    assert done.exit_code == 0, done.output
+    assert "30 of 30 random rows agree" in done.output
+
+
+def test_rows_of_another_dtype_than_the_dataset_says_are_found(copy: Path) -> None:
+    rewrite(copy, lambda rows: [row | ({"dtype": "bfloat16"} if row["arch_index"] == 3 else {}) for row in rows])
+    done = naswot("audit", copy, "--sample", 5)
+    assert done.exit_code == 1
+    assert "another dtype than the dataset's, float32: " in done.output
 
 
 def test_a_wrong_seed_is_found_out(copy: Path) -> None:
