@@ -2,6 +2,8 @@
 
 import itertools
 import os
+import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,8 +11,12 @@ from typing import Any
 import hypothesis
 import pytest
 import torch
+from filelock import FileLock
 
 import tests.interpreter  # noqa: F401  before a test brings Triton in
+from naswot_ray.spaces import get_space
+from naswot_ray.spaces.nasbench101 import NasBench101
+from naswot_ray.spaces.nasbench101_hashes import CACHE_FILE
 from tests import data, loopback, s3, scheduling
 
 torch.set_num_threads(1)
@@ -26,8 +32,12 @@ def pytest_configure() -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """`-n auto`: one more than there are processors, as the tests of whole clusters wait more than they compute."""
-    return (os.cpu_count() or 1) + 1
+    """`-n auto`: one more than there are processors, as the tests of whole clusters wait more than they compute; at most eight.
+
+    More would not help, as the tests of clusters stay together, and each worker takes 0.7 GB.
+    """
+    num_cpus = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    return min(num_cpus + 1, 8)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -49,13 +59,34 @@ def nats(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The cache directory of all tests and all workers: empty at first, never the user's own."""
-    base = tmp_path_factory.getbasetemp()
+    """The cache directory of all tests of a worker: never the user's own, and empty at first but for kernels that are built."""
     with pytest.MonkeyPatch.context() as patch:
-        path = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cache"
-        path.mkdir(exist_ok=True)
+        path = tmp_path_factory.mktemp("cache")
+        kernels = _common(tmp_path_factory) / "kernels"
+        kernels.mkdir(exist_ok=True)
+        (path / "kernels").symlink_to(kernels)
         patch.setenv("NASWOT_RAY_CACHE", str(path))
         yield path
+
+
+@pytest.fixture(scope="session")
+def nasbench101(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> NasBench101:
+    """NAS-Bench-101 with all its hashes, which the first worker that needs them computes for all (about 20 s)."""
+    space = get_space("nasbench101")
+    assert isinstance(space, NasBench101)
+    computed = _common(tmp_path_factory) / CACHE_FILE
+    with FileLock(computed.with_suffix(".lock")):
+        if computed.exists():
+            shutil.copyfile(computed, cache / CACHE_FILE)
+        space.prepare()
+        shutil.copyfile(cache / CACHE_FILE, computed)
+    return space
+
+
+def _common(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The temporary directory of this run that all its workers see."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
 
 @pytest.fixture(scope="session")

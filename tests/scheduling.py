@@ -15,7 +15,7 @@ _TOGETHER: Final = {
     # One sandbox at a time: each is three machines with a Ray of their own.
     "tests/cluster/test_sandbox.py": "sandbox",
     "tests/faults/sandbox/": "sandbox",
-    "tests/faults/": "faults",  # one machine with a Ray of its own at a time, and one undisturbed dataset for all
+    "tests/faults/": "faults",  # one command with a Ray of its own at a time
 }
 """Beginning of a test's name -> its group."""
 

@@ -132,7 +132,7 @@ class Sandbox:
         while (alive := self.alive()) != sorted(names):
             if time.monotonic() > deadline:
                 raise TimeoutError(f"alive are {alive}, not {sorted(names)}")
-            time.sleep(0.5)
+            time.sleep(1)
 
     def add_node(self, name: str) -> None:
         """Start a machine that the configuration does not name, and join it as the configuration's workers are."""

@@ -3,24 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import ray
 
 from naswot_ray.run.ray_environment import LOCAL
 from naswot_ray.run.ray_pool import connect
-from tests.datasets import score_here
 from tests.faults import workers
-from tests.faults.processes import GRID
-
-
-@pytest.fixture(scope="package")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The dataset of the grid as it should be, made without Ray. Only to be read."""
-    root = tmp_path_factory.mktemp("undisturbed") / "d"
-    score_here(root, **GRID)
-    return root
 
 
 @pytest.fixture(scope="module")

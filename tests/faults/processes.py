@@ -16,12 +16,6 @@ ROOT = Path(__file__).parents[2]
 LIMIT_SECONDS = 240.0
 """For what takes seconds on a machine that is not busy with something else."""
 
-# Engine exact takes long enough to be disturbed.
-GRID = {"limit": 48, "batch_size": [16], "seed": [0, 1], "shard_size": 4, "engine": "exact"}
-ARGS = ["--batch-size", "16", "--seed", "0", "--seed", "1", "--shard-size", "4", "--engine", "exact"]
-"""The grid's options but --limit."""
-NUM_ROWS = 96
-
 # A shell starts background jobs with SIGINT ignored, which children inherit; a person's terminal does not.
 _PROGRAM = """
 import signal

@@ -14,10 +14,20 @@ from naswot_ray.run.grid import Task
 from tests import s3
 from tests.cli.running import naswot
 from tests.datasets import logical_architectures, logical_rows, part_files, score_here
-from tests.faults import processes
-from tests.faults.processes import GRID, NUM_ROWS, finish, start, wait_until
+from tests.faults.processes import finish, start, wait_until
 
-ARGS = [*processes.ARGS, "--num-actors", "1"]
+# Engine exact takes long enough for a second run to begin.
+GRID = {"limit": 48, "batch_size": [16], "seed": [0, 1], "shard_size": 4, "engine": "exact"}
+ARGS = ["--batch-size", "16", "--seed", "0", "--seed", "1", "--shard-size", "4", "--num-actors", "1", "--engine", "exact"]
+NUM_ROWS = 96
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The dataset as it should be, made without Ray. Only to be read."""
+    root = tmp_path_factory.mktemp("undisturbed") / "d"
+    score_here(root, **GRID)
+    return root
 
 
 def test_the_same_command_twice(tmp_path: Path, undisturbed: Path) -> None:
@@ -75,7 +85,7 @@ def test_rows_that_another_run_overwrites_are_done_again(
 def test_runs_that_fill_different_rows_of_the_same_parts(tmp_path: Path, undisturbed: Path) -> None:
     """--limit 30 ends in the middle of a shard of four, which the other run fills up; --sample takes one here, two there."""
     root = tmp_path / "d"
-    grids = [("--limit", "30"), ("--limit", "48"), ("--sample", "60")]
+    grids = [("--limit", "30"), ("--limit", "48"), ("--sample", "30")]
     score_here(root, limit=1, batch_size=[16], seed=[0], shard_size=4, engine="exact")
     running = [start(tmp_path / "home", "score", "-o", str(root), *grid, *ARGS) for grid in grids]
     for process in running:
@@ -83,6 +93,6 @@ def test_runs_that_fill_different_rows_of_the_same_parts(tmp_path: Path, undistu
         assert status == 0, output
     expected = tmp_path / "expected"
     shutil.copytree(undisturbed, expected)
-    score_here(expected, **{**GRID, "limit": None}, sample=60)
+    score_here(expected, **{**GRID, "limit": None}, sample=30)
     assert logical_rows(root) == logical_rows(expected)
     assert naswot("check", root).exit_code == 0

@@ -29,6 +29,7 @@ def joined(root: Path, space: str, official: Path) -> tuple[Dataset, list[dict[s
     return dataset, dataset.joined.to_table().to_pylist()
 
 
+@pytest.mark.usefixtures("nasbench101")  # computes all hashes once
 def test_nasbench101(tmp_path: Path) -> None:
     space = get_space("nasbench101")
     score_here(tmp_path / "d", space=["nasbench101"], sample=4, batch_size=[4], seed=[0], shard_size=100_000)
@@ -51,6 +52,7 @@ def test_nasbench101(tmp_path: Path) -> None:
         assert row["params"] == space.trained_network(row["arch_id"]).params > space.network(row["arch_id"]).params
 
 
+@pytest.mark.usefixtures("nasbench101")
 def test_nasbench101_of_other_channels_is_another_dataset(tmp_path: Path) -> None:
     options: dict[str, Any] = {"space": ["nasbench101"], "limit": 3, "batch_size": [4], "seed": [0]}
     score_here(tmp_path / "16", **options)
