@@ -17,7 +17,7 @@ from tests.faults.processes import LIMIT_SECONDS, actors, finish, start, wait_un
 
 # Engine exact takes long enough to be disturbed.
 GRID = {"limit": 48, "batch_size": [16], "seed": [0, 1], "shard_size": 4, "engine": "exact", "image_size": 16}
-ARGS = ["--limit", "48", "--batch-size", "16", "--seed", "0", "--seed", "1", "--shard-size", "4", "--num-actors", "2"]
+ARGS = ["--limit", "48", "--batch-size", "16", "--seed", "0", "--seed", "1", "--shard-size", "4"]
 ARGS += ["--engine", "exact", "--image-size", "16"]
 NUM_ROWS = 96
 
@@ -51,7 +51,7 @@ def test_a_run_whose_driver_ends_goes_on_where_it_stopped(
     tmp_path: Path, undisturbed: Path, number: signal.Signals, exit_status: int, record_status: str
 ) -> None:
     root = tmp_path / "d"
-    first = start(tmp_path / "home", "score", "-o", str(root), *ARGS)
+    first = start(tmp_path / "home", "score", "-o", str(root), "--num-actors", "1", *ARGS)
     wait_until(lambda: len(part_files(root)) >= 4, first)
     workers = actors(first)
     first.send_signal(number)
@@ -73,7 +73,7 @@ def test_a_run_whose_driver_ends_goes_on_where_it_stopped(
 
 def test_killed_actors_cost_nothing(tmp_path: Path, undisturbed: Path) -> None:
     root = tmp_path / "d"
-    driver = start(tmp_path / "home", "score", "-o", str(root), *ARGS)
+    driver = start(tmp_path / "home", "score", "-o", str(root), "--num-actors", "2", *ARGS)
     wait_until(lambda: len(part_files(root)) >= 2, driver)
     one, *_ = actors(driver)
     one.kill()
@@ -96,7 +96,7 @@ def test_a_full_disk_ends_the_run_with_one_line_and_the_next_one_goes_on(tmp_pat
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=192k", "none", str(root)], capture_output=True).returncode:
         pytest.skip("mounting a tmpfs needs root")
     try:
-        status, output = finish(start(tmp_path / "home", "score", "-o", str(root / "d"), *ARGS))
+        status, output = finish(start(tmp_path / "home", "score", "-o", str(root / "d"), "--num-actors", "1", *ARGS))
         assert status == 2, output
         assert "Traceback" not in output
         (line,) = [line for line in output.splitlines() if line.startswith("error:")]

@@ -18,7 +18,7 @@ from tests.faults.processes import finish, start, wait_until
 
 # Engine exact takes long enough for a second run to begin.
 GRID = {"limit": 48, "batch_size": [16], "seed": [0, 1], "shard_size": 4, "engine": "exact"}
-ARGS = ["--batch-size", "16", "--seed", "0", "--seed", "1", "--shard-size", "4", "--num-actors", "1", "--engine", "exact"]
+ARGS = ["--batch-size", "16", "--seed", "0", "--seed", "1", "--shard-size", "4", "--engine", "exact"]
 NUM_ROWS = 96
 
 
@@ -32,9 +32,9 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_same_command_twice(tmp_path: Path, undisturbed: Path) -> None:
     root = tmp_path / "d"
-    first = start(tmp_path / "home", "score", "-o", str(root), "--limit", "48", *ARGS)
+    first = start(tmp_path / "home", "score", "-o", str(root), "--limit", "48", "--num-actors", "1", *ARGS)
     wait_until(lambda: len(part_files(root)) >= 2, first)
-    second = start(tmp_path / "home", "score", "-o", str(root), "--limit", "48", *ARGS)
+    second = start(tmp_path / "home", "score", "-o", str(root), "--limit", "48", "--num-actors", "1", *ARGS)
     outputs = [finish(process) for process in (first, second)]
     assert [status for status, _ in outputs] == [0, 0], outputs
     assert "has not ended: if it still runs, both will finish and the dataset will be right" in outputs[1][1]
@@ -49,9 +49,9 @@ def test_the_same_command_twice_on_an_object_store(
     tmp_path: Path, undisturbed: Path, s3_server: s3.S3Server, bucket: str
 ) -> None:
     root = s3.uri(bucket, "scores", s3_server.port)
-    first = start(tmp_path / "home", "score", "-o", root, "--limit", "48", *ARGS)
+    first = start(tmp_path / "home", "score", "-o", root, "--limit", "48", "--in-process", *ARGS)
     wait_until(lambda: sum("/part-" in key for key in s3_server.objects(bucket)) >= 2, first)
-    second = start(tmp_path / "home", "score", "-o", root, "--limit", "48", *ARGS)
+    second = start(tmp_path / "home", "score", "-o", root, "--limit", "48", "--in-process", *ARGS)
     outputs = [finish(process) for process in (first, second)]
     assert [status for status, _ in outputs] == [0, 0], outputs
     assert logical_rows(root) == logical_rows(undisturbed)
@@ -87,7 +87,7 @@ def test_runs_that_fill_different_rows_of_the_same_parts(tmp_path: Path, undistu
     root = tmp_path / "d"
     grids = [("--limit", "30"), ("--limit", "48"), ("--sample", "30")]
     score_here(root, limit=1, batch_size=[16], seed=[0], shard_size=4, engine="exact")
-    running = [start(tmp_path / "home", "score", "-o", str(root), *grid, *ARGS) for grid in grids]
+    running = [start(tmp_path / "home", "score", "-o", str(root), *grid, "--in-process", *ARGS) for grid in grids]
     for process in running:
         status, output = finish(process)
         assert status == 0, output
