@@ -27,6 +27,8 @@ hypothesis.settings.load_profile("busy")
 
 def pytest_configure() -> None:
     data.check_variable()
+    # Or each Ray would start processes that no test uses, at 1.5 s of a processor.
+    os.environ |= {"RAY_prestart_worker_first_driver": "0"}
     loopback.enter()
 
 

@@ -33,7 +33,7 @@ def sandbox(shared_disk: Path, cache: Path) -> Iterator[Sandbox]:
     """A head and two workers, one CPU each, with the tests' own cache: compiling kernels on each takes longer than a job."""
     if reason := unavailable():
         pytest.skip(reason)
-    environment = {**SOON, **s3.CREDENTIALS, "NASWOT_RAY_CACHE": str(cache)}
+    environment = {**SOON, **s3.CREDENTIALS, "NASWOT_RAY_CACHE": str(cache), "RAY_prestart_worker_first_driver": "0"}
     with Sandbox(num_workers=2, shared=[shared_disk, cache, cache / "kernels"], environment=environment) as sandbox:
         sandbox.ray_up()
         yield sandbox
