@@ -84,7 +84,7 @@ def report(
     grid = [
         GridCount(point.space, point.batch.images, point.batch.batch_size, point.batch.seed, c.wanted, c.present, c.failed)
         for point, c in coverage_of(dataset).items()
-        if point.batch is not None
+        if point.batch is not None and c.wanted
     ]
     page = make_page(dataset, grid).encode()
     folder, name = split(output)

@@ -93,14 +93,14 @@ def quality_page(contents: Contents) -> str:
     verdict = "complete" if quality.complete else f"INCOMPLETE: {quality.missing('rows')}"
     lines = [f"# Data quality of {title(contents)}", "", f"The dataset is {verdict}.", "", "## Rows against the plan", ""]
     lines += _markdown(
-        ("space", "images", "batch size", "seed", "wanted", "present", "failed", "missing"),
+        ("space", "images", "batch size", "seed", "wanted", "present", "failed", "missing", "not asked for"),
         [
             (
                 p.space,
                 p.images or "(architectures)",
                 "" if p.batch_size is None else str(p.batch_size),
                 "" if p.seed is None else str(p.seed),
-                *(f"{n:,}" for n in (p.wanted, p.present, p.failed, p.missing)),
+                *(f"{n:,}" for n in (p.wanted, p.present, p.failed, p.missing, p.unplanned)),
             )
             for p in quality.points
         ],

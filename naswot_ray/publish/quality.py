@@ -28,7 +28,13 @@ REAL_IMAGES: Final = ("cifar10", "cifar100", "imagenet16-120")
 
 @dataclass(frozen=True)
 class PointCount:
-    """How many rows some run was to fill, and how many are there; `images` None: rows of the architectures table."""
+    """The rows of a point of the grid, counted against the plan.
+
+    Attributes:
+        images: None for rows of the architectures table.
+        wanted, present, failed, missing: how many some run was to fill; of these, how many are there, failed or are not there.
+        unplanned: how many are there that no plan asks for any more.
+    """
 
     space: str
     images: str | None
@@ -38,6 +44,7 @@ class PointCount:
     present: int
     failed: int
     missing: int
+    unplanned: int
 
 
 @dataclass(frozen=True)
@@ -160,14 +167,14 @@ def assess(dataset: Dataset, tables: list[PublishedTable], connection: duckdb.Du
     Raises:
         DatasetError: rows contradict each other.
     """
-    points = _points(dataset)
+    points, groups = _points(dataset), _groups(connection)
     return Quality(
         complete=not any(point.missing for point in points),
         num_wanted=sum(point.wanted for point in points if point.images),
         num_missing=sum(point.missing for point in points if point.images),
-        num_failed=sum(point.failed for point in points if point.images),
+        num_failed=sum(group.failed for group in groups),
         points=points,
-        groups=_groups(connection),
+        groups=groups,
         ranges=[found for table in tables for found in _ranges(table, connection)],
         tau=_tau(dataset),
         checks=_checks(tables, connection),
@@ -188,6 +195,7 @@ def _points(dataset: Dataset) -> list[PointCount]:
                 present=found.present,
                 failed=found.failed,
                 missing=found.wanted - found.present,
+                unplanned=found.unplanned,
             )
         )
     return sorted(counts, key=lambda p: (p.space, p.images or "", p.batch_size or 0, p.seed or 0))

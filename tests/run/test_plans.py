@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -52,6 +53,8 @@ def test_a_plan_is_told_and_withdrawn(root: Path) -> None:
     assert printed.splitlines()[-1] == "complete"
     assert "nothing is missing" in prints("check", root)
     prints("publish", root, "-o", root.parent / "published")
+    (point,) = [p for p in json.loads((root.parent / "published/quality.json").read_text())["points"] if p["seed"] == 1]
+    assert (point["wanted"], point["present"], point["missing"], point["unplanned"]) == (0, 0, 0, 2)
     assert naswot_ray.open(root).scores.count_rows() == 6
 
 
