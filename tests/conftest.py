@@ -2,7 +2,6 @@
 
 import itertools
 import os
-import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +15,6 @@ from filelock import FileLock
 import tests.interpreter  # noqa: F401  before a test brings Triton in
 from naswot_ray.spaces import get_space
 from naswot_ray.spaces.nasbench101 import NasBench101
-from naswot_ray.spaces.nasbench101_hashes import CACHE_FILE
 from tests import data, loopback, s3, scheduling
 
 torch.set_num_threads(1)
@@ -61,27 +59,21 @@ def nats(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The cache directory of all tests of a worker: never the user's own, and empty at first but for kernels that are built."""
+    """The cache directory of all tests and workers of this run: never the user's own, and empty at first."""
     with pytest.MonkeyPatch.context() as patch:
-        path = tmp_path_factory.mktemp("cache")
-        kernels = _common(tmp_path_factory) / "kernels"
-        kernels.mkdir(exist_ok=True)
-        (path / "kernels").symlink_to(kernels)
+        path = _common(tmp_path_factory) / "cache"
+        path.mkdir(exist_ok=True)
         patch.setenv("NASWOT_RAY_CACHE", str(path))
         yield path
 
 
 @pytest.fixture(scope="session")
-def nasbench101(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> NasBench101:
+def nasbench101(cache: Path) -> NasBench101:
     """NAS-Bench-101 with all its hashes, which the first worker that needs them computes for all (about 20 s)."""
     space = get_space("nasbench101")
     assert isinstance(space, NasBench101)
-    computed = _common(tmp_path_factory) / CACHE_FILE
-    with FileLock(computed.with_suffix(".lock")):
-        if computed.exists():
-            shutil.copyfile(computed, cache / CACHE_FILE)
+    with FileLock(cache / "nasbench101.lock"):
         space.prepare()
-        shutil.copyfile(cache / CACHE_FILE, computed)
     return space
 
 

@@ -13,7 +13,16 @@ PACKAGE = Path(__file__).parents[1] / "naswot_ray"
 ROOMS = {
     "network": {"network"},
     "spaces": {"spaces", "network", "cache", "paths", "errors"},
-    "scoring": {"scoring", "spaces", "network", "cache", "paths", "errors", "safe_pickle"},  # the cache: kernels that are built
+    "scoring": {
+        "scoring",
+        "spaces",
+        "network",
+        "cache",
+        "private_folder",
+        "paths",
+        "errors",
+        "safe_pickle",
+    },  # the cache: kernels that are built
     "dataset": {"dataset", "cache", "paths", "errors"},  # the cache: inputs.py keeps what it downloads from a bucket
     "benchmarks": {"benchmarks", "fetch", "dataset", "spaces", "errors", "safe_pickle"},
     "analysis": {"analysis", "dataset", "errors"},

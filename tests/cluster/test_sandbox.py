@@ -34,7 +34,7 @@ def test_a_cluster_is_brought_up_used_and_taken_down_without_a_trace(tmp_path: P
         pytest.skip(reason)
     root = tmp_path / "scores"
     environment = {"NASWOT_RAY_CACHE": str(cache)}
-    with Sandbox(num_workers=2, shared=[tmp_path, cache, cache / "kernels"], environment=environment) as sandbox:
+    with Sandbox(num_workers=2, shared=[tmp_path, cache], environment=environment) as sandbox:
         sandbox.ray_up()
         job = sandbox.submit("python", "jobs/score.py", "--output", str(root), *ARGS)
         output, _ = job.communicate(timeout=300)

@@ -1,4 +1,4 @@
-// Executes the program of a network (naswot_ray/network/program.py), as encoded by program_native.py, on a batch.
+// Executes the program of a network (naswot_ray/network/program.py), as encoded by encoding.py, on a batch.
 //
 // A phase is done block by block: all its instructions for sixteen images, then for the next sixteen, so that most of what an
 // instruction reads is still in a cache. At the end of a phase the statistics of what it convolved are there.

@@ -15,6 +15,16 @@ def available_bytes() -> int:
     return min((size for size in free if size is not None), default=sys.maxsize)
 
 
+def check_memory(more: int, whole: int | None = None) -> None:
+    """Refuse a network that takes more bytes than are free, of the `whole` that it takes.
+
+    Raises:
+        MemoryError: it does.
+    """
+    if more > (available := available_bytes()):
+        raise MemoryError(f"the network takes {(whole or more) / 2**20:,.0f} MiB, {available / 2**20:,.0f} MiB are free")
+
+
 def _meminfo(key: str) -> int | None:
     try:
         lines = (_PROC / "meminfo").read_text().splitlines()

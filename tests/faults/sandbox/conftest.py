@@ -34,7 +34,7 @@ def sandbox(shared_disk: Path, cache: Path) -> Iterator[Sandbox]:
     if reason := unavailable():
         pytest.skip(reason)
     environment = {**SOON, **s3.CREDENTIALS, "NASWOT_RAY_CACHE": str(cache), "RAY_prestart_worker_first_driver": "0"}
-    with Sandbox(num_workers=2, shared=[shared_disk, cache, cache / "kernels"], environment=environment) as sandbox:
+    with Sandbox(num_workers=2, shared=[shared_disk, cache], environment=environment) as sandbox:
         sandbox.ray_up()
         yield sandbox
 

@@ -8,7 +8,7 @@ import torch
 
 from naswot_ray.network import Network, NetworkBuilder
 from naswot_ray.scoring import exact, random
-from naswot_ray.scoring.fast import engine as engine_module
+from naswot_ray.scoring.fast import memory
 from naswot_ray.scoring.fast.deep import MAX_DEPTH_ON_SMALL_MAPS, MAX_PLAIN_DEPTH, enlarges_rounding, exact_bytes, plain_depth
 from naswot_ray.scoring.fast.engine import FastEngine
 from naswot_ray.scoring.weights import SeededWeights
@@ -78,6 +78,6 @@ def test_what_exact_takes() -> None:
 
 def test_a_deep_network_without_room_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     network = stack(MAX_PLAIN_DEPTH + 1)
-    monkeypatch.setattr(engine_module, "available_bytes", lambda: 1000)
+    monkeypatch.setattr(memory, "available_bytes", lambda: 1000)
     with pytest.raises(MemoryError, match="the network takes 0 MiB, 0 MiB are free"):
         FastEngine().compute_kernels(network, IMAGES, SeededWeights(network, 0))

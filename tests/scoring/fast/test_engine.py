@@ -15,8 +15,10 @@ from naswot_ray.scoring import random
 from naswot_ray.scoring.engines import get_engine
 from naswot_ray.scoring.exact import compute_kernels as exact_kernels
 from naswot_ray.scoring.fast import engine as engine_module
-from naswot_ray.scoring.fast.building import BuildError, load_kernels
+from naswot_ray.scoring.fast import memory
+from naswot_ray.scoring.fast.compiler import BuildError
 from naswot_ray.scoring.fast.engine import FastEngine
+from naswot_ray.scoring.fast.library import load_kernels
 from naswot_ray.scoring.kernel import Kernels
 from naswot_ray.scoring.score import score
 from naswot_ray.scoring.weights import SeededWeights
@@ -129,7 +131,7 @@ def test_a_network_that_needs_more_memory_than_there_is(engine: FastEngine, monk
     """It is refused before anything is taken; what fits is still scored."""
     if engine.note is not None:
         pytest.skip("torch allocates as it goes")
-    monkeypatch.setattr(engine_module, "available_bytes", lambda: 2**20)
+    monkeypatch.setattr(memory, "available_bytes", lambda: 2**20)
     space, batch = get_space("nasbench201"), images(64, 3, 64, 64)
     network = space.network(CELL, input_shape=(3, 64, 64))
     mapped = []

@@ -1,0 +1,141 @@
+"""A folder that nobody but this user can have written to, for files that are believed or even executed.
+
+The folder is opened once and everything in it is reached through that descriptor. So the folder that was checked is the folder
+that is used, also where others may rename what lies above it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import pwd
+import secrets
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, Self
+
+_NO_LOCKS: Final = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP})
+_FLAGS: Final = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK  # without the last, opening a planted pipe would wait for ever
+
+
+class NotPrivateError(Exception):
+    """Another user could have put files into a folder; says how."""
+
+
+class PrivateFolder:
+    """A folder of mode 0700 that belongs to this user. A context manager that closes it.
+
+    Args:
+        path: made if need be, with the folders above it. One of this user that others may enter is closed to them.
+
+    Raises:
+        NotPrivateError: it is a symbolic link, or belongs to another user.
+        OSError: it can be neither made nor opened.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with contextlib.suppress(FileExistsError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.mkdir(mode=stat.S_IRWXU)
+        if path.is_symlink():
+            raise NotPrivateError(f"{path} is a symbolic link")
+        self._descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | _FLAGS)
+        try:
+            status = os.fstat(self._descriptor)
+            if status.st_uid != os.geteuid():
+                raise NotPrivateError(f"{path} belongs to {_name_of(status.st_uid)}, not to {_name_of(os.geteuid())}")
+            if stat.S_IMODE(status.st_mode) != stat.S_IRWXU:
+                os.fchmod(self._descriptor, stat.S_IRWXU)
+        except BaseException:
+            os.close(self._descriptor)
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._descriptor)
+
+    def read(self, name: str) -> bytes | None:
+        """The content of a file; None if it is not there. The file may be older than the folder's mode, so it is checked too.
+
+        Raises:
+            NotPrivateError: it is no regular file, belongs to another user, or others can write it.
+            OSError: it cannot be read.
+        """
+        try:
+            descriptor = os.open(name, os.O_RDONLY | _FLAGS, dir_fd=self._descriptor)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                raise NotPrivateError("is a symbolic link") from error
+            raise
+        with os.fdopen(descriptor, "rb") as file:
+            if reason := why_not_private(os.fstat(descriptor)):
+                raise NotPrivateError(reason)
+            return file.read()
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write a file whole: under another name first, flushed to the disk and renamed.
+
+        Raises:
+            OSError: what was there before is untouched.
+        """
+        temporary = f".{name}.{secrets.token_hex(8)}.tmp"
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _FLAGS
+        descriptor = os.open(temporary, flags, stat.S_IRUSR | stat.S_IWUSR, dir_fd=self._descriptor)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(descriptor)
+            os.replace(temporary, name, src_dir_fd=self._descriptor, dst_dir_fd=self._descriptor)
+            os.fsync(self._descriptor)
+        except BaseException:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(temporary, dir_fd=self._descriptor)
+            raise
+
+    @contextlib.contextmanager
+    def locked(self, name: str) -> Iterator[None]:
+        """Hold a lock of this name against every other process that asks for it.
+
+        The kernel releases it when its process ends, however it ends. On a file system without locks this does nothing.
+
+        Raises:
+            OSError: the lock's file cannot be made.
+        """
+        flags = os.O_RDWR | os.O_CREAT | _FLAGS
+        descriptor = os.open(name, flags, stat.S_IRUSR | stat.S_IWUSR, dir_fd=self._descriptor)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            except OSError as error:
+                if error.errno not in _NO_LOCKS:
+                    raise
+            yield
+        finally:
+            os.close(descriptor)
+
+
+def why_not_private(status: os.stat_result) -> str | None:
+    """Why what is in a file need not have been written by this user; None if it must have been."""
+    if not stat.S_ISREG(status.st_mode):
+        return "is no regular file"
+    if status.st_uid != os.geteuid():
+        return f"belongs to {_name_of(status.st_uid)}, not to {_name_of(os.geteuid())}"
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        return f"can be written by others (mode {stat.S_IMODE(status.st_mode):03o})"
+    return None
+
+
+def _name_of(user: int) -> str:
+    try:
+        return pwd.getpwuid(user).pw_name
+    except KeyError:  # a container's user need not have a name
+        return f"user {user}"

@@ -1,0 +1,83 @@
+"""Compiles the kernels of engine `fast` for the processor at hand.
+
+They are C++ without a line about Python or torch, compiled on first use by the machine's own compiler: the code of a Ray job
+comes to each node as source, so nothing compiled could come with it, and this way the compiler knows which processor it is for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+_SOURCES = Path(__file__).parent
+_FLAGS = ("-std=c++17", "-O3", "-march=native", "-ffp-contract=fast", "-shared", "-fPIC")
+_COMPILERS = ("c++", "g++", "clang++")
+_TIMEOUT_SECONDS = 300
+
+
+class BuildError(Exception):
+    """There are no kernels that can be used here."""
+
+
+def find_compiler() -> str:
+    """The path of a C++ compiler: `$CXX`, or else the first of the usual names.
+
+    Raises:
+        BuildError: there is none.
+    """
+    named = os.environ.get("CXX")
+    for name in [named] if named else _COMPILERS:
+        found = shutil.which(name)
+        if found:
+            return found
+    raise BuildError(f"no C++ compiler ({named or ', '.join(_COMPILERS)})")
+
+
+def key_of(compiler: str) -> str:
+    """Names what the result of `compile_kernels` depends on: sources, options, compiler and processor."""
+    digest = hashlib.blake2b(digest_size=12)
+    for source in sorted([*_SOURCES.glob("*.cpp"), *_SOURCES.glob("*.h")]):
+        digest.update(source.name.encode() + b"\0" + source.read_bytes())
+    digest.update(" ".join(_FLAGS).encode() + _version_of(compiler) + _processor())
+    return digest.hexdigest()
+
+
+def compile_kernels(compiler: str) -> bytes:
+    """The content of the shared library.
+
+    Raises:
+        BuildError: the compiler failed; says why.
+    """
+    try:
+        with tempfile.TemporaryDirectory(prefix="naswot-ray-") as folder:
+            result = Path(folder) / "kernels.so"
+            command = [compiler, *_FLAGS, str(_SOURCES / "kernels.cpp"), "-o", str(result)]
+            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_TIMEOUT_SECONDS)
+            if done.returncode:
+                message = next((line for line in done.stderr.splitlines() if "error" in line), f"exit status {done.returncode}")
+                raise BuildError(f"{compiler}: {message}")
+            return result.read_bytes()
+    except subprocess.TimeoutExpired as error:
+        raise BuildError(f"{compiler} did not finish in {_TIMEOUT_SECONDS} s") from error
+    except OSError as error:
+        raise BuildError(f"{compiler}: {error}") from error
+
+
+def _version_of(compiler: str) -> bytes:
+    done = subprocess.run([compiler, "--version"], capture_output=True, check=False, timeout=_TIMEOUT_SECONDS)
+    return done.stdout
+
+
+def _processor() -> bytes:
+    """Architecture and instruction sets: nodes of several kinds may share a home directory."""
+    wanted = ("model name", "flags", "Features", "CPU part")
+    try:
+        lines = Path("/proc/cpuinfo").read_text().split("\n\n")[0].splitlines()
+    except OSError:
+        lines = [platform.processor()]
+    return "\n".join([platform.machine(), *(line for line in lines if line.startswith(wanted))]).encode()
