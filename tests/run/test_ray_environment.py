@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 
 import pytest
@@ -27,6 +28,24 @@ def test_a_ray_of_ones_own_gets_a_token_that_no_file_keeps() -> None:
     ray_environment.prepare("local")
     assert os.environ["RAY_AUTH_MODE"] == "token"
     assert len(os.environ["RAY_AUTH_TOKEN"]) == 64
+
+
+def node_address(address: str) -> str:
+    """What Ray, as it is installed, would bind its servers to on a machine with an address of its own."""
+    code = """
+import sys
+from naswot_ray.run import ray_environment
+ray_environment.prepare(sys.argv[1])
+from ray._private import services
+services.node_ip_address_from_perspective = lambda address=None: "192.0.2.2"
+print(services.get_node_ip_address())
+"""
+    return subprocess.run([sys.executable, "-c", code, address], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_a_ray_of_ones_own_is_on_the_loopback_alone() -> None:
+    assert node_address("local") == "127.0.0.1"
+    assert node_address("10.0.0.1:6379") == "192.0.2.2"
 
 
 @pytest.mark.parametrize("address", ["auto", "10.0.0.1:6379"])
