@@ -131,6 +131,8 @@ def why_not_private(status: os.stat_result) -> str | None:
         return f"belongs to {_name_of(status.st_uid)}, not to {_name_of(os.geteuid())}"
     if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         return f"can be written by others (mode {stat.S_IMODE(status.st_mode):03o})"
+    if status.st_nlink > 1:
+        return "has a second name (hard link)"
     return None
 
 

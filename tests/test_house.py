@@ -38,7 +38,7 @@ ROOMS = {
     },  # run: coverage; fetch: licences of sources
     "report": {"report", "analysis", "dataset", "errors", "__version__"},
     "run": {"run", "dataset", "scoring", "spaces", "network", "paths", "errors"},
-    "fetch": {"fetch", "scoring", "cache", "errors"},
+    "fetch": {"fetch", "scoring", "cache", "private_folder", "errors"},
     "search": {"search", "dataset", "scoring", "spaces", "errors"},
     "ablation": {"ablation", "analysis", "scoring", "spaces", "errors"},
     "audit": {"audit", "run", "dataset", "scoring", "spaces", "network", "errors", "tolerance"},

@@ -69,6 +69,10 @@ def _link(path: Path) -> None:
     path.symlink_to(path.with_name("elsewhere"))
 
 
+def _second_name(path: Path) -> None:
+    os.link(path, path.with_name("elsewhere"))
+
+
 def _pipe(path: Path) -> None:
     path.unlink()
     os.mkfifo(path, 0o600)
@@ -78,12 +82,13 @@ def _pipe(path: Path) -> None:
     ("plant", "reason"),
     [
         (_link, "is a symbolic link"),
+        (_second_name, "has a second name (hard link)"),
         (_pipe, "is no regular file"),
         (lambda path: path.chmod(0o660), "can be written by others (mode 660)"),
         (lambda path: path.chmod(0o602), "can be written by others (mode 602)"),
         (give_away, f"belongs to user {OTHER_USER}, not to "),
     ],
-    ids=["link", "pipe", "group", "all", "owner"],
+    ids=["link", "hard link", "pipe", "group", "all", "owner"],
 )
 def test_a_planted_file_is_not_read_but_replaced(tmp_path: Path, plant: Callable[[Path], None], reason: str) -> None:
     with PrivateFolder(tmp_path) as folder:

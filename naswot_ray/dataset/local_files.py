@@ -33,7 +33,7 @@ def write_whole(path: Path, data: bytes | pa.Buffer) -> None:
     for remaining in reversed(range(_SWEPT_TRIES)):
         temporary = path.with_name(layout.temporary(PurePosixPath(path.name), secrets.token_hex(8)).name)
         try:
-            with temporary.open("wb") as file:
+            with temporary.open("xb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())

@@ -1,21 +1,18 @@
 """One file over HTTP: resumed where it broke off, verified before it gets its name.
 
-While it is on its way a file is called `.NAME.part`, beside a `.NAME.part.json` that says which version of which address it is
-the beginning of. The rest is asked for by `Range`, with `If-Range` so that a server that has another version by now sends that
-one from its start (RFC 9110, sections 13.1.5 and 14).
+`Partial` keeps what has arrived. The rest is asked for by `Range`, with `If-Range` so that a server that has another version by
+now sends that one from its start (RFC 9110, sections 13.1.5 and 14).
 """
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
 import re
 import ssl
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import requests
 import urllib3
@@ -23,6 +20,7 @@ from rich.filesize import decimal
 
 from naswot_ray.errors import FetchError
 from naswot_ray.fetch.disk import check_room, write_failure
+from naswot_ray.fetch.partial import Partial
 
 MAX_TRIES = 5
 BACKOFF_SECONDS = 1.0
@@ -51,51 +49,6 @@ class _BrokenError(Exception):
     """This try brought no whole file, another may."""
 
 
-class _Partial:
-    """The beginning of a file, and which version of it that is.
-
-    Attributes:
-        path: of the beginning.
-        validator: of the version, for `If-Range`; None if the server gave none.
-        total: bytes of the whole file; None if the server did not say.
-    """
-
-    def __init__(self, address: str, target: Path) -> None:
-        self.path = target.with_name(f".{target.name}.part")
-        self.validator: str | None = None
-        self.total: int | None = None
-        self._address = address
-        self._target = target
-        self._record = target.with_name(f".{target.name}.part.json")
-        record: Any = None
-        with contextlib.suppress(OSError, ValueError):
-            record = json.loads(self._record.read_text())
-        if isinstance(record, dict) and record.get("address") == address:
-            self.validator, self.total = record.get("validator"), record.get("total")
-        else:
-            self.path.unlink(missing_ok=True)
-
-    @property
-    def size(self) -> int:
-        """Bytes that are there."""
-        return self.path.stat().st_size if self.path.exists() else 0
-
-    def restart(self, validator: str | None, total: int | None) -> None:
-        """Drop what is there and expect this version."""
-        self.path.unlink(missing_ok=True)
-        self.validator, self.total = validator, total
-        self._record.write_text(json.dumps({"address": self._address, "validator": validator, "total": total}))
-
-    def drop(self) -> None:
-        self.path.unlink(missing_ok=True)
-        self._record.unlink(missing_ok=True)
-
-    def finish(self) -> None:
-        """Give the file its name."""
-        self.path.replace(self._target)
-        self._record.unlink(missing_ok=True)
-
-
 def download(address: str, target: Path, find_flaw: Callable[[Path], str | None], progress: Progress) -> None:
     """Download a file.
 
@@ -110,7 +63,9 @@ def download(address: str, target: Path, find_flaw: Callable[[Path], str | None]
             is no file `target` then. What has arrived is kept and resumed by the next call, but for a file that is wrong.
     """
     try:
-        partial = _Partial(address, target)
+        partial = Partial(address, target)
+        if partial.refused:
+            progress.note(f"{target.name}: {partial.refused}; beginning afresh")
         for number in range(1, MAX_TRIES + 1):
             try:
                 _receive(address, partial, target.name, progress)
@@ -131,7 +86,7 @@ def download(address: str, target: Path, find_flaw: Callable[[Path], str | None]
         raise write_failure(target, error) from error
 
 
-def _receive(address: str, partial: _Partial, name: str, progress: Progress) -> None:
+def _receive(address: str, partial: Partial, name: str, progress: Progress) -> None:
     """One try.
 
     Raises:
@@ -178,7 +133,7 @@ def _get(address: str, start: int, validator: str | None) -> requests.Response:
         raise FetchError(f"{address}: no secure connection: {_reason(error)}") from error
 
 
-def _check_answer(address: str, response: requests.Response, partial: _Partial, start: int) -> None:
+def _check_answer(address: str, response: requests.Response, partial: Partial, start: int) -> None:
     """Refuse every answer but the whole file (200) or the rest of what is there (206)."""
     status = response.status_code
     if address.startswith("https:") and not all(hop.url.startswith("https:") for hop in (*response.history, response)):
@@ -195,8 +150,8 @@ def _check_answer(address: str, response: requests.Response, partial: _Partial, 
         raise FetchError(f"{address}: the server answers {status} {response.reason}")
 
 
-def _append(response: requests.Response, partial: _Partial, done: int, progress: Progress) -> None:
-    with partial.path.open("ab") as file:
+def _append(response: requests.Response, partial: Partial, done: int, progress: Progress) -> None:
+    with partial.open_end() as file:
         for chunk in response.raw.stream(_CHUNK_BYTES, decode_content=False):
             file.write(chunk)
             done += len(chunk)

@@ -67,7 +67,7 @@ def unpack(path: Path, target: Path, archive: Archive, on_bytes: Callable[[int],
     check_room(target.parent, path.stat().st_size, f"unpacking {path.name}")
     try:
         shutil.rmtree(temporary, ignore_errors=True)  # of a process that was killed
-        temporary.mkdir()
+        temporary.mkdir(mode=stat.S_IRWXU)  # nobody else is to put links into it meanwhile
         done = 0
         for name, content in _contents(path, archive):
             if content is None:

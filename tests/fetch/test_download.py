@@ -24,6 +24,7 @@ from naswot_ray.errors import FetchError
 from naswot_ray.fetch import download as module
 from naswot_ray.fetch.digests import Digest
 from naswot_ray.fetch.download import MAX_TRIES, download
+from naswot_ray.fetch.partial import Partial
 from tests import tls
 from tests.fetch.conftest import CONTENT
 from tests.fetch.recording import Recorded
@@ -350,15 +351,8 @@ class TestNoRoom:
         assert get(server, tmp_path) == CONTENT
 
     def test_found_out_on_the_way(self, server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        opened = Path.open
-
-        def open_on_full_disk(path: Path, mode: str = "r", *args: Any, **kwargs: Any) -> Any:
-            if mode == "ab":
-                return io.BufferedWriter(FullDisk(path, "ab"), 256)
-            return opened(path, mode, *args, **kwargs)
-
         with monkeypatch.context() as patch:
-            patch.setattr(Path, "open", open_on_full_disk)
+            patch.setattr(Partial, "open_end", lambda partial: io.BufferedWriter(FullDisk(partial.path, "ab"), 256))
             message = fails(server, tmp_path, f"no room left on the disk of {tmp_path}")
         assert message.endswith("the same command then goes on")
         assert kept(tmp_path) == CONTENT[:1500]

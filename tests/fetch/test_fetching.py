@@ -171,6 +171,12 @@ class TestCache:
         assert server.seen == []
         fetch("direct", tmp_path, Recorded())
 
+    def test_a_lock_that_is_a_link(self, server: FileServer, tmp_path: Path) -> None:
+        (tmp_path / "direct").mkdir()
+        (tmp_path / "direct" / ".lock").symlink_to(tmp_path / "victim")
+        fails("direct", tmp_path, f"cannot write {tmp_path}/direct: .*symbolic links")
+        assert not (tmp_path / "victim").exists()
+
     def test_no_folder_can_be_made(self, server: FileServer, tmp_path: Path) -> None:
         (tmp_path / "cache").write_text("a file")
         fails("direct", tmp_path / "cache", f"cannot write {tmp_path}/cache/direct: Not a directory; name another folder")

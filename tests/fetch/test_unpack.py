@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import stat
 import tarfile
 import warnings
 import zipfile
@@ -83,6 +84,16 @@ class TestGoodArchives:
         status = (tmp_path / "top/program").stat()
         assert status.st_mode & 0o7111 == 0
         assert status.st_uid == os.geteuid()
+
+    def test_nobody_else_can_reach_what_is_being_unpacked(self, tmp_path: Path) -> None:
+        modes: set[int] = set()
+
+        def look(num_bytes: int) -> None:
+            modes.update(stat.S_IMODE(path.stat().st_mode) for path in tmp_path.glob(".*.unpacking"))
+
+        (tmp_path / "archive").write_bytes(tar_bytes(FILES))
+        unpack(tmp_path / "archive", tmp_path / "top", archive("tar"), look)
+        assert modes == {0o700}
 
     def test_bytes_are_told(self, tmp_path: Path) -> None:
         (tmp_path / "archive").write_bytes(tar_bytes(FILES))
