@@ -23,7 +23,13 @@ ROOMS = {
         "errors",
         "safe_pickle",
     },  # the cache: kernels that are built
-    "dataset": {"dataset", "cache", "paths", "errors"},  # the cache: inputs.py keeps what it downloads from a bucket
+    "dataset": {
+        "dataset",
+        "cache",
+        "private_folder",
+        "paths",
+        "errors",
+    },  # the cache: inputs.py keeps what it downloads from a bucket
     "benchmarks": {"benchmarks", "fetch", "dataset", "spaces", "errors", "safe_pickle"},
     "analysis": {"analysis", "dataset", "errors"},
     "publish": {

@@ -21,6 +21,7 @@ from naswot_ray.cache import cache_directory
 from naswot_ray.dataset import address, retrying
 from naswot_ray.errors import FetchError
 from naswot_ray.paths import expand_home, is_uri
+from naswot_ray.private_folder import NotPrivateError, PrivateFolder
 
 Progress = Callable[[int, int], object]
 """Called with the bytes that are there and the bytes in all."""
@@ -31,8 +32,9 @@ _CHUNK_BYTES: Final = 8 * 2**20
 def local_path(text: str | os.PathLike[str], progress: Progress = lambda done, total: None) -> Path:
     """Where something that a user named can be read on the local disk.
 
-    A file or folder of an object store is kept below `cache_directory()`, under a name that its address, sizes and times of
-    change go into: it is downloaded again only when it has changed. It has its own name there, since readers go by names.
+    A file or folder of an object store is kept below `cache_directory()`, in a folder of this user alone and under a name that
+    its address, sizes and times of change go into: it is downloaded again only when it has changed, or files are missing or
+    of another size. It has its own name there, since readers go by names.
 
     Args:
         text: a local path, which comes back with `~` expanded, or a URI.
@@ -55,9 +57,13 @@ def local_path(text: str | os.PathLike[str], progress: Progress = lambda done, t
             raise FetchError(f"{source.name} does not exist, or is an empty folder")
         if outside := [info.path for info in files if ".." in PurePosixPath(info.path).parts]:
             raise FetchError(f"{source.name} holds {outside[0]!r}, which would lie outside of its folder on a disk; rename it")
-        folder = cache_directory() / "inputs" / _key(source, files)
-        if not folder.exists():
+        with PrivateFolder(cache_directory() / "inputs") as inputs:
+            folder = inputs.path / _key(source, files)
+        if not _is_whole(source, files, folder):
+            shutil.rmtree(folder, ignore_errors=True)
             _download(source, files, folder, retries, progress)
+    except NotPrivateError as error:
+        raise FetchError(f"cannot fetch {source.name}: {error}; let NASWOT_RAY_CACHE name a folder of your own") from error
     except OSError as error:
         remedy = retrying.remedy_of(error)
         raise FetchError(f"cannot fetch {source.name}: {retrying.reason_of(error)}{f'; {remedy}' if remedy else ''}") from error
@@ -92,6 +98,18 @@ def _key(source: address.Address, files: list[fs.FileInfo]) -> str:
     return hashlib.sha256("\n".join(content).encode()).hexdigest()[:32]
 
 
+def _is_whole(source: address.Address, files: list[fs.FileInfo], folder: Path) -> bool:
+    """Whether every file is there in its size; a disk that failed or filled up may have kept less."""
+    try:
+        return all(_place(folder, PurePosixPath(source.path), info).stat().st_size == info.size for info in files)
+    except FileNotFoundError:
+        return False
+
+
+def _place(folder: Path, base: PurePosixPath, info: fs.FileInfo) -> Path:
+    return folder / base.name / PurePosixPath(info.path).relative_to(base)
+
+
 def _download(
     source: address.Address, files: list[fs.FileInfo], folder: Path, retries: retrying.Retrying, progress: Progress
 ) -> None:
@@ -100,7 +118,7 @@ def _download(
     base, total, done = PurePosixPath(source.path), sum(info.size for info in files), 0
     try:
         for info in files:
-            target = temporary / base.name / PurePosixPath(info.path).relative_to(base)
+            target = _place(temporary, base, info)
             target.parent.mkdir(parents=True, exist_ok=True)
             open_file = partial(source.filesystem.open_input_file, info.path)
             with retries.call(f"read {source.name}", open_file) as stream, target.open("wb") as file:
@@ -108,6 +126,8 @@ def _download(
                     read_chunk = partial(stream.read_at, min(_CHUNK_BYTES, info.size - offset), offset)
                     done += file.write(retries.call(f"read {source.name}", read_chunk))
                     progress(done, total)
+                file.flush()
+                os.fsync(file.fileno())
         try:
             temporary.rename(folder)
         except OSError:

@@ -35,6 +35,7 @@ DIGEST_BYTES: Final = 16
 CACHE_FILE: Final = "nasbench101-hashes.bin"
 CACHE_SHA256: Final = "1f4a7db984f8bb44da50e51b6c7e830bd26a761a39d60997ef500b7610ef0449"
 """Of all hashes in the space's order, 16 bytes each: what a cache file must hold."""
+_CACHE_BYTES: Final = 423_624 * DIGEST_BYTES
 
 _md5 = partial(hashlib.md5, usedforsecurity=False)
 
@@ -110,9 +111,7 @@ def load_hashes() -> HashTable:
     A cache that is damaged is computed again, one that cannot be written is done without.
     """
     path = cache_directory() / CACHE_FILE
-    content = b""
-    with suppress(OSError):
-        content = path.read_bytes()
+    content = _read(path)
     if hashlib.sha256(content).hexdigest() != CACHE_SHA256:
         content = compute_digests(list_cells()).tobytes()
         with suppress(OSError):
@@ -149,6 +148,14 @@ def _joined(columns: Sequence[Sequence[str]]) -> Iterable[str]:
             return map("".join, map(sorted, zip(*columns, strict=True)))
 
 
+def _read(path: Path) -> bytes:
+    """The content of a file of the right size, or nothing: another one could fill the memory, or be a pipe that never ends."""
+    with suppress(OSError):
+        if path.is_file() and path.stat().st_size == _CACHE_BYTES:
+            return path.read_bytes()
+    return b""
+
+
 def _write(path: Path, content: bytes) -> None:
     """Write a file whole: under another name first, so that nobody ever reads half of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -156,7 +163,7 @@ def _write(path: Path, content: bytes) -> None:
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
-        Path(temporary).chmod(0o644)  # mkstemp's own mode would keep a shared cache from all others
+            os.fchmod(descriptor, 0o644)  # mkstemp's own mode would keep a shared cache from all others
         Path(temporary).replace(path)
     except OSError:
         Path(temporary).unlink(missing_ok=True)

@@ -10,6 +10,7 @@ from naswot_ray.dataset import address, inputs, retrying
 from naswot_ray.dataset.inputs import local_path
 from naswot_ray.errors import FetchError
 from tests import s3
+from tests.test_private_folder import give_away, mode
 
 
 @pytest.fixture
@@ -51,6 +52,32 @@ def test_a_folder_is_downloaded_once(uri: str, s3_proxy: s3.Proxy, s3_server: s3
     newer = local_path(uri)
     assert newer != path
     assert (newer / "meta.bin").read_bytes() == b"another"
+
+
+def test_what_is_damaged_is_downloaded_again(uri: str, s3_proxy: s3.Proxy) -> None:
+    path = local_path(uri)
+    for number, left in enumerate((b"me", None), start=2):
+        (path / "meta.bin").unlink()
+        if left is not None:
+            (path / "meta.bin").write_bytes(left)
+        assert local_path(uri) == path
+        assert (path / "meta.bin").read_bytes() == b"meta"
+        assert downloads(s3_proxy) == 2 * number
+
+
+def test_nobody_else_can_have_put_it_there(
+    uri: str, s3_proxy: s3.Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NASWOT_RAY_CACHE", str(tmp_path))
+    path = local_path(uri)
+    inputs_folder = tmp_path / "inputs"
+    assert mode(inputs_folder) == 0o700
+    (path / "meta.bin").write_bytes(b"evil")
+    give_away(inputs_folder)
+    message = rf"cannot fetch s3://.*: {inputs_folder} belongs to user \d+, not to \w+; let NASWOT_RAY_CACHE name a folder of"
+    with pytest.raises(FetchError, match=message):
+        local_path(uri)
+    assert downloads(s3_proxy) == 2
 
 
 def test_a_file_keeps_its_name(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import random
+import stat
 from collections.abc import Callable
 from pathlib import Path
 
@@ -92,6 +94,23 @@ class TestCache:
         assert len(computations) == 1
         assert (tmp_path / CACHE_FILE).read_bytes() == whole
         assert [path.name for path in tmp_path.iterdir()] == [CACHE_FILE]
+
+    @pytest.mark.parametrize("plant", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("/dev/zero")])
+    def test_what_is_no_file_is_not_read(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, computations: list[None], plant: Callable[[Path], None]
+    ) -> None:
+        """It would never end."""
+        monkeypatch.setenv("NASWOT_RAY_CACHE", str(tmp_path))
+        plant(tmp_path / CACHE_FILE)
+        load_hashes()
+        assert len(computations) == 1
+
+    def test_a_shared_cache_can_be_read_by_others(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, computations: list[None]
+    ) -> None:
+        monkeypatch.setenv("NASWOT_RAY_CACHE", str(tmp_path))
+        load_hashes()
+        assert stat.S_IMODE((tmp_path / CACHE_FILE).stat().st_mode) == 0o644
 
     def test_directory_is_made(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, computations: list[None]) -> None:
         monkeypatch.setenv("NASWOT_RAY_CACHE", str(tmp_path / "a" / "b"))
