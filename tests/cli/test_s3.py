@@ -67,6 +67,16 @@ def test_from_scores_to_a_query(root: str, tmp_path: Path, accuracies: Path, s3_
     assert f"run `naswot-ray join {shlex.quote(root)} --space nasbench201` again" in prints("info", root)
 
 
+def test_scoring_and_joining_delete_nothing(root: str, s3_proxy: s3.Proxy, accuracies: Path) -> None:
+    """So the nodes of a cluster get no permission to (cluster/aws/bucket.json)."""
+    s3_proxy.fault = lambda request: s3.Answer(status=403) if request.method == "DELETE" else None
+    for limit in (2, 3):  # the second run writes a part anew
+        prints("score", "-o", root, "--in-process", "--limit", limit, *GRID[2:], "--accuracies", accuracies, *MAP)
+    assert "6 joined rows" in prints("join", root)
+    assert s3_proxy.count("DELETE") == 0
+    assert s3_proxy.count("PUT") > 0
+
+
 def test_a_query_reads_the_parts_it_needs_and_lists_once(root: str, s3_proxy: s3.Proxy) -> None:
     prints("score", "-o", root, "--in-process", *GRID)
     with Dataset(root).connect() as connection:

@@ -126,7 +126,7 @@ def test_every_version_is_that_of_the_constraints(constraints: dict[str, str]) -
 
 def test_the_container_is_what_the_set_up_makes() -> None:
     text = CONTAINERFILE.read_text()
-    assert re.search(r"^FROM docker\.io/library/python:3\.1[12]-", text, re.MULTILINE)
+    assert re.search(r"^FROM docker\.io/library/python:3\.1[12]\.\d+-", text, re.MULTILINE)
     for line in re.findall(r"^COPY --chown=ray (.*)$", text, re.MULTILINE):
         *sources, _ = line.split()
         for source in sources:
@@ -154,16 +154,54 @@ def test_kuberay_has_a_token_and_grows_by_gpu_workers() -> None:
     assert worker["resources"]["limits"]["nvidia.com/gpu"] == 1
 
 
-def test_kuberay_lets_only_its_namespace_and_the_operator_in() -> None:
+def test_kuberay_lets_only_the_cluster_the_submitter_and_the_operator_in() -> None:
     job, policy = kuberay()
     cluster = job["spec"]["rayClusterSpec"]
     selected = policy["spec"]["podSelector"]["matchLabels"]
     for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
         assert group["template"]["metadata"]["labels"] == selected
-    inside, operator = policy["spec"]["ingress"]
-    assert inside == {"from": [{"podSelector": {}}]}
-    assert operator["from"][0]["podSelector"]["matchLabels"] == {"app.kubernetes.io/name": "kuberay-operator"}
-    assert operator["ports"] == [{"port": 8265}]
+    assert policy["spec"]["policyTypes"] == ["Ingress"]
+    inside, dashboard = policy["spec"]["ingress"]
+    assert inside == {"from": [{"podSelector": {"matchLabels": selected}}]}
+    submitter, operator = dashboard["from"]
+    assert submitter == {"podSelector": {"matchLabels": {"job-name": job["metadata"]["name"]}}}
+    assert operator["podSelector"]["matchLabels"] == {"app.kubernetes.io/name": "kuberay-operator"}
+    assert dashboard["ports"] == [{"port": 8265}]
+
+
+def test_kuberay_runs_nothing_with_privileges() -> None:
+    """As the restricted standard of Kubernetes' pod security asks for, in every container, those of the operator included."""
+    job, _ = kuberay()
+    cluster = job["spec"]["rayClusterSpec"]
+    (uid,) = re.findall(r"useradd .*--uid (\d+) ray$", CONTAINERFILE.read_text(), re.MULTILINE)
+    pods = {
+        "submitter": job["spec"]["submitterPodTemplate"]["spec"],
+        "head": cluster["headGroupSpec"]["template"]["spec"],
+        "worker": cluster["workerGroupSpecs"][0]["template"]["spec"],
+    }
+    for pod in pods.values():
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["runAsUser"] == int(uid)
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    containers = [container for pod in pods.values() for container in pod["containers"]]
+    for container in (*containers, cluster["autoscalerOptions"]):
+        assert container["securityContext"] == {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+    assert {container["image"] for container in containers} == {"IMAGE"}
+    with_token = [name for name, pod in pods.items() if pod.get("automountServiceAccountToken", True)]
+    assert with_token == ["head"], "the autoscaler's"
+    assert re.search(rf"^USER {uid}$", CONTAINERFILE.read_text(), re.MULTILINE), (
+        "a name would not tell Kubernetes that it is not root"
+    )
+
+
+def test_images_are_pinned() -> None:
+    (base,) = re.findall(r"^FROM (.*)$", CONTAINERFILE.read_text(), re.MULTILINE)
+    assert re.fullmatch(r"\S+:3\.\d+\.\d+-\S+@sha256:[0-9a-f]{64}", base)
+    for node in read(GCP)["available_node_types"].values():
+        for disk in node["node_config"]["disks"]:
+            assert re.fullmatch(r"projects/[\w-]+/global/images/[A-Z_]+", disk["initializeParams"]["sourceImage"]), "no family"
+    for page in (KUBERAY, ROOT / "docs" / "cluster.md"):
+        assert "digest" in page.read_text()
 
 
 def test_kuberay_submits_a_job_with_options_that_exist() -> None:
@@ -176,8 +214,14 @@ def test_kuberay_submits_a_job_with_options_that_exist() -> None:
 
 def test_the_policies_allow_what_the_configuration_uses_and_little_else() -> None:
     aws = ROOT / "cluster" / "aws"
-    bucket, autoscaler = (json.loads((aws / f"{part}.json").read_text())["Statement"] for part in ("bucket", "autoscaler"))
+    bucket, delete, autoscaler = (
+        json.loads((aws / f"{part}.json").read_text())["Statement"] for part in ("bucket", "delete", "autoscaler")
+    )
     assert {statement["Resource"] for statement in bucket} == {"arn:aws:s3:::BUCKET", "arn:aws:s3:::BUCKET/*"}
+    assert not [action for statement in bucket for action in statement["Action"] if "Delete" in action or "*" in action]
+    assert [(statement["Action"], statement["Resource"]) for statement in delete] == [
+        ("s3:DeleteObject", "arn:aws:s3:::BUCKET/*")
+    ]
     types = read(AWS)["available_node_types"]
     (passed,) = [statement for statement in autoscaler if statement["Action"] == "iam:PassRole"]
     assert passed["Resource"].endswith(":role/" + types["gpu"]["node_config"]["IamInstanceProfile"]["Name"])

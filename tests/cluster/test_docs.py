@@ -45,6 +45,11 @@ def test_the_policy_is_the_files() -> None:
     assert json.loads(policy) == json.loads((ROOT / "cluster" / "aws" / "bucket.json").read_text())
 
 
+def test_no_role_may_delete() -> None:
+    (script,) = [block for block in blocks(PAGE, "bash") if "put-role-policy" in block]
+    assert set(re.findall(r"cluster/aws/(\w+)\.json", script)) == {"trust", "bucket", "autoscaler"}
+
+
 def test_cpu_workers_as_described_are_valid() -> None:
     (instance,), (resources,) = re.findall(r"`InstanceType` such as `(.*?)`", TEXT), re.findall(r"`(resources: .*?)`", TEXT)
     config = read(AWS)
