@@ -63,7 +63,7 @@ class _Run:
             value = self._value(term)
             total = value if total is None else total + value
         if total is None:
-            total = torch.zeros(self._n, *combine.shape)
+            total = torch.zeros(self._n, *combine.shape, dtype=torch.float32, device="cpu")
         self._take(combine.codes, total)
         if combine.total is not None:
             self._write(combine.total, total)
@@ -86,7 +86,9 @@ class _Run:
             self._tensors[place.index] = value
             return
         if place.index not in self._tensors:
-            self._tensors[place.index] = torch.empty(self._n, *shape, memory_format=torch.channels_last)
+            self._tensors[place.index] = torch.empty(
+                self._n, *shape, dtype=value.dtype, device=value.device, memory_format=torch.channels_last
+            )
         self._tensors[place.index][:, place.offset : place.offset + value.shape[1]] = value
 
     def _take(self, place: Place | None, value: torch.Tensor) -> None:

@@ -39,7 +39,8 @@ def find_fault(library: ctypes.CDLL) -> str | None:
     count = _NUM_IMAGES * prod(_IMAGE_SHAPE)
     images = torch.from_numpy(random.normal(("self-test",), count).reshape(_NUM_IMAGES, *_IMAGE_SHAPE))
     torchs, own = (constant_kernels(network.program.codes, _NUM_IMAGES) for _ in range(2))
-    program_torch.execute(network.program, images, SeededWeights(network, 0), torchs)
+    with torch.autocast("cpu", enabled=False):  # of a caller, which would round what torch computes
+        program_torch.execute(network.program, images, SeededWeights(network, 0), torchs)
     NativeExecutor(library).execute(network.program, images, SeededWeights(network, 0), own)
     far = max(abs(own.published - torchs.published).max(), abs(own.paper - torchs.paper).max())
     if far > _TOLERANCE * network.num_units:
