@@ -39,7 +39,11 @@ def find_compiler() -> str:
 
 
 def key_of(compiler: str) -> str:
-    """Names what the result of `compile_kernels` depends on: sources, options, compiler and processor."""
+    """Names what the result of `compile_kernels` depends on: sources, options, compiler and processor.
+
+    Raises:
+        BuildError: the compiler does not run.
+    """
     digest = hashlib.blake2b(digest_size=12)
     for source in sorted([*_SOURCES.glob("*.cpp"), *_SOURCES.glob("*.h")]):
         digest.update(source.name.encode() + b"\0" + source.read_bytes())
@@ -69,7 +73,10 @@ def compile_kernels(compiler: str) -> bytes:
 
 
 def _version_of(compiler: str) -> bytes:
-    done = subprocess.run([compiler, "--version"], capture_output=True, check=False, timeout=_TIMEOUT_SECONDS)
+    try:
+        done = subprocess.run([compiler, "--version"], capture_output=True, check=False, timeout=_TIMEOUT_SECONDS)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise BuildError(f"{compiler} --version: {error}") from error
     return done.stdout
 
 

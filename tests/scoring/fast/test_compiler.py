@@ -55,6 +55,14 @@ def test_a_compiler_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert [path.name for path in tmp_path.iterdir()] == ["broken"]
 
 
+def test_a_compiler_that_does_not_run(tmp_path: Path) -> None:
+    (tmp_path / "broken").write_bytes(b"\x7fELF")
+    (tmp_path / "broken").chmod(0o755)
+    for use in (key_of, compile_kernels):
+        with pytest.raises(BuildError, match=r"broken.*Exec format error"):
+            use(str(tmp_path / "broken"))
+
+
 def test_a_compiler_that_writes_nothing(tmp_path: Path) -> None:
     with pytest.raises(BuildError, match=r"idle: .*kernels\.so"):
         compile_kernels(script(tmp_path / "idle", "exit 0"))
