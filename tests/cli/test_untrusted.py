@@ -1,0 +1,54 @@
+"""A dataset that a stranger made: its texts are no paths, and reach a terminal, a page or a sheet as nothing but text."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from naswot_ray.dataset.manifest import Settings
+from tests.cli.running import naswot, refuses
+from tests.dataset.making import SPACE
+
+
+def rename_space(root: Path, name: str) -> None:
+    """Call the space of a dataset otherwise in `dataset.json`, as if it had always been called so."""
+    path = root / "dataset.json"
+    content = json.loads(path.read_text())
+    content["settings"]["spaces"] = {name: content["settings"]["spaces"][SPACE]}
+    content["fingerprint"] = Settings.model_construct(**content["settings"]).fingerprint
+    path.write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize("name", ["../../outside", "/tmp/outside", "x\x1b[2J"])
+@pytest.mark.parametrize("command", ["check", "info", "figures", "publish", "report", "analyse", "query"])
+def test_a_space_whose_name_is_a_path_is_refused_by_every_command(root: Path, tmp_path: Path, command: str, name: str) -> None:
+    rename_space(root, name)
+    arguments: dict[str, list[object]] = {"figures": ["-o", tmp_path / "out"], "query": ["SELECT 1"]}
+    arguments |= {
+        "publish": ["-o", tmp_path / "out"],
+        "report": ["-o", tmp_path / "out.html"],
+        "analyse": ["-o", tmp_path / "out"],
+    }
+    message = refuses(tmp_path, command, root, *arguments.get(command, ()))
+    assert message.startswith(f"error: {root / 'dataset.json'} is damaged (settings.spaces.")
+    assert f"{name!r} is no name" in message
+
+
+def test_a_plan_of_a_run_whose_id_is_a_path_cannot_be_withdrawn(root: Path, tmp_path: Path) -> None:
+    (record,) = (root / "runs").iterdir()
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"run_id": "../../outside"}))
+    assert "'../../outside' is no id of a run" in refuses(tmp_path, "plan", root, "--withdraw", "../../outside")
+
+
+def test_what_a_link_leads_to_is_left_alone(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (root / "joined").symlink_to(tmp_path / "elsewhere")
+    (root / "joined" / f"{SPACE}.noise.batch-4.seed-0.parquet").write_text("damaged, so that it is to be removed")
+    result = naswot("check", root, "--repair")
+    assert (
+        result.stderr
+        == f"error: {root / 'joined'} is a link that leads out of {root}: nothing is written there; replace it by a folder\n"
+    )
+    assert list((tmp_path / "elsewhere").iterdir())
