@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from naswot_ray.analysis.correlation import Ranked, kendall
 from naswot_ray.dataset.opening import Dataset
+from naswot_ray.dataset.sql import literal
 
 BASELINES = {"params": "Parameters", "flops": "FLOPs", "num_layers": "Layers", "num_relus": "ReLU layers"}
 """Column of the architectures table -> how readers call it."""
@@ -169,7 +170,7 @@ def _load(connection: duckdb.DuckDBPyConnection, space: str, images: str) -> Poi
             f"{called} {split} accuracy (%)",
             f"{called} {split} accuracy after {epochs} epochs (%)",
             aligned(rows, "accuracy"),
-            f"any_value(accuracy) FILTER (dataset = '{trained_on}' AND split = '{split}' AND epochs = {epochs})",
+            f"any_value(accuracy) FILTER (dataset = {literal(trained_on)} AND split = {literal(split)} AND epochs = {epochs})",
             dataset=trained_on,
             split=split,
             epochs=epochs,
