@@ -18,7 +18,7 @@ from naswot_ray.dataset.opening import Dataset
 from naswot_ray.dataset.opening import open as open_dataset
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.errors import SettingsError
-from naswot_ray.paths import INPUT, OUTPUT
+from naswot_ray.paths import INPUT, OUTPUT, without_credentials
 from naswot_ray.run.coverage import coverage_of
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def report(
     folder, name = split(output)
     Storage(folder).write_bytes(PurePosixPath(name), page)
     console.print_stale_joins(stdout, dataset)
-    stdout.print(f"{output}: {decimal(len(page))}; open it in a browser")
+    stdout.print(f"{without_credentials(output)}: {decimal(len(page))}; open it in a browser")
 
 
 def _figures(dataset: Dataset, colour: str, data: str | None) -> Iterator[tuple[str, Figure]]:

@@ -19,7 +19,7 @@ from naswot_ray.dataset.check import Kind, check_files, check_folders, check_joi
 from naswot_ray.dataset.opening import open as open_dataset
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.errors import SettingsError
-from naswot_ray.paths import OUTPUT
+from naswot_ray.paths import OUTPUT, without_credentials
 
 
 @reporting_errors
@@ -116,7 +116,7 @@ def check_free(output: str) -> None:
     folder, name = split(output)
     storage = Storage(folder)
     if storage.exists(PurePosixPath(name)):
-        raise SettingsError(f"{output} exists; name another file or remove it")
+        raise SettingsError(f"{without_credentials(output)} exists; name another file or remove it")
     if storage.local is not None and not storage.exists():
         raise SettingsError(f"{output}: there is no folder {folder}; create it, or name another")
 

@@ -24,6 +24,7 @@ from naswot_ray.dataset.address import split
 from naswot_ray.dataset.sql import literal, quoted
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.errors import SettingsError
+from naswot_ray.paths import without_credentials
 
 
 class QueryFormat(StrEnum):
@@ -85,9 +86,11 @@ def format_of(output: str | None, asked: QueryFormat | None, *, is_terminal: boo
     name = split(output)[1]
     told = SUFFIXES.get(_suffix(name))
     if told is None and (asked is None or PurePosixPath(name).suffix):
-        raise SettingsError(f"--output {output}: expected a name that ends with {', '.join(SUFFIXES)}")
+        raise SettingsError(f"--output {without_credentials(output)}: expected a name that ends with {', '.join(SUFFIXES)}")
     if told and asked and told is not asked:
-        raise SettingsError(f"--output {output} is {told} by its name, --format {asked} contradicts it: change one of them")
+        raise SettingsError(
+            f"--output {without_credentials(output)} is {told} by its name, --format {asked} contradicts it: change one of them"
+        )
     return told or asked or QueryFormat.CSV
 
 
@@ -175,7 +178,8 @@ def _deliver(path: Path, chosen: QueryFormat, output: str | None) -> None:
     except BrokenPipeError:  # `| head`: the reader has all it wants
         raise
     except (OSError, pa.ArrowException) as error:
-        raise SettingsError(f"cannot write {output or 'the result'} as {chosen}: {' '.join(str(error).split())}") from error
+        target = without_credentials(output or "the result")
+        raise SettingsError(f"cannot write {target} as {chosen}: {' '.join(str(error).split())}") from error
 
 
 def _suffix(name: str) -> str:

@@ -19,7 +19,7 @@ from naswot_ray.dataset.confinement import confined
 from naswot_ray.dataset.opening import Dataset
 from naswot_ray.dataset.storage import StoredFile
 from naswot_ray.errors import DatasetError, SettingsError
-from naswot_ray.paths import expand_home, is_uri
+from naswot_ray.paths import expand_home, is_uri, without_credentials
 from naswot_ray.publish import card, croissant, provenance, sources
 from naswot_ray.publish.compaction import FileFormat, PublishedTable, write_table
 from naswot_ray.publish.contents import Contents, DataFile
@@ -114,7 +114,9 @@ def publish(
 
 def _checked_target(dataset: Dataset, output: str | os.PathLike[str]) -> Path:
     if is_uri(output):
-        raise SettingsError(f"{os.fspath(output)}: expected a local folder; --push uploads it to the Hugging Face Hub")
+        raise SettingsError(
+            f"{without_credentials(os.fspath(output))}: expected a local folder; --push uploads it to the Hugging Face Hub"
+        )
     target = expand_home(output).absolute()
     if target.exists() and not (target.is_dir() and not any(target.iterdir())):
         raise SettingsError(f"{target} is there and not an empty folder: name another one, or remove it")

@@ -42,6 +42,12 @@ def test_a_plan_of_a_run_whose_id_is_a_path_cannot_be_withdrawn(root: Path, tmp_
     assert "'../../outside' is no id of a run" in refuses(tmp_path, "plan", root, "--withdraw", "../../outside")
 
 
+def test_a_secret_in_the_address_of_a_cluster_is_not_shown_or_recorded(tmp_path: Path) -> None:
+    message = refuses(tmp_path, "score", "-o", tmp_path / "d", "--address", "ray://KEY:SECRET@host:10001")
+    assert "--address: expected HOST:PORT or auto, without anything before an @" in message
+    assert "KEY" not in message
+
+
 def test_what_a_link_leads_to_is_left_alone(root: Path, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (root / "joined").symlink_to(tmp_path / "elsewhere")
