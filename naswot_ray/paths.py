@@ -126,6 +126,15 @@ def without_credentials(text: str) -> str:
     return f"{scheme}{rest.partition('?')[0]}"
 
 
+def hide_credentials(message: str) -> str:
+    """A message in which every URI is as `without_credentials` shows it, for those that quote what they do not know."""
+
+    def shown(found: re.Match[str]) -> str:
+        return without_credentials(found[0]) if has_credentials(found[0]) else found[0]
+
+    return re.sub(r"[^\s'\"=]*[^\s'\"=:;,.)]", shown, message)
+
+
 def _halves(text: str) -> tuple[str, str]:
     """What was meant as a URI's scheme, with the slashes behind it, and the rest; no scheme in a local path."""
     found = re.match(r"(?i)[^/\\:@?]{2,}:(//|[/\\]+(?=.*@))[/\\]*|(s3|gs|file):[/\\]*", text)

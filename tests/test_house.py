@@ -14,23 +14,24 @@ ROOMS = {
     "network": {"network"},
     "spaces": {"spaces", "network", "cache", "paths", "errors"},
     "scoring": {"scoring", "spaces", "network", "cache", "paths", "errors", "safe_pickle"},  # the cache: kernels that are built
-    "dataset": {"dataset", "cache", "paths", "errors"},  # the cache: inputs.py keeps what it downloads from a bucket
+    "dataset": {"dataset", "cache", "paths", "errors", "sheet", "terminal"},  # the cache: inputs.py keeps its downloads there
     "benchmarks": {"benchmarks", "fetch", "dataset", "spaces", "errors", "safe_pickle"},
-    "analysis": {"analysis", "dataset", "errors"},
+    "analysis": {"analysis", "dataset", "errors", "markdown"},
     "publish": {
         "publish",
         "analysis",
         "run",
         "fetch",
         "dataset",
+        "markdown",
         "paths",
         "errors",
         "tolerance",
     },  # run: coverage; fetch: licences of sources
     "report": {"report", "analysis", "dataset", "errors", "__version__"},
-    "run": {"run", "dataset", "scoring", "spaces", "network", "paths", "errors"},
-    "fetch": {"fetch", "scoring", "cache", "errors"},
-    "search": {"search", "dataset", "scoring", "spaces", "errors"},
+    "run": {"run", "dataset", "scoring", "spaces", "network", "paths", "errors", "terminal"},
+    "fetch": {"fetch", "scoring", "cache", "errors", "terminal"},
+    "search": {"search", "dataset", "scoring", "spaces", "errors", "markdown"},
     "ablation": {"ablation", "analysis", "scoring", "spaces", "errors"},
     "audit": {"audit", "run", "dataset", "scoring", "spaces", "network", "errors", "tolerance"},
 }

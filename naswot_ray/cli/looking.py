@@ -111,7 +111,7 @@ def _figures(dataset: Dataset, colour: str, data: str | None) -> Iterator[tuple[
         if images == "noise" or data is not None:
             yield f"{name}-kernels", _kernels(dataset, points, data)
         else:
-            stderr.print(f"{name}-kernels left out: say where the images are with --data", highlight=False)
+            stderr.print(f"{name}-kernels left out: say where the images are with --data")
 
 
 def _kernels(dataset: Dataset, points: Points, data: str | None) -> Figure:

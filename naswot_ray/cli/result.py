@@ -25,6 +25,8 @@ from naswot_ray.dataset.sql import literal, quoted
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.errors import SettingsError
 from naswot_ray.paths import without_credentials
+from naswot_ray.sheet import FORMULA, NUMBER, guarded
+from naswot_ray.terminal import printable, printable_line
 
 
 class QueryFormat(StrEnum):
@@ -63,6 +65,9 @@ _NUMBERS: Final = frozenset(
     | {"float", "double", "decimal"}
 )
 """Types that a table aligns to the right."""
+
+_TEXTS: Final = frozenset({"varchar", "enum", "blob", "union"})
+"""Types whose values may begin with any character in CSV."""
 
 _INEXACT_INTERVAL: Final = r"\d\d:\d\d:\d\d\.\d{3}\d*[1-9]"
 _RESULT: Final = "result of the query"
@@ -169,7 +174,10 @@ def _deliver(path: Path, chosen: QueryFormat, output: str | None) -> None:
         if output is None:
             sys.stdout.flush()
             with path.open("rb") as file:
-                shutil.copyfileobj(file, sys.stdout.buffer)
+                if sys.stdout.isatty():
+                    sys.stdout.buffer.writelines(printable(line.decode()).encode() for line in file)
+                else:
+                    shutil.copyfileobj(file, sys.stdout.buffer)
             sys.stdout.flush()
         else:
             folder, name = split(output)
@@ -241,10 +249,22 @@ def _writing(words: Sequence[str]) -> str | None:
 
 
 def _for_csv(relation: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
-    """With a null as `""` where there is one column: its line would be empty otherwise, and readers skip empty lines."""
-    if len(relation.columns) > 1:
-        return relation
-    return relation.project("coalesce(CAST(COLUMNS(*) AS VARCHAR), '')")
+    """With texts that no spreadsheet takes for a formula (`sheet`), and a null as `""` where there is one column.
+
+    Its line would be empty otherwise, and readers skip empty lines.
+    """
+    relation = relation.project("*")  # no two columns of one name
+    columns = []
+    for name, type_ in zip(relation.columns, relation.types, strict=True):
+        value = quoted(name)
+        if type_.id in _TEXTS:
+            text = f"CAST({value} AS VARCHAR)"
+            is_formula = f"regexp_matches({text}, {literal(FORMULA)}) AND NOT regexp_matches({text}, {literal(NUMBER)}, 'i')"
+            value = f"CASE WHEN {is_formula} THEN '''' || {text} ELSE {text} END"
+        if len(relation.columns) == 1:
+            value = f"coalesce(CAST({value} AS VARCHAR), '')"
+        columns.append(f"{value} AS {quoted(guarded(name))}")
+    return relation.project(", ".join(columns))
 
 
 def _for_parquet(relation: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
@@ -298,9 +318,9 @@ def _cut_table(result: duckdb.DuckDBPyRelation) -> str:
 
 def _whole_table(result: duckdb.DuckDBPyRelation) -> Iterator[str]:
     """The lines of a table with every row and column whole, as DuckDB draws it."""
-    names, types = result.columns, [str(type_).lower() for type_ in result.types]
+    names, types = list(map(printable_line, result.columns)), [str(type_).lower() for type_ in result.types]
     rows = [
-        ["NULL" if value is None else value.replace("\n", "\\n").replace("\r", "\\r") for value in row]
+        ["NULL" if value is None else printable_line(value) for value in row]
         for row in result.project("CAST(COLUMNS(*) AS VARCHAR)").fetchall()
     ]
     widths = [max(map(cell_len, column)) for column in zip(names, types, *rows, strict=True)]

@@ -291,6 +291,15 @@ def test_a_terminal_says_what_it_does_not_show(root: Path) -> None:
     assert in_terminal("query", root, ALL, "--format", "csv").count("\n") == 25_001
 
 
+@pytest.mark.parametrize("format_", ["table", "csv", "tsv"])
+def test_no_escape_sequence_reaches_a_terminal(root: Path, format_: str) -> None:
+    sql = "SELECT 'a' || chr(27) || '[2J' || chr(8238) || chr(13) || 'b' AS c"
+    shown = in_terminal("query", root, sql, "--format", format_)
+    assert re.search(r"a\\(x1b|e)\[2J\\u202e\\rb", shown)  # DuckDB itself writes \e
+    piped = prints("query", root, sql, "--format", format_)
+    assert ("\x1b[2J" in piped) is (format_ != "table"), "data for programs is left as it is"
+
+
 @pytest.mark.parametrize("suffix", [".csv", ".tsv", ".csv.gz", ".tsv.gz", ".parquet", ".txt", ".CSV", ".Tsv.GZ"])
 def test_the_suffix_decides(root: Path, tmp_path: Path, suffix: str) -> None:
     out = tmp_path / f"all.v2{suffix}"

@@ -48,6 +48,16 @@ def test_a_secret_in_the_address_of_a_cluster_is_not_shown_or_recorded(tmp_path:
     assert "KEY" not in message
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [["s3://KEY:SECRET@b/x"], ["score", "--seed", "s3://KEY:SEC/RET@b"], ["info", "x", "--s3://KEY:SECRET@b\x1b[2J"]],
+)
+def test_a_command_line_that_is_wrong_is_told_without_secrets_and_control_characters(arguments: list[str]) -> None:
+    result = naswot(*arguments)
+    assert result.exit_code == 2
+    assert not any(text in result.output for text in ("KEY", "SEC", "RET", "\x1b"))
+
+
 def test_what_a_link_leads_to_is_left_alone(root: Path, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (root / "joined").symlink_to(tmp_path / "elsewhere")
