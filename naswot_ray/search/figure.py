@@ -40,7 +40,7 @@ def draw(runs: Sequence[tuple[Result, Sequence[dict[str, Any]]]], setting: Setti
     drawn = [of_algorithm[name] for name in dict.fromkeys(result.contestant.algorithm for result, _ in runs)]
     trained = any(result.num_trained for result, _ in drawn)
     in_seconds = (setting.times_known or not trained) and all(rows and rows[-1]["seconds"] > 0 for _, rows in drawn)
-    with mpl.rc_context({"svg.hashsalt": "naswot-ray", "svg.fonttype": "none", "font.size": 10}):
+    with mpl.rc_context({"svg.hashsalt": "naswot-ray", "svg.fonttype": "none", "font.size": 10, "text.parse_math": False}):
         figure = Figure(figsize=(7, 4.4), layout="constrained")
         axes = figure.add_subplot()
         for (result, rows), (colour, line) in zip(drawn, _STYLES, strict=False):

@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
+from naswot_ray.markdown import escape
 from naswot_ray.search.problem import Budget, Problem, Search
 from naswot_ray.search.simulated import AccuracyKey
 
@@ -217,13 +218,13 @@ def summarise(contestant: Contestant, rows: Sequence[dict[str, Any]], *, exhaust
 def markdown(results: Sequence[Result], setting: Setting) -> str:
     """What was searched, a table of results beside the published figures, and why some of these are left out."""
     lines = [
-        f"{setting.space}: {setting.accuracy}, {_over_runs(setting)}. Scores: {setting.scores}"
+        f"{setting.space}: {escape(setting.accuracy)}, {_over_runs(setting)}. Scores: {setting.scores}"
         f"{', computed as the search goes on' if setting.score_seeds is None else ''}. "
         f"Searched: {setting.known} of the space.",
     ]
     if setting.selected is not None:
         times = "" if setting.times_known else "; how long they took is not known, so there are no seconds"
-        lines[0] += f" Trainings choose by {setting.selected}{times}."
+        lines[0] += f" Trainings choose by {escape(str(setting.selected))}{times}."
     lines += [
         "",
         f"| algorithm | runs | accuracy, % | published, {PUBLISHED_RUNS} runs | scored | trained | seconds |",
