@@ -16,7 +16,7 @@ ROOMS = {
     "scoring": {"scoring", "spaces", "network", "cache", "paths", "errors", "safe_pickle"},  # the cache: kernels that are built
     "dataset": {"dataset", "cache", "paths", "errors", "sheet", "terminal"},  # the cache: inputs.py keeps its downloads there
     "benchmarks": {"benchmarks", "fetch", "dataset", "spaces", "errors", "safe_pickle"},
-    "analysis": {"analysis", "dataset", "errors", "markdown"},
+    "analysis": {"analysis", "dataset", "errors", "markdown", "terminal"},
     "publish": {
         "publish",
         "analysis",
@@ -31,7 +31,7 @@ ROOMS = {
     "report": {"report", "analysis", "dataset", "errors", "__version__"},
     "run": {"run", "dataset", "scoring", "spaces", "network", "paths", "errors", "terminal"},
     "fetch": {"fetch", "scoring", "cache", "errors", "terminal"},
-    "search": {"search", "dataset", "scoring", "spaces", "errors", "markdown"},
+    "search": {"search", "dataset", "scoring", "spaces", "errors", "markdown", "terminal"},
     "ablation": {"ablation", "analysis", "scoring", "spaces", "errors"},
     "audit": {"audit", "run", "dataset", "scoring", "spaces", "network", "errors", "tolerance"},
 }

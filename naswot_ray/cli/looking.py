@@ -116,7 +116,7 @@ def _figures(dataset: Dataset, colour: str, data: str | None) -> Iterator[tuple[
 
 def _kernels(dataset: Dataset, points: Points, data: str | None) -> Figure:
     """The figure of kernels: its networks are scored as the dataset says."""
-    from naswot_ray.analysis.columns import DATASET_NAMES  # noqa: PLC0415  scipy
+    from naswot_ray.analysis.columns import dataset_name  # noqa: PLC0415  scipy
     from naswot_ray.analysis.figures.kernels import Panel, choose_architectures, draw_kernels  # noqa: PLC0415  matplotlib
     from naswot_ray.audit.inputs import load_images_of, open_spaces_of  # noqa: PLC0415  torch takes seconds to import
 
@@ -132,6 +132,6 @@ def _kernels(dataset: Dataset, points: Points, data: str | None) -> Figure:
             result = naswot_ray.score(arch_id, batch, seed=0, space=space, return_kernel=True)
             assert result.kernel is not None
             panels.setdefault(group, []).append(Panel(result.kernel, result.score, percent))
-    images = DATASET_NAMES.get(points.images, points.images)
+    images = dataset_name(points.images)
     note = f"{score.batch_size} {images} images, seed 0, in the order in which they are drawn · {accuracy.label}"
     return draw_kernels(panels, f"{points.space}: kernels of untrained networks", note)

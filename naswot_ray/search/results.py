@@ -13,6 +13,7 @@ import pyarrow as pa
 from naswot_ray.markdown import escape
 from naswot_ray.search.problem import Budget, Problem, Search
 from naswot_ray.search.simulated import AccuracyKey
+from naswot_ray.terminal import printable
 
 SCHEMA: Final = pa.schema(
     [
@@ -117,7 +118,9 @@ class Setting:
     def accuracy(self) -> str:
         """`cifar10 test accuracy after 200 epochs`."""
         key = self.reported
-        return "accuracy not known" if key is None else f"{key.dataset} {key.split} accuracy after {key.epochs} epochs"
+        return (
+            "accuracy not known" if key is None else printable(f"{key.dataset} {key.split} accuracy after {key.epochs} epochs")
+        )
 
     def metadata(self) -> dict[bytes, bytes]:
         """For a Parquet file."""

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
+from naswot_ray.dataset import runs
+from naswot_ray.dataset.join import join
 from naswot_ray.dataset.manifest import Settings
 from tests.cli.running import naswot, refuses
-from tests.dataset.making import SPACE
+from tests.dataset.making import FAILED, SPACE, Row, add, arch_id, make_dataset, mean_accuracy
 
 
 def rename_space(root: Path, name: str) -> None:
@@ -68,3 +71,51 @@ def test_what_a_link_leads_to_is_left_alone(root: Path, tmp_path: Path) -> None:
         == f"error: {root / 'joined'} is a link that leads out of {root}: nothing is written there; replace it by a folder\n"
     )
     assert list((tmp_path / "elsewhere").iterdir())
+
+
+HOSTILE = "\x1b[2J\x1b]0;x\x07\u202e<script>[red]x[/red]|`"
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A joined dataset with hostile texts wherever a dataset has texts that are no names."""
+    folder = tmp_path_factory.mktemp("hostile")
+
+    def change(row: Row) -> Row:
+        odd = {"arch_id": row["arch_id"] + HOSTILE} if row["arch_index"] % 2 else {}
+        failed = FAILED | {"error": HOSTILE} if row["arch_index"] == 2 else {}
+        return {"run_id": HOSTILE, "device": HOSTILE, "engine": HOSTILE} | odd | failed
+
+    dataset = make_dataset(folder / "d", batch_sizes=(4, 8), seeds=(0, 1), change=change)
+    rows = [mean_accuracy(i, arch_id=arch_id(i) + (HOSTILE if i % 2 else "")) for i in range(8)]
+    add(dataset, rows, source=f"x{HOSTILE}.csv".replace("/", ""))
+    join(dataset, SPACE)
+    (record,) = dataset.runs
+    texts = {"versions": {HOSTILE: HOSTILE}, "hardware": {"processor": HOSTILE}, "options": {"space_option": [HOSTILE]}}
+    runs.write(dataset.storage, record.model_copy(update=texts))
+    (folder / "d" / "scores" / f"part-{HOSTILE}.parquet".replace("/", "")).write_text("x")
+    return folder / "d"
+
+
+COMMANDS: dict[str, tuple[int, list[object]]] = {
+    "info": (1, []),
+    "check": (1, []),
+    "plan": (0, []),
+    "query": (0, ["FROM scores", "--format", "table"]),
+    "analyse": (0, ["-o", "OUT"]),
+    "report": (0, ["-o", "OUT.html"]),
+    "publish": (0, ["-o", "OUT", "--include-accuracies"]),
+    "search": (0, ["--samples", 4, "--runs", 1, "-o", "OUT"]),
+    "audit": (1, ["--sample", 2]),
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_no_command_prints_a_control_character_or_writes_markup(hostile: Path, tmp_path: Path, command: str) -> None:
+    status, arguments = COMMANDS[command]
+    result = naswot(command, hostile, *(str(word).replace("OUT", str(tmp_path / "out")) for word in arguments))
+    assert result.exit_code == status, result.output
+    written = [path.read_text() for path in tmp_path.rglob("*.md")]
+    for text in (result.output, *written):
+        assert not set(text) & set("\x1b\x07\u202e")
+    assert not any("<script" in re.sub(r"^(```+).*?\1", "", text, flags=re.DOTALL | re.MULTILINE) for text in written)
