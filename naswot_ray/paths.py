@@ -39,22 +39,25 @@ class PathOption:
             name: what a message calls the option.
 
         Raises:
-            SettingsError: a user of `~user` that does not exist, a URI where only a local path will do, or a relative path
-                inside a Ray job, but for an input that came along.
+            SettingsError: a user of `~user` that does not exist, credentials in a URI, a URI where only a local path will do,
+                or a relative path inside a Ray job, but for an input that came along.
         """
-        called = f"{name} {_without_credentials(text)}".strip()
         if self.is_assignment:
             parameter, equals, value = text.partition("=")
-            if parameter != "source" or not value:
-                return text
-            return f"{parameter}{equals}{INPUT.settled(value, f'{name} {parameter}'.strip())}"
+            if value and (parameter == "source" or has_credentials(value)):
+                return f"{parameter}{equals}{INPUT.settled(value, f'{name} {parameter}'.strip())}"
+            return text
+        shown = without_credentials(text)
+        called = f"{name} {shown}".strip()
+        if has_credentials(text):
+            raise SettingsError(f"{called}: {CREDENTIALS_REFUSED}")
         if is_uri(text):
             if not self.may_be_uri:
                 raise SettingsError(f"{called}: expected a folder on a local disk, not a URI")
             return text
         if looks_like_uri(text):
             raise SettingsError(
-                f"{called}: expected two slashes, as in s3://bucket/scores; for a local path of that name write ./{text}"
+                f"{called}: expected two slashes, as in s3://bucket/scores; for a local path of that name write ./{shown}"
             )
         path = str(expand_home(text)) if text.startswith("~") else text
         if is_in_job() and not Path(path).is_absolute() and not (self.use == "input" and _came_along(path)):
@@ -76,6 +79,13 @@ class PathOption:
         )
 
 
+ANONYMOUS: Final = "anonymous"
+"""Stands before an @ where no credentials are to be used."""
+CREDENTIALS_REFUSED: Final = (
+    "credentials do not belong in a URI, which is logged and recorded; set them in the environment (docs/storage.md tells how) "
+    "and leave out what stands before the @"
+)
+
 INPUT: Final = PathOption("input")
 """Something that a command reads: a file or folder, or a URI."""
 OUTPUT: Final = PathOption("output")
@@ -94,9 +104,41 @@ def looks_like_uri(text: str) -> bool:
     return re.match(r"(?i)(s3|gs|file):", text) is not None and not is_uri(text)
 
 
-def _without_credentials(text: str) -> str:
-    """A text for messages: where it was meant as a URI, nothing that stands before an @, and may be a secret, is shown."""
-    return re.sub(r"(?i)^(\w+:/+|(?:s3|gs|file):).*@", r"\1", text)
+def has_credentials(text: str) -> bool:
+    """Whether a text that was meant as a URI has anything where a user's name or a key stands, however it is misspelt.
+
+    That is what stands before an @ in front of the path, but for `anonymous`; and for a bucket also a colon there, since a
+    secret with a slash in it makes the rest look like the path.
+    """
+    scheme, rest = _halves(text)
+    authority = re.split(r"[/\\?]", rest, maxsplit=1)[0] if scheme else ""
+    user = authority.rpartition("@")[0]
+    return user not in ("", ANONYMOUS) or (":" in authority and re.match(r"(?i)(s3|gs|file)\b", scheme) is not None)
+
+
+def without_credentials(text: str) -> str:
+    """A path or URI for messages: without a URI's query, and without anything that may be a secret."""
+    scheme, rest = _halves(text)
+    if not scheme:
+        return text
+    if has_credentials(text):
+        rest = rest.rpartition("@")[2] if "@" in rest else "..."
+    return f"{scheme}{rest.partition('?')[0]}"
+
+
+def hide_credentials(message: str) -> str:
+    """A message in which every URI is as `without_credentials` shows it, for those that quote what they do not know."""
+
+    def shown(found: re.Match[str]) -> str:
+        return without_credentials(found[0]) if has_credentials(found[0]) else found[0]
+
+    return re.sub(r"[^\s'\"=]*[^\s'\"=:;,.)]", shown, message)
+
+
+def _halves(text: str) -> tuple[str, str]:
+    """What was meant as a URI's scheme, with the slashes behind it, and the rest; no scheme in a local path."""
+    found = re.match(r"(?i)[^/\\:@?]{2,}:(//|[/\\]+(?=.*@))[/\\]*|(s3|gs|file):[/\\]*", text)
+    return (text[: found.end()], text[found.end() :]) if found else ("", text)
 
 
 def expand_home(path: str | os.PathLike[str]) -> Path:

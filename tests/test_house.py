@@ -13,39 +13,25 @@ PACKAGE = Path(__file__).parents[1] / "naswot_ray"
 ROOMS = {
     "network": {"network"},
     "spaces": {"spaces", "network", "cache", "paths", "errors"},
-    "scoring": {
-        "scoring",
-        "spaces",
-        "network",
-        "cache",
-        "private_folder",
-        "paths",
-        "errors",
-        "safe_pickle",
-    },  # the cache: kernels that are built
-    "dataset": {
-        "dataset",
-        "cache",
-        "private_folder",
-        "paths",
-        "errors",
-    },  # the cache: inputs.py keeps what it downloads from a bucket
+    "scoring": {"scoring", "spaces", "network", "cache", "private_folder", "paths", "errors", "safe_pickle"},  # cached kernels
+    "dataset": {"dataset", "cache", "private_folder", "paths", "errors", "sheet", "terminal"},  # inputs.py caches downloads
     "benchmarks": {"benchmarks", "fetch", "dataset", "spaces", "errors", "safe_pickle"},
-    "analysis": {"analysis", "dataset", "errors"},
+    "analysis": {"analysis", "dataset", "errors", "markdown", "terminal"},
     "publish": {
         "publish",
         "analysis",
         "run",
         "fetch",
         "dataset",
+        "markdown",
         "paths",
         "errors",
         "tolerance",
     },  # run: coverage; fetch: licences of sources
     "report": {"report", "analysis", "dataset", "errors", "__version__"},
-    "run": {"run", "dataset", "scoring", "spaces", "network", "paths", "errors"},
-    "fetch": {"fetch", "scoring", "cache", "private_folder", "errors"},
-    "search": {"search", "dataset", "scoring", "spaces", "errors"},
+    "run": {"run", "dataset", "scoring", "spaces", "network", "paths", "errors", "terminal"},
+    "fetch": {"fetch", "scoring", "cache", "private_folder", "errors", "terminal"},
+    "search": {"search", "dataset", "scoring", "spaces", "errors", "markdown", "terminal"},
     "ablation": {"ablation", "analysis", "scoring", "spaces", "errors"},
     "audit": {"audit", "run", "dataset", "scoring", "spaces", "network", "errors", "tolerance"},
 }

@@ -11,6 +11,8 @@ import numpy.typing as npt
 
 from naswot_ray.analysis.correlation import Ranked, kendall
 from naswot_ray.dataset.opening import Dataset
+from naswot_ray.dataset.sql import literal
+from naswot_ray.terminal import printable
 
 BASELINES = {"params": "Parameters", "flops": "FLOPs", "num_layers": "Layers", "num_relus": "ReLU layers"}
 """Column of the architectures table -> how readers call it."""
@@ -21,6 +23,12 @@ DATASET_NAMES = {
     "cifar100": "CIFAR-100",
     "imagenet16-120": "ImageNet16-120",
 }
+
+
+def dataset_name(name: str) -> str:
+    """What readers call a data set or image source; of one that is not known the name itself."""
+    return DATASET_NAMES.get(name, printable(name))
+
 
 Values = npt.NDArray[np.float64]
 
@@ -162,14 +170,14 @@ def _load(connection: duckdb.DuckDBPyConnection, space: str, images: str) -> Poi
     for name, label in BASELINES.items():
         columns[name] = Column("baseline", label, label, _floats(base[name]), f"any_value({name})")
     for trained_on, split, epochs in connection.execute(_TRAININGS, [space]).fetchall():
-        called = DATASET_NAMES.get(trained_on, trained_on)
+        called = f"{dataset_name(trained_on)} {printable(split)}"
         rows = connection.execute(_MEAN_ACCURACIES, [*key, space, trained_on, split, epochs]).fetchnumpy()
         columns[f"{trained_on}_{split}_{epochs}"] = Column(
             "accuracy",
-            f"{called} {split} accuracy (%)",
-            f"{called} {split} accuracy after {epochs} epochs (%)",
+            f"{called} accuracy (%)",
+            f"{called} accuracy after {epochs} epochs (%)",
             aligned(rows, "accuracy"),
-            f"any_value(accuracy) FILTER (dataset = '{trained_on}' AND split = '{split}' AND epochs = {epochs})",
+            f"any_value(accuracy) FILTER (dataset = {literal(trained_on)} AND split = {literal(split)} AND epochs = {epochs})",
             dataset=trained_on,
             split=split,
             epochs=epochs,

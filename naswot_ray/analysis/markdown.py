@@ -10,6 +10,7 @@ from typing import Any
 from naswot_ray.analysis.analyse import Analysis
 from naswot_ray.analysis.published import PUBLISHED, published
 from naswot_ray.analysis.scores import Label, main_labels
+from naswot_ray.markdown import escape
 
 Row = Mapping[str, Any]
 Table = tuple[Sequence[str], list[list[str]]]
@@ -198,7 +199,7 @@ def render(analysis: Analysis, source: str) -> str:
 
 def _lines(analysis: Analysis, source: str) -> Iterator[str]:
     figures = Figures(analysis)
-    yield f"# Analysis of {source}"
+    yield f"# Analysis of {escape(source)}"
     yield ""
     yield (
         f"Label: {analysis.repeats} over repeats of accuracy in percent. Correlations are signed and over all architectures "
@@ -231,15 +232,15 @@ def _lines(analysis: Analysis, source: str) -> Iterator[str]:
 
 
 def _section(title: str, table: Table) -> Iterator[str]:
-    yield from ("", f"## {title}", "")
+    yield from ("", f"## {escape(title)}", "")
     yield from _table(*table) if table[1] else ("Nothing of the kind in this dataset.",)
 
 
 def _table(header: Sequence[str], rows: list[list[str]]) -> Iterator[str]:
-    yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in header)} |"
+    yield f"| {' | '.join(map(escape, header))} |"
     yield f"|{'---|' * len(header)}"
     for row in rows:
-        yield f"| {' | '.join(row)} |"
+        yield f"| {' | '.join(map(escape, row))} |"
 
 
 def _number(row: Row, digits: int = 3) -> str:

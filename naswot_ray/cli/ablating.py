@@ -53,7 +53,7 @@ def ablate(
     check_name(space)
     folder = None if output is None else Storage(output)
     if folder is not None and not folder.is_empty():
-        raise SettingsError(f"{output} is not empty; name another folder")
+        raise SettingsError(f"{folder.address.name} is not empty; name another folder")
     opened = open_spaces([space], [local_option(option) for option in space_option or ()])[space]
     source = load_images(images, None if data is None else local_path(data))
     noise = load_images("noise", image_size=source.shape[1])
@@ -81,9 +81,9 @@ def ablate(
         results.effects(found), [*facts, *noise_too, f"batch sizes {', '.join(sizes)} where that is changed"]
     )
     stdout.print(text, end="")
-    if folder is not None and output is not None:
+    if folder is not None:
         folder.write_table(PurePosixPath("ablation.parquet"), results.rows_of(space, found))
         folder.write_bytes(PurePosixPath("ablation.md"), text.encode())
         for suffix, content in render(draw(found, facts)).items():
             folder.write_bytes(PurePosixPath(f"ablation{suffix}"), content)
-        stdout.print(f"written to {output}")
+        stdout.print(f"written to {folder.address.name}")

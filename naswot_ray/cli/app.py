@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
-import sys
 from collections.abc import Callable, Iterator
 from types import NoneType
 from typing import Annotated, Any, get_args
@@ -12,19 +12,45 @@ from typing import Annotated, Any, get_args
 import typer
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
-from rich.console import Console
+from typer.core import TyperGroup
 from typer.models import ArgumentInfo, ParameterInfo
 
 from naswot_ray import __version__
 from naswot_ray.dataset.opening import Dataset
 from naswot_ray.errors import NaswotError, SettingsError
-from naswot_ray.paths import OUTPUT, PathOption
+from naswot_ray.paths import OUTPUT, PathOption, hide_credentials
+from naswot_ray.terminal import Terminal, complain, printable
 
 EXIT_PARTIAL = 1
 EXIT_ERROR = 2
 EXIT_INTERRUPTED = 130
 
+
+class _Commands(TyperGroup):
+    """The commands. What is wrong with a command line is told like any other error: without secrets and control characters."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> Any:
+        with _shown_safely():
+            return super().make_context(*args, **kwargs)
+
+    def invoke(self, *args: Any, **kwargs: Any) -> Any:
+        with _shown_safely():
+            return super().invoke(*args, **kwargs)
+
+
+@contextlib.contextmanager
+def _shown_safely() -> Iterator[None]:
+    try:
+        yield
+    except Exception as caught:
+        error: Any = caught
+        if hasattr(error, "format_message") and isinstance(error.message, str):  # click's, which typer has a copy of
+            error.message = printable(hide_credentials(error.message))
+        raise
+
+
 app = typer.Typer(
+    cls=_Commands,
     help="Training-free NASWOT scores of whole neural-architecture search spaces.",
     no_args_is_help=True,
     add_completion=False,
@@ -33,8 +59,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 _METAVARS: dict[Any, str] = {int: "N", float: "X", str: "TEXT"}
-stderr = Console(stderr=True)
-stdout = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
+stderr, stdout = Terminal(stderr=True), Terminal()
 
 DatasetPath = Annotated[str, typer.Argument(help="Directory of the dataset, a path or URI.", metavar="DATASET"), OUTPUT]
 
@@ -83,10 +108,10 @@ def reporting_errors(command: Callable[..., None]) -> Callable[..., None]:
                     kwargs[name] = [path.settled(text, label) for text in given]
             command(*args, **kwargs)
         except NaswotError as error:
-            print(f"error: {error}", file=sys.stderr)
+            complain(f"error: {error}")
             raise typer.Exit(EXIT_ERROR) from None
         except KeyboardInterrupt:
-            print("interrupted; everything written is kept, the same command does the rest", file=sys.stderr)
+            complain("interrupted; everything written is kept, the same command does the rest")
             raise typer.Exit(EXIT_INTERRUPTED) from None
 
     return run

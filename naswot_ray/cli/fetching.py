@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +16,7 @@ from naswot_ray.fetch.fetching import fetch
 from naswot_ray.fetch.progress import ConsoleProgress
 from naswot_ray.paths import LOCAL_OUTPUT
 from naswot_ray.spaces import SPACES, get_space, parameters_of
+from naswot_ray.terminal import complain
 
 
 @reporting_errors
@@ -47,7 +47,7 @@ def fetch_files(
                 path = fetch(name, folder, progress)
             console.print_fetched(stdout, name, path, folder)
         except FetchError as error:  # the others may still be had
-            print(f"error: {error}", file=sys.stderr)
+            complain(f"error: {error}")
             failed = True
     if failed:
         raise typer.Exit(EXIT_ERROR)

@@ -11,7 +11,7 @@ import typer
 from naswot_ray import console
 from naswot_ray.benchmarks.members import Members, members_in, members_of
 from naswot_ray.benchmarks.reading import read_accuracies, told_space
-from naswot_ray.cli.app import EXIT_PARTIAL, DatasetPath, only_space, reporting_errors, stderr, stdout, with_options
+from naswot_ray.cli.app import EXIT_PARTIAL, DatasetPath, only_space, reporting_errors, stdout, with_options
 from naswot_ray.dataset import layout
 from naswot_ray.dataset.accuracies import StagedAccuracies, add_accuracies, check_addition, compare, stage
 from naswot_ray.dataset.inputs import local_path
@@ -25,6 +25,7 @@ from naswot_ray.fetch.progress import ConsoleProgress
 from naswot_ray.paths import INPUT, OUTPUT, is_uri
 from naswot_ray.run.options import ScoreOptions
 from naswot_ray.spaces import check_name, open_spaces
+from naswot_ray.terminal import complain
 
 Accuracies = Annotated[
     str | None,
@@ -192,5 +193,5 @@ def _staged(space: str, source: str, mapping: list[str] | None, members: Callabl
         table = read_accuracies(space, path, mapping or (), progress.reader(path.name), known)
         staged = stage(table)
     for line in (*([known.note] if known.note else []), *staged.warnings):
-        stderr.print(f"warning: {line}", highlight=False, markup=False, emoji=False, soft_wrap=True)
+        complain(f"warning: {line}")
     return staged

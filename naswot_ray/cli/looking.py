@@ -18,7 +18,7 @@ from naswot_ray.dataset.opening import Dataset
 from naswot_ray.dataset.opening import open as open_dataset
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.errors import SettingsError
-from naswot_ray.paths import INPUT, OUTPUT
+from naswot_ray.paths import INPUT, OUTPUT, without_credentials
 from naswot_ray.run.coverage import coverage_of
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def report(
     folder, name = split(output)
     Storage(folder).write_bytes(PurePosixPath(name), page)
     console.print_stale_joins(stdout, dataset)
-    stdout.print(f"{output}: {decimal(len(page))}; open it in a browser")
+    stdout.print(f"{without_credentials(output)}: {decimal(len(page))}; open it in a browser")
 
 
 def _figures(dataset: Dataset, colour: str, data: str | None) -> Iterator[tuple[str, Figure]]:
@@ -111,12 +111,12 @@ def _figures(dataset: Dataset, colour: str, data: str | None) -> Iterator[tuple[
         if images == "noise" or data is not None:
             yield f"{name}-kernels", _kernels(dataset, points, data)
         else:
-            stderr.print(f"{name}-kernels left out: say where the images are with --data", highlight=False)
+            stderr.print(f"{name}-kernels left out: say where the images are with --data")
 
 
 def _kernels(dataset: Dataset, points: Points, data: str | None) -> Figure:
     """The figure of kernels: its networks are scored as the dataset says."""
-    from naswot_ray.analysis.columns import DATASET_NAMES  # noqa: PLC0415  scipy
+    from naswot_ray.analysis.columns import dataset_name  # noqa: PLC0415  scipy
     from naswot_ray.analysis.figures.kernels import Panel, choose_architectures, draw_kernels  # noqa: PLC0415  matplotlib
     from naswot_ray.audit.inputs import load_images_of, open_spaces_of  # noqa: PLC0415  torch takes seconds to import
 
@@ -132,6 +132,6 @@ def _kernels(dataset: Dataset, points: Points, data: str | None) -> Figure:
             result = naswot_ray.score(arch_id, batch, seed=0, space=space, return_kernel=True)
             assert result.kernel is not None
             panels.setdefault(group, []).append(Panel(result.kernel, result.score, percent))
-    images = DATASET_NAMES.get(points.images, points.images)
+    images = dataset_name(points.images)
     note = f"{score.batch_size} {images} images, seed 0, in the order in which they are drawn · {accuracy.label}"
     return draw_kernels(panels, f"{points.space}: kernels of untrained networks", note)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from pathlib import PurePosixPath
+import tempfile
+from pathlib import Path, PurePosixPath
 from typing import Annotated
 
 import duckdb
@@ -18,7 +19,7 @@ from naswot_ray.dataset.check import Kind, check_files, check_folders, check_joi
 from naswot_ray.dataset.opening import open as open_dataset
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.errors import SettingsError
-from naswot_ray.paths import OUTPUT
+from naswot_ray.paths import OUTPUT, without_credentials
 
 
 @reporting_errors
@@ -34,10 +35,18 @@ def query(
         typer.Option("--output", "-o", metavar="PATH", help=f"File to write to; its name ends with {', '.join(SUFFIXES)}."),
         OUTPUT,
     ] = None,
+    unsafe: Annotated[
+        bool,
+        typer.Option(
+            "--unsafe",
+            help="Let the query reach other files and the network, and load DuckDB's extensions: run only your own SQL.",
+        ),
+    ] = False,
 ) -> None:
     """Run SQL over a dataset's views: scores, architectures, accuracies, joined.
 
     A file or a pipe gets all rows. A table on a terminal is cut to fit, and says so.
+    The query reads the views and nothing else, unless --unsafe is given.
 
     Example: naswot-ray query scores "SELECT space, images, batch_size, arch_id, avg(score) FROM scores GROUP BY ALL"
     """
@@ -47,8 +56,18 @@ def query(
     if output is not None:
         check_free(output)
     try:
-        with dataset.naming_damaged_files(), dataset.connect() as connection:
-            write_result(connection, sql, chosen, output, is_terminal=is_terminal)
+        with (
+            tempfile.TemporaryDirectory(prefix="naswot-ray-") as folder,
+            dataset.naming_damaged_files(),
+            dataset.connect(unsafe=unsafe, scratch=(scratch := Path(folder).resolve())) as connection,
+        ):
+            if unsafe:  # a name that is no view would be looked up among the variables of this program
+                connection.execute("SET python_enable_replacements = false")
+            write_result(connection, sql, chosen, output, scratch, is_terminal=is_terminal)
+    except duckdb.PermissionException as error:
+        raise SettingsError(
+            f"query failed: {_first_sentence(error)}; a query reads the dataset's views and no other file; --unsafe lifts that"
+        ) from error
     except duckdb.Error as error:
         raise SettingsError(f"query failed: {_first_sentence(error)}") from error
 
@@ -97,7 +116,7 @@ def check_free(output: str) -> None:
     folder, name = split(output)
     storage = Storage(folder)
     if storage.exists(PurePosixPath(name)):
-        raise SettingsError(f"{output} exists; name another file or remove it")
+        raise SettingsError(f"{without_credentials(output)} exists; name another file or remove it")
     if storage.local is not None and not storage.exists():
         raise SettingsError(f"{output}: there is no folder {folder}; create it, or name another")
 

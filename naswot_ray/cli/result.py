@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import re
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path, PurePosixPath
@@ -21,8 +21,12 @@ import pyarrow as pa
 from rich.cells import cell_len
 
 from naswot_ray.dataset.address import split
+from naswot_ray.dataset.sql import literal, quoted
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.errors import SettingsError
+from naswot_ray.paths import without_credentials
+from naswot_ray.sheet import FORMULA, NUMBER, guarded
+from naswot_ray.terminal import printable, printable_line
 
 
 class QueryFormat(StrEnum):
@@ -62,6 +66,9 @@ _NUMBERS: Final = frozenset(
 )
 """Types that a table aligns to the right."""
 
+_TEXTS: Final = frozenset({"varchar", "enum", "blob", "union"})
+"""Types whose values may begin with any character in CSV."""
+
 _INEXACT_INTERVAL: Final = r"\d\d:\d\d:\d\d\.\d{3}\d*[1-9]"
 _RESULT: Final = "result of the query"
 
@@ -84,9 +91,11 @@ def format_of(output: str | None, asked: QueryFormat | None, *, is_terminal: boo
     name = split(output)[1]
     told = SUFFIXES.get(_suffix(name))
     if told is None and (asked is None or PurePosixPath(name).suffix):
-        raise SettingsError(f"--output {output}: expected a name that ends with {', '.join(SUFFIXES)}")
+        raise SettingsError(f"--output {without_credentials(output)}: expected a name that ends with {', '.join(SUFFIXES)}")
     if told and asked and told is not asked:
-        raise SettingsError(f"--output {output} is {told} by its name, --format {asked} contradicts it: change one of them")
+        raise SettingsError(
+            f"--output {without_credentials(output)} is {told} by its name, --format {asked} contradicts it: change one of them"
+        )
     return told or asked or QueryFormat.CSV
 
 
@@ -99,21 +108,26 @@ def result_of(connection: duckdb.DuckDBPyConnection, sql: str) -> tuple[duckdb.D
     """
     statements = connection.extract_statements(sql)
     words = _words(sql)
-    start = words[_after_explain(words)] if words else ""
-    if len(statements) != 1 or statements[0].type not in _TYPES or start.upper() not in _READING:
+    explained = _explained(connection, sql)
+    start = _words(explained)[:1]
+    if len(statements) != 1 or statements[0].type not in _TYPES or not start or start[0].upper() not in _READING:
         raise SettingsError(
             "expected one statement that gives rows: SELECT, FROM, WITH, VALUES, PIVOT, UNPIVOT, DESCRIBE, SUMMARIZE, SHOW or "
             "EXPLAIN"
         )
     if verb := _writing(words):
         raise SettingsError(f"expected a statement that only reads; {verb} in a WITH writes")
-    # Without: a name that is no view would be looked up among the variables of this program.
-    connection.execute("SET python_enable_replacements=false")
     return connection.sql(_without_end(sql)), words[0].upper() == "EXPLAIN"
 
 
 def write_result(
-    connection: duckdb.DuckDBPyConnection, sql: str, chosen: QueryFormat, output: str | None, *, is_terminal: bool
+    connection: duckdb.DuckDBPyConnection,
+    sql: str,
+    chosen: QueryFormat,
+    output: str | None,
+    scratch: Path,
+    *,
+    is_terminal: bool,
 ) -> None:
     """Run a statement that reads, and write all its rows; a table on a terminal is cut and says so.
 
@@ -122,6 +136,7 @@ def write_result(
         sql: the statement.
         chosen: the format to write it in.
         output: a local path or URI to write to; None for the standard output.
+        scratch: an empty folder that the connection can write to.
         is_terminal: whether the standard output is one.
 
     Raises:
@@ -129,30 +144,29 @@ def write_result(
         duckdb.Error: of the statement.
     """
     relation, is_plan = result_of(connection, sql)
-    with tempfile.TemporaryDirectory(prefix="naswot-ray-") as folder:
-        path = Path(folder) / "result"
-        match chosen:
-            case QueryFormat.PARQUET:
-                _for_parquet(relation).write_parquet(str(path), compression="zstd")
-            case QueryFormat.CSV | QueryFormat.TSV:
-                is_packed = output is not None and _suffix(split(output)[1]).endswith(".gz")
-                _for_csv(relation).write_csv(
-                    str(path),
-                    sep="," if chosen is QueryFormat.CSV else "\t",
-                    header=True,
-                    compression="gzip" if is_packed else "none",
-                )
-            case QueryFormat.TABLE:
-                relation.create(f'"{_RESULT}"')
-                result = connection.table(f'"{_RESULT}"')
-                with path.open("w", encoding="utf-8") as file:
-                    if is_plan:
-                        file.writelines(f"{row[-1].rstrip()}\n" for row in result.fetchall())
-                    elif output is None and is_terminal:
-                        file.write(_cut_table(result))
-                    else:
-                        file.writelines(_whole_table(result))
-        _deliver(path, chosen, output)
+    path = scratch / "result"
+    match chosen:
+        case QueryFormat.PARQUET:
+            _for_parquet(relation).write_parquet(str(path), compression="zstd")
+        case QueryFormat.CSV | QueryFormat.TSV:
+            is_packed = output is not None and _suffix(split(output)[1]).endswith(".gz")
+            _for_csv(relation).write_csv(
+                str(path),
+                sep="," if chosen is QueryFormat.CSV else "\t",
+                header=True,
+                compression="gzip" if is_packed else "none",
+            )
+        case QueryFormat.TABLE:
+            relation.create(f'"{_RESULT}"')
+            result = connection.table(f'"{_RESULT}"')
+            with path.open("w", encoding="utf-8") as file:
+                if is_plan:
+                    file.writelines(f"{row[-1].rstrip()}\n" for row in result.fetchall())
+                elif output is None and is_terminal:
+                    file.write(_cut_table(result))
+                else:
+                    file.writelines(_whole_table(result))
+    _deliver(path, chosen, output)
 
 
 def _deliver(path: Path, chosen: QueryFormat, output: str | None) -> None:
@@ -160,7 +174,10 @@ def _deliver(path: Path, chosen: QueryFormat, output: str | None) -> None:
         if output is None:
             sys.stdout.flush()
             with path.open("rb") as file:
-                shutil.copyfileobj(file, sys.stdout.buffer)
+                if sys.stdout.isatty():
+                    sys.stdout.buffer.writelines(printable(line.decode()).encode() for line in file)
+                else:
+                    shutil.copyfileobj(file, sys.stdout.buffer)
             sys.stdout.flush()
         else:
             folder, name = split(output)
@@ -169,7 +186,8 @@ def _deliver(path: Path, chosen: QueryFormat, output: str | None) -> None:
     except BrokenPipeError:  # `| head`: the reader has all it wants
         raise
     except (OSError, pa.ArrowException) as error:
-        raise SettingsError(f"cannot write {output or 'the result'} as {chosen}: {' '.join(str(error).split())}") from error
+        target = without_credentials(output or "the result")
+        raise SettingsError(f"cannot write {target} as {chosen}: {' '.join(str(error).split())}") from error
 
 
 def _suffix(name: str) -> str:
@@ -203,16 +221,22 @@ def _without_end(sql: str) -> str:
     return sql.encode()[:end].decode()
 
 
-def _after_explain(words: Sequence[str]) -> int:
-    """Index of the first word behind `EXPLAIN`, `EXPLAIN ANALYZE` or `EXPLAIN (options)`; the last word if there is none."""
-    at = 0
-    if words[0].upper() == "EXPLAIN":
-        at = 1
-        while at < len(words) - 1 and words[at].upper() in ("ANALYZE", "ANALYSE", "VERBOSE"):
-            at += 1
-        if words[at : at + 1] == ["("] and (at + 1 < len(words) and words[at + 1].upper() in ("FORMAT", "ANALYZE", "ANALYSE")):
-            at = words.index(")", at) + 1
-    return min(at, len(words) - 1)
+def _explained(connection: duckdb.DuckDBPyConnection, sql: str) -> str:
+    """The statement behind `EXPLAIN`, `EXPLAIN ANALYZE` or `EXPLAIN (options)`, which ANALYZE runs; others as they are."""
+    tokens = _tokens(sql)
+    if not tokens or tokens[0][1].upper() != "EXPLAIN":
+        return sql
+    behind = list(itertools.dropwhile(lambda token: token[1].upper() in ("ANALYZE", "ANALYSE", "VERBOSE"), tokens[1:]))
+    if behind and behind[0][1] == "(":
+        with contextlib.suppress(duckdb.ParserException):  # a query in brackets, or else the options
+            connection.extract_statements(_from(sql, behind))
+            return _from(sql, behind)
+        behind = behind[[word for _, word in behind].index(")") + 1 :]
+    return _from(sql, behind)
+
+
+def _from(sql: str, tokens: Sequence[tuple[int, str]]) -> str:
+    return sql.encode()[tokens[0][0] :].decode() if tokens else ""
 
 
 def _writing(words: Sequence[str]) -> str | None:
@@ -225,10 +249,22 @@ def _writing(words: Sequence[str]) -> str | None:
 
 
 def _for_csv(relation: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
-    """With a null as `""` where there is one column: its line would be empty otherwise, and readers skip empty lines."""
-    if len(relation.columns) > 1:
-        return relation
-    return relation.project("coalesce(CAST(COLUMNS(*) AS VARCHAR), '')")
+    """With texts that no spreadsheet takes for a formula (`sheet`), and a null as `""` where there is one column.
+
+    Its line would be empty otherwise, and readers skip empty lines.
+    """
+    relation = relation.project("*")  # no two columns of one name
+    columns = []
+    for name, type_ in zip(relation.columns, relation.types, strict=True):
+        value = quoted(name)
+        if type_.id in _TEXTS:
+            text = f"CAST({value} AS VARCHAR)"
+            is_formula = f"regexp_matches({text}, {literal(FORMULA)}) AND NOT regexp_matches({text}, {literal(NUMBER)}, 'i')"
+            value = f"CASE WHEN {is_formula} THEN '''' || {text} ELSE {text} END"
+        if len(relation.columns) == 1:
+            value = f"coalesce(CAST({value} AS VARCHAR), '')"
+        columns.append(f"{value} AS {quoted(guarded(name))}")
+    return relation.project(", ".join(columns))
 
 
 def _for_parquet(relation: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
@@ -236,14 +272,14 @@ def _for_parquet(relation: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
     relation = relation.project("*")  # no two columns of one name
     columns = []
     for name, type_ in zip(relation.columns, relation.types, strict=True):
-        quoted = _quoted(name)
+        column = quoted(name)
         exact = _exact_type(type_)
-        value = quoted if exact == str(type_) else f"CAST({quoted} AS {exact})"
+        value = column if exact == str(type_) else f"CAST({column} AS {exact})"
         if "INTERVAL" in str(type_):
-            problem = f"column {name}: Parquet holds intervals to the millisecond; cast it to VARCHAR".replace("'", "''")
-            is_inexact = f"regexp_matches(CAST({quoted} AS VARCHAR), '{_INEXACT_INTERVAL}')"
-            value = f"CASE WHEN {is_inexact} THEN error('{problem}') ELSE {value} END"
-        columns.append(f"{value} AS {quoted}")
+            problem = literal(f"column {name}: Parquet holds intervals to the millisecond; cast it to VARCHAR")
+            is_inexact = f"regexp_matches(CAST({column} AS VARCHAR), {literal(_INEXACT_INTERVAL)})"
+            value = f"CASE WHEN {is_inexact} THEN error({problem}) ELSE {value} END"
+        columns.append(f"{value} AS {column}")
     return relation.project(", ".join(columns))
 
 
@@ -257,15 +293,11 @@ def _exact_type(type_: Any) -> str:
         case "list" | "array":
             return f"{_exact_type(type_.children[0][1])}[]"
         case "struct" if type_.children:
-            return f"STRUCT({', '.join(f'{_quoted(name)} {_exact_type(child)}' for name, child in type_.children)})"
+            return f"STRUCT({', '.join(f'{quoted(name)} {_exact_type(child)}' for name, child in type_.children)})"
         case "map":
             return f"MAP({', '.join(_exact_type(child) for _, child in type_.children)})"
         case _:
             return str(type_)
-
-
-def _quoted(name: str) -> str:
-    return '"{}"'.format(name.replace('"', '""'))
 
 
 def _cut_table(result: duckdb.DuckDBPyRelation) -> str:
@@ -286,9 +318,9 @@ def _cut_table(result: duckdb.DuckDBPyRelation) -> str:
 
 def _whole_table(result: duckdb.DuckDBPyRelation) -> Iterator[str]:
     """The lines of a table with every row and column whole, as DuckDB draws it."""
-    names, types = result.columns, [str(type_).lower() for type_ in result.types]
+    names, types = list(map(printable_line, result.columns)), [str(type_).lower() for type_ in result.types]
     rows = [
-        ["NULL" if value is None else value.replace("\n", "\\n").replace("\r", "\\r") for value in row]
+        ["NULL" if value is None else printable_line(value) for value in row]
         for row in result.project("CAST(COLUMNS(*) AS VARCHAR)").fetchall()
     ]
     widths = [max(map(cell_len, column)) for column in zip(names, types, *rows, strict=True)]

@@ -108,7 +108,7 @@ def search(
         raise SettingsError("name a dataset to search, or say --live")
     folder = None if output is None else Storage(output)
     if folder is not None and not folder.is_empty():
-        raise SettingsError(f"{output} exists and is not empty; name another folder")
+        raise SettingsError(f"{folder.address.name} exists and is not empty; name another folder")
     dataset = None if dataset_path is None else open_dataset(dataset_path)
     opened = _open_space(dataset, space, space_option or [])
     if live:
@@ -174,7 +174,7 @@ def search(
 
             for suffix, content in draw(all_rows, setting).items():
                 folder.write_bytes(PurePosixPath(f"search{suffix}"), content)
-        stdout.print(f"written to {output}")
+        stdout.print(f"written to {folder.address.name}")
 
 
 def _open_space(dataset: Dataset | None, name: str | None, options: list[str]) -> Space:

@@ -19,10 +19,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from naswot_ray.dataset import layout
+from naswot_ray.dataset import layout, names
 from naswot_ray.dataset.opening import Dataset
 from naswot_ray.dataset.schema import ACCURACIES
-from naswot_ray.errors import DatasetError
+from naswot_ray.errors import BenchmarkError, DatasetError
 
 _ROWS_PER_BATCH = 65_536
 _KEY = ("dataset", "split", "epochs")
@@ -101,7 +101,7 @@ def stage(table: AccuracyTable) -> StagedAccuracies:
     """Read a table to its end.
 
     Raises:
-        BenchmarkError: its source turns out to be damaged.
+        BenchmarkError: its source turns out to be damaged, or what it calls a dataset or split is no name.
     """
     keys: set[Key] = set()
     num_rows = 0
@@ -114,6 +114,9 @@ def stage(table: AccuracyTable) -> StagedAccuracies:
             yield batch
 
     parquet = _parquet(counted())
+    for text in (text for dataset, split, _ in keys for text in (dataset, split)):
+        if not names.is_name(text):
+            raise BenchmarkError(f"{table.source}: {names.refusal(text)}")
     return StagedAccuracies(table.space, table.source, table.digest, tuple(sorted(keys)), num_rows, parquet, table.warnings)
 
 
@@ -194,8 +197,8 @@ def add_accuracies(dataset: Dataset, staged: StagedAccuracies, *, replace: bool 
             dataset.storage.write_bytes(path, parquet)
         if addition.new:
             # By source and content, so that the same import gets the same name.
-            names = " ".join([staged.digest, *map(_name, addition.new)])
-            digits = hashlib.sha256(names.encode()).hexdigest()[:8]
+            held = " ".join([staged.digest, *map(_name, addition.new)])
+            digits = hashlib.sha256(held.encode()).hexdigest()[:8]
             path = layout.accuracies(staged.space, f"{staged.source}-{digits}")
             is_all = addition.new == staged.keys
             parquet = staged.parquet if is_all else _parquet(_select(new, addition.new))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -19,7 +20,7 @@ from pyarrow import fs
 from naswot_ray.dataset import endpoint, retrying
 from naswot_ray.dataset.aws_configuration import AwsConfiguration
 from naswot_ray.errors import DatasetError
-from naswot_ray.paths import expand_home, is_uri, looks_like_uri
+from naswot_ray.paths import CREDENTIALS_REFUSED, expand_home, has_credentials, is_uri, looks_like_uri, without_credentials
 
 CONNECT_SECONDS: Final = 10.0
 SILENCE_SECONDS: Final = 30.0
@@ -33,7 +34,6 @@ _QUERY: Final = {
     "s3": ("region", "scheme", "endpoint_override", "tls_ca_file_path"),
     "gs": ("scheme", "endpoint_override"),
 }
-_ANONYMOUS: Final = "anonymous"
 _REQUEST_PAYER: Final = frozenset({"requestpayer", "xamzrequestpayer"})
 """What tools call the wish to pay for requests, without hyphens and underscores."""
 _REGION_ELSEWHERE: Final = "us-east-1"
@@ -75,28 +75,26 @@ def parse(text: str | os.PathLike[str]) -> Address:
         SettingsError: a local path begins with a `~user` that does not exist.
     """
     text = os.fspath(text)
+    shown = without_credentials(text)
+    if has_credentials(text):
+        raise DatasetError(f"{shown}: {CREDENTIALS_REFUSED}")
     if not is_uri(text):
         if looks_like_uri(text):
             raise DatasetError(
-                f"{text}: expected two slashes, as in s3://bucket/scores; for a local path of that name write ./{text}"
+                f"{shown}: expected two slashes, as in s3://bucket/scores; for a local path of that name write ./{shown}"
             )
         return _local(expand_home(text))
-    url = urlsplit(text, allow_fragments=False)
-    shown = f"{url.scheme}://{url.netloc.rpartition('@')[2]}{url.path}"
+    try:
+        url = urlsplit(text, allow_fragments=False)
+    except ValueError:  # whose message would show all of it
+        raise DatasetError(f"{shown}: expected a URI such as s3://bucket/scores") from None
     if url.scheme == "file":
         if url.netloc not in ("", "localhost"):
             raise DatasetError(f"{shown}: expected three slashes, as in file:///data/scores")
         return _local(Path(unquote(url.path)))
     if url.scheme not in _QUERY:
         raise DatasetError(f"{shown}: expected a local path or a URI that begins with s3://, gs:// or file://")
-    user, at, bucket = url.netloc.rpartition("@")
-    if ":" in bucket:  # a secret with a slash, behind which the rest is taken for a path
-        shown, user, at = f"{url.scheme}://{text.rpartition('@')[2] if '@' in text else '...'}", "", "@"
-    if at and user != _ANONYMOUS:
-        raise DatasetError(
-            f"{shown}: credentials do not belong in a URI, which is logged and recorded; set them in the environment "
-            "(docs/storage.md tells how) and leave out what stands before the @"
-        )
+    _, at, bucket = url.netloc.rpartition("@")
     if not bucket:
         raise DatasetError(f"{shown}: expected a bucket, as in {url.scheme}://bucket/scores")
     given = _checked_options(url.scheme, shown, url.query)
@@ -145,7 +143,10 @@ def _checked_options(scheme: str, shown: str, query: str) -> dict[str, str]:
             raise DatasetError(f"{shown}: {_who_pays(f'?{key}=')}")
     unknown = options.keys() - set(_QUERY[scheme])
     if unknown:
-        raise DatasetError(f"{shown}: ?{min(unknown)}= is not known; a {scheme}:// URI takes {', '.join(_QUERY[scheme])}")
+        named = next((f"?{key}=" for key in sorted(unknown) if re.fullmatch(r"[\w-]+", key)), "its query")
+        raise DatasetError(f"{shown}: {named} is not known; a {scheme}:// URI takes {', '.join(_QUERY[scheme])}")
+    if not re.fullmatch(r"[\w-]*", options.get("region", "")):
+        raise DatasetError(f"{shown}: ?region= is malformed; expected a region, as in eu-central-1")
     if "scheme" in options:
         options["scheme"] = endpoint.checked_scheme(options["scheme"], f"{shown}: ?scheme")
     if options.get("endpoint_override"):
@@ -187,7 +188,9 @@ def _s3_options(bucket: str, given: dict[str, str]) -> dict[str, str]:
     if authorities:
         path = expand_home(authorities).absolute()
         if not os.access(path, os.R_OK) or not path.is_file():
-            raise DatasetError(f"s3://{bucket}: {named_by}={authorities}: there is no such file that can be read")
+            raise DatasetError(
+                f"s3://{bucket}: {named_by}={authorities.rpartition('@')[2]}: there is no such file that can be read"
+            )
         options["tls_ca_file_path"] = str(path)
     return options
 

@@ -16,7 +16,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from naswot_ray.dataset import layout, parts, runs, schema
+from naswot_ray.dataset import layout, names, parts, runs, schema
 from naswot_ray.dataset.digest import content_digest
 from naswot_ray.dataset.join import stale_joins
 from naswot_ray.dataset.layout import TableFile
@@ -151,6 +151,10 @@ def _check_table(dataset: Dataset, path: PurePosixPath, named: TableFile) -> Ite
         for column, value in named.key.items():
             if pc.unique(table[column]).to_pylist() != [value]:
                 yield Problem(Kind.FOREIGN, path, f"holds rows whose {column} is not {value}, as its name says")
+        for column in {"dataset", "split"}.intersection(columns.names):
+            for text in pc.unique(table[column]).to_pylist():
+                if not names.is_name(text):
+                    yield Problem(Kind.FOREIGN, path, f"holds rows whose {column} {names.refusal(text)}")
 
 
 def _check_copy(dataset: Dataset, path: PurePosixPath, paths: frozenset[PurePosixPath]) -> Problem:
@@ -159,7 +163,15 @@ def _check_copy(dataset: Dataset, path: PurePosixPath, paths: frozenset[PurePosi
         table = file.read(columns=file.schema_arrow.names)
     if table.schema.remove_metadata() != schema.TABLES[path.parts[0]]:
         return Problem(Kind.FOREIGN, path, "no file of a dataset")
-    return _misplaced(path, _homes(table, path.parts[0], dataset.manifest.shard_size), paths)
+    homes = _homes(table, path.parts[0], dataset.manifest.shard_size)
+    if homes == {path}:  # a part's name in all but the names in it
+        texts = [
+            text
+            for column in {"space", "images"}.intersection(table.column_names)
+            for text in pc.unique(table[column]).to_pylist()
+        ]
+        return Problem(Kind.FOREIGN, path, next(names.refusal(text) for text in texts if not names.is_name(text)))
+    return _misplaced(path, homes, paths)
 
 
 def _check_part(dataset: Dataset, path: PurePosixPath, named: TableFile, paths: frozenset[PurePosixPath]) -> Iterator[Problem]:

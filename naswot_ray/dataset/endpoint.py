@@ -57,5 +57,5 @@ def checked_scheme(text: str, named_by: str) -> str:
         DatasetError: it is neither http nor https.
     """
     if text.lower() not in SCHEMES:
-        raise DatasetError(f"{named_by}={text}: expected {' or '.join(SCHEMES)}")
+        raise DatasetError(f"{named_by}={text.rpartition('@')[2]}: expected {' or '.join(SCHEMES)}")
     return text.lower()

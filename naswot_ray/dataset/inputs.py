@@ -20,7 +20,7 @@ from pyarrow import fs
 from naswot_ray.cache import cache_directory
 from naswot_ray.dataset import address, retrying
 from naswot_ray.errors import FetchError
-from naswot_ray.paths import expand_home, is_uri
+from naswot_ray.paths import expand_home, is_uri, looks_like_uri
 from naswot_ray.private_folder import NotPrivateError, PrivateFolder
 
 Progress = Callable[[int, int], object]
@@ -45,7 +45,7 @@ def local_path(text: str | os.PathLike[str], progress: Progress = lambda done, t
         DatasetError: a URI of a kind that is not supported.
         SettingsError: a `~user` that does not exist.
     """
-    if not is_uri(text):
+    if not (is_uri(text) or looks_like_uri(os.fspath(text))):
         return expand_home(text)
     source = address.parse(text)
     if source.local is not None:

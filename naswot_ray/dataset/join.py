@@ -25,6 +25,7 @@ from naswot_ray.dataset.opening import Dataset
 from naswot_ray.dataset.schema import JOINED
 from naswot_ray.dataset.storage import StoredFile
 from naswot_ray.errors import DatasetError
+from naswot_ray.sheet import guarded
 
 JOINED_FROM_KEY: Final = b"naswot_ray.joined_from"
 """In a joined file's metadata: JSON, table -> SHA-256 of the names and sizes of its files that the rows were made from."""
@@ -289,7 +290,8 @@ _JOIN = """
 
 def _csv(only_scored: list[str], only_trained: list[str]) -> bytes:
     has = ["score"] * len(only_scored) + ["accuracy"] * len(only_trained)
-    table = pa.table({"arch_id": pa.array([*only_scored, *only_trained], pa.string()), "has_only": pa.array(has, pa.string())})
+    arch_ids = pa.array(map(guarded, [*only_scored, *only_trained]), pa.string())
+    table = pa.table({"arch_id": arch_ids, "has_only": pa.array(has, pa.string())})
     sink = io.BytesIO()
     pacsv.write_csv(table, sink)
     return sink.getvalue()

@@ -8,8 +8,9 @@ The files of a table lie side by side in one folder and their names say what is 
     joined/nasbench201.cifar10.batch-128.seed-0.parquet
 
 There are no folders named `column=value`. Half of the common readers take such a name for a column of its own type, which then
-contradicts the column in the files; others skip folders below the one that they were given. A file that has no such name is
-no file of the table, whatever it holds: every reader of this package passes over it, and `check` names it.
+contradicts the column in the files; others skip folders below the one that they were given. A file that has no such name, or
+whose space or image source is no name (`names`), is no file of the table, whatever it holds: every reader here passes
+over it, and `check` names it.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Final
 from urllib.parse import quote, unquote
+
+from naswot_ray.dataset.names import RUN_ID, is_name
 
 MANIFEST: Final = PurePosixPath("dataset.json")
 RUNS: Final = PurePosixPath("runs")
@@ -41,9 +44,8 @@ _TABLES: Final = {
     ACCURACIES.name: re.compile(r"(?P<space>[^.]+)\.(?P<source>.+)\.parquet"),
     JOINED.name: re.compile(rf"{_POINT}\.parquet"),
 }
-_RUN_ID: Final = r"[0-9A-Za-z][0-9A-Za-z_-]*"
-_RECEIPTS: Final = re.compile(rf"(?P<run_id>{_RUN_ID})-\d{{6,}}\.parquet")
-_RUN: Final = re.compile(rf"(?P<run_id>{_RUN_ID})\.json")
+_RECEIPTS: Final = re.compile(rf"(?P<run_id>{RUN_ID})-\d{{6,}}\.parquet")
+_RUN: Final = re.compile(rf"(?P<run_id>{RUN_ID})\.json")
 _UNMATCHED: Final = re.compile(r"[^.]+\.csv")
 _TEMPORARY: Final = re.compile(r"\..+\.tmp")
 _LOCK: Final = re.compile(r"\..+\.lock")
@@ -126,6 +128,8 @@ def table_file(path: PurePosixPath) -> TableFile | None:
         return None
     found = match.groupdict()
     texts = {name: unquote(found[name]) for name in ("space", "images", "source") if name in found}
+    if not all(is_name(texts[name]) for name in ("space", "images") if name in texts):
+        return None
     numbers = {name: int(found[name]) for name in ("batch_size", "seed", "number") if name in found}
     file = TableFile(
         table,

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from naswot_ray.dataset import layout
+from naswot_ray.dataset.names import Name, first_problem
 from naswot_ray.dataset.schema import SCHEMA_VERSION
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.errors import DatasetError, SettingsError
@@ -37,8 +38,8 @@ class Settings(BaseModel):
     weights: str
     batches: str
     values: dict[str, Any]
-    spaces: dict[str, dict[str, Any]]
-    images: dict[str, dict[str, Any]]
+    spaces: dict[Name, dict[str, Any]]
+    images: dict[Name, dict[str, Any]]
 
     @property
     def fingerprint(self) -> str:
@@ -121,7 +122,9 @@ def read(storage: Storage) -> Manifest:
                 "naswot-ray that wrote it, or score again into another directory"
             )
         manifest = Manifest.model_validate(content)
-    except (ValueError, AttributeError, ValidationError) as error:
+    except ValidationError as error:
+        raise DatasetError(f"{path} is damaged ({first_problem(error)}); restore it from a copy") from None
+    except (ValueError, AttributeError) as error:
         raise DatasetError(f"{path} is damaged ({str(error).splitlines()[0]}); restore it from a copy") from error
     if manifest.fingerprint != manifest.settings.fingerprint:
         raise DatasetError(f"{path} was changed by hand: its settings do not have its fingerprint; restore it from a copy")

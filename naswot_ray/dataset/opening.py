@@ -9,7 +9,7 @@ import operator
 import os
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 import duckdb
 import pyarrow as pa
@@ -18,6 +18,7 @@ import pyarrow.dataset as pads
 from naswot_ray.dataset import layout, manifest, runs, schema
 from naswot_ray.dataset.layout import TableFile
 from naswot_ray.dataset.retrying import reason_of
+from naswot_ray.dataset.sql import literal, lock_down
 from naswot_ray.dataset.storage import Storage, StoredFile
 from naswot_ray.errors import DatasetError
 
@@ -27,6 +28,7 @@ _ERRORS_OF_A_QUERY = (
     duckdb.CatalogException,
     duckdb.ConversionException,
     duckdb.OutOfRangeException,
+    duckdb.PermissionException,
 )
 """What DuckDB raises because of what was asked, never because of what a file holds."""
 
@@ -68,18 +70,21 @@ class Dataset:
         """Scores with mean accuracies and baselines; `schema.JOINED`."""
         return self._table("joined")
 
-    def connect(self) -> duckdb.DuckDBPyConnection:
-        """A new DuckDB connection in memory, with views `scores`, `architectures`, `accuracies` and `joined`."""
+    def connect(self, *, unsafe: bool = False, scratch: Path | None = None) -> duckdb.DuckDBPyConnection:
+        """A new DuckDB connection in memory, with views `scores`, `architectures`, `accuracies` and `joined`.
+
+        Its statements reach these and nothing else, neither files nor the network: they may come from elsewhere, and so may the
+        dataset. Rows come by pyarrow, so that DuckDB needs no access to the files themselves, and could not overwrite them.
+
+        Args:
+            unsafe: let statements do whatever DuckDB can: read and write files, load extensions, see the program's variables.
+            scratch: a folder for what does not fit into memory, which statements can write to; see `lock_down`.
+        """
         connection = duckdb.connect()
-        connection.execute("SET parquet_metadata_cache = true")  # most commands ask several times
-        for name, columns in schema.TABLES.items():
-            paths = [self.storage.inner_path(file.path) for file in self.files(name)]
-            if paths and self.storage.local is not None and not any(_beyond_duckdb(path) for path in paths[:1]):
-                listed = ", ".join(_literal(glob.escape(path)) for path in paths)
-                rows = f"read_parquet([{listed}], hive_partitioning=false)"
-                connection.execute(f"CREATE VIEW {name} AS SELECT {', '.join(columns.names)} FROM {rows}")
-            else:  # nothing there; or an object store, to which DuckDB's own way has to be downloaded first
-                connection.register(name, self._table(name))
+        for name in schema.TABLES:
+            connection.register(name, self._table(name))
+        if not unsafe:
+            lock_down(connection, scratch)
         return connection
 
     def read_parquet(self, table: str) -> str:
@@ -92,7 +97,7 @@ class Dataset:
     def pattern(self, table: str) -> str:
         """The files of a table as a DuckDB string literal with wildcards."""
         folder = self.storage.path(PurePosixPath(table))
-        return _literal(f"{glob.escape(folder)}/{'part-*' if table in layout.TABLES_OF_PARTS else '*'}.parquet")
+        return literal(f"{glob.escape(folder)}/{'part-*' if table in layout.TABLES_OF_PARTS else '*'}.parquet")
 
     def duckdb_setup(self) -> str:
         """What a DuckDB has to be told before `read_parquet` works in it; empty for a dataset on the local disk."""
@@ -105,13 +110,13 @@ class Dataset:
         else:
             secret = ["TYPE s3"] if address.anonymous else ["TYPE s3", "PROVIDER credential_chain"]
         if "region" in given:
-            secret.append(f"REGION {_literal(given['region'])}")
+            secret.append(f"REGION {literal(given['region'])}")
         if given.get("endpoint_override"):
-            secret += [f"ENDPOINT {_literal(given['endpoint_override'])}", "URL_STYLE 'path'"]
+            secret += [f"ENDPOINT {literal(given['endpoint_override'])}", "URL_STYLE 'path'"]
         if given.get("scheme") == "http":
             secret.append("USE_SSL false")
         authorities = given.get("tls_ca_file_path")
-        trust = f" SET ca_cert_file = {_literal(authorities)};" if authorities else ""
+        trust = f" SET ca_cert_file = {literal(authorities)};" if authorities else ""
         return f"INSTALL httpfs; LOAD httpfs;{trust} CREATE SECRET ({', '.join(secret)});"
 
     @contextlib.contextmanager
@@ -186,10 +191,6 @@ def open(path: str | os.PathLike[str]) -> Dataset:
     return Dataset(path)
 
 
-def _literal(text: str) -> str:
-    return "'{}'".format(text.replace("'", "''"))
-
-
 def _guarantee(file: TableFile | None) -> pads.Expression | None:
     """What a file's name says of its rows, so that a filter passes over files without opening them."""
     key = {} if file is None else file.key
@@ -199,8 +200,3 @@ def _guarantee(file: TableFile | None) -> pads.Expression | None:
 def _without_number(path: PurePosixPath) -> TableFile | None:
     file = layout.table_file(path)
     return None if file is None else replace(file, number=None, source=None)
-
-
-def _beyond_duckdb(path: str) -> bool:
-    """Whether DuckDB cannot be given a path: it takes a backslash for a separator where it looks for wildcards."""
-    return "\\" in path and glob.has_magic(path)

@@ -10,12 +10,13 @@ from __future__ import annotations
 import errno
 import random
 import re
-import sys
 import time
 from collections.abc import Callable
 from typing import Final, TypeVar
 
 import pyarrow as pa
+
+from naswot_ray.terminal import complain
 
 RETRY_SECONDS: Final = 300.0
 """How long one operation is tried again."""
@@ -111,7 +112,7 @@ class Retrying:
                     raise failure from (None if failure is error else error)
                 reason = reason_of(failure)
                 until = time.strftime("%H:%M:%S", time.localtime(time.time() + left))
-                print(f"{what}: {reason}; trying again in {delay:.1f} s, until {until}", file=sys.stderr, flush=True)
+                complain(f"{what}: {reason}; trying again in {delay:.1f} s, until {until}")
             else:
                 self._answered = True
                 if reason:

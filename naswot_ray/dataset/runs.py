@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from naswot_ray.dataset import layout
+from naswot_ray.dataset.names import Name, RunId, first_problem
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.errors import DatasetError
 
@@ -28,8 +29,8 @@ class GridRecord(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    spaces: tuple[str, ...]
-    images: str
+    spaces: tuple[Name, ...]
+    images: Name
     batch_sizes: tuple[int, ...]
     seeds: tuple[int, ...]
     num_architectures: tuple[int, ...]
@@ -77,7 +78,7 @@ class RunRecord(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    run_id: str
+    run_id: RunId
     status: RunStatus
     started: datetime
     updated: datetime
@@ -102,12 +103,19 @@ def read(storage: Storage, path: PurePosixPath) -> RunRecord:
     """One record.
 
     Raises:
-        DatasetError: it is damaged.
+        DatasetError: it is damaged, or the record of another run than its name says.
     """
     try:
-        return RunRecord.model_validate(json.loads(storage.read_bytes(path)))
-    except (ValueError, ValidationError) as error:
+        record = RunRecord.model_validate(json.loads(storage.read_bytes(path)))
+    except ValidationError as error:
+        raise DatasetError(f"{storage.path(path)} is damaged ({first_problem(error)}); move it away") from None
+    except ValueError as error:
         raise DatasetError(f"{storage.path(path)} is damaged ({str(error).splitlines()[0]}); move it away") from error
+    if layout.run_record(record.run_id) != path:
+        raise DatasetError(
+            f"{storage.path(path)} is the record of run {record.run_id}, not of the one in its name; move it away"
+        )
+    return record
 
 
 def read_all(storage: Storage) -> list[RunRecord]:

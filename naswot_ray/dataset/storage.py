@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from pyarrow import fs
 
 from naswot_ray.dataset import address, local_files, object_store, retrying
+from naswot_ray.dataset.confinement import check_relative, confined
 from naswot_ray.errors import DatasetError
 
 _ROOT = PurePosixPath()
@@ -172,7 +173,8 @@ class Storage:
             the size of the file, bytes.
 
         Raises:
-            DatasetError: the disk is full, or the folder or bucket cannot be written; what was there before is untouched.
+            DatasetError: the disk is full, the folder or bucket cannot be written, or the path leads out of the root; what was
+                there before is untouched.
         """
         sink = pa.BufferOutputStream()
         pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
@@ -186,10 +188,11 @@ class Storage:
         Raises:
             DatasetError: as `write_table`.
         """
+        local = self._local_target(relative)
 
         def write() -> None:
-            if self.local is not None:
-                local_files.write_whole(self.local / relative, data)
+            if local is not None:
+                local_files.write_whole(local, data)
             else:
                 object_store.write_whole(self.filesystem, self.inner_path(relative), data)
 
@@ -199,12 +202,13 @@ class Storage:
         """Remove a file that need not be there.
 
         Raises:
-            DatasetError: it cannot be removed.
+            DatasetError: it cannot be removed, or the path leads out of the root.
         """
+        local = self._local_target(relative)
 
         def remove() -> None:
-            if self.local is not None:
-                local_files.remove(self.local / relative)
+            if local is not None:
+                local_files.remove(local)
             else:
                 object_store.remove(self.filesystem, self.inner_path(relative))
 
@@ -218,12 +222,12 @@ class Storage:
         one of them, which the check at the end of a run finds.
 
         Raises:
-            DatasetError: the folder cannot be written.
+            DatasetError: the folder cannot be written, or the path leads out of the root.
         """
+        local = self._local_target(relative)
         with contextlib.ExitStack() as stack:
-            if self.local is not None:
-                path = self.local / relative
-                self._change("lock", relative, lambda: stack.enter_context(local_files.locked(path)))
+            if local is not None:
+                self._change("lock", relative, lambda: stack.enter_context(local_files.locked(local)))
             yield
 
     def sweep_temporaries(self) -> None:
@@ -234,6 +238,15 @@ class Storage:
     def take_notes(self) -> tuple[str, ...]:
         """One line for each operation since the last call that had to be tried again; their number is bounded."""
         return self._retrying.take_notes()
+
+    def _local_target(self, relative: PurePosixPath) -> Path | None:
+        """Where on the local disk a file is to be written or removed; None in an object store.
+
+        Raises:
+            DatasetError: outside of the root.
+        """
+        check_relative(self.address.name, relative)
+        return None if self.local is None else confined(self.local, relative)
 
     def _select(self, folder: PurePosixPath, *, recursive: bool) -> list[fs.FileInfo]:
         selector = fs.FileSelector(self.inner_path(folder), allow_not_found=True, recursive=recursive)

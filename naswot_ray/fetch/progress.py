@@ -12,6 +12,8 @@ from rich.filesize import decimal
 from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from rich.progress import Progress as RichProgress
 
+from naswot_ray.terminal import Terminal
+
 LINE_SECONDS = 5.0
 
 
@@ -24,7 +26,7 @@ class ConsoleProgress:
     """
 
     def __init__(self, console: Console | None = None, clock: Callable[[], float] = time.monotonic) -> None:
-        self._console = console or Console(stderr=True)
+        self._console = console or Terminal(stderr=True)
         self._clock = clock
         self._name = ""
         self._total: int | None = None
@@ -48,7 +50,7 @@ class ConsoleProgress:
         self._begun_at = self._last_line = self._clock()
         if self._console.is_terminal:
             columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-            self._bar = RichProgress(TextColumn("{task.description}"), *columns, console=self._console)
+            self._bar = RichProgress(TextColumn("{task.description}", markup=False), *columns, console=self._console)
             self._bar.add_task(name, total=total, completed=done)
             self._bar.start()
 
@@ -74,7 +76,7 @@ class ConsoleProgress:
 
     def note(self, message: str) -> None:
         """Print a line."""
-        self._console.print(message, highlight=False, markup=False, soft_wrap=True)
+        self._console.print(message, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
     def _end_bar(self) -> None:
         if self._bar:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
 from string import Template
@@ -9,6 +11,7 @@ from typing import Any, Final
 
 from rich.filesize import decimal
 
+from naswot_ray import markdown
 from naswot_ray.dataset import schema
 from naswot_ray.publish import literature
 from naswot_ray.publish.columns import MEANING, TABLE_MEANING
@@ -77,7 +80,7 @@ def card(contents: Contents) -> str:
         columns="\n\n".join(_columns(name) for name in schema.TABLES if any(t.table == name for t in contents.tables)),
         settings=_settings(contents),
         runs=_runs(contents),
-        commands="\n".join(contents.commands),
+        commands=markdown.block(contents.commands, "bash"),
         dtype=contents.settings.settings.values.get("dtype", "float32"),
         tolerance=f"{TOLERANCES[contents.settings.settings.values.get('dtype', 'float32')]:g}",
         limits="\n".join(f"- {line}" for line in _limits(contents)),
@@ -138,10 +141,15 @@ def _size_category(contents: Contents) -> str:
 def _configs_yaml(contents: Contents) -> list[str]:
     lines = []
     for number, table in enumerate(contents.tables):
-        lines += [f"- config_name: {table.config}"]
+        lines += [f"- config_name: {_yaml(table.config)}"]
         lines += ["  default: true"] if number == 0 else []
-        lines += ["  data_files:", f"  - split: {SPLIT}", f"    path: {contents.pattern_of(table)}"]
+        lines += ["  data_files:", f"  - split: {SPLIT}", f"    path: {_yaml(contents.pattern_of(table))}"]
     return lines
+
+
+def _yaml(text: str) -> str:
+    """A text as YAML takes it: quoted where it could be a number or a word of YAML's own."""
+    return text if re.match(r"(?!(true|false|yes|no|on|off|null|y|n)$)[a-z]", text, re.IGNORECASE) else json.dumps(text)
 
 
 def _incomplete(contents: Contents) -> str:
@@ -194,12 +202,12 @@ def _columns(table: str) -> str:
 
 def _settings(contents: Contents) -> str:
     settings = contents.settings.settings
-    rows = [("weights", f"`{settings.weights}`"), ("batches", f"`{settings.batches}`")]
+    rows = [("weights", markdown.code(settings.weights)), ("batches", markdown.code(settings.batches))]
     for space in contents.spaces:
         rows += [(space, _named(settings.spaces[space]))]
     for images, values in sorted(settings.images.items()):
         rows += [(f"images {images}", _named(values))]
-    rows.append(("fingerprint of all settings", f"`{contents.settings.fingerprint}`"))
+    rows.append(("fingerprint of all settings", markdown.code(contents.settings.fingerprint)))
     return "\n".join(_markdown(("setting", "value"), rows))
 
 
@@ -209,8 +217,8 @@ def _runs(contents: Contents) -> str:
             run.run_id,
             f"{run.counts.get('rows', 0):,}",
             "" if run.seconds is None else f"{run.seconds:,.0f} s",
-            ", ".join(f"{name} {value}" for name, value in run.versions.items() if value),
-            _machine(run.hardware),
+            markdown.escape(", ".join(f"{name} {value}" for name, value in run.versions.items() if value)),
+            markdown.escape(_machine(run.hardware)),
         )
         for run in contents.runs
         if run.counts.get("rows")
@@ -262,7 +270,7 @@ def _limits(contents: Contents) -> Iterable[str]:
             low, high = (
                 f"{_fixed(t.tau, 3)} at its {end} ({_of(t)})" for t, end in ((known[0], "lowest"), (known[-1], "highest"))
             )
-            yield f"Agreement with accuracy differs by space and data set: Kendall's tau is {low} and {high}."
+            yield markdown.escape(f"Agreement with accuracy differs by space and data set: Kendall's tau is {low} and {high}.")
     yield (
         "In the literature NASWOT is weak on NAS-Bench-101 (tau 0.285), on NDS Amoeba (0.223) and NASNet (0.304), and on "
         "NATS-Bench's size space (Spearman about 0.45, 0.18 and 0.41 on CIFAR-10, CIFAR-100 and ImageNet16-120)."
@@ -284,7 +292,7 @@ def _tau(contents: Contents) -> list[str]:
             ),
             [
                 (
-                    *(t.space, t.images, str(t.batch_size), t.trained_on, f"{t.num_architectures:,}"),
+                    *(t.space, t.images, str(t.batch_size), markdown.escape(t.trained_on), f"{t.num_architectures:,}"),
                     *(_fixed(value, 3) for value in (t.tau, t.tau_params, t.tau_flops, t.tau_num_layers)),
                     "" if t.published is None else "-".join(dict.fromkeys(f"{value:.3f}" for value in t.published)),
                     {True: "yes", False: "**no**", None: ""}[t.inside],
@@ -310,10 +318,12 @@ def _licence(contents: Contents) -> Iterable[str]:
     yield "The accuracies in the configs `…_accuracies` and `…_joined` are third parties', under their terms:"
     yield ""
     rows = [
-        (s.space, s.name, ", ".join(s.trained_on), f"{s.num_rows:,}", s.terms,
-         s.address, f"`{s.sha256[:16]}…`")
+        (
+            *(s.space, markdown.escape(s.name), markdown.escape(", ".join(s.trained_on)), f"{s.num_rows:,}"),
+            *(s.terms, s.address, markdown.code(f"{s.sha256[:16]}…")),
+        )
         for s in contents.published_sources
-    ]  # fmt: skip
+    ]
     yield from _markdown(("space", "source", "trained on", "rows", "licence", "from", "SHA-256"), rows)
     yield ""
     yield "Whoever uses them cites their authors, below."
@@ -357,7 +367,7 @@ def _value(value: float | None) -> str:
 
 
 def _named(values: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {_plain(value)}" for name, value in sorted(values.items()) if value is not None)
+    return markdown.escape(", ".join(f"{name} {_plain(value)}" for name, value in sorted(values.items()) if value is not None))
 
 
 def _plain(value: object) -> str:

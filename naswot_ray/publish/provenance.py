@@ -12,13 +12,15 @@ from naswot_ray.dataset import layout
 from naswot_ray.dataset.opening import Dataset
 from naswot_ray.dataset.runs import RunRecord
 from naswot_ray.fetch.catalogue import CATALOGUE, get_entry
+from naswot_ray.paths import without_credentials
 from naswot_ray.run.options import DECIDES, Decides
 
 DATASET: Final = "scores"
 """What the commands call the dataset; whoever runs them may call it otherwise."""
 
-_LOCAL: Final = ("output", "data", "address")
-"""Options whose values are of no use, and no business, elsewhere."""
+_TOLD: Final = frozenset(DECIDES) - {"output", "data", "address"}
+"""The options of a record that are published. Those left out tell places of one machine, which are of no use, and no business,
+elsewhere; a record may also hold options that this version does not know."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +145,7 @@ def _without_folder(name: str, value: str) -> str:
     if name != "space_option":
         return value
     parameter, equals, setting = value.partition("=")
-    return f"{parameter}{equals}{PurePosixPath(setting).name}"
+    return f"{parameter}{equals}{PurePosixPath(without_credentials(setting)).name}"
 
 
 def _without_paths(run: RunRecord) -> dict[str, Any]:
@@ -151,6 +153,6 @@ def _without_paths(run: RunRecord) -> dict[str, Any]:
     record["options"] = {
         name: [_without_folder(name, one) for one in value] if name == "space_option" else value
         for name, value in record["options"].items()
-        if name not in _LOCAL
+        if name in _TOLD
     }
     return record

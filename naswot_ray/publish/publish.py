@@ -15,10 +15,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from naswot_ray.dataset import layout
+from naswot_ray.dataset.confinement import confined
 from naswot_ray.dataset.opening import Dataset
 from naswot_ray.dataset.storage import StoredFile
 from naswot_ray.errors import DatasetError, SettingsError
-from naswot_ray.paths import expand_home, is_uri
+from naswot_ray.paths import expand_home, is_uri, without_credentials
 from naswot_ray.publish import card, croissant, provenance, sources
 from naswot_ray.publish.compaction import FileFormat, PublishedTable, write_table
 from naswot_ray.publish.contents import Contents, DataFile
@@ -113,7 +114,9 @@ def publish(
 
 def _checked_target(dataset: Dataset, output: str | os.PathLike[str]) -> Path:
     if is_uri(output):
-        raise SettingsError(f"{os.fspath(output)}: expected a local folder; --push uploads it to the Hugging Face Hub")
+        raise SettingsError(
+            f"{without_credentials(os.fspath(output))}: expected a local folder; --push uploads it to the Hugging Face Hub"
+        )
     target = expand_home(output).absolute()
     if target.exists() and not (target.is_dir() and not any(target.iterdir())):
         raise SettingsError(f"{target} is there and not an empty folder: name another one, or remove it")
@@ -148,15 +151,16 @@ def _write_tables(
     spaces = sorted({file.space for file in named if file.table == "scores"})
     trained = {file.space for file in named if file.table == "accuracies"}
     for space in spaces:
+        home = confined(folder, space)
         for table in sources.OWN_TABLES:
             pieces = sources.rows_of_parts(dataset, files, table, space)
-            tables.append(write_table(folder / space, space, table, pieces, dataset.manifest, file_format))
+            tables.append(write_table(home, space, table, pieces, dataset.manifest, file_format))
         if include_accuracies and space in trained:
             pieces = sources.accuracies_of(dataset, space, scratch)
-            tables.append(write_table(folder / space, space, "accuracies", pieces, dataset.manifest, file_format))
+            tables.append(write_table(home, space, "accuracies", pieces, dataset.manifest, file_format))
             with sources.connect(tables, file_format, scratch) as connection:
                 pieces = sources.joined_of(connection, space)
-                tables.append(write_table(folder / space, space, "joined", pieces, dataset.manifest, file_format))
+                tables.append(write_table(home, space, "joined", pieces, dataset.manifest, file_format))
     return [table for table in tables if table.num_rows]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +14,7 @@ from naswot_ray.dataset import layout, schema
 from naswot_ray.dataset.check import check_files
 from naswot_ray.dataset.join import joined_rows
 from naswot_ray.dataset.opening import Dataset
+from naswot_ray.dataset.sql import lock_down
 from naswot_ray.dataset.storage import StoredFile
 from naswot_ray.errors import DatasetError
 from naswot_ray.publish.compaction import KEYS, FileFormat, PublishedTable
@@ -74,8 +75,7 @@ def accuracies_of(dataset: Dataset, space: str, scratch: Path) -> Iterator[pa.Ta
         space: whose.
         scratch: folder for what does not fit into memory.
     """
-    with dataset.naming_damaged_files(), dataset.connect() as connection:
-        _limit(connection, scratch)
+    with dataset.naming_damaged_files(), _connect({"accuracies": dataset.accuracies}, scratch) as connection:
         order = ", ".join(KEYS["accuracies"])
         rows = connection.sql(f"SELECT * FROM accuracies WHERE space = $1 ORDER BY {order}", params=[space])
         batches: pa.RecordBatchReader = rows.to_arrow_reader(BATCH_ROWS)
@@ -100,15 +100,17 @@ def joined_of(connection: duckdb.DuckDBPyConnection, space: str) -> Iterator[pa.
 
 def connect(tables: list[PublishedTable], file_format: FileFormat, scratch: Path) -> duckdb.DuckDBPyConnection:
     """A DuckDB connection with views of published tables, by the names of the dataset's."""
-    connection = duckdb.connect()
-    _limit(connection, scratch)
+    kind = "parquet" if file_format is FileFormat.PARQUET else "ipc"
+    views = {}
     for name, columns in schema.TABLES.items():
         paths = [str(path) for table in tables if table.table == name for path in table.paths]
-        kind = "parquet" if file_format is FileFormat.PARQUET else "ipc"
-        connection.register(name, pads.dataset(paths, schema=columns, format=kind) if paths else columns.empty_table())
+        views[name] = pads.dataset(paths, schema=columns, format=kind) if paths else pads.dataset(columns.empty_table())
+    return _connect(views, scratch)
+
+
+def _connect(views: Mapping[str, pads.Dataset], scratch: Path) -> duckdb.DuckDBPyConnection:
+    connection = duckdb.connect(config={"memory_limit": MEMORY_LIMIT})
+    for name, rows in views.items():
+        connection.register(name, rows)
+    lock_down(connection, scratch)
     return connection
-
-
-def _limit(connection: duckdb.DuckDBPyConnection, scratch: Path) -> None:
-    connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
-    connection.execute("SET temp_directory = $1", [str(scratch)])

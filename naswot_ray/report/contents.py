@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from naswot_ray import __version__
-from naswot_ray.analysis.columns import DATASET_NAMES
+from naswot_ray.analysis.columns import dataset_name
 from naswot_ray.analysis.summary import PREDICTORS, summarise
 from naswot_ray.dataset.join import describe_stale, stale_joins
 from naswot_ray.dataset.opening import Dataset
@@ -85,7 +85,7 @@ def _correlations(dataset: Dataset) -> list[dict[str, Any]]:
             "images": group.images,
             "batch_size": group.batch_size,
             "num_seeds": group.num_joined_seeds,
-            "dataset": DATASET_NAMES.get(trained_on, trained_on),
+            "dataset": dataset_name(trained_on),
             "epochs": group.epochs[trained_on],
             "num_architectures": group.num_joined[trained_on],
             **{name: None if math.isnan(tau[name]) else tau[name] for name in PREDICTORS},

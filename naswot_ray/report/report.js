@@ -161,7 +161,7 @@ function rangeOf(column, x, y) {
   return [low - margin, high + margin];
 }
 
-// Plotly reads a few tags in hover texts; an architecture's own characters are not to be read as such.
+// Plotly reads a few tags in hover texts and titles; the data's own characters are not to be read as such.
 const plain = (text) => text.replace(/[&<>]/g, (c) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;" })[c]);
 
 function hoverTexts() {
@@ -204,7 +204,7 @@ function drawScatter() {
       size: big ? 4.5 : 7, opacity: big ? 0.75 : 0.9, color: colour.values,
       colorscale: palette.map((each, i) => [i / (palette.length - 1), each]),
       cmin: quantile(colour.values, 0.01), cmax: quantile(colour.values, 0.99),
-      colorbar: { title: { text: colour.name, side: "top", font: { size: 12 } }, thickness: 12, outlinewidth: 0, len: 0.9, tickfont: { size: 11 } },
+      colorbar: { title: { text: plain(colour.name), side: "top", font: { size: 12 } }, thickness: 12, outlinewidth: 0, len: 0.9, tickfont: { size: 11 } },
     },
   };
   const chosen = state.selected === null ? [] : [state.selected];
@@ -216,7 +216,7 @@ function drawScatter() {
   if (narrow) points.marker.colorbar = { ...points.marker.colorbar, orientation: "h", y: 1.02, yanchor: "bottom", len: 1, thickness: 10, title: { text: "" } };
   const whole = $("whole-range").checked;
   const axis = (column) => ({
-    title: { text: column.label, font: { size: narrow ? 11 : 13 }, standoff: 8 }, gridcolor: css("--line"), zeroline: false, linecolor: css("--line"),
+    title: { text: plain(column.label), font: { size: narrow ? 11 : 13 }, standoff: 8 }, gridcolor: css("--line"), zeroline: false, linecolor: css("--line"),
     automargin: true, ...(whole ? { autorange: true } : { range: rangeOf(column, x, y) }),
   });
   const layout = {

@@ -6,7 +6,6 @@ import os
 import platform
 import secrets
 import signal
-import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -38,6 +37,7 @@ from naswot_ray.run.survey import Survey, state_of
 from naswot_ray.run.worker import Pixels, Receipt, Worker, count_written, write_failed
 from naswot_ray.scoring.images import ImageSource, load_images
 from naswot_ray.spaces import Space, open_spaces
+from naswot_ray.terminal import complain
 
 MAX_ROUNDS: Final = 3
 """How often rows that vanished are done again at the end of a run."""
@@ -96,7 +96,7 @@ def score_spaces(options: ScoreOptions) -> RunRecord:
     )
     for name in tasks.spaces_to_list:
         if type(spaces[name]).prepare is not Space.prepare:
-            print(f"preparing {name}", file=sys.stderr)
+            complain(f"preparing {name}")
         spaces[name].prepare()
     policy = Policy(options.max_attempts, options.shard_timeout)
     run = _Run(storage, grid, spaces, settings, contract, record, policy)
@@ -238,10 +238,9 @@ def _tell_of_others(storage: Storage) -> bool:
     """Whether other runs seem to be writing to the dataset; says so."""
     others = [run.run_id for run in runs.read_all(storage) if seems_to_go_on(run)]
     for run_id in others:
-        print(
+        complain(
             f"run {run_id} has not ended: if it still runs, both will finish and the dataset will be right; this one begins at "
-            "the other end. If it was killed, nothing is lost.",
-            file=sys.stderr,
+            "the other end. If it was killed, nothing is lost."
         )
     return bool(others)
 

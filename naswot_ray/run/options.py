@@ -52,7 +52,7 @@ class ScoreOptions(BaseModel):
     Field descriptions are the command line's help. Each field says what it `Decides`.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     output: Annotated[
         str,
@@ -177,6 +177,8 @@ class ScoreOptions(BaseModel):
                 raise ValueError(f"--{name.replace('_', '-')} needs at least one value, each once, got {values}")
         if any(not 0 <= seed < 2**63 for seed in self.seed):
             raise ValueError(f"--seed must be from 0 to 2^63 - 1, got {self.seed}")
+        if "@" in (self.address or ""):
+            raise ValueError("--address: expected HOST:PORT or auto, without anything before an @, which would be recorded")
         if self.limit is not None and self.sample is not None:
             raise ValueError("--limit and --sample both say which architectures; give one")
         if self.dtype != "float32" and self.engine != "cuda":

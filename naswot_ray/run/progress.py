@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
 from rich.progress import Progress as RichProgress
 
 from naswot_ray.run.worker import Receipt
+from naswot_ray.terminal import Terminal
 
 LINE_SECONDS: Final = 5.0
 """Seconds between two lines where there is no bar."""
@@ -139,7 +140,7 @@ class ConsoleProgress:
         clock: Callable[[], float] = time.monotonic,
         num_architectures: int = 0,
     ) -> None:
-        self._console = console or Console(stderr=True)
+        self._console = console or Terminal(stderr=True)
         self._clock = clock
         self._rate = Rate(total, clock)
         self._architectures = Rate(num_architectures, clock, ("architectures ", ""))

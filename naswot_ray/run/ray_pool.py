@@ -85,6 +85,8 @@ _REMEDY = "start one with `ray start --head`, correct --address, or leave it out
 def _check_reachable(address: str) -> None:
     """Fail at once where nobody listens: Ray itself would try for a minute."""
     host, colon, port = address.rpartition(":")
+    if "@" in address:
+        raise RunError(f"Ray address {address.rpartition('@')[2]}: expected host:port or auto, without anything before an @")
     if address == "auto" or "://" in address:
         return
     if not colon or not port.isdigit():

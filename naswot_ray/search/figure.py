@@ -12,6 +12,7 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from naswot_ray.search.results import Result, Setting
+from naswot_ray.terminal import printable
 
 # Okabe and Ito's colours, which the colour-blind tell apart, and a line style each for print in grey.
 _STYLES: Final = (
@@ -40,7 +41,7 @@ def draw(runs: Sequence[tuple[Result, Sequence[dict[str, Any]]]], setting: Setti
     drawn = [of_algorithm[name] for name in dict.fromkeys(result.contestant.algorithm for result, _ in runs)]
     trained = any(result.num_trained for result, _ in drawn)
     in_seconds = (setting.times_known or not trained) and all(rows and rows[-1]["seconds"] > 0 for _, rows in drawn)
-    with mpl.rc_context({"svg.hashsalt": "naswot-ray", "svg.fonttype": "none", "font.size": 10}):
+    with mpl.rc_context({"svg.hashsalt": "naswot-ray", "svg.fonttype": "none", "font.size": 10, "text.parse_math": False}):
         figure = Figure(figsize=(7, 4.4), layout="constrained")
         axes = figure.add_subplot()
         for (result, rows), (colour, line) in zip(drawn, _STYLES, strict=False):
@@ -54,7 +55,8 @@ def draw(runs: Sequence[tuple[Result, Sequence[dict[str, Any]]]], setting: Setti
         axes.set_xlabel(f"seconds of {what} in a run{simulated}" if in_seconds else f"{counted} in a run")
         assert setting.reported is not None
         after = f"after {setting.reported.epochs} epochs, of the choice, %"
-        axes.set_ylabel(f"{setting.reported.dataset} {setting.reported.split} accuracy\n{after}")
+        trained_on = printable(f"{setting.reported.dataset} {setting.reported.split}")
+        axes.set_ylabel(f"{trained_on} accuracy\n{after}")
         facts = f"{setting.known}; scores: {setting.scores}"
         axes.set_title(f"{setting.space}, {setting.num_runs:,} run{'s' if setting.num_runs > 1 else ''}\n{facts}", fontsize=9)
         axes.grid(visible=True, which="major", color="0.9", linewidth=0.8)

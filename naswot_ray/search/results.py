@@ -10,8 +10,10 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
+from naswot_ray.markdown import escape
 from naswot_ray.search.problem import Budget, Problem, Search
 from naswot_ray.search.simulated import AccuracyKey
+from naswot_ray.terminal import printable
 
 SCHEMA: Final = pa.schema(
     [
@@ -116,7 +118,9 @@ class Setting:
     def accuracy(self) -> str:
         """`cifar10 test accuracy after 200 epochs`."""
         key = self.reported
-        return "accuracy not known" if key is None else f"{key.dataset} {key.split} accuracy after {key.epochs} epochs"
+        return (
+            "accuracy not known" if key is None else printable(f"{key.dataset} {key.split} accuracy after {key.epochs} epochs")
+        )
 
     def metadata(self) -> dict[bytes, bytes]:
         """For a Parquet file."""
@@ -217,13 +221,13 @@ def summarise(contestant: Contestant, rows: Sequence[dict[str, Any]], *, exhaust
 def markdown(results: Sequence[Result], setting: Setting) -> str:
     """What was searched, a table of results beside the published figures, and why some of these are left out."""
     lines = [
-        f"{setting.space}: {setting.accuracy}, {_over_runs(setting)}. Scores: {setting.scores}"
+        f"{setting.space}: {escape(setting.accuracy)}, {_over_runs(setting)}. Scores: {setting.scores}"
         f"{', computed as the search goes on' if setting.score_seeds is None else ''}. "
         f"Searched: {setting.known} of the space.",
     ]
     if setting.selected is not None:
         times = "" if setting.times_known else "; how long they took is not known, so there are no seconds"
-        lines[0] += f" Trainings choose by {setting.selected}{times}."
+        lines[0] += f" Trainings choose by {escape(str(setting.selected))}{times}."
     lines += [
         "",
         f"| algorithm | runs | accuracy, % | published, {PUBLISHED_RUNS} runs | scored | trained | seconds |",

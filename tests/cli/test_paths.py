@@ -98,6 +98,16 @@ def value_of(path: PathOption, text: str) -> str:
     return f"source={text}" if path.is_assignment else text
 
 
+SECRETS = [
+    "s3://AKIA123:wJalr@bucket/x",
+    "s3://AKIA123:wJa/lr@bucket/x",
+    "s3://AKIA123:wJa\u2100lr@bucket",
+    "s3:/AKIA123:wJalr@bucket",
+    "s3:AKIA123:wJa/lr@bucket",
+    "gs://AKIA123@bucket",
+]
+
+
 @pytest.mark.parametrize(("command", "parameter", "label", "path"), PATHS)
 class TestEveryPath:
     def test_of_a_user_that_does_not_exist(self, command: str, parameter: str, label: str, path: PathOption) -> None:
@@ -125,12 +135,18 @@ class TestEveryPath:
         assert list(tmp_path.iterdir()) == []
 
     def test_uri(self, command: str, parameter: str, label: str, path: PathOption) -> None:
-        uri = "s3://AKIA123:wJalr@bucket/x"
+        uri = "s3://bucket/x"
         if path.may_be_uri:
             assert path.settled(value_of(path, uri), label) == value_of(path, uri)
         else:
             message = refusal(*line(command, parameter, uri))
             assert message == f"error: {label} s3://bucket/x: expected a folder on a local disk, not a URI\n"
+
+    def test_with_a_secret(self, command: str, parameter: str, label: str, path: PathOption) -> None:
+        for uri in SECRETS:
+            message = refusal(*line(command, parameter, value_of(path, uri)))
+            assert "credentials do not belong in a URI" in message
+            assert not any(secret in message for secret in ("AKIA", "wJa", "lr@"))
 
 
 def test_home_directories(tmp_path: Path, root: Path, accuracies: Path, monkeypatch: pytest.MonkeyPatch) -> None:

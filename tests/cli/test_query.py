@@ -123,6 +123,10 @@ NO_QUERIES = {
     "copy of a pivot": "COPY (PIVOT scores ON seed USING avg(score)) TO 'leaked'",
     "copy explained": "EXPLAIN ANALYZE COPY scores TO 'leaked'",
     "copy explained with options": "EXPLAIN (ANALYZE, FORMAT json) COPY scores TO 'leaked'",
+    "copy explained with options in another order": "EXPLAIN (FORMAT json, ANALYZE true) COPY scores TO 'leaked'",
+    "copy explained behind a comment": "EXPLAIN /* x */ ANALYZE -- y\n COPY scores TO 'leaked'",
+    "copy of a query in brackets explained": "EXPLAIN ANALYZE COPY (SELECT 1) TO 'leaked'",
+    "create explained": "EXPLAIN ANALYZE CREATE TABLE t AS SELECT 1",
     "attach": "ATTACH 'leaked'",
     "set": "SET threads = 1",
     "install": "INSTALL spatial",
@@ -188,10 +192,37 @@ def test_statements_that_read(root: Path, sql: str, expected: str) -> None:
 def test_descriptions_and_plans(root: Path) -> None:
     assert "\nspace,VARCHAR,YES," in prints("query", root, "DESCRIBE scores")
     assert prints("query", root, "SUMMARIZE scores").count("\n") == 17
-    for sql in ("EXPLAIN SELECT 1", "EXPLAIN ANALYZE SELECT 1", "EXPLAIN (FORMAT json) SELECT 1"):
+    plans = ["SELECT 1", "ANALYZE SELECT 1", "(FORMAT json) SELECT 1", "(SELECT 1)", "ANALYZE (SELECT 1) UNION SELECT 2"]
+    for sql in (f"EXPLAIN {plan}" for plan in [*plans, "(FORMAT json, ANALYZE) (SELECT 1)"]):
         assert prints("query", root, sql).startswith("explain_key,explain_value\n")
     assert "Projection" in prints("query", root, "EXPLAIN SELECT 1", "--format", "table")
     assert "\\n" not in prints("query", root, "EXPLAIN SELECT 1", "--format", "table")
+
+
+ELSEWHERE = {
+    "a file": "FROM '{outside}'",
+    "a file by a function": "FROM read_text('{outside}')",
+    "files by a pattern": "FROM glob('{outside}*')",
+    "a part": "FROM read_parquet('{part}')",
+    "HTTP": "FROM 'http://127.0.0.1:9/x.parquet'",
+    "a bucket": "FROM 's3://bucket/x.parquet'",
+}
+
+
+@pytest.mark.parametrize("sql", ELSEWHERE.values(), ids=list(ELSEWHERE))
+def test_a_query_reads_the_views_and_nothing_else(root: Path, tmp_path: Path, sql: str) -> None:
+    (tmp_path / "outside.csv").write_text("a\n1\n")
+    sql = sql.format(outside=tmp_path / "outside.csv", part=next((root / "scores").iterdir()))
+    message = refuses(tmp_path, "query", root, sql)
+    assert message.startswith("error: query failed: Permission Error: ")
+    assert message.endswith("; a query reads the dataset's views and no other file; --unsafe lifts that")
+
+
+def test_an_unsafe_query_reads_other_files(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "outside.csv").write_text("arch_index,mine\n3,x\n")
+    sql = f"SELECT DISTINCT arch_id, mine FROM scores JOIN '{tmp_path / 'outside.csv'}' USING (arch_index)"
+    assert prints("query", root, sql, "--unsafe") == f"arch_id,mine\n{arch_id(3)},x\n"
+    assert "Table with name statements does not exist" in refuses(root, "query", root, "FROM statements", "--unsafe")
 
 
 def test_a_name_that_is_a_variable_of_the_program(root: Path) -> None:
@@ -258,6 +289,15 @@ def test_a_terminal_says_what_it_does_not_show(root: Path) -> None:
     assert "│     1 │" in small
     assert "shown" not in small
     assert in_terminal("query", root, ALL, "--format", "csv").count("\n") == 25_001
+
+
+@pytest.mark.parametrize("format_", ["table", "csv", "tsv"])
+def test_no_escape_sequence_reaches_a_terminal(root: Path, format_: str) -> None:
+    sql = "SELECT 'a' || chr(27) || '[2J' || chr(8238) || chr(13) || 'b' AS c"
+    shown = in_terminal("query", root, sql, "--format", format_)
+    assert re.search(r"a\\(x1b|e)\[2J\\u202e\\rb", shown)  # DuckDB itself writes \e
+    piped = prints("query", root, sql, "--format", format_)
+    assert ("\x1b[2J" in piped) is (format_ != "table"), "data for programs is left as it is"
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".tsv", ".csv.gz", ".tsv.gz", ".parquet", ".txt", ".CSV", ".Tsv.GZ"])

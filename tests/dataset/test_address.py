@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from pyarrow import fs
 
-from naswot_ray.dataset import address
+from naswot_ray.dataset import address, inputs
 from naswot_ray.errors import DatasetError
+from naswot_ray.paths import without_credentials
 
 HERE = "endpoint_override=127.0.0.1:1&scheme=http&region=us-east-1"
 
@@ -73,6 +74,18 @@ def test_what_is_refused(text: str, message: str, tmp_path: Path, monkeypatch: p
         "s3://AKIA123:wJa%2Flr@bucket/a?region=x",
         "gs://me:wJalr@bucket",
         "s3://AKIA123:wJa/lr@bucket/a",
+        "s3://AKIA123:wJa?lr@bucket/a",
+        "s3://AKIA123:wJa\u2100lr@bucket/a",
+        "s3://[AKIA123:wJalr@bucket/a",
+        "s3://AKIA123@a@bucket/a",
+        "s3:///AKIA123:wJalr@bucket/a",
+        "s3:/AKIA123:wJalr@bucket",
+        "s3:/AKIA123:wJa/lr@bucket",
+        "s3:AKIA123:wJalr@bucket",
+        "S3://AKIA123:wJalr@bucket",
+        "s3a://AKIA123:wJalr@bucket",
+        "https://me:wJalr@bucket",
+        "file://me:wJalr@bucket/a",
     ],
 )
 def test_credentials_in_a_uri_are_refused_and_not_shown(text: str) -> None:
@@ -81,3 +94,40 @@ def test_credentials_in_a_uri_are_refused_and_not_shown(text: str) -> None:
     message = str(caught.value)
     assert "bucket" in message
     assert not any(secret in message for secret in ("AKIA123", "wJa", "me:"))
+    assert caught.value.__cause__ is None, "a traceback would show what the cause says"
+    with pytest.raises(DatasetError, match="credentials do not belong in a URI"):
+        inputs.local_path(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("s3://bucket/a@b/c", "s3://bucket/a@b/c"),
+        ("s3://bucket/a?region=x", "s3://bucket/a"),
+        ("s3://anonymous@bucket/a", "s3://anonymous@bucket/a"),
+        ("s3://AKIA123:wJalr", "s3://..."),
+        ("https://example.org:8080/a", "https://example.org:8080/a"),
+        ("/data/me:wJalr@bucket", "/data/me:wJalr@bucket"),
+        ("C:\\a@b", "C:\\a@b"),
+    ],
+)
+def test_what_is_shown_of_a_path(text: str, shown: str) -> None:
+    assert without_credentials(text) == shown
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "scheme=me:wJalr@x",
+        "endpoint_override=me:wJalr@x",
+        "endpoint_override=http://me:wJa/lr@x",
+        "region=me:wJalr@x",
+        "secret_key=wJalr",
+        "me:wJalr@x=1",
+        "tls_ca_file_path=me:wJalr@x&region=x",
+    ],
+)
+def test_secrets_in_a_query_are_refused_and_not_shown(query: str) -> None:
+    with pytest.raises(DatasetError) as caught:
+        address.parse(f"s3://bucket/a?{query}")
+    assert "wJa" not in str(caught.value)

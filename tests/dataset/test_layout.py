@@ -8,11 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from naswot_ray.dataset import layout, manifest, schema
+from naswot_ray.dataset import layout
 from naswot_ray.dataset.layout import TableFile
-from naswot_ray.dataset.opening import Dataset
-from naswot_ray.dataset.storage import Storage
-from tests.dataset.making import score_row, settings, write_part
+from naswot_ray.dataset.names import is_name
+from tests.dataset.making import add, arch_id, make_dataset, mean_accuracy
 
 ODD = "a/b=c d'é%2F\"?*&#"
 
@@ -34,24 +33,34 @@ def test_names_tell_what_is_in_a_file() -> None:
     assert str(layout.run_record("id")) == "runs/id.json"
 
 
-@given(st.text(min_size=1), st.text(min_size=1))
-def test_any_name_comes_back_from_the_name_of_a_file(space: str, images: str) -> None:
-    try:
-        paths = [
-            layout.scores(space, images, 4, 0, 9),
-            layout.architectures(space, 9),
-            layout.accuracies(space, images),
-            layout.joined(space, images, 4, 0),
-        ]
-    except UnicodeEncodeError:  # a lone surrogate is no name
-        return
-    for path in paths:
+NAMES = st.from_regex(r"[0-9A-Za-z][0-9A-Za-z._+-]{0,79}", fullmatch=True)
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
+
+
+@given(NAMES, NAMES, TEXTS)
+def test_any_name_comes_back_from_the_name_of_a_file(space: str, images: str, source: str) -> None:
+    for path in (
+        layout.scores(space, images, 4, 0, 9),
+        layout.architectures(space, 9),
+        layout.accuracies(space, source),
+        layout.joined(space, images, 4, 0),
+    ):
         found = layout.table_file(path)
         assert found is not None
         assert (found.table, found.space) == (path.parts[0], space)
-        assert {found.images, found.source} <= {images, None}
+        assert found.images in (images, None)
+        assert found.source in (source, None)
         assert len(path.parts) == 2
         assert all(32 < ord(character) < 127 for character in str(path))
+
+
+@given(TEXTS.filter(lambda text: not is_name(text)))
+def test_what_is_no_name_makes_no_file_of_a_table(text: str) -> None:
+    assert layout.table_file(layout.scores(text, "noise", 4, 0, 9)) is None
+    assert layout.table_file(layout.scores("nasbench201", text, 4, 0, 9)) is None
+    assert layout.table_file(layout.architectures(text, 9)) is None
+    assert layout.table_file(layout.accuracies(text, "table.csv")) is None
+    assert layout.table_file(layout.joined(text, "noise", 4, 0)) is None
 
 
 @pytest.mark.parametrize(
@@ -93,11 +102,9 @@ def test_a_temporary_is_hidden_beside_its_file() -> None:
     assert not layout.is_temporary(path.name)
 
 
-def test_odd_names_are_read_back_by_pyarrow_and_duckdb(tmp_path: Path) -> None:
-    storage = Storage(tmp_path / "d")
-    manifest.write(storage, manifest.create(settings(), shard_size=4))
-    write_part(storage, layout.scores(ODD, ODD, 4, 0, 0), schema.SCORES, [score_row(0) | {"space": ODD, "images": ODD}])
-    dataset = Dataset(tmp_path / "d")
-    assert dataset.scores.to_table(columns=["space", "images"]).to_pylist() == [{"space": ODD, "images": ODD}]
+def test_odd_file_names_are_read_back_by_pyarrow_and_duckdb(tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path / "d")
+    add(dataset, [mean_accuracy(0)], source=ODD)
+    assert dataset.accuracies.to_table(columns=["arch_id"]).to_pylist() == [{"arch_id": arch_id(0)}]
     with dataset.connect() as connection:
-        assert connection.sql("SELECT space, images FROM scores").fetchall() == [(ODD, ODD)]
+        assert connection.sql("SELECT arch_id FROM accuracies").fetchall() == [(arch_id(0),)]

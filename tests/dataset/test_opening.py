@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
@@ -88,11 +89,19 @@ def test_plain_duckdb_reads_the_same_rows(tmp_path: Path, name: str, table: str)
     pattern = str(tmp_path / name / table / "*.parquet").replace("'", "''")
     columns = ", ".join(schema.TABLES[table].names)
     plain = duckdb.sql(f"SELECT {columns} FROM read_parquet('{pattern}')")
-    with dataset.connect() as connection:
+    with dataset.connect(unsafe=True) as connection:
         assert rows_of(plain) == rows_of(connection.sql(f"SELECT * FROM {table}"))
         assert rows_of(plain)
         expression = connection.sql(f"SELECT {columns} FROM {dataset.read_parquet(table)}")
         assert rows_of(plain) == rows_of(expression)
+
+
+def test_rows_are_those_that_the_name_of_their_file_tells(dataset: Dataset) -> None:
+    """Or they could bring in a space that no check has seen."""
+    rows = [score_row(index) | {"space": "../x", "seed": 9} for index in range(4)]
+    dataset.storage.write_table(layout.scores(SPACE, "noise", 4, 0, 0), pa.Table.from_pylist(rows, schema.SCORES))
+    with dataset.connect() as connection:
+        assert connection.sql("SELECT DISTINCT space, seed FROM scores ORDER BY ALL").fetchall() == [(SPACE, 0), (SPACE, 2**40)]
 
 
 @pytest.mark.parametrize("name", ["it's a data set", "a [1] b", "50%", "what?", "a*b", "{x}", "sp=ace"])

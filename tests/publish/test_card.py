@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from naswot_ray.dataset import schema
-from tests.dataset.making import SPACE
+from naswot_ray.dataset import runs, schema
+from naswot_ray.publish.publish import publish
+from tests.dataset.making import SPACE, add, make_dataset, mean_accuracy
 
 
 def front_matter(folder: Path) -> dict[str, Any]:
@@ -149,3 +151,36 @@ def test_the_numbers_are_those_of_the_data(published: dict[str, Path]) -> None:
     assert "Rows that failed: 4. Rows that runs were asked for and are not there: 0." in text
     assert "4 of 32 scores are -inf" in text
     assert not re.search(r"\$[a-z]|None|nan\b", text)
+
+
+def test_texts_of_records_and_file_names_are_shown_as_they_are(tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path / "d")
+    add(dataset, [mean_accuracy(i) for i in range(8)], source="<img src=x onerror=alert(1)>|`.csv")
+    (record,) = dataset.runs
+    hostile = "<script>alert(1)</script>|\n```\n# Title\x1b[2J"
+    changes = {
+        "options": {
+            "sample": 8,
+            "images": hostile,
+            "engine": None,
+            "unknown": "s3cret",
+            "output": "/home/me",
+            "space_option": [],
+        },
+        "versions": {"torch": hostile},
+        "hardware": {"processor": hostile},
+    }
+    runs.write(dataset.storage, record.model_copy(update=changes))
+    publish(dataset, tmp_path / "out", include_accuracies=True)
+    text = body(tmp_path / "out")
+    (commands,) = re.findall(r"^````bash\n(.*?)^````$", text, re.MULTILINE | re.DOTALL)
+    assert shlex.split(commands)[:2] == ["naswot-ray", "score"]
+    outside = text.replace(commands, "")
+    assert "<script" not in outside
+    assert "<img" not in outside
+    assert "\n# Title" not in outside
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;\\| \\`\\`\\` # Title\\\\x1b[2J" in outside
+    assert "\x1b" not in text
+    told = (tmp_path / "out" / "provenance.json").read_text()
+    assert '"sample": 8' in told
+    assert not any(word in told for word in ("unknown", "s3cret", "/home/me"))

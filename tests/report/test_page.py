@@ -95,7 +95,7 @@ def test_without_accuracies_scores_are_shown_against_params(tmp_path: Path) -> N
     (plot,) = data["plots"]
     assert plot["start"] == {"x": "score_4", "y": "params", "colour": "score_4"}
     assert data["correlations"] == []
-    with dataset.connect() as connection:
+    with dataset.connect(unsafe=True) as connection:
         rows = connection.sql(f"SELECT count(*), max(params) FROM {plot['from']} WHERE batch_size = 4").fetchall()
     assert rows == [(8, 70)]
 
@@ -105,7 +105,7 @@ def test_accuracies_that_are_not_joined_yet_are_shown(tmp_path: Path) -> None:
     add(dataset, [mean_accuracy(i) for i in range(4)])
     (plot,) = data_of(make_page(dataset, GRID))["plots"]
     (column,) = [column for column in plot["columns"] if column["kind"] == "accuracy"]
-    with dataset.connect() as connection:
+    with dataset.connect(unsafe=True) as connection:
         rows = connection.sql(f"SELECT arch_id, {column['sql']} FROM {plot['from']} GROUP BY ALL").fetchall()
         assert dict(rows) == dict(zip(plot["arch_ids"], column["values"], strict=True))
         join(dataset, "nasbench201")
@@ -199,7 +199,7 @@ def test_architectures_without_a_score_for_every_seed_are_in_no_tau(tmp_path: Pa
     assert (found["tau"], found["n"]) == (data["correlations"][0]["score"], 5) == (-1, 5)
     assert data["correlations"][0]["num_architectures"] == 5
     (score,) = [column for column in plot["columns"] if column["kind"] == "score"]
-    with dataset.connect() as connection:
+    with dataset.connect(unsafe=True) as connection:
         rows = connection.sql(f"SELECT arch_id, {score['sql']} FROM {plot['from']} GROUP BY ALL").fetchall()
         assert dict(rows) == dict(zip(plot["arch_ids"], score["values"], strict=True))
         assert len(connection.sql(data["sql"]["correlations"].rstrip(";")).fetchall()) == 5

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 import numpy as np
 from matplotlib.figure import Figure
 
-from naswot_ray.analysis.columns import DATASET_NAMES, Points, Values, rank_correlation
+from naswot_ray.analysis.columns import Points, Values, dataset_name, rank_correlation
 from naswot_ray.analysis.figures.style import SERIES, annotate, new_figure, styled
+from naswot_ray.terminal import printable
 
 
 def draw_batch_sizes(points: Points, by_seed: Mapping[int, Mapping[int, Values]]) -> Figure:
@@ -42,8 +43,8 @@ def draw_batch_sizes(points: Points, by_seed: Mapping[int, Mapping[int, Values]]
             axes.fill_between(sizes, [min(t) for t in taus], [max(t) for t in taus], color=colour, alpha=0.18, linewidth=0)
             for size, of_size in zip(sizes, taus, strict=True):
                 axes.plot([size] * len(of_size), of_size, "_", color=colour, markersize=9, alpha=0.8)
-            name = DATASET_NAMES.get(accuracy.dataset or "", accuracy.dataset)
-            label = f"{name}, {accuracy.split} accuracy after {accuracy.epochs} epochs"
+            name = dataset_name(accuracy.dataset or "")
+            label = f"{name}, {printable(accuracy.split or '')} accuracy after {accuracy.epochs} epochs"
             axes.plot(sizes, mean, color=colour, marker=marker, linestyle=line, label=label)
         axes.set_xscale("log", base=2)
         ranges = {size: _range(counts[size]) for size in sizes}
@@ -61,7 +62,7 @@ def draw_batch_sizes(points: Points, by_seed: Mapping[int, Mapping[int, Values]]
             else ", ".join(f"{number} at {size}" for number, size in zip(counts_of_seeds, sizes, strict=True))
         )
         architectures = _range(set().union(*counts.values()))
-        images = f"{DATASET_NAMES.get(points.images, points.images)} images"
+        images = f"{dataset_name(points.images)} images"
         facts = [f"{architectures} architectures", images, f"band: worst to best of single seeds ({num_seeds})"]
         if num_left_out:
             facts.append("seeds with fewer architectures left out")

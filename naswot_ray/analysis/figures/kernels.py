@@ -76,7 +76,7 @@ def draw_kernels(panels: Mapping[str, Sequence[Panel]], title: str, note: str) -
                     axes.set_title(group, loc="center", fontsize=10, pad=5)
         assert image is not None
         bar = figure.colorbar(image, ax=grid, shrink=0.6, pad=0.02, extend="both")
-        bar.set_label("Share of ReLU units on which two images agree, K / $N_A$")
+        bar.set_label("Share of ReLU units on which two images agree, K / $N_A$", parse_math=True)
         bar.outline.set_visible(False)
         figure.suptitle(title, x=0.02, ha="left", fontsize=11, fontweight="bold")
         figure.supxlabel(note, fontsize=8, color="#555555", x=0.02, ha="left")

@@ -12,7 +12,7 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
-from naswot_ray.analysis.columns import DATASET_NAMES, Column, Points, Values, rank_correlation
+from naswot_ray.analysis.columns import Column, Points, Values, dataset_name, rank_correlation
 from naswot_ray.analysis.figures.style import COLOURS, annotate, new_figure, styled
 
 MAX_DOTS: Final = 30_000
@@ -52,7 +52,7 @@ def draw_scatter(points: Points, score: Column, accuracy: Column, colour: Column
         singular = int(np.count_nonzero(np.isneginf(score.values) & ~np.isnan(accuracy.values)))
         notes = [
             f"{count:,} architectures",
-            f"{DATASET_NAMES.get(points.images, points.images)} images",
+            f"{dataset_name(points.images)} images",
             f"batch size {score.batch_size}",
             seeds,
         ]

@@ -28,6 +28,7 @@ _SETTINGS: Final[dict[Any, Any]] = {
     "svg.fonttype": "path",
     "font.family": "DejaVu Sans",  # comes with matplotlib, so that every machine draws the same
     "font.size": 10,
+    "text.parse_math": False,  # a name with two $ in it is a name
     "axes.titlesize": 11,
     "axes.titleweight": "bold",
     "axes.titlelocation": "left",

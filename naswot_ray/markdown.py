@@ -1,0 +1,29 @@
+"""Texts from a dataset in Markdown: shown letter by letter, whatever is in them."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Sequence
+
+from naswot_ray.terminal import printable
+
+
+def escape(text: str) -> str:
+    """A text in a sentence or a table's cell: no HTML, no link, no code, no emphasis, and on one line."""
+    shown = html.escape(" ".join(printable(text).split("\n")), quote=False)
+    return re.sub(r"[\\`*|$]|\](?=[(\[:])", r"\\\g<0>", shown)
+
+
+def code(text: str) -> str:
+    """A text as code in a sentence or a table's cell. Backticks, which would end it, become apostrophes."""
+    shown = " ".join(printable(text).split("\n")).replace("`", "'").replace("|", "\\|")
+    return f"`{shown}`"
+
+
+def block(lines: Sequence[str], language: str) -> str:
+    """Lines as a block of code, which none of them can end."""
+    text = printable("\n".join(lines))
+    longest = max((len(run) for run in re.findall("`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}{language}\n{text}\n{fence}"
