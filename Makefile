@@ -25,7 +25,7 @@ pytest: $(VENV)/installed
 
 # `ray up`, a job, `ray down` on a cluster of namespaces; part of `make test` too. Needs root on Linux, and says so.
 cluster-test: $(VENV)/installed
-	$(BIN)/python -m pytest tests/cluster/test_sandbox.py
+	$(BIN)/python -m pytest tests/faults/sandbox/test_up_and_down.py
 
 # Machines, networks and processes fail at random on such a cluster while jobs run: make chaos MINUTES=30 SEED=7
 chaos: MINUTES ?= 10
