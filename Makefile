@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 #   make score ACCURACIES=table.parquet MAP="arch_id=arch cifar10/test/200=accuracy"
 OUTPUT ?= scores-demo
 
-.PHONY: score test check pytest cluster-test chaos clean
+.PHONY: score test check pytest cluster-test chaos fuzz clean
 .DEFAULT_GOAL := score
 
 score: $(VENV)/installed
@@ -25,13 +25,20 @@ pytest: $(VENV)/installed
 
 # `ray up`, a job, `ray down` on a cluster of namespaces; part of `make test` too. Needs root on Linux, and says so.
 cluster-test: $(VENV)/installed
-	$(BIN)/python -m pytest tests/cluster/test_sandbox.py
+	$(BIN)/python -m pytest tests/faults/sandbox/test_up_and_down.py
 
 # Machines, networks and processes fail at random on such a cluster while jobs run: make chaos MINUTES=30 SEED=7
 chaos: MINUTES ?= 10
 chaos: SEED ?= $(shell date +%s)
 chaos: $(VENV)/installed
 	NASWOT_RAY_CHAOS_MINUTES=$(MINUTES) NASWOT_RAY_CHAOS_SEED=$(SEED) $(BIN)/python -m pytest -s tests/faults/sandbox/test_chaos.py
+
+# Damages files of every kind that is read, and looks whether each case is refused in one line or does no harm:
+#   make fuzz MINUTES=30 SEED=7
+fuzz: MINUTES ?= 10
+fuzz: SEED ?= $(shell date +%s)
+fuzz: $(VENV)/installed
+	$(BIN)/python -m tests.fuzz --minutes $(MINUTES) --seed $(SEED)
 
 check: $(VENV)/installed
 	$(BIN)/ruff format --check

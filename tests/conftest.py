@@ -15,7 +15,7 @@ from filelock import FileLock
 import tests.interpreter  # noqa: F401  before a test brings Triton in
 from naswot_ray.spaces import get_space
 from naswot_ray.spaces.nasbench101 import NasBench101
-from tests import data, loopback, s3, scheduling
+from tests import data, head, loopback, s3, scheduling
 
 torch.set_num_threads(1)
 
@@ -81,6 +81,13 @@ def _common(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The temporary directory of this run that all its workers see."""
     base = tmp_path_factory.getbasetemp()
     return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+@pytest.fixture(scope="session", name="head")
+def _head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[head.Head]:
+    """A Ray head node with two CPUs. A test leaves no job on it."""
+    with head.running(tmp_path_factory.mktemp("head") / "home") as node:
+        yield node
 
 
 @pytest.fixture(scope="session")

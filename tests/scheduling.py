@@ -12,10 +12,9 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 _TOGETHER: Final = {
-    # One sandbox at a time: each is three machines with a Ray of their own.
-    "tests/cluster/test_sandbox.py": "sandbox",
     "tests/faults/sandbox/": "sandbox",
-    "tests/faults/": "faults",  # one command with a Ray of its own at a time
+    "tests/faults/": "head",  # share a head node
+    "tests/e2e/": "head",
 }
 """Beginning of a test's name -> its group."""
 
@@ -24,9 +23,8 @@ _APART: Final = {"tests/parity/test_parity.py::test_published_score[": 2}
 
 _FIRST: Final = (
     "sandbox",
+    "head",
     "tests/scoring/cuda/test_engine.py",
-    "faults",
-    "tests/e2e/",
     "tests/scoring/",
     "tests/run/test_every_space.py",
 )

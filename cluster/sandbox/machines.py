@@ -143,12 +143,16 @@ class Machines:
                 found[pid] = (Path("/proc") / str(pid) / "cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
         return found
 
-    def kill(self, name: str, pattern: str) -> int:
-        """`kill -9` of all processes of a machine whose command line matches; returns how many."""
+    def kill(self, name: str, pattern: str, number: signal.Signals = signal.SIGKILL) -> int:
+        """Send a signal, by default that of `kill -9`, to each process of a machine whose command line matches.
+
+        Returns:
+            how many there were.
+        """
         pids = [pid for pid, command in self.processes(name).items() if re.search(pattern, command)]
         for pid in pids:
             with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+                os.kill(pid, number)
         return len(pids)
 
     @property

@@ -77,6 +77,10 @@ class Sandbox:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the cluster with its machines, in whatever state they are. Again, it does nothing."""
         self._close_tunnel()
         self.machines.close()
 

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -22,44 +18,10 @@ from naswot_ray.dataset import schema
 from tests import s3
 from tests.datasets import logical_rows, part_files, score_here
 from tests.faults.processes import LIMIT_SECONDS, ROOT, environment, wait_until
+from tests.head import RAY, Head, free_port
 
-RAY = Path(sys.executable).with_name("ray")
 GRID = {"limit": 12, "batch_size": [4, 8], "seed": [0], "shard_size": 4}
 ARGS = ["--limit", "12", "--batch-size", "4", "--batch-size", "8", "--seed", "0", "--shard-size", "4"]
-
-
-@pytest.fixture(scope="module")
-def environ(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    variables = environment(tmp_path_factory.mktemp("e2e") / "home")
-    variables["RAY_metrics_report_interval_ms"] = "1000"  # instead of ten seconds, in which the tests' jobs go on
-    return {**variables, **s3.CREDENTIALS, "PATH": f"{RAY.parent}{os.pathsep}{variables['PATH']}"}
-
-
-@pytest.fixture(scope="module")
-def cluster(environ: dict[str, str]) -> Iterator[dict[str, str]]:
-    """A head node of its own, on free ports; yields the environment with RAY_ADDRESS and RAY_API_SERVER_ADDRESS set."""
-    gcs, dashboard, metrics = (_free_port() for _ in range(3))
-    temporary = Path("/tmp") / f"ray-e2e-{os.getpid()}"  # short: Ray puts sockets below it
-    head = subprocess.Popen(
-        [
-            str(RAY), "start", "--head", "--block", f"--port={gcs}", "--dashboard-host=127.0.0.1",
-            f"--dashboard-port={dashboard}", f"--metrics-export-port={metrics}", "--num-cpus=2",
-            f"--temp-dir={temporary}", "--disable-usage-stats",
-        ],
-        env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
-    try:
-        _wait_for_dashboard(f"http://127.0.0.1:{dashboard}/api/version", head)
-        yield {
-            **environ,
-            "RAY_API_SERVER_ADDRESS": f"http://127.0.0.1:{dashboard}",
-            "GCS_ADDRESS": f"127.0.0.1:{gcs}",
-            "METRICS_URL": f"http://127.0.0.1:{metrics}/metrics",
-        }
-    finally:
-        head.terminate()
-        head.communicate(timeout=LIMIT_SECONDS)
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 @pytest.fixture(scope="module")
@@ -71,17 +33,17 @@ def working_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return target
 
 
-def submit(cluster: dict[str, str], working_dir: Path, *command: str) -> tuple[int, str]:
+def submit(head: Head, working_dir: Path, *command: str) -> tuple[int, str]:
     done = subprocess.run(
         [str(RAY), "job", "submit", "--working-dir", str(working_dir), "--", "python", *command],
-        env=cluster, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=LIMIT_SECONDS,
+        env=head.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=LIMIT_SECONDS,
     )  # fmt: skip
     return done.returncode, done.stdout
 
 
-def test_score_and_join_as_submitted_jobs(cluster: dict[str, str], working_dir: Path, tmp_path: Path) -> None:
+def test_score_and_join_as_submitted_jobs(head: Head, working_dir: Path, tmp_path: Path) -> None:
     root, table = tmp_path / "scores", tmp_path / "accuracies.csv"
-    status, output = submit(cluster, working_dir, "jobs/score.py", "--output", str(root), *ARGS)
+    status, output = submit(head, working_dir, "jobs/score.py", "--output", str(root), *ARGS)
     assert status == 0, output
     assert "24 rows scored" in output
     assert "on 2 actors" in output
@@ -93,15 +55,15 @@ def test_score_and_join_as_submitted_jobs(cluster: dict[str, str], working_dir: 
     arch_ids = dict.fromkeys(row[1] for row in rows)
     table.write_text("arch_id,accuracy\n" + "".join(f'"{a}",{50 + i}\n' for i, a in enumerate(arch_ids)))
     args = ["--accuracies", str(table), "--map", "cifar10/test/200=accuracy"]
-    status, output = submit(cluster, working_dir, "jobs/join.py", str(root), *args)
+    status, output = submit(head, working_dir, "jobs/join.py", str(root), *args)
     assert status == 0, output
     assert "24 joined rows, 12 architectures matched" in output
     assert "Kendall tau with cifar10 test accuracy" in output
 
 
-def rows_by_table(cluster: dict[str, str], run_id: str) -> Counter[str]:
+def rows_by_table(head: Head, run_id: str) -> Counter[str]:
     """What the cluster's metrics say of a run."""
-    with urllib.request.urlopen(cluster["METRICS_URL"], timeout=10) as answer:
+    with urllib.request.urlopen(head.metrics_url, timeout=10) as answer:
         text = answer.read().decode()
     found = re.findall(r"^ray_naswot_ray_rows_total\{(.*)\} (\S+)$", text, re.MULTILINE)
     rows: Counter[str] = Counter()
@@ -112,21 +74,21 @@ def rows_by_table(cluster: dict[str, str], run_id: str) -> Counter[str]:
 
 
 def test_a_run_shows_in_the_metrics_and_ray_job_stop_drains_it_and_the_same_command_does_the_rest(
-    cluster: dict[str, str], working_dir: Path, tmp_path: Path
+    head: Head, working_dir: Path, tmp_path: Path
 ) -> None:
     root, args = tmp_path / "d", ["--batch-size", "16", "--seed", "0", "--seed", "1", "--shard-size", "4", "--engine", "exact"]
     command = [str(RAY), "job", "submit", "--working-dir", str(working_dir), "--submission-id", "drained", "--"]
     job = subprocess.Popen(
         [*command, "python", "jobs/score.py", "-o", str(root), "--limit", "1000", *args],  # longer than the test takes
-        env=cluster, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        env=head.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     try:
         wait_until(lambda: len(part_files(root)) > 3, job)
         (record_path,) = (root / "runs").iterdir()
-        wait_until(lambda: rows_by_table(cluster, record_path.stem).keys() == {"architectures", "scores"}, job)
-        assert 4 <= rows_by_table(cluster, record_path.stem)["scores"] < 2000
+        wait_until(lambda: rows_by_table(head, record_path.stem).keys() == {"architectures", "scores"}, job)
+        assert 4 <= rows_by_table(head, record_path.stem)["scores"] < 2000
         subprocess.run(
-            [str(RAY), "job", "stop", "drained"], env=cluster, check=True, capture_output=True, timeout=LIMIT_SECONDS
+            [str(RAY), "job", "stop", "drained"], env=head.environment, check=True, capture_output=True, timeout=LIMIT_SECONDS
         )
         output, _ = job.communicate(timeout=100)
     finally:
@@ -137,16 +99,16 @@ def test_a_run_shows_in_the_metrics_and_ray_job_stop_drains_it_and_the_same_comm
     assert record.status == "interrupted", "it had the time to say so"
     assert 0 < record.counts["rows"] < 2000
 
-    status, output = submit(cluster, working_dir, "jobs/score.py", "--output", str(root), "--limit", "24", *args)
+    status, output = submit(head, working_dir, "jobs/score.py", "--output", str(root), "--limit", "24", *args)
     assert status == 0, output
     score_here(tmp_path / "undisturbed", limit=24, batch_size=[16], seed=[0, 1], shard_size=4, engine="exact")
     index = schema.SCORES.get_field_index("arch_index")
     assert [row for row in logical_rows(root) if row[index] < 24] == logical_rows(tmp_path / "undisturbed")
 
 
-def test_a_live_search_as_a_submitted_job(cluster: dict[str, str], working_dir: Path, tmp_path: Path) -> None:
+def test_a_live_search_as_a_submitted_job(head: Head, working_dir: Path, tmp_path: Path) -> None:
     args = ["--live", "--space", "nasbench201", "--samples", "5", "--batch-size", "4", "--runs", "2", "-o"]
-    status, output = submit(cluster, working_dir, "jobs/search.py", *args, str(tmp_path / "there"))
+    status, output = submit(head, working_dir, "jobs/search.py", *args, str(tmp_path / "there"))
     assert status == 0, output
     here = subprocess.run(
         [sys.executable, "jobs/search.py", *args, str(tmp_path / "here")], cwd=ROOT, env=environment(tmp_path), check=False
@@ -159,8 +121,8 @@ def test_a_live_search_as_a_submitted_job(cluster: dict[str, str], working_dir: 
     assert there_rows[-1]["num_scored"] == 5
 
 
-def test_a_job_with_a_bad_option_fails_with_one_line(cluster: dict[str, str], working_dir: Path, tmp_path: Path) -> None:
-    status, output = submit(cluster, working_dir, "jobs/score.py", "--output", str(tmp_path / "d"), "--space", "nasbench999")
+def test_a_job_with_a_bad_option_fails_with_one_line(head: Head, working_dir: Path, tmp_path: Path) -> None:
+    status, output = submit(head, working_dir, "jobs/score.py", "--output", str(tmp_path / "d"), "--space", "nasbench999")
     assert status != 0
     assert "failed with exit code 2" in output, "`ray job submit` itself exits with 1 whatever the job did"
     assert "error: unknown space 'nasbench999'; there are: nasbench101, nasbench201, nats_sss" in output
@@ -168,64 +130,47 @@ def test_a_job_with_a_bad_option_fails_with_one_line(cluster: dict[str, str], wo
     assert not (tmp_path / "d").exists()
 
 
-def test_relative_paths_of_a_job(cluster: dict[str, str], working_dir: Path, tmp_path: Path) -> None:
+def test_relative_paths_of_a_job(head: Head, working_dir: Path, tmp_path: Path) -> None:
     shutil.copytree(working_dir, tmp_path / "checkout")
     (tmp_path / "checkout/table.csv").write_text("arch_id,accuracy\n")
-    status, output = submit(cluster, tmp_path / "checkout", "jobs/score.py", "--output", "scores", *ARGS)
+    status, output = submit(head, tmp_path / "checkout", "jobs/score.py", "--output", "scores", *ARGS)
     assert status != 0
     assert "error: --output scores: inside a Ray job a relative path lies in a folder of the job's own" in output
     along = ["--accuracies", "table.csv", "--map", "arch_id=arch_id", "--map", "cifar10/test/200=accuracy"]
-    status, output = submit(cluster, tmp_path / "checkout", "jobs/join.py", str(tmp_path / "none"), *along)
+    status, output = submit(head, tmp_path / "checkout", "jobs/join.py", str(tmp_path / "none"), *along)
     assert "none does not exist" in output, "the table came along, the dataset is not there"
-    status, output = submit(cluster, tmp_path / "checkout", "jobs/join.py", str(tmp_path / "none"), "--accuracies", "other.csv")
+    status, output = submit(head, tmp_path / "checkout", "jobs/join.py", str(tmp_path / "none"), "--accuracies", "other.csv")
     assert "error: --accuracies other.csv: inside a Ray job" in output
 
 
-def test_the_command_line_connects_to_a_running_cluster(cluster: dict[str, str], tmp_path: Path) -> None:
-    command = [sys.executable, "jobs/score.py", "-o", str(tmp_path / "d"), "--address", cluster["GCS_ADDRESS"], *ARGS]
-    done = subprocess.run(command, cwd=ROOT, env=cluster, capture_output=True, text=True, timeout=LIMIT_SECONDS)
+def test_the_command_line_connects_to_a_running_cluster(head: Head, tmp_path: Path) -> None:
+    command = [sys.executable, "jobs/score.py", "-o", str(tmp_path / "d"), "--address", head.address, *ARGS]
+    done = subprocess.run(command, cwd=ROOT, env=head.environment, capture_output=True, text=True, timeout=LIMIT_SECONDS)
     assert done.returncode == 0, done.stdout + done.stderr
     assert len(logical_rows(tmp_path / "d")) == 24
 
 
 def test_workers_talk_to_the_server_that_the_driver_is_configured_with(
-    cluster: dict[str, str], s3_server: s3.S3Server, bucket: str, tmp_path: Path
+    head: Head, s3_server: s3.S3Server, bucket: str, tmp_path: Path
 ) -> None:
     """The cluster's own processes have the credentials, and know nothing of the endpoint."""
-    configured = {**cluster, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{s3_server.port}", "AWS_REGION": s3.REGION}
-    assert "AWS_ENDPOINT_URL" not in cluster
+    configured = {**head.environment, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{s3_server.port}", "AWS_REGION": s3.REGION}
+    assert "AWS_ENDPOINT_URL" not in head.environment
     root = f"s3://{bucket}/d"
-    command = [sys.executable, "jobs/score.py", "-o", root, "--address", cluster["GCS_ADDRESS"], *ARGS]
+    command = [sys.executable, "jobs/score.py", "-o", root, "--address", head.address, *ARGS]
     done = subprocess.run(command, cwd=ROOT, env=configured, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"dataset: {root}\n" in done.stdout
     assert len(logical_rows(s3.uri(bucket, "d", s3_server.port))) == 24
 
 
-def test_an_unreachable_cluster_is_one_line_at_once(environ: dict[str, str], tmp_path: Path) -> None:
-    command = [sys.executable, "jobs/score.py", "-o", str(tmp_path / "d"), "--address", f"127.0.0.1:{_free_port()}", *ARGS]
-    done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=LIMIT_SECONDS)
+def test_an_unreachable_cluster_is_one_line_at_once(tmp_path: Path) -> None:
+    command = [sys.executable, "jobs/score.py", "-o", str(tmp_path / "d"), "--address", f"127.0.0.1:{free_port()}", *ARGS]
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment(tmp_path / "home"), capture_output=True, text=True, timeout=LIMIT_SECONDS
+    )
     assert done.returncode == 2
     assert done.stderr.startswith("error: no Ray cluster at 127.0.0.1:")
     assert "(Connection refused)" in done.stderr, "Ray was asked, which tries for a minute"
     assert len(done.stderr.splitlines()) == 1
     assert not (tmp_path / "d").exists()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _wait_for_dashboard(url: str, head: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + LIMIT_SECONDS
-    while True:
-        assert head.poll() is None, head.communicate()[0]
-        assert time.monotonic() < deadline, "the dashboard does not answer"
-        try:
-            urllib.request.urlopen(url, timeout=2).close()
-        except OSError:
-            time.sleep(0.5)
-        else:
-            return

@@ -1,4 +1,4 @@
-"""A Ray of these tests' own."""
+"""The connection of tests to the head node."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from collections.abc import Iterator
 import pytest
 import ray
 
-from naswot_ray.run.ray_environment import LOCAL
 from naswot_ray.run.ray_pool import connect
 from tests.faults import workers
+from tests.head import Head
 
 
 @pytest.fixture(scope="module")
-def local_ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Ray on this machine, connected to, for a module."""
+def connected(head: Head, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """This process is a driver on the head node, for a module."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
         patch.setenv("RAY_AUTH_MODE", "disabled")
         patch.delenv("RAY_ADDRESS", raising=False)
         ray.cloudpickle.register_pickle_by_value(workers)  # actors do not have the tests on their path
-        connect(LOCAL)
+        connect(head.address)
         yield
         ray.shutdown()

@@ -60,7 +60,9 @@ def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str], ti
 
 
 def actors(process: subprocess.Popen[str]) -> list[psutil.Process]:
-    """The scoring actors that a driver with its own Ray has started: Ray renames them `ray::Worker...`."""
+    """The scoring actors among what a process has started: a driver with a Ray of its own, or a head node. Ray calls them
+    `ray::Worker...`.
+    """
     found = []
     for child in psutil.Process(process.pid).children(recursive=True):
         try:

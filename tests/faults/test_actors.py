@@ -37,7 +37,7 @@ from tests.run.test_driver import SilentProgress
 GRID = {"limit": 8, "batch_size": [4], "seed": [0], "shard_size": 2}
 
 
-pytestmark = pytest.mark.usefixtures("local_ray")
+pytestmark = pytest.mark.usefixtures("connected")
 
 
 SPACE = naswot_ray.get_space("nasbench201")

@@ -14,6 +14,7 @@ import naswot_ray
 from naswot_ray.dataset.runs import RunRecord
 from tests.datasets import logical_architectures, logical_rows, part_files, score_here
 from tests.faults.processes import LIMIT_SECONDS, actors, finish, start, wait_until
+from tests.head import Head
 
 # Engine exact takes long enough to be disturbed.
 GRID = {"limit": 48, "batch_size": [16], "seed": [0, 1], "shard_size": 4, "engine": "exact", "image_size": 16}
@@ -48,12 +49,14 @@ def records(root: Path) -> list[RunRecord]:
     [(signal.SIGKILL, -9, "running"), (signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 130, "interrupted")],
 )
 def test_a_run_whose_driver_ends_goes_on_where_it_stopped(
-    tmp_path: Path, undisturbed: Path, number: signal.Signals, exit_status: int, record_status: str
+    tmp_path: Path, undisturbed: Path, head: Head, number: signal.Signals, exit_status: int, record_status: str
 ) -> None:
+    """With a Ray of its own, which ends with it, where it is killed; else on a cluster, which goes on."""
     root = tmp_path / "d"
-    first = start(tmp_path / "home", "score", "-o", str(root), "--num-actors", "1", *ARGS)
+    where = [] if number == signal.SIGKILL else ["--address", head.address]
+    first = start(tmp_path / "home", "score", "-o", str(root), "--num-actors", "1", *where, *ARGS)
     wait_until(lambda: len(part_files(root)) >= 4, first)
-    workers = actors(first)
+    workers = actors(head.process if where else first)
     first.send_signal(number)
     status, output = finish(first)
     _, alive = psutil.wait_procs(workers, timeout=LIMIT_SECONDS)  # an actor may still finish its shard
@@ -71,14 +74,14 @@ def test_a_run_whose_driver_ends_goes_on_where_it_stopped(
     assert by_status["finished"].counts["rows"] == NUM_ROWS - done
 
 
-def test_killed_actors_cost_nothing(tmp_path: Path, undisturbed: Path) -> None:
+def test_killed_actors_cost_nothing(tmp_path: Path, undisturbed: Path, head: Head) -> None:
     root = tmp_path / "d"
-    driver = start(tmp_path / "home", "score", "-o", str(root), "--num-actors", "2", *ARGS)
+    driver = start(tmp_path / "home", "score", "-o", str(root), "--address", head.address, "--num-actors", "2", *ARGS)
     wait_until(lambda: len(part_files(root)) >= 2, driver)
-    one, *_ = actors(driver)
+    one, *_ = actors(head.process)
     one.kill()
     wait_until(lambda: len(part_files(root)) >= 8, driver)
-    killed = actors(driver)
+    killed = actors(head.process)
     for actor in killed:  # every one at once
         actor.kill()
     status, output = finish(driver)
@@ -90,13 +93,14 @@ def test_killed_actors_cost_nothing(tmp_path: Path, undisturbed: Path) -> None:
     assert record.counts["rows"] == NUM_ROWS
 
 
-def test_a_full_disk_ends_the_run_with_one_line_and_the_next_one_goes_on(tmp_path: Path, undisturbed: Path) -> None:
+def test_a_full_disk_ends_the_run_with_one_line_and_the_next_one_goes_on(tmp_path: Path, undisturbed: Path, head: Head) -> None:
     root = tmp_path / "small"
     root.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=192k", "none", str(root)], capture_output=True).returncode:
         pytest.skip("mounting a tmpfs needs root")
     try:
-        status, output = finish(start(tmp_path / "home", "score", "-o", str(root / "d"), "--num-actors", "1", *ARGS))
+        where = ["--address", head.address, "--num-actors", "1"]
+        status, output = finish(start(tmp_path / "home", "score", "-o", str(root / "d"), *where, *ARGS))
         assert status == 2, output
         assert "Traceback" not in output
         (line,) = [line for line in output.splitlines() if line.startswith("error:")]

@@ -14,6 +14,7 @@ from naswot_ray.dataset.opening import Dataset
 from tests import s3
 from tests.datasets import logical_architectures, logical_rows, score_here
 from tests.faults.processes import LIMIT_SECONDS, actors, finish, start, wait_until
+from tests.head import Head
 
 GRID = {"limit": 24, "batch_size": [8], "seed": [0, 1], "shard_size": 4, "engine": "exact"}  # takes long enough to be killed
 ARGS = ["--limit", "24", "--batch-size", "8", "--seed", "0", "--seed", "1", "--shard-size", "4", "--engine", "exact"]
@@ -49,12 +50,12 @@ def parts(server: s3.S3Server, bucket: str) -> list[str]:
 
 
 def test_a_killed_run_on_failing_storage_goes_on_where_it_stopped(
-    tmp_path: Path, root: str, s3_proxy: s3.Proxy, s3_server: s3.S3Server, bucket: str
+    tmp_path: Path, root: str, s3_proxy: s3.Proxy, s3_server: s3.S3Server, bucket: str, head: Head
 ) -> None:
     s3_proxy.fault = one_in(6, seed=0)
-    first = start(tmp_path / "home", "score", "-o", root, *ARGS, "--num-actors", "2")
+    first = start(tmp_path / "home", "score", "-o", root, *ARGS, "--address", head.address, "--num-actors", "2")
     wait_until(lambda: len(parts(s3_server, bucket)) >= 3, first)
-    workers = actors(first)
+    workers = actors(head.process)
     first.send_signal(signal.SIGKILL)
     finish(first)
     psutil.wait_procs(workers, timeout=LIMIT_SECONDS)  # an actor may still finish its shard

@@ -15,7 +15,7 @@ from naswot_ray.search.live import LiveProblem
 from naswot_ray.spaces import get_space
 from tests.faults import workers
 
-pytestmark = pytest.mark.usefixtures("local_ray")
+pytestmark = pytest.mark.usefixtures("connected")
 
 
 def test_results_come_in_order_from_other_processes() -> None:

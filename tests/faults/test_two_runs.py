@@ -15,6 +15,7 @@ from tests import s3
 from tests.cli.running import naswot
 from tests.datasets import logical_architectures, logical_rows, part_files, score_here
 from tests.faults.processes import finish, start, wait_until
+from tests.head import Head
 
 # Engine exact takes long enough for a second run to begin.
 GRID = {"limit": 48, "batch_size": [16], "seed": [0, 1], "shard_size": 4, "engine": "exact"}
@@ -30,11 +31,12 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def test_the_same_command_twice(tmp_path: Path, undisturbed: Path) -> None:
+def test_the_same_command_twice(tmp_path: Path, undisturbed: Path, head: Head) -> None:
     root = tmp_path / "d"
-    first = start(tmp_path / "home", "score", "-o", str(root), "--limit", "48", "--num-actors", "1", *ARGS)
+    command = ("score", "-o", str(root), "--limit", "48", "--address", head.address, "--num-actors", "1", *ARGS)
+    first = start(tmp_path / "home", *command)
     wait_until(lambda: len(part_files(root)) >= 2, first)
-    second = start(tmp_path / "home", "score", "-o", str(root), "--limit", "48", "--num-actors", "1", *ARGS)
+    second = start(tmp_path / "home", *command)
     outputs = [finish(process) for process in (first, second)]
     assert [status for status, _ in outputs] == [0, 0], outputs
     assert "has not ended: if it still runs, both will finish and the dataset will be right" in outputs[1][1]

@@ -8,9 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cluster.sandbox import HEAD, Sandbox
-from tests.faults.sandbox.jobs import LIMIT_SECONDS, Job, assert_equal, rows_there
+from tests.faults.sandbox.jobs import ACTOR, LIMIT_SECONDS, Job, assert_equal, rows_there
 
-ACTORS = r"^ray::WorkerActor"
 RAYLET = r"^\S*/raylet "
 DRIVER = r"python jobs/score\.py"
 
@@ -80,10 +79,10 @@ class Chaos:
             fault(self._random.choice(workers or [HEAD]))
 
     def _kill_actors(self, name: str) -> None:
-        self._kill(f"the actors of {name}", ACTORS, name)
+        self._kill(f"the actors of {name}", ACTOR, name)
 
     def _kill_all_actors(self, name: str) -> None:
-        self._kill("every actor", ACTORS, *[name for name in self._sandbox.workers if name in self._sandbox.machines.running])
+        self._kill("every actor", ACTOR, *[name for name in self._sandbox.workers if name in self._sandbox.machines.running])
 
     def _kill_raylet(self, name: str) -> None:
         self._kill(f"the raylet of {name}", RAYLET, name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Callable
@@ -17,10 +18,13 @@ from tests.datasets import logical_architectures, logical_rows, part_files
 
 SHARD_SIZE = 4
 # Engine exact takes long enough to be disturbed.
-GRID = {"limit": 32, "batch_size": [32], "seed": [0, 1, 2], "shard_size": SHARD_SIZE, "engine": "exact"}
+GRID = {"limit": 32, "batch_size": [32], "seed": [0, 1, 2], "shard_size": SHARD_SIZE, "engine": "exact", "image_size": 16}
 ARGS = ["--limit", "32", "--batch-size", "32", "--seed", "0", "--seed", "1", "--seed", "2", "--shard-size", str(SHARD_SIZE)]
-ARGS += ["--engine", "exact"]
+ARGS += ["--engine", "exact", "--image-size", "16"]
 NUM_ROWS = 96
+
+ACTOR = r"^ray::WorkerActor"
+"""Command line of an actor; while it does a task, `ray::WorkerActor.run`."""
 
 LIMIT_SECONDS = 300.0
 """For what takes seconds on a machine that is not busy with something else."""
@@ -49,6 +53,7 @@ class Job:
     """
 
     def __init__(self, sandbox: Sandbox, root: Path | str, log: Path | None = None) -> None:
+        self._sandbox = sandbox
         self._root = root
         self._log = log or Path(f"{root}.log")
         with self._log.open("ab") as file:
@@ -66,20 +71,45 @@ class Job:
         """Exit status; None while it runs."""
         return self._process.poll()
 
-    def wait_for_rows(self, count: int, rows: Callable[[], int] | None = None) -> int:
-        """Wait until so many rows are written, as `rows` tells where the dataset is in a bucket; returns how many are."""
-        every = 0.5 if rows else 0.05  # to look into a bucket takes a process
+    def hold(self, count: int, rows: Callable[[], int] | None = None) -> int:
+        """Let the job write so many rows, then stop its actors: it cannot end before `let_go`, however fast the machine is.
+
+        Actors that start later work, but a stopped one keeps the task that it has.
+
+        Args:
+            count: at least so many rows.
+            rows: tells how many are written, where the dataset is in a bucket.
+
+        Returns:
+            how many are written.
+        """
         rows = rows or (lambda: rows_there(Path(self._root)))
-        there = 0
+        wait_until(lambda: self.status is not None or self._has_begun(), "the first task")
 
         def enough() -> bool:
-            nonlocal there
-            there = rows()
-            return self.status is not None or there >= count
+            self._signal(signal.SIGSTOP)
+            if self.status is not None or rows() >= count:
+                return True
+            self.let_go()
+            return False
 
-        wait_until(enough, f"{count} rows", every=every)
+        wait_until(enough, f"{count} rows", every=0.1)
         assert self.status is None, self.output
-        return there
+        return rows()
+
+    def let_go(self, *names: str) -> None:
+        """Let the actors of some machines go on, or those of all."""
+        self._signal(signal.SIGCONT, *names)
+
+    def _has_begun(self) -> bool:
+        machines = self._sandbox.machines
+        return any(
+            command == "ray::WorkerActor.run" for name in machines.running for command in machines.processes(name).values()
+        )
+
+    def _signal(self, number: signal.Signals, *names: str) -> None:
+        for name in names or self._sandbox.machines.running:
+            self._sandbox.machines.kill(name, ACTOR, number)
 
     def finish(self) -> int:
         """Wait for the end: the exit status."""

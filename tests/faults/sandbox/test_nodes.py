@@ -17,24 +17,23 @@ import pytest
 from cluster.sandbox import HEAD, Sandbox
 from cluster.sandbox.machines import CLIENT, NETWORK
 from tests import s3
-from tests.faults.sandbox.jobs import NUM_ROWS, SHARD_SIZE, Job, assert_equal, tell, wait_until
+from tests.faults.sandbox.jobs import ACTOR, NUM_ROWS, SHARD_SIZE, Job, assert_equal, tell, wait_until
 
 pytestmark = pytest.mark.timeout(900)
 
-ACTOR = "ray::WorkerActor"
-
 
 def has_actor(sandbox: Sandbox, name: str) -> bool:
-    return any(command.startswith(ACTOR) for command in sandbox.machines.processes(name).values())
+    return any(re.match(ACTOR, command) for command in sandbox.machines.processes(name).values())
 
 
 def test_a_lost_raylet(sandbox: Sandbox, shared_disk: Path, undisturbed: Path) -> None:
     sandbox.wait_for_nodes([HEAD, "worker-1", "worker-2"])
     root = shared_disk / "raylet"
     job = Job(sandbox, root)
-    rows = job.wait_for_rows(8)
-    assert has_actor(sandbox, "worker-1")
+    rows = job.hold(8)
+    wait_until(lambda: has_actor(sandbox, "worker-1"), "an actor on worker-1")
     sandbox.kill_raylet("worker-1")
+    job.let_go()
     assert job.finish() == 0, job.output
     assert_equal(root, undisturbed)
     tell("raylet of a worker: kill -9", rows)
@@ -44,11 +43,12 @@ def test_a_machine_without_power_and_one_that_joins_late(sandbox: Sandbox, share
     sandbox.wait_for_nodes([HEAD, "worker-1", "worker-2"])  # the autoscaler has started the lost one anew
     root = shared_disk / "power"
     job = Job(sandbox, root)
-    rows = job.wait_for_rows(8)
+    rows = job.hold(8)
     sandbox.kill_node("worker-2")
     sandbox.add_node("late")
     wait_until(lambda: job.status is not None or has_actor(sandbox, "late"), "an actor on the late node")
     assert has_actor(sandbox, "late"), job.output
+    job.let_go()
     assert job.finish() == 0, job.output
     assert_equal(root, undisturbed)
     tell("a worker: power cut; another joins late", rows)
@@ -59,12 +59,14 @@ def test_a_cut_network_that_is_mended(sandbox: Sandbox, shared_disk: Path, undis
     sandbox.wait_for_nodes([HEAD, "late", "worker-1"])
     root = shared_disk / "cut"
     job = Job(sandbox, root)
-    rows = job.wait_for_rows(8)
+    rows = job.hold(8)
     wait_until(lambda: "ray::WorkerActor.run" in sandbox.machines.processes("worker-1").values(), "a shard on worker-1")
     sandbox.machines.cut("worker-1")
+    job.let_go("worker-1")
     wait_until(lambda: job.status is not None or "worker-1" not in sandbox.alive(), "Ray notices", every=1)
     assert job.status is None, job.output
     sandbox.machines.mend("worker-1")
+    job.let_go()
     assert job.finish() == 0, job.output
     assert "the worker's node died; trying again" in job.output
     assert_equal(root, undisturbed)
@@ -119,7 +121,7 @@ def test_a_lost_head_whose_dataset_is_in_a_bucket(
 ) -> None:
     """Nothing of the old cluster is needed: the new one does the rest of what the bucket holds."""
     job = Job(sandbox, bucket.uri, shared_disk / "head.log")
-    rows = job.wait_for_rows(8, bucket.rows)
+    rows = job.hold(8, bucket.rows)
     sandbox.kill_node(HEAD)  # the driver with it
     job.abandon()
     sandbox.kill_node("late")
