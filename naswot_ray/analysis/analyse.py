@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import os
+import shlex
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -65,7 +66,7 @@ def analyse(dataset: Dataset, repeats: Repeats = Repeats.MEAN) -> Analysis:
         spaces = [space for (space,) in connection.execute("SELECT DISTINCT space FROM joined ORDER BY 1").fetchall()]
         if not spaces:
             raise DatasetError(
-                f"{dataset.storage.root} has no joined rows: run `naswot-ray join {dataset.storage.root}` first, "
+                f"{dataset.storage.root} has no joined rows: run `naswot-ray join {shlex.quote(dataset.storage.root)}` first, "
                 "with --accuracies FILE if it holds no accuracies yet"
             )
         for space in spaces:

@@ -8,7 +8,10 @@ from datetime import datetime
 from pathlib import PurePosixPath
 from typing import Any, Final
 
+import pyarrow.compute as pc
+
 from naswot_ray.dataset import layout
+from naswot_ray.dataset.layout import TableFile
 from naswot_ray.dataset.opening import Dataset
 from naswot_ray.dataset.runs import RunRecord
 from naswot_ray.fetch.catalogue import CATALOGUE, get_entry
@@ -81,12 +84,13 @@ def last_change(dataset: Dataset) -> datetime | None:
 
 def accuracy_sources(dataset: Dataset) -> list[AccuracySource]:
     """Where a dataset's accuracies come from."""
-    names: dict[tuple[str, str], str] = {}
+    names: dict[tuple[str, str], str] = {}  # rows that `--replace` put into a file go by the name of that file
     for file in dataset.files("accuracies"):
         with dataset.storage.open_parquet(file.path) as content:
-            first = next(content.iter_batches(1, columns=["space", "source_digest"]), None)
-        if first is not None and first.num_rows:
-            names[first["space"][0].as_py(), first["source_digest"][0].as_py()] = _source_name(file.path)
+            batches = content.iter_batches(columns=["source_digest"])
+            digests = {digest for batch in batches for digest in pc.unique(batch["source_digest"]).to_pylist()}
+        for digest in sorted(digests):
+            names.setdefault((_named(file.path).space, digest), _source_name(file.path))
     with dataset.naming_damaged_files(), dataset.connect() as connection:
         found = connection.execute(
             "SELECT space, source_digest, count(*), list_sort(list(DISTINCT dataset)) FROM accuracies GROUP BY ALL ORDER BY ALL"
@@ -105,10 +109,15 @@ def _source(space: str, name: str, sha256: str, num_rows: int, trained_on: list[
 
 def _source_name(path: PurePosixPath) -> str:
     """The source's own name: without the digest that `add_accuracies` puts after it."""
+    source = _named(path).source
+    assert source is not None
+    return source.rpartition("-")[0]
+
+
+def _named(path: PurePosixPath) -> TableFile:
     file = layout.table_file(path)
     assert file is not None
-    assert file.source is not None
-    return file.source.rpartition("-")[0]
+    return file
 
 
 def _engines(dataset: Dataset) -> dict[str, str]:

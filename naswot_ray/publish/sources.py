@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
@@ -48,7 +49,7 @@ def checked_files(dataset: Dataset, progress: Callable[[int, int], None] = lambd
         first = problems[0]
         raise DatasetError(
             f"{dataset.storage.path(first.path)}: {first.kind}: {first.reason} ({len(problems)} such files); `naswot-ray check "
-            f"{dataset.storage.root}` lists them and how to mend them"
+            f"{shlex.quote(dataset.storage.root)}` lists them and how to mend them"
         )
     return files
 

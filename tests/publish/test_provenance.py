@@ -7,9 +7,11 @@ import re
 from pathlib import Path
 
 import naswot_ray
+from naswot_ray.dataset.accuracies import AccuracyTable, add_accuracies, batches_of, stage
 from naswot_ray.publish import provenance
 from naswot_ray.publish.publish import publish
 from tests.cli.running import naswot
+from tests.dataset.making import SPACE, add, make_dataset, mean_accuracy
 from tests.datasets import logical_rows, score_here
 
 
@@ -38,6 +40,16 @@ def test_a_publication_tells_how_it_was_made(published: dict[str, Path]) -> None
         "naswot-ray join scores --space nasbench201",
         "naswot-ray publish scores -o DIR --include-accuracies",
     ]
+
+
+def test_accuracies_that_took_the_place_of_others_are_published(tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path / "d")
+    add(dataset, [mean_accuracy(i, epochs=epochs) for i in range(8) for epochs in (12, 200)])
+    rows = [mean_accuracy(i, accuracy=50.0 + i) for i in range(8)]
+    add_accuracies(dataset, stage(AccuracyTable(SPACE, "b.csv", "e" * 64, batches_of(SPACE, "e" * 64, rows))), replace=True)
+    found = [(source.sha256, source.num_rows) for source in provenance.accuracy_sources(dataset)]
+    assert found == [("d" * 64, 8), ("e" * 64, 8)]
+    publish(dataset, tmp_path / "out", include_accuracies=True)
 
 
 def test_paths_of_options_stay_at_home(tmp_path: Path) -> None:
