@@ -5,14 +5,18 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Sequence
+from typing import Final
 
 from naswot_ray.terminal import printable
+
+_SPECIAL: Final = re.compile(r"[\\`*|$]|\](?=[(\[:])|(?<![^\W_])_|_(?![^\W_])")
+"""What means something in a sentence. An underscore does so but between letters and digits, as in `nor_conv_3x3`."""
 
 
 def escape(text: str) -> str:
     """A text in a sentence or a table's cell: no HTML, no link, no code, no emphasis, and on one line."""
     shown = html.escape(" ".join(printable(text).split("\n")), quote=False)
-    return re.sub(r"[\\`*|$]|\](?=[(\[:])", r"\\\g<0>", shown)
+    return _SPECIAL.sub(r"\\\g<0>", shown)
 
 
 def code(text: str) -> str:

@@ -24,6 +24,7 @@ TAGS = re.compile(r"<(?!/?(p|code)>)")
         ("a\nb\x1b[2J", "a b\\\\x1b[2J"),
         ("0.532 [0.510, 0.554]", "0.532 [0.510, 0.554]"),
         ("nds_resnext-a_in", "nds_resnext-a_in"),
+        ("_0_ __init__", "\\_0\\_ \\_\\_init\\_\\_"),
     ],
 )
 def test_a_text_in_a_sentence(text: str, shown: str) -> None:
