@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import math
+import reprlib
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -14,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import torch
 
 from naswot_ray.dataset import parts, schema
@@ -32,6 +34,9 @@ WRITE_SECONDS = 600.0
 
 NUM_NETWORKS = 1024
 """Graphs that a worker keeps, at 120 KB each, of NDS up to 500: those of a shard, for the next batch that it scores them on."""
+
+MAX_ERROR_CHARACTERS = 2000
+"""How much of what an architecture failed with goes into its row."""
 
 Pixels = npt.NDArray[np.float32]
 Row = dict[str, Any]
@@ -211,12 +216,13 @@ def _scored(result: Score | Exception) -> Row:
         raise result
     if math.isnan(result.score):
         raise ArithmeticError("the score is NaN")
-    return {
+    values = {
         "score": result.score,
         "score_paper": result.score_paper,
         "num_units": result.num_units,
         "status": result.status,
     }
+    return _storable(values, schema.SCORES)
 
 
 def empty_score_row(space: Space, index: int, batch: Batch, *, run_id: str) -> Row:
@@ -266,7 +272,7 @@ def architecture_row(space: Space, index: int) -> Row:
     def derive() -> Row:
         arch_id = row["arch_id"]
         network = space.trained_network(arch_id)
-        return {
+        values = {
             "benchmark_index": space.benchmark_index(arch_id),
             "architecture": space.architecture(arch_id),
             "isomorphism_class": space.isomorphism_class(arch_id),
@@ -276,6 +282,7 @@ def architecture_row(space: Space, index: int) -> Row:
             "num_layers": network.num_layers,
             "status": schema.STATUS_OK,
         }
+        return _storable(values, schema.ARCHITECTURES)
 
     return row | _or_failed(derive)
 
@@ -322,6 +329,20 @@ def fingerprint_of(settings: Settings, point: Point) -> str:
     return settings.fingerprint_of(point.space, None if point.batch is None else point.batch.images)
 
 
+def _storable(values: Row, table: pa.Schema) -> Row:
+    """The same values, which a table's columns can hold: else writing them would fail with all other rows of the part.
+
+    Raises:
+        ValueError: one of them is too large for its column, or of another type.
+    """
+    for name, value in values.items():
+        try:
+            pa.scalar(value, table.field(name).type)
+        except (pa.ArrowException, OverflowError, UnicodeError) as error:
+            raise ValueError(f"{name} {reprlib.repr(value)} does not fit a column of {table.field(name).type}") from error
+    return values
+
+
 def _or_failed(compute: Callable[[], Row]) -> Row:
     try:
         return compute()
@@ -332,7 +353,8 @@ def _or_failed(compute: Callable[[], Row]) -> Row:
         raise _device_lost(error) from error
     except Exception as error:  # whatever one architecture does must not cost its shard; the row tells
         reason = f"{type(error).__name__}: {error}"
-    return {"status": schema.STATUS_FAILED, "error": reason}
+    # The reason may quote a file: text that Parquet cannot hold, or a megabyte of it.
+    return {"status": schema.STATUS_FAILED, "error": reason[:MAX_ERROR_CHARACTERS].encode(errors="replace").decode()}
 
 
 def _device_lost(error: torch.AcceleratorError) -> DeviceLostError:

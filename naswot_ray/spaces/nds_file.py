@@ -22,6 +22,7 @@ from __future__ import annotations
 import hashlib
 import json
 import lzma
+import reprlib
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -198,8 +199,11 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """A JSON object; of a record only what is needed, since the curves per iteration are most of the file."""
     content = dict(pairs)
     if len(content) < len(pairs):
-        keys = [key for key, _ in pairs]
-        raise ValueError(f"key {next(key for key in keys if keys.count(key) > 1)!r} is twice in one object")
+        seen = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise ValueError(f"key {reprlib.repr(key)} is twice in one object")
+            seen.add(key)
     if "net" in content:
         return {key: content[key] for key in _RECORD_KEYS if key in content}
     return content
@@ -221,5 +225,7 @@ def _record(where: str, index: int, content: Any) -> NdsRecord:
         raise BenchmarkError(f"{where}: its 'net' lacks {', '.join(missing)}")
     try:
         return NdsRecord(index, arch_id_of(index, net), net, content)
+    except RecursionError:
+        raise BenchmarkError(f"{where}: its 'net' is nested too deeply") from None
     except ValueError as error:
         raise BenchmarkError(f"{where}: its 'net' has a number that is not finite") from error
