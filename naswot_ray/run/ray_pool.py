@@ -19,8 +19,9 @@ from ray.exceptions import ActorDiedError, OutOfMemoryError, RayError, RayTaskEr
 
 from naswot_ray.dataset.manifest import Settings
 from naswot_ray.errors import NaswotError, RunError
+from naswot_ray.run.batches import Batches
 from naswot_ray.run.grid import Batch, Task
-from naswot_ray.run.pool import Done, Event, Gone, Lost, Ready, WorkerId, images_of
+from naswot_ray.run.pool import Done, Event, Gone, Lost, Ready, WorkerId
 from naswot_ray.run.ray_environment import LOCAL
 from naswot_ray.run.worker import DeviceLostError, Pixels, Receipt, Worker
 from naswot_ray.spaces import Space
@@ -103,7 +104,8 @@ class RayPool:
 
     Args:
         root, run_id, settings: of the dataset and the run.
-        spaces, batches: sent once through the object store.
+        spaces: sent once through the object store.
+        make_batch: makes the images of a task when it is handed out; they go through the object store too.
         num_actors: how many; None fills the cluster, whatever size it comes to have.
         actors_per_gpu: how many share one GPU; None takes one per GPU if the cluster has any now, else CPUs alone.
         cpus_per_actor: CPUs, and threads, of an actor.
@@ -119,7 +121,7 @@ class RayPool:
         run_id: str,
         settings: Settings,
         spaces: Mapping[str, Space],
-        batches: Mapping[Batch, Pixels],
+        make_batch: Callable[[Batch], Pixels],
         *,
         num_actors: int | None = None,
         actors_per_gpu: int | None = None,
@@ -137,7 +139,7 @@ class RayPool:
                 "--cpus-per-actor, or say --num-actors N (and --actors-per-gpu) for a cluster that starts its nodes on demand"
             )
         self._spaces = {name: ray.put(space) for name, space in spaces.items()}
-        self._batches = {batch: ray.put(pixels) for batch, pixels in batches.items()}
+        self._batches: Batches[Any] = Batches(make_batch, ray.put)
         actor_class: Any = ray.remote(WorkerActor).options(
             max_restarts=-1,
             num_cpus=cpus_per_actor,
@@ -162,7 +164,7 @@ class RayPool:
         return {"nodes": len(self._nodes), "cpus": cpus, "gpus": gpus, "actors": len(self._whereabouts)}
 
     def submit(self, worker: WorkerId, task: Task) -> None:
-        images = images_of(task, self._batches)
+        images = self._batches.of(task)
         ref = self._actors[worker].run.remote(task, self._spaces[task.shard.point.space], images)
         self._working[ref] = worker
 
