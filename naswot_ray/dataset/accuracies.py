@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from naswot_ray.dataset import layout
 from naswot_ray.dataset.opening import Dataset
 from naswot_ray.dataset.schema import ACCURACIES
-from naswot_ray.errors import DatasetError
+from naswot_ray.errors import BenchmarkError, DatasetError
 
 _ROWS_PER_BATCH = 65_536
 _KEY = ("dataset", "split", "epochs")
@@ -90,18 +90,25 @@ class Addition:
 
 
 def batches_of(space: str, digest: str, rows: Iterable[Mapping[str, Any]]) -> Iterator[pa.RecordBatch]:
-    """Accuracy rows as batches of `schema.ACCURACIES`; columns that a row leaves out are null."""
+    """Accuracy rows as batches of `schema.ACCURACIES`; columns that a row leaves out are null.
+
+    Raises:
+        BenchmarkError: a value that its column cannot hold.
+    """
     remaining = iter(rows)
     common = {"space": space, "source_digest": digest}
     while chunk := [common | dict(row) for row in itertools.islice(remaining, _ROWS_PER_BATCH)]:
-        yield pa.RecordBatch.from_pylist(chunk, schema=ACCURACIES)
+        try:
+            yield pa.RecordBatch.from_pylist(chunk, schema=ACCURACIES)
+        except (pa.ArrowException, OverflowError, UnicodeError) as error:
+            raise BenchmarkError(f"accuracies of {space} have a value that no column holds: {error}") from error
 
 
 def stage(table: AccuracyTable) -> StagedAccuracies:
     """Read a table to its end.
 
     Raises:
-        BenchmarkError: its source turns out to be damaged.
+        BenchmarkError: its source turns out to be damaged, or has no accuracy at all.
     """
     keys: set[Key] = set()
     num_rows = 0
@@ -114,6 +121,8 @@ def stage(table: AccuracyTable) -> StagedAccuracies:
             yield batch
 
     parquet = _parquet(counted())
+    if not num_rows:
+        raise BenchmarkError(f"{table.source} gives no row: it has no accuracy of any architecture of {table.space}")
     return StagedAccuracies(table.space, table.source, table.digest, tuple(sorted(keys)), num_rows, parquet, table.warnings)
 
 
