@@ -12,10 +12,25 @@ PACKAGE = Path(__file__).parents[1] / "naswot_ray"
 
 ROOMS = {
     "network": {"network"},
-    "spaces": {"spaces", "network", "cache", "paths", "errors"},
-    "scoring": {"scoring", "spaces", "network", "cache", "paths", "errors", "safe_pickle"},  # the cache: kernels that are built
-    "dataset": {"dataset", "cache", "paths", "errors"},  # the cache: inputs.py keeps what it downloads from a bucket
-    "benchmarks": {"benchmarks", "fetch", "dataset", "spaces", "errors", "safe_pickle"},
+    "spaces": {"spaces", "network", "cache", "paths", "errors", "regular_file"},
+    "scoring": {
+        "scoring",
+        "spaces",
+        "network",
+        "cache",
+        "paths",
+        "errors",
+        "safe_pickle",
+        "regular_file",
+    },  # the cache: kernels that are built
+    "dataset": {
+        "dataset",
+        "cache",
+        "paths",
+        "errors",
+        "regular_file",
+    },  # the cache: inputs.py keeps what it downloads from a bucket
+    "benchmarks": {"benchmarks", "fetch", "dataset", "spaces", "errors", "safe_pickle", "regular_file"},
     "analysis": {"analysis", "dataset", "errors"},
     "publish": {
         "publish",

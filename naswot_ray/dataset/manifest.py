@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -20,6 +20,10 @@ from naswot_ray.dataset.storage import Storage
 from naswot_ray.errors import DatasetError, SettingsError
 
 FORMAT: Literal["naswot-ray dataset"] = "naswot-ray dataset"
+
+
+MAX_BYTES: Final = 2**24
+"""Of `dataset.json`: a space and an image source take about a kilobyte each."""
 
 
 class Settings(BaseModel):
@@ -113,7 +117,7 @@ def read(storage: Storage) -> Manifest:
     if not storage.exists(layout.MANIFEST):
         raise DatasetError(f"{storage.root} is not a dataset: it has no {layout.MANIFEST}")
     try:
-        content = json.loads(storage.read_bytes(layout.MANIFEST))
+        content = json.loads(storage.read_bytes(layout.MANIFEST, max_bytes=MAX_BYTES))
         version = str(content.get("schema_version"))
         if version.partition(".")[0] != SCHEMA_VERSION.partition(".")[0]:
             raise DatasetError(

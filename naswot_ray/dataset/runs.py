@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import PurePosixPath
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -15,6 +15,9 @@ from naswot_ray.dataset.storage import Storage
 from naswot_ray.errors import DatasetError
 
 RunStatus = Literal["running", "finished", "interrupted", "failed"]
+
+MAX_BYTES: Final = 2**26
+"""Of a record: most of it are the seeds, twice."""
 
 
 class GridRecord(BaseModel):
@@ -105,7 +108,7 @@ def read(storage: Storage, path: PurePosixPath) -> RunRecord:
         DatasetError: it is damaged.
     """
     try:
-        return RunRecord.model_validate(json.loads(storage.read_bytes(path)))
+        return RunRecord.model_validate(json.loads(storage.read_bytes(path, max_bytes=MAX_BYTES)))
     except (ValueError, ValidationError) as error:
         raise DatasetError(f"{storage.path(path)} is damaged ({str(error).splitlines()[0]}); move it away") from error
 

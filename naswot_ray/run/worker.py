@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import gc
 import math
-import reprlib
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -15,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 import torch
 
 from naswot_ray.dataset import parts, schema
@@ -222,7 +220,8 @@ def _scored(result: Score | Exception) -> Row:
         "num_units": result.num_units,
         "status": result.status,
     }
-    return _storable(values, schema.SCORES)
+    schema.check_values(schema.SCORES, values)
+    return values
 
 
 def empty_score_row(space: Space, index: int, batch: Batch, *, run_id: str) -> Row:
@@ -282,7 +281,8 @@ def architecture_row(space: Space, index: int) -> Row:
             "num_layers": network.num_layers,
             "status": schema.STATUS_OK,
         }
-        return _storable(values, schema.ARCHITECTURES)
+        schema.check_values(schema.ARCHITECTURES, values)
+        return values
 
     return row | _or_failed(derive)
 
@@ -327,20 +327,6 @@ def write_rows(storage: Storage, shard: Shard, rows: Sequence[Row], settings: Se
 def fingerprint_of(settings: Settings, point: Point) -> str:
     """Of the settings that the rows of a point of the grid depend on."""
     return settings.fingerprint_of(point.space, None if point.batch is None else point.batch.images)
-
-
-def _storable(values: Row, table: pa.Schema) -> Row:
-    """The same values, which a table's columns can hold: else writing them would fail with all other rows of the part.
-
-    Raises:
-        ValueError: one of them is too large for its column, or of another type.
-    """
-    for name, value in values.items():
-        try:
-            pa.scalar(value, table.field(name).type)
-        except (pa.ArrowException, OverflowError, UnicodeError) as error:
-            raise ValueError(f"{name} {reprlib.repr(value)} does not fit a column of {table.field(name).type}") from error
-    return values
 
 
 def _or_failed(compute: Callable[[], Row]) -> Row:

@@ -26,6 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from naswot_ray.cache import cache_directory
+from naswot_ray.regular_file import read_regular
 from naswot_ray.spaces.nasbench101_cells import Cell, Cells, list_cells
 
 INPUT_LABEL: Final = -1
@@ -112,7 +113,7 @@ def load_hashes() -> HashTable:
     path = cache_directory() / CACHE_FILE
     content = b""
     with suppress(OSError):
-        content = path.read_bytes()
+        content = read_regular(path, max_bytes=2**24)
     if hashlib.sha256(content).hexdigest() != CACHE_SHA256:
         content = compute_digests(list_cells()).tobytes()
         with suppress(OSError):

@@ -31,6 +31,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from naswot_ray.errors import BenchmarkError
+from naswot_ray.regular_file import open_regular, read_regular
 
 _STEMS: Final = (
     "Amoeba",
@@ -156,14 +157,12 @@ def read_records(path: Path, family: str) -> list[NdsRecord]:
 
 
 def _from_file(path: Path) -> str:
-    if path.stat().st_size > _MAX_BYTES:
-        raise BenchmarkError(f"{path} has {path.stat().st_size} bytes, where at most {_MAX_BYTES} were expected")
-    return path.read_text(encoding="utf-8")
+    return read_regular(path, max_bytes=_MAX_BYTES).decode()
 
 
 def _from_archive(path: Path, family: str) -> str:
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_regular(path) as packed, zipfile.ZipFile(packed) as archive:
             member = _member(path, archive, family)
             with archive.open(member) as file:  # gives no more than the declared size and verifies the checksum
                 content = bytearray()
