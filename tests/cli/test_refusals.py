@@ -30,6 +30,10 @@ BAD_OPTIONS: dict[str, tuple[tuple[object, ...], str]] = {
     "negative batch size": (("--batch-size", -4), "batch size -4"),
     "a seed twice": (("--seed", 1, "--seed", 1), "--seed needs at least one value, each once, got [1, 1]"),
     "a batch size twice": (("--batch-size", 4), "--batch-size needs at least one value, each once, got [4, 4]"),
+    "a shard of a galaxy": (
+        ("--shard-size", 10**23),
+        "--shard-size: Input should be less than or equal to 2147483647, got",
+    ),
     "a space twice": (("--space", SPACE, "--space", SPACE), "--space needs at least one value, each once"),
     "negative seed": (("--seed", -1), "--seed must be from 0 to 2^63 - 1, got [-1]"),
     "a seed too large": (("--seed", 2**63), "--seed must be from 0 to 2^63 - 1"),
