@@ -14,7 +14,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
+import grpc
 import ray
+from ray.core.generated import gcs_service_pb2, gcs_service_pb2_grpc
 from ray.exceptions import ActorDiedError, OutOfMemoryError, RayError, RayTaskError, RuntimeEnvSetupError
 
 from naswot_ray.dataset.manifest import Settings
@@ -75,8 +77,8 @@ def connect(address: str) -> None:
     _check_reachable(address)
     try:
         ray.init(address=address, **quiet)
-    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
+    except (ConnectionError, RuntimeError, ValueError, OSError, RayError) as error:
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise RunError(f"no Ray cluster at {address} ({reason}); {_REMEDY}") from error
 
 
@@ -84,16 +86,38 @@ _REMEDY = "start one with `ray start --head`, correct --address, or leave it out
 
 
 def _check_reachable(address: str) -> None:
-    """Fail at once where nobody listens: Ray itself would try for a minute."""
+    """Fail at once where nobody listens, or something other than a Ray head: Ray itself would try for minutes."""
     host, colon, port = address.rpartition(":")
     if address == "auto" or "://" in address:
         return
-    if not colon or not port.isdigit():
+    if not colon or not (port.isascii() and port.isdigit() and int(port) < 2**16):
         raise RunError(f"Ray address {address!r}: expected host:port or auto")
     try:
         socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
     except OSError as error:
         raise RunError(f"no Ray cluster at {address} ({error.strerror or error}); {_REMEDY}") from error
+    if os.environ.get("RAY_USE_TLS", "0").lower() not in ("1", "true"):  # else only Ray knows the certificates
+        _check_head(address)
+
+
+def _check_head(address: str) -> None:
+    """Ask the head's control store whether it is there."""
+    unlike_a_head = {
+        grpc.StatusCode.DEADLINE_EXCEEDED: f"it has not answered for {CONNECT_SECONDS:g} s",
+        grpc.StatusCode.UNAVAILABLE: "it does not speak Ray's protocol",
+        grpc.StatusCode.UNIMPLEMENTED: "it is another service of Ray's",
+    }
+    with grpc.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)]) as channel:
+        head = gcs_service_pb2_grpc.NodeInfoGcsServiceStub(channel)
+        try:
+            request = gcs_service_pb2.CheckAliveRequest()  # type: ignore[attr-defined]
+            head.CheckAlive(request, timeout=CONNECT_SECONDS)
+        except grpc.RpcError as error:  # any other, such as a token that is wanted, is for Ray to tell
+            if reason := unlike_a_head.get(error.code()):
+                raise RunError(
+                    f"no Ray cluster at {address}: something listens there, but {reason}; name the head's port (6379 "
+                    "unless `ray start --head --port` said another)"
+                ) from None
 
 
 class RayPool:
