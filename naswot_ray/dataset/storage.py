@@ -268,6 +268,8 @@ class Storage:
         except OSError as error:
             reason = error.strerror if self.local is not None else retrying.reason_of(error)
             remedy = self._remedy(error) or "; free space or correct the permissions, then run the same command again"
+            if error.errno == errno.EBUSY:  # a lock that another process holds: its reason says what to do
+                remedy = ""
             raise DatasetError(f"cannot {verb} {path}: {reason}{remedy}: everything written before is kept") from error
 
     def _remedy(self, error: OSError) -> str:
