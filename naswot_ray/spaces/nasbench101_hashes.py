@@ -26,7 +26,6 @@ import numpy as np
 import numpy.typing as npt
 
 from naswot_ray.cache import cache_directory
-from naswot_ray.regular_file import read_regular
 from naswot_ray.spaces.nasbench101_cells import Cell, Cells, list_cells
 
 INPUT_LABEL: Final = -1
@@ -113,7 +112,7 @@ def load_hashes() -> HashTable:
     path = cache_directory() / CACHE_FILE
     content = b""
     with suppress(OSError):
-        content = read_regular(path, max_bytes=2**24)
+        content = path.read_bytes()
     if hashlib.sha256(content).hexdigest() != CACHE_SHA256:
         content = compute_digests(list_cells()).tobytes()
         with suppress(OSError):
