@@ -27,7 +27,7 @@ from naswot_ray.dataset.schema import STATUS_OK
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.run import ray_environment
 from naswot_ray.run.driver import Driver, Policy
-from naswot_ray.run.grid import Batch, Grid, Task
+from naswot_ray.run.grid import Grid, Task
 from naswot_ray.run.progress import ConsoleProgress
 from naswot_ray.run.survey import Survey
 from naswot_ray.run.worker import Pixels, Receipt, Worker, empty_score_row, write_rows
@@ -101,9 +101,10 @@ def drive(root: Path, grid: Grid, tasks: Iterable[Task], num_rows: int, actors: 
     from naswot_ray.run.ray_pool import RayPool, connect  # noqa: PLC0415  after `prepare`
 
     connect(ray_environment.LOCAL)
-    batches: dict[Batch, Pixels] = dict.fromkeys(grid.batches(), load_images("noise").batch(4, 0))
+    images = load_images("noise").batch(4, 0)
     receipts = ReceiptLog(Storage(root), "bench")
-    pool = RayPool(str(root), "bench", settings(), {SPACE: get_space(SPACE)}, batches, num_actors=actors, worker_factory=worker)
+    spaces = {SPACE: get_space(SPACE)}
+    pool = RayPool(str(root), "bench", settings(), spaces, lambda _: images, num_actors=actors, worker_factory=worker)
     with TellingProgress(num_rows) as progress:
         driver = Driver(pool, Policy(), lambda task, error: Receipt(), receipts.add, progress)
         before = resource.getrusage(resource.RUSAGE_SELF)

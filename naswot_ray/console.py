@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path, PurePosixPath
 
 from rich.console import Console
@@ -24,6 +25,9 @@ from naswot_ray.run.coverage import coverage_of
 from naswot_ray.run.plans import Plan
 
 MAX_SUMMARY_FILES = 10_000
+
+MAX_LISTED_POINTS = 1_000
+"""How many points of a grid get a line each; the others are counted."""
 
 ALTERED = (1, 10, 100, 1000)
 """Numbers of altered rows for which an audit tells its chance to find one."""
@@ -158,7 +162,7 @@ def print_info(console: Console, dataset: Dataset) -> bool:
     num_unplanned = sum(c.unplanned for point, c in found.items() if point.batch is not None)
     if num_unplanned:
         table.add_column("not asked for")
-    for point, c in found.items():
+    for point, c in islice(found.items(), MAX_LISTED_POINTS):
         batch = point.batch
         key = (batch.images, str(batch.batch_size), str(batch.seed)) if batch else ("architectures", "", "")
         numbers = (c.wanted, c.present, c.failed, c.wanted - c.present, *([c.unplanned] if num_unplanned else []))
@@ -167,6 +171,7 @@ def print_info(console: Console, dataset: Dataset) -> bool:
     settings = f"schema {manifest.schema_version}, settings {manifest.fingerprint[:12]}"
     console.print(f"{dataset.storage.root}: {settings}")
     console.print(table)
+    _print_unlisted(console, len(found))
     for record in dataset.runs:
         rows = record.counts.get("rows", 0)
         rate = f", {rows / record.seconds:.2f} rows/s" if rows and record.seconds else ""
@@ -191,6 +196,11 @@ def print_info(console: Console, dataset: Dataset) -> bool:
     return not num_missing and not num_failed
 
 
+def _print_unlisted(console: Console, num_points: int) -> None:
+    if num_points > MAX_LISTED_POINTS:
+        console.print(f"and {counted(num_points - MAX_LISTED_POINTS, 'point')} more, which are in the sums")
+
+
 def print_check(console: Console, dataset: Dataset, problems: Sequence[Problem], removed: Sequence[PurePosixPath]) -> bool:
     """What is wrong with a dataset, and what was removed. Returns whether nothing is wrong, or missing."""
     for problem in problems:
@@ -206,10 +216,11 @@ def print_check(console: Console, dataset: Dataset, problems: Sequence[Problem],
         except DatasetError as error:
             console.print(f"what is missing cannot be told: {error}")
             return False
-        for point, c in coverage.items():
-            if c.wanted > c.present:
-                console.print(f"missing: {point}: {c.wanted - c.present:,} of {c.wanted:,} rows")
-                num_missing += c.wanted - c.present
+        short = {point: c for point, c in coverage.items() if c.wanted > c.present}
+        for point, c in islice(short.items(), MAX_LISTED_POINTS):
+            console.print(f"missing: {point}: {c.wanted - c.present:,} of {c.wanted:,} rows")
+        _print_unlisted(console, len(short))
+        num_missing = sum(c.wanted - c.present for c in short.values())
         if num_missing:
             again = "run the same `naswot-ray score` command again, or withdraw its plan with `naswot-ray plan`"
             console.print(f"{num_missing:,} rows missing: {again}")

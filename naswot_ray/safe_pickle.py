@@ -1,14 +1,16 @@
 """Pickles from downloads, read without running what they ask for.
 
 A pickle is a program for a small virtual machine that may call any function. Here the machine is the one written in Python of
-the standard library's `pickle`, with four restrictions:
+the standard library's `pickle`, with five restrictions:
 
 - of its opcodes, only those that build plain data; those that make instances or refer outside of the file are refused;
 - of its names, only the handful that arrays of numbers in plain containers need, each bound to a function of this module that
   checks its arguments; nothing is ever imported because a file names it;
 - an object's state may be set on arrays and their dtypes only, and is checked: with a dtype's flags a file could
   have numpy take numbers for pointers;
-- keys are strings, numbers and tuples of those: a tuple nested in itself a hundred times would never be hashed to its end.
+- keys are strings, whole numbers below 2^31 and tuples of those with a string among them. A tuple nested in itself a hundred
+  times would never be hashed to its end, and of larger numbers, or tuples of numbers, as many as one likes have the same hash;
+- what is copied is counted: a few bytes can ask for the same megabyte a million times.
 
 Not the faster machine written in C, since that one reserves memory by numbers it finds in the file: 10 bytes can ask for 64 GB.
 This one takes 0.4 microseconds an opcode: 19 ms for a file of NATS-Bench's topology space, 6 ms for one of its size space.
@@ -41,7 +43,14 @@ _MAX_LINE_BYTES: Final = 1 << 20
 _NUMBERS: Final = re.compile(r"b1|[iu][1248]|f[248]|c(8|16)")
 """The dtypes of numbers; objects, strings and records are not data of any benchmark."""
 
-_KEYS: Final = frozenset({str, bytes, int, float, bool, type(None)})
+_TEXTS: Final = frozenset({str, bytes})
+_NUMBER_KEYS: Final = frozenset({int, bool, type(None)})
+_MAX_KEY: Final = 2**31
+
+_MAX_KEY_PARTS: Final = 8
+
+_FREE_COPIES: Final = 1 << 20
+"""Bytes and items that may be copied beyond those that the file holds."""
 
 _BYTE_ORDERS: Final[dict[str, Literal["<", ">", "|"]]] = {"<": "<", ">": ">", "|": "|"}
 
@@ -114,14 +123,25 @@ def _checked(keys: Iterable[Any]) -> Iterable[Any]:
     """The same keys.
 
     Raises:
-        pickle.UnpicklingError: one of them is neither a string, a number nor a tuple of those.
+        pickle.UnpicklingError: one of them is neither a string, a small number nor a tuple of those.
     """
     for key in keys:
-        if type(key) not in _KEYS and (type(key) is not tuple or any(type(part) not in _KEYS for part in key)):
+        if type(key) not in _TEXTS and not _is_small(key) and not _is_tuple_of_keys(key):
             raise pickle.UnpicklingError(
-                f"it has a key of type {type(key).__name__}, expected strings, numbers or tuples of those"
+                f"it has a key of type {type(key).__name__}, expected strings, whole numbers below 2^31 or short tuples "
+                "of those with a string among them"
             )
     return keys
+
+
+def _is_small(key: Any) -> bool:
+    return type(key) in _NUMBER_KEYS and (key is None or -_MAX_KEY < key < _MAX_KEY)
+
+
+def _is_tuple_of_keys(key: Any) -> bool:
+    if type(key) is not tuple or len(key) > _MAX_KEY_PARTS or not all(type(part) in _TEXTS or _is_small(part) for part in key):
+        return False
+    return any(type(part) in _TEXTS for part in key) or not key
 
 
 def _set(items: Any = ()) -> set[Any]:
@@ -153,6 +173,9 @@ _ALLOWED: Final[dict[tuple[str, str], Any]] = {
     ("numpy", "dtype"): _Dtype,
 }
 
+_COPIED: Final = (str, bytes, bytearray, list, tuple, dict, set, frozenset, np.ndarray)
+"""What a function or an array may copy of its arguments; all have a length."""
+
 _REFUSED: Final = (
     *("PERSID", "BINPERSID", "INST", "OBJ", "NEWOBJ", "NEWOBJ_EX"),
     *("EXT1", "EXT2", "EXT4", "NEXT_BUFFER", "READONLY_BUFFER"),
@@ -171,7 +194,9 @@ class _Unpickler(pickle._Unpickler):
     dispatch: ClassVar[dict[int, Callable[[Any], None]]] = dict(pickle._Unpickler.dispatch)
 
     def __init__(self, stream: BinaryIO, encoding: str, visit: Visit | None) -> None:
-        super().__init__(_BoundedReads(stream), encoding=encoding)
+        self._reads = _BoundedReads(stream)
+        self._num_copied = 0
+        super().__init__(self._reads, encoding=encoding)
         self.memo: list[Any] = []
         self._visit = visit
         self._strings: dict[str, str] = {}
@@ -184,8 +209,22 @@ class _Unpickler(pickle._Unpickler):
                 f"it asks for {_in_short(f'{module}.{name}')}, which plain data does not need"
             ) from None
 
+    def _count_copies(self, arguments: Any) -> None:
+        """Refuse to copy more than the file holds: its memo gives the same object as often as it asks."""
+        if isinstance(arguments, tuple):
+            self._num_copied += sum(len(value) for value in arguments if isinstance(value, _COPIED))
+        if self._num_copied > self._reads.num_bytes + _FREE_COPIES:
+            raise pickle.UnpicklingError("it copies the same objects again and again, which plain data does not need")
+
+    def load_reduce(self) -> None:
+        self._count_copies(self.stack[-1])
+        arguments = self.stack.pop()
+        function = self.stack[-1]
+        self.stack[-1] = function(*arguments)
+
     def load_build(self) -> None:
         state = self.stack.pop()
+        self._count_copies(state)
         built = self.stack[-1]
         if type(built) is np.ndarray:
             _set_array_state(built, state)
@@ -269,6 +308,7 @@ class _Unpickler(pickle._Unpickler):
 
     dispatch |= {
         pickle.BUILD[0]: load_build,
+        pickle.REDUCE[0]: load_reduce,
         pickle.SHORT_BINUNICODE[0]: load_short_binunicode,
         pickle.BINUNICODE[0]: load_binunicode,
         pickle.BYTEARRAY8[0]: load_bytearray8,
@@ -300,6 +340,7 @@ class _BoundedReads:
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
+        self.num_bytes = 0
 
     def read(self, size: int) -> bytes:
         if size > _MAX_OBJECT_BYTES:
@@ -307,12 +348,14 @@ class _BoundedReads:
         data = self._stream.read(size)
         if len(data) < size:
             raise EOFError("it ends too early")
+        self.num_bytes += size
         return data
 
     def readline(self) -> bytes:
         line = self._stream.readline(_MAX_LINE_BYTES)
         if not line.endswith(b"\n"):
             raise EOFError("it ends within a line")
+        self.num_bytes += len(line)
         return line
 
 

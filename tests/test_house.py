@@ -12,10 +12,11 @@ PACKAGE = Path(__file__).parents[1] / "naswot_ray"
 
 ROOMS = {
     "network": {"network"},
-    "spaces": {"spaces", "network", "cache", "paths", "errors"},
-    "scoring": {"scoring", "spaces", "network", "cache", "private_folder", "paths", "errors", "safe_pickle"},  # cached kernels
-    "dataset": {"dataset", "cache", "private_folder", "paths", "errors", "sheet", "terminal"},  # inputs.py caches downloads
-    "benchmarks": {"benchmarks", "fetch", "dataset", "spaces", "errors", "safe_pickle"},
+    "spaces": {"spaces", "network", "cache", "paths", "errors", "regular_file"},
+    # the cache of scoring: kernels that are built; that of dataset: what inputs.py downloads
+    "scoring": {"scoring", "spaces", "network", "cache", "private_folder", "paths", "errors", "regular_file", "safe_pickle"},
+    "dataset": {"dataset", "cache", "private_folder", "paths", "errors", "regular_file", "sheet", "terminal"},
+    "benchmarks": {"benchmarks", "fetch", "dataset", "spaces", "errors", "safe_pickle", "regular_file"},
     "analysis": {"analysis", "dataset", "errors", "markdown", "terminal"},
     "publish": {
         "publish",

@@ -209,6 +209,22 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
         RECONSTRUCT + N + pickle.EMPTY_DICT + text("__defaults__") + N + pickle.SETITEM + pickle.TUPLE2 + pickle.BUILD,
         "sets the state of function",
     ),
+    "keys with one hash": (
+        pickle.dumps({number * sys.hash_info.modulus: None for number in range(1, 4)}),
+        "a key of type int, expected strings, whole numbers below 2^31",
+    ),
+    "fractions for keys": (pickle.dumps({0.5: None}), "a key of type float"),
+    "tuples of numbers for keys": (pickle.dumps({(1, 2): None}), "a key of type tuple"),
+    "a long tuple for a key": (pickle.dumps({("a", *range(8)): None}), "a key of type tuple"),
+    "the same text encoded again and again": (
+        b"\x80\x02c_codecs\nencode\nX"
+        + struct.pack("<I", 100_000)
+        + b"a" * 100_000
+        + b"U\x06latin1\x86q\x00R"
+        + b"c_codecs\nencode\nh\x00R" * 100
+        + b".",
+        "it copies the same objects again and again",
+    ),
     "a key that is never hashed": (pickle.EMPTY_DICT + NESTED + N + pickle.SETITEM, "a key of type tuple"),
     "a key of protocol 0 that is never hashed": (pickle.MARK + NESTED + N + pickle.DICT, "a key of type tuple"),
     "a member that is never hashed": (pickle.EMPTY_SET + pickle.MARK + NESTED + pickle.ADDITEMS, "a key of type tuple"),
@@ -380,3 +396,23 @@ def test_an_error_of_the_visitor_passes_through() -> None:
 
     with pytest.raises(BenchmarkError, match="mine"):
         safe_pickle.load(io.BytesIO(pickle.dumps({1: 2})), visit=visit)
+
+
+def test_keys_of_the_benchmarks() -> None:
+    content = {("cifar10-valid", 777): {200: None, None: 1}, "ori-test@11": {-1: True}}
+    assert safe_pickle.loads(pickle.dumps(content)) == content
+
+
+def test_an_array_set_to_the_same_bytes_again_and_again() -> None:
+    array = np.zeros(100_000, np.uint8)
+    whole = pickle.dumps(array, protocol=2)
+    state = whole.rindex(b"b.")
+    assert safe_pickle.loads(whole).size == array.size
+    with pytest.raises(pickle.UnpicklingError, match="it copies the same objects again and again"):
+        safe_pickle.loads(whole[:state] + _memoised(whole[:state]) * 100 + b".")
+
+
+def _memoised(begun: bytes) -> bytes:
+    """Opcodes that set the array on the stack to the state that lies on it, once more. The state was memoised last."""
+    last = max(int(argument or 0) for op, argument, _ in pickletools.genops(begun + b"b.") if op.name == "BINPUT")
+    return b"b" + b"h" + bytes([last])

@@ -30,6 +30,7 @@ from naswot_ray.benchmarks.whole_file import expect_end, read_whole_file
 from naswot_ray.dataset.accuracies import AccuracyTable
 from naswot_ray.errors import BenchmarkError
 from naswot_ray.fetch.catalogue import known_digest
+from naswot_ray.regular_file import open_regular
 from naswot_ray.spaces import get_space
 
 SPACE: Final = "nasbench201"
@@ -69,7 +70,7 @@ def read_nasbench201(path: Path, progress: Progress = no_progress) -> AccuracyTa
     from nas_201_api.api_utils import ArchResults  # noqa: PLC0415  imports torch, and only needed here
 
     reader = Reader(get_space(SPACE), _EPOCHS, ArchResults)
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         is_zip = file.read(4) == b"PK\x03\x04"
         file.seek(0)
         read = _read_zip if is_zip else _read_legacy

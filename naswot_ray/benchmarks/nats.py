@@ -30,6 +30,7 @@ from naswot_ray.benchmarks.sources import BoundedStream, Progress, checked_diges
 from naswot_ray.benchmarks.whole_file import check_meta_archs, expect_end, read_whole_file
 from naswot_ray.dataset.accuracies import AccuracyTable, batches_of
 from naswot_ray.errors import BenchmarkError
+from naswot_ray.regular_file import open_regular
 from naswot_ray.spaces import get_space
 
 SUFFIX: Final = ".pickle.pbz2"
@@ -115,7 +116,7 @@ def read_nats_file(path: Path, progress: Progress = no_progress) -> AccuracyTabl
     digits = _DIGITS.search(path.name)
     digest = checked_digest(path, digits and digits.group(1))
     size = path.stat().st_size
-    with path.open("rb") as packed, bz2.open(packed) as unpacked:
+    with open_regular(path) as packed, bz2.open(packed) as unpacked:
         stream = BoundedStream(unpacked, _MAX_WHOLE_BYTES, lambda: progress(packed.tell(), size)).buffered()
         table = read_whole_file(path, digest, stream, reader)
         expect_end(path, stream)
@@ -146,7 +147,7 @@ def _rows_of_files(files: list[Path], reader: Reader, progress: Progress) -> Ite
 
 def _load(file: Path) -> dict[Any, Any]:
     try:
-        with bz2.open(file) as unpacked:
+        with open_regular(file) as packed, bz2.open(packed) as unpacked:
             data = unpacked.read(_MAX_PART_BYTES + 1)
         if len(data) > _MAX_PART_BYTES:
             raise ValueError(f"it unpacks to more than {_MAX_PART_BYTES} bytes")

@@ -17,6 +17,7 @@ from naswot_ray.benchmarks.table import read_table
 from naswot_ray.dataset.accuracies import AccuracyTable
 from naswot_ray.errors import BenchmarkError, SettingsError
 from naswot_ray.fetch.catalogue import known_digest
+from naswot_ray.regular_file import check_regular
 from naswot_ray.spaces import nds_file
 
 
@@ -44,9 +45,14 @@ def read_accuracies(
     """
     if not path.exists():
         raise BenchmarkError(f"{path} does not exist")
-    if path.suffix in table.SUFFIXES and path.is_file():
-        return read_table(space, path, mapping, members)
-    accuracies = _read_official(space, path, mapping, progress)
+    try:
+        if not path.is_dir():
+            check_regular(path)
+        if path.suffix in table.SUFFIXES and path.is_file():
+            return read_table(space, path, mapping, members)
+        accuracies = _read_official(space, path, mapping, progress)
+    except OSError as error:
+        raise BenchmarkError(f"{error.filename or path} cannot be read: {error.strerror or error}") from error
     return accuracies if members is None else replace(accuracies, batches=members.checked(path, accuracies.batches))
 
 

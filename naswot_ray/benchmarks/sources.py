@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from naswot_ray.errors import BenchmarkError
+from naswot_ray.regular_file import open_regular
 
 _CHUNK: Final = 1 << 20
 
@@ -52,7 +53,7 @@ def digest_of(paths: Iterable[Path]) -> str:
     """
     digests = []
     for path in paths:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             digests.append((path.name, hashlib.file_digest(file, "sha256").hexdigest()))
     if len(digests) == 1:
         return digests[0][1]
@@ -75,7 +76,7 @@ def checked_digest(path: Path, digits: str | None, known_sha256: str | None = No
         OSError: it cannot be read.
     """
     sha256, md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         while chunk := file.read(_CHUNK):
             sha256.update(chunk)
             md5.update(chunk)

@@ -91,6 +91,7 @@ def read_table(space: str, path: Path, mapping: Sequence[str], members: Members 
     arch_id_column, columns, times = parse_map(mapping)
     table = _read(path)
     names = _found(path, table, [arch_id_column, *columns.values(), *times.values()])
+    _check_text(path, table, names)
     cells = table[names[arch_id_column]]
     if path.suffix == ".csv" and not pa.types.is_integer(cells.type):  # a column of hashes may look like 1e99
         cells = _read(path, {names[arch_id_column]: pa.string()})[names[arch_id_column]]
@@ -120,10 +121,22 @@ def read_table(space: str, path: Path, mapping: Sequence[str], members: Members 
 def _read(path: Path, types: Mapping[str, pa.DataType] | None = None) -> pa.Table:
     try:
         if path.suffix == ".parquet":
-            return pq.read_table(path)
-        return pacsv.read_csv(path, convert_options=pacsv.ConvertOptions(column_types=types))
-    except (pa.ArrowException, OSError) as error:
+            table = pq.read_table(path)
+        else:
+            table = pacsv.read_csv(path, convert_options=pacsv.ConvertOptions(column_types=types))
+        _ = table.column_names  # decodes them
+    except (pa.ArrowException, OSError, UnicodeError) as error:
         raise BenchmarkError(f"{path} is not a readable {path.suffix[1:]} file: {str(error).splitlines()[0]}") from error
+    return table
+
+
+def _check_text(path: Path, table: pa.Table, names: Mapping[str, str]) -> None:
+    """Refuse text that is not UTF-8, which Arrow reads from Parquet as it is."""
+    for column, name in names.items():
+        try:
+            table[name].validate(full=True)
+        except pa.ArrowInvalid as error:
+            raise BenchmarkError(f"{path}: column {column!r} is damaged: {str(error).splitlines()[0]}") from error
 
 
 def _found(path: Path, table: pa.Table, columns: Sequence[str]) -> dict[str, str]:

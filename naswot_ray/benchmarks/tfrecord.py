@@ -23,6 +23,7 @@ import google_crc32c
 
 from naswot_ray.benchmarks.sources import Progress, no_progress
 from naswot_ray.errors import BenchmarkError
+from naswot_ray.regular_file import open_regular
 
 _HEADER: Final = struct.Struct("<QI")
 _CRC: Final = struct.Struct("<I")
@@ -44,7 +45,7 @@ def read_records(path: Path, *, max_length: int, progress: Progress = no_progres
         BenchmarkError: unreadable, cut off, damaged, or not a TFRecord file.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             size = os.fstat(file.fileno()).st_size
             offset = number = 0
             while header := file.read(_HEADER.size):

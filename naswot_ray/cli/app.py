@@ -5,6 +5,9 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
+import io
+import os
+import sys
 from collections.abc import Callable, Iterator
 from types import NoneType
 from typing import Annotated, Any, get_args
@@ -110,6 +113,14 @@ def reporting_errors(command: Callable[..., None]) -> Callable[..., None]:
         except NaswotError as error:
             complain(f"error: {error}")
             raise typer.Exit(EXIT_ERROR) from None
+        except BrokenPipeError:  # `| head`: the reader has all it wants
+            raise
+        except OSError as error:  # of the system: a full disk behind the standard output, no more file handles
+            if error.errno is None:
+                raise
+            _stop_writing()
+            complain(f"error: {error.filename or 'the output or a file'}: {error.strerror}")
+            raise typer.Exit(EXIT_ERROR) from None
         except KeyboardInterrupt:
             complain("interrupted; everything written is kept, the same command does the rest")
             raise typer.Exit(EXIT_INTERRUPTED) from None
@@ -130,6 +141,21 @@ def path_options(command: Callable[..., None]) -> Iterator[tuple[str, str, PathO
             yield name, flags[0] if flags else label, marks[0]
 
 
+def _escape_what_cannot_be_shown() -> None:
+    """Have a terminal or pipe without Unicode show the escape of a character that it lacks, rather than end the command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _stop_writing() -> None:
+    """Let go of a standard output that takes nothing more, or Python would complain of it once more at its end."""
+    with contextlib.suppress(OSError, ValueError):
+        descriptor = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(descriptor, sys.stdout.fileno())
+        os.close(descriptor)
+
+
 def _print_version(asked: bool) -> None:
     if asked:
         stdout.print(f"naswot-ray {__version__}")
@@ -142,7 +168,7 @@ def _common(
         bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version.")
     ] = False,
 ) -> None:
-    pass
+    _escape_what_cannot_be_shown()
 
 
 def only_space(dataset: Dataset) -> str:

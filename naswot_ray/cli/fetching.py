@@ -53,6 +53,7 @@ def fetch_files(
         raise typer.Exit(EXIT_ERROR)
 
 
+@reporting_errors
 def spaces() -> None:
     """List the search spaces."""
     from_file = [name for name in sorted(SPACES) if "source" in parameters_of(name)]

@@ -90,18 +90,26 @@ class Addition:
 
 
 def batches_of(space: str, digest: str, rows: Iterable[Mapping[str, Any]]) -> Iterator[pa.RecordBatch]:
-    """Accuracy rows as batches of `schema.ACCURACIES`; columns that a row leaves out are null."""
+    """Accuracy rows as batches of `schema.ACCURACIES`; columns that a row leaves out are null.
+
+    Raises:
+        BenchmarkError: a value that its column cannot hold.
+    """
     remaining = iter(rows)
     common = {"space": space, "source_digest": digest}
     while chunk := [common | dict(row) for row in itertools.islice(remaining, _ROWS_PER_BATCH)]:
-        yield pa.RecordBatch.from_pylist(chunk, schema=ACCURACIES)
+        try:
+            yield pa.RecordBatch.from_pylist(chunk, schema=ACCURACIES)
+        except (pa.ArrowException, OverflowError, UnicodeError) as error:
+            raise BenchmarkError(f"accuracies of {space} have a value that no column holds: {error}") from error
 
 
 def stage(table: AccuracyTable) -> StagedAccuracies:
     """Read a table to its end.
 
     Raises:
-        BenchmarkError: its source turns out to be damaged, or what it calls a dataset or split is no name.
+        BenchmarkError: its source turns out to be damaged, has no accuracy at all, or what it calls a dataset or split is no
+            name.
     """
     keys: set[Key] = set()
     num_rows = 0
@@ -114,6 +122,8 @@ def stage(table: AccuracyTable) -> StagedAccuracies:
             yield batch
 
     parquet = _parquet(counted())
+    if not num_rows:
+        raise BenchmarkError(f"{table.source} gives no row: it has no accuracy of any architecture of {table.space}")
     for text in (text for dataset, split, _ in keys for text in (dataset, split)):
         if not names.is_name(text):
             raise BenchmarkError(f"{table.source}: {names.refusal(text)}")

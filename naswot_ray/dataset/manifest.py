@@ -9,18 +9,28 @@ from __future__ import annotations
 
 import hashlib
 import json
+import reprlib
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from naswot_ray.dataset import layout
-from naswot_ray.dataset.names import Name, first_problem
+from naswot_ray.dataset.models import parse_json, validated
+from naswot_ray.dataset.names import Name
 from naswot_ray.dataset.schema import SCHEMA_VERSION
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.errors import DatasetError, SettingsError
 
 FORMAT: Literal["naswot-ray dataset"] = "naswot-ray dataset"
+
+
+MAX_BYTES: Final = 2**24
+"""Of `dataset.json`: a space and an image source take about a kilobyte each."""
+
+
+MAX_SHARD_SIZE: Final = 2**31 - 1
+"""Architectures per part: as many as the column `arch_index` can number."""
 
 
 class Settings(BaseModel):
@@ -93,8 +103,8 @@ class Manifest(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     format: Literal["naswot-ray dataset"] = FORMAT
-    schema_version: str = SCHEMA_VERSION
-    shard_size: Annotated[int, Field(gt=0)]
+    schema_version: Annotated[str, Field(pattern=r"^[0-9]{1,4}(\.[0-9]{1,4})?$")] = SCHEMA_VERSION
+    shard_size: Annotated[int, Field(gt=0, le=MAX_SHARD_SIZE)]
     settings: Settings
     fingerprint: str
 
@@ -114,18 +124,18 @@ def read(storage: Storage) -> Manifest:
     if not storage.exists(layout.MANIFEST):
         raise DatasetError(f"{storage.root} is not a dataset: it has no {layout.MANIFEST}")
     try:
-        content = json.loads(storage.read_bytes(layout.MANIFEST))
+        content = parse_json(storage.read_bytes(layout.MANIFEST, max_bytes=MAX_BYTES))
+        if not isinstance(content, dict):
+            raise ValueError(f"an object was expected, found {reprlib.repr(content)}")
         version = str(content.get("schema_version"))
         if version.partition(".")[0] != SCHEMA_VERSION.partition(".")[0]:
             raise DatasetError(
-                f"{path}: schema version {version}, this program reads {SCHEMA_VERSION.partition('.')[0]}.x: use the "
+                f"{path}: schema version {version[:20]}, this program reads {SCHEMA_VERSION.partition('.')[0]}.x: use the "
                 "naswot-ray that wrote it, or score again into another directory"
             )
-        manifest = Manifest.model_validate(content)
-    except ValidationError as error:
-        raise DatasetError(f"{path} is damaged ({first_problem(error)}); restore it from a copy") from None
-    except (ValueError, AttributeError) as error:
-        raise DatasetError(f"{path} is damaged ({str(error).splitlines()[0]}); restore it from a copy") from error
+        manifest = validated(Manifest, content)
+    except ValueError as error:
+        raise DatasetError(f"{path} is damaged ({error}); restore it from a copy") from error
     if manifest.fingerprint != manifest.settings.fingerprint:
         raise DatasetError(f"{path} was changed by hand: its settings do not have its fingerprint; restore it from a copy")
     return manifest
@@ -174,7 +184,7 @@ def write(storage: Storage, manifest: Manifest) -> None:
 
 
 def _minor(version: str) -> int:
-    return int(version.partition(".")[2])
+    return int(version.partition(".")[2] or 0)
 
 
 def _differences(mine: Mapping[str, Any], theirs: Mapping[str, Any], prefix: str = "") -> Iterator[str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Final
 
-from pydantic import AfterValidator, ValidationError
+from pydantic import AfterValidator
 
 LONGEST_NAME: Final = 80
 """Two names and the rest of a part's file name stay below the 255 bytes that file systems allow."""
@@ -52,11 +52,3 @@ def _checked_run_id(text: str) -> str:
 
 Name = Annotated[str, AfterValidator(_checked)]
 RunId = Annotated[str, AfterValidator(_checked_run_id)]
-
-
-def first_problem(error: ValidationError) -> str:
-    """The first thing that is wrong with a file's content, on one line: where in it, and what."""
-    first = error.errors(include_url=False)[0]
-    where = ".".join(repr(part)[1:-1] if isinstance(part, str) else str(part) for part in first["loc"] if part != "[key]")
-    message = first["msg"].removeprefix("Value error, ")
-    return f"{where}: {message}" if where else message

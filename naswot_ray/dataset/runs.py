@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from math import prod
 from pathlib import PurePosixPath
-from typing import Any, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from naswot_ray.dataset import layout
-from naswot_ray.dataset.names import Name, RunId, first_problem
+from naswot_ray.dataset.models import parse_json, validated
+from naswot_ray.dataset.names import Name, RunId
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.errors import DatasetError
 
 RunStatus = Literal["running", "finished", "interrupted", "failed"]
+
+MAX_BYTES: Final = 2**26
+"""Of a record: most of it are the seeds, twice."""
+
+
+MAX_ARCHITECTURES: Final = 10**8
+"""Of a space; the largest there is has 423,624."""
+
+MAX_POINTS: Final = 10**5
+"""Of a grid: spaces x batch sizes x seeds. Each has a part file at least."""
 
 
 class GridRecord(BaseModel):
@@ -31,11 +41,24 @@ class GridRecord(BaseModel):
 
     spaces: tuple[Name, ...]
     images: Name
-    batch_sizes: tuple[int, ...]
-    seeds: tuple[int, ...]
-    num_architectures: tuple[int, ...]
-    limit: int | None = None
-    sample: int | None = None
+    batch_sizes: tuple[Annotated[int, Field(gt=0, lt=2**31)], ...]
+    seeds: tuple[Annotated[int, Field(ge=0, lt=2**63)], ...]
+    num_architectures: tuple[Annotated[int, Field(ge=0, le=MAX_ARCHITECTURES)], ...]
+    limit: Annotated[int, Field(gt=0)] | None = None
+    sample: Annotated[int, Field(gt=0)] | None = None
+
+    @model_validator(mode="after")
+    def _is_a_grid(self) -> GridRecord:
+        if len(self.spaces) != len(self.num_architectures):
+            raise ValueError(
+                f"expected a number of architectures for each of {len(self.spaces)} spaces, found {len(self.num_architectures)}"
+            )
+        axes = (self.spaces, self.batch_sizes, self.seeds)
+        if any(len(set(axis)) != len(axis) for axis in axes):
+            raise ValueError("a space, a batch size or a seed is there twice")
+        if (num_points := prod(map(len, axes))) > MAX_POINTS:
+            raise ValueError(f"{num_points:,} points (spaces x batch sizes x seeds), expected at most {MAX_POINTS:,}")
+        return self
 
 
 class GridState(BaseModel):
@@ -80,9 +103,9 @@ class RunRecord(BaseModel):
 
     run_id: RunId
     status: RunStatus
-    started: datetime
-    updated: datetime
-    finished: datetime | None = None
+    started: AwareDatetime
+    updated: AwareDatetime
+    finished: AwareDatetime | None = None
     seconds: float | None = None
     grid: GridRecord
     options: Mapping[str, Any]
@@ -91,7 +114,15 @@ class RunRecord(BaseModel):
     hardware: Mapping[str, Any]
     counts: Mapping[str, int] = {}
     state: GridState | None = None
-    withdrawn: datetime | None = None
+    withdrawn: AwareDatetime | None = None
+
+    @field_validator("options")
+    @classmethod
+    def _space_options_are_texts(cls, options: Mapping[str, Any]) -> Mapping[str, Any]:
+        given = options.get("space_option", ())
+        if not isinstance(given, (list, tuple)) or not all(isinstance(entry, str) for entry in given):
+            raise ValueError("space_option: expected a list of entries PARAMETER=VALUE")
+        return options
 
 
 def write(storage: Storage, record: RunRecord) -> None:
@@ -106,11 +137,9 @@ def read(storage: Storage, path: PurePosixPath) -> RunRecord:
         DatasetError: it is damaged, or the record of another run than its name says.
     """
     try:
-        record = RunRecord.model_validate(json.loads(storage.read_bytes(path)))
-    except ValidationError as error:
-        raise DatasetError(f"{storage.path(path)} is damaged ({first_problem(error)}); move it away") from None
+        record = validated(RunRecord, parse_json(storage.read_bytes(path, max_bytes=MAX_BYTES)))
     except ValueError as error:
-        raise DatasetError(f"{storage.path(path)} is damaged ({str(error).splitlines()[0]}); move it away") from error
+        raise DatasetError(f"{storage.path(path)} is damaged ({error}); move it away") from error
     if layout.run_record(record.run_id) != path:
         raise DatasetError(
             f"{storage.path(path)} is the record of run {record.run_id}, not of the one in its name; move it away"

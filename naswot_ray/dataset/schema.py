@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final
+import reprlib
+from collections.abc import Mapping
+from typing import Any, Final
 
 import pyarrow as pa
 
@@ -89,6 +91,25 @@ JOINED: Final = pa.schema(
 )
 
 TABLES: Final = {"scores": SCORES, "architectures": ARCHITECTURES, "accuracies": ACCURACIES, "joined": JOINED}
+
+
+def check_values(table: pa.Schema, values: Mapping[str, Any]) -> None:
+    """Find a value that its column cannot hold, before writing it fails with all other rows of the file.
+
+    Args:
+        table: one of `TABLES`.
+        values: by the names of columns.
+
+    Raises:
+        ValueError: a value is too large for its column, or of another type.
+    """
+    for name, value in values.items():
+        column = table.field(name).type
+        try:
+            pa.scalar(value, column)
+        except (pa.ArrowException, OverflowError, UnicodeError) as error:
+            raise ValueError(f"{name} {reprlib.repr(value)} does not fit a column of {column}") from error
+
 
 FILE_KEYS: Final = {
     "scores": ("space", "images", "batch_size", "seed"),

@@ -7,6 +7,7 @@ moment is tried again (`retrying`).
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from pyarrow import fs
 from naswot_ray.dataset import address, local_files, object_store, retrying
 from naswot_ray.dataset.confinement import check_relative, confined
 from naswot_ray.errors import DatasetError
+from naswot_ray.regular_file import check_regular, read_regular
 
 _ROOT = PurePosixPath()
 _T = TypeVar("_T")
@@ -132,14 +134,23 @@ class Storage:
         """
         return [file.path.name for file in self.list_files(folder)]
 
-    def read_bytes(self, relative: PurePosixPath) -> bytes:
+    def read_bytes(self, relative: PurePosixPath, *, max_bytes: int | None = None) -> bytes:
         """A whole file.
 
+        Args:
+            relative: which.
+            max_bytes: how large it may be; None for any size.
+
         Raises:
-            DatasetError: it cannot be read.
+            DatasetError: it cannot be read, is larger, or is no regular file.
         """
 
         def read() -> bytes:
+            if self.local is not None:
+                return read_regular(self.local / relative, max_bytes=max_bytes)
+            size = self.filesystem.get_file_info(self.inner_path(relative)).size if max_bytes is not None else None
+            if max_bytes is not None and size is not None and size > max_bytes:
+                raise OSError(errno.EFBIG, f"it has {size:,} bytes, expected at most {max_bytes:,}")
             with self.filesystem.open_input_stream(self.inner_path(relative), compression=None) as stream:
                 return bytes(stream.read())
 
@@ -154,6 +165,9 @@ class Storage:
         Raises:
             DatasetError: not a Parquet file, truncated or damaged; the message says how to replace it. Or it cannot be read.
         """
+        if self.local is not None:
+            path = self.local / relative
+            self._read(relative, lambda: check_regular(path))
         source = self.inner_path(relative) if self.local is not None else pa.BufferReader(self.read_bytes(relative))
         filesystem = self.filesystem if self.local is not None else None
         try:
@@ -257,7 +271,8 @@ class Storage:
         try:
             return self._retrying.call(f"read {path}", action)
         except OSError as error:
-            raise DatasetError(f"cannot read {path}: {retrying.reason_of(error)}{self._remedy(error)}") from error
+            reason = error.strerror or retrying.reason_of(error)
+            raise DatasetError(f"cannot read {path}: {reason}{self._remedy(error)}") from error
 
     def _change(self, verb: str, relative: PurePosixPath, action: Callable[[], object]) -> None:
         path = self.path(relative)
@@ -266,6 +281,8 @@ class Storage:
         except OSError as error:
             reason = error.strerror if self.local is not None else retrying.reason_of(error)
             remedy = self._remedy(error) or "; free space or correct the permissions, then run the same command again"
+            if error.errno == errno.EBUSY:  # a lock that another process holds: its reason says what to do
+                remedy = ""
             raise DatasetError(f"cannot {verb} {path}: {reason}{remedy}: everything written before is kept") from error
 
     def _remedy(self, error: OSError) -> str:

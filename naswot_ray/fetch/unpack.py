@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import re
+import reprlib
 import shutil
 import stat
 import tarfile
@@ -28,6 +29,10 @@ _Item = TypeVar("_Item")
 _CHUNK_BYTES = 1 << 20
 _MAX_HEADER_BYTES = 1 << 24
 """Of tar headers' values. Names are shorter; tarfile would ask for as much memory as a header says."""
+
+_MAX_DEPTH = 16
+_MAX_NAME_CHARACTERS = 500
+"""Of a member's path; those of the official archives are 3 folders deep. Removing a thousand folders in each other fails."""
 
 
 @dataclass(frozen=True)
@@ -151,6 +156,11 @@ def _naming_damage(items: Iterator[_Item], kind: str) -> Iterator[_Item]:
 
 def _checked_name(name: str) -> PurePosixPath:
     path = PurePosixPath(name)
+    if len(name) > _MAX_NAME_CHARACTERS or len(path.parts) > _MAX_DEPTH:
+        raise _RefusedError(
+            f"holds {reprlib.repr(name)}, {len(path.parts):,} folders deep with {len(name):,} characters; expected at most "
+            f"{_MAX_DEPTH} and {_MAX_NAME_CHARACTERS}"
+        )
     if not name or path.is_absolute() or ".." in path.parts or re.search(r"[\\\x00-\x1f]|^[A-Za-z]:", name):
         raise _RefusedError(f"holds {name!r}, which is no path inside of a folder")
     return path

@@ -60,7 +60,7 @@ def summary(contents: Contents) -> str:
 
 def card(contents: Contents) -> str:
     """README.md."""
-    template = Template(files("naswot_ray.publish").joinpath("card.md").read_text())
+    template = Template(files("naswot_ray.publish").joinpath("card.md").read_text("utf-8"))
     quality = contents.quality
     return template.substitute(
         title=title(contents),

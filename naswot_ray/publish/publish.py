@@ -101,8 +101,8 @@ def publish(
             )
         _write_json(folder / PROVENANCE, _provenance(dataset, contents))
         _write_json(folder / f"{QUALITY}.json", quality.to_json())
-        (folder / f"{QUALITY}.md").write_text(card.quality_page(contents))
-        (folder / CARD).write_text(card.card(contents))
+        (folder / f"{QUALITY}.md").write_text(card.quality_page(contents), "utf-8")
+        (folder / CARD).write_text(card.card(contents), "utf-8")
         _write_json(folder / CROISSANT, croissant.describe(contents))
         _write_digests(folder)
         if sources.table_files(dataset) != files:
@@ -187,13 +187,13 @@ def _provenance(dataset: Dataset, contents: Contents) -> dict[str, Any]:
 
 
 def _write_json(path: Path, value: dict[str, Any]) -> None:
-    path.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n")
+    path.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", "utf-8")
 
 
 def _write_digests(folder: Path) -> None:
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     lines = [f"{_sha256(path)}  {path.relative_to(folder).as_posix()}\n" for path in paths]
-    (folder / DIGESTS).write_text("".join(lines))
+    (folder / DIGESTS).write_text("".join(lines), "utf-8")
     _sha256(folder / DIGESTS)
 
 

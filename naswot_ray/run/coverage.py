@@ -29,13 +29,14 @@ def coverage_of(dataset: Dataset) -> dict[Point, Coverage]:
     for grid in grids:
         for point in grid.points():
             asking.setdefault(point, []).append(grid)
-    masks: dict[tuple[str, tuple[Grid, ...]], npt.NDArray[np.bool_]] = {}
+    masks: dict[tuple[str, tuple[Grid, ...]], tuple[npt.NDArray[np.bool_], int]] = {}
     found = {}
     for point in [*asking, *(point for point in inventory.points if point not in asking)]:
         mine = tuple(asking.get(point, ()))
         if (point.space, mine) not in masks:
-            masks[point.space, mine] = _mask(mine, point.space)
-        found[point] = _coverage(point, masks[point.space, mine], inventory, shard_size)
+            mask = _mask(mine, point.space)
+            masks[point.space, mine] = mask, int(mask.sum())
+        found[point] = _coverage(point, *masks[point.space, mine], inventory, shard_size)
     return found
 
 
@@ -51,10 +52,10 @@ def _mask(grids: Iterable[Grid], space: str) -> npt.NDArray[np.bool_]:
     return wanted
 
 
-def _coverage(point: Point, wanted: npt.NDArray[np.bool_], inventory: Inventory, shard_size: int) -> Coverage:
+def _coverage(point: Point, wanted: npt.NDArray[np.bool_], num_wanted: int, inventory: Inventory, shard_size: int) -> Coverage:
     size = len(wanted) or None
     shards = [_shard(point, number, shard_size, size) for number in inventory.numbers(point)]
-    coverage = Coverage(wanted=int(wanted.sum()))
+    coverage = Coverage(wanted=num_wanted)
     for shard, state in inventory.states(shards).items():
         present, failed = _count(wanted, shard, state)
         coverage.present += present

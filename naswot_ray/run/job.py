@@ -62,6 +62,8 @@ def score_spaces(options: ScoreOptions) -> RunRecord:
     data = None if options.data is None else local_path(options.data)
     source = load_images(options.images, data, image_size=options.image_size)
     _check_image_sizes(spaces, source, options.image_size)
+    for batch_size in options.batch_size:
+        source.check_batch_size(batch_size)
     grid_record = GridRecord(
         spaces=tuple(spaces),
         num_architectures=tuple(map(len, spaces.values())),
@@ -77,7 +79,6 @@ def score_spaces(options: ScoreOptions) -> RunRecord:
         storage, settings, shard_size=options.shard_size, default_shard_size=default_shard_size(grid_record)
     )
     grid = Grid(grid_record, contract.shard_size)
-    batches = {batch: source.batch(batch.batch_size, batch.seed) for batch in grid.batches()}
     storage.sweep_temporaries()
     others = _tell_of_others(storage)
     survey = Survey(grid, storage)
@@ -100,7 +101,7 @@ def score_spaces(options: ScoreOptions) -> RunRecord:
         spaces[name].prepare()
     policy = Policy(options.max_attempts, options.shard_timeout)
     run = _Run(storage, grid, spaces, settings, contract, record, policy)
-    with _pool(options, run, batches, nothing_to_do=not tasks) as pool:
+    with _pool(options, run, source, nothing_to_do=not tasks) as pool:
         return run.drive(pool, survey, tasks)
 
 
@@ -263,11 +264,14 @@ def _failing_quietly(*, unless: bool) -> Iterator[None]:
 
 
 @contextmanager
-def _pool(options: ScoreOptions, run: _Run, batches: Mapping[Batch, Pixels], *, nothing_to_do: bool) -> Iterator[Pool]:
+def _pool(options: ScoreOptions, run: _Run, source: ImageSource, *, nothing_to_do: bool) -> Iterator[Pool]:
+    def make_batch(batch: Batch) -> Pixels:
+        return source.batch(batch.batch_size, batch.seed)
+
     root, run_id = run.storage.address.pinned, run.record.run_id
     make_worker = partial(Worker, engine=options.engine, dtype=options.dtype)
     if options.in_process or nothing_to_do:
-        yield InProcessPool(make_worker(root, run_id, run.settings, options.cpus_per_actor), run.spaces, batches)
+        yield InProcessPool(make_worker(root, run_id, run.settings, options.cpus_per_actor), run.spaces, make_batch)
         return
     address = ray_environment.resolve(options.address)
     ray_environment.prepare(address)
@@ -279,7 +283,7 @@ def _pool(options: ScoreOptions, run: _Run, batches: Mapping[Batch, Pixels], *, 
         run_id,
         run.settings,
         run.spaces,
-        batches,
+        make_batch,
         num_actors=options.num_actors,
         actors_per_gpu=options.actors_per_gpu,
         cpus_per_actor=options.cpus_per_actor,

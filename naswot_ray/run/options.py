@@ -17,6 +17,8 @@ from pydantic import (
     model_validator,
 )
 
+from naswot_ray.dataset.manifest import MAX_SHARD_SIZE
+from naswot_ray.dataset.runs import MAX_POINTS
 from naswot_ray.errors import SettingsError
 from naswot_ray.paths import INPUT, OUTPUT, SPACE_OPTION, PathOption
 
@@ -149,6 +151,7 @@ class ScoreOptions(BaseModel):
         Decides.NOTHING,
         Field(
             gt=0,
+            le=MAX_SHARD_SIZE,
             description="Architectures per shard and part file. Default: the dataset's; for a new one 256, or down to 32 for a "
             "small run.",
         ),
@@ -175,6 +178,11 @@ class ScoreOptions(BaseModel):
             values = getattr(self, name)
             if not values or len(set(values)) != len(values):
                 raise ValueError(f"--{name.replace('_', '-')} needs at least one value, each once, got {values}")
+        if (num_points := len(self.space) * len(self.batch_size) * len(self.seed)) > MAX_POINTS:
+            raise ValueError(
+                f"{num_points:,} combinations of --space, --batch-size and --seed, expected at most {MAX_POINTS:,}: split them "
+                "over several runs and datasets"
+            )
         if any(not 0 <= seed < 2**63 for seed in self.seed):
             raise ValueError(f"--seed must be from 0 to 2^63 - 1, got {self.seed}")
         if "@" in (self.address or ""):

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from naswot_ray.errors import RunError
+from naswot_ray.run.batches import Batches
 from naswot_ray.run.grid import Batch, Task
 from naswot_ray.run.worker import DeviceLostError, Pixels, Receipt, Worker
 from naswot_ray.spaces import Space
 
 WorkerId = int
-Images = TypeVar("Images")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +80,18 @@ class Pool(Protocol):
 
 
 class InProcessPool:
-    """One worker in this process: for debugging, tiny machines and tests. A task that hangs or crashes takes the run along."""
+    """One worker in this process: for debugging, tiny machines and tests. A task that hangs or crashes takes the run along.
 
-    def __init__(self, worker: Worker, spaces: Mapping[str, Space], batches: Mapping[Batch, Pixels]) -> None:
+    Args:
+        worker: does the tasks.
+        spaces: by name.
+        make_batch: makes the images of a task when it is done.
+    """
+
+    def __init__(self, worker: Worker, spaces: Mapping[str, Space], make_batch: Callable[[Batch], Pixels]) -> None:
         self._worker = worker
         self._spaces = spaces
-        self._batches = batches
+        self._batches = Batches(make_batch, lambda pixels: pixels)
         self._task: Task | None = None
         self._announced = False
 
@@ -105,7 +111,7 @@ class InProcessPool:
             return []
         task, self._task = self._task, None
         try:
-            return [Done(0, self._worker.run(task, self._spaces[task.shard.point.space], images_of(task, self._batches)))]
+            return [Done(0, self._worker.run(task, self._spaces[task.shard.point.space], self._batches.of(task)))]
         except DeviceLostError as error:
             raise RunError(f"the GPU failed ({error}); leave out --in-process to have such architectures isolated") from error
 
@@ -114,9 +120,3 @@ class InProcessPool:
 
     def close(self) -> None:
         pass
-
-
-def images_of(task: Task, batches: Mapping[Batch, Images]) -> Images | None:
-    """The batch that a task's shard is scored on; None for the architectures table."""
-    batch = task.shard.point.batch
-    return None if batch is None else batches[batch]

@@ -14,13 +14,16 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
+import grpc
 import ray
+from ray.core.generated import gcs_service_pb2, gcs_service_pb2_grpc
 from ray.exceptions import ActorDiedError, OutOfMemoryError, RayError, RayTaskError, RuntimeEnvSetupError
 
 from naswot_ray.dataset.manifest import Settings
 from naswot_ray.errors import NaswotError, RunError
+from naswot_ray.run.batches import Batches
 from naswot_ray.run.grid import Batch, Task
-from naswot_ray.run.pool import Done, Event, Gone, Lost, Ready, WorkerId, images_of
+from naswot_ray.run.pool import Done, Event, Gone, Lost, Ready, WorkerId
 from naswot_ray.run.ray_environment import LOCAL
 from naswot_ray.run.worker import DeviceLostError, Pixels, Receipt, Worker
 from naswot_ray.spaces import Space
@@ -74,8 +77,8 @@ def connect(address: str) -> None:
     _check_reachable(address)
     try:
         ray.init(address=address, **quiet)
-    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
+    except (ConnectionError, RuntimeError, ValueError, OSError, RayError) as error:
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise RunError(f"no Ray cluster at {address} ({reason}); {_REMEDY}") from error
 
 
@@ -83,18 +86,40 @@ _REMEDY = "start one with `ray start --head`, correct --address, or leave it out
 
 
 def _check_reachable(address: str) -> None:
-    """Fail at once where nobody listens: Ray itself would try for a minute."""
+    """Fail at once where nobody listens, or something other than a Ray head: Ray itself would try for minutes."""
     host, colon, port = address.rpartition(":")
     if "@" in address:
         raise RunError(f"Ray address {address.rpartition('@')[2]}: expected host:port or auto, without anything before an @")
     if address == "auto" or "://" in address:
         return
-    if not colon or not port.isdigit():
+    if not colon or not (port.isascii() and port.isdigit() and int(port) < 2**16):
         raise RunError(f"Ray address {address!r}: expected host:port or auto")
     try:
         socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
     except OSError as error:
         raise RunError(f"no Ray cluster at {address} ({error.strerror or error}); {_REMEDY}") from error
+    if os.environ.get("RAY_USE_TLS", "0").lower() not in ("1", "true"):  # else only Ray knows the certificates
+        _check_head(address)
+
+
+def _check_head(address: str) -> None:
+    """Ask the head's control store whether it is there."""
+    unlike_a_head = {
+        grpc.StatusCode.DEADLINE_EXCEEDED: f"it has not answered for {CONNECT_SECONDS:g} s",
+        grpc.StatusCode.UNAVAILABLE: "it does not speak Ray's protocol",
+        grpc.StatusCode.UNIMPLEMENTED: "it is another service of Ray's",
+    }
+    with grpc.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)]) as channel:
+        head = gcs_service_pb2_grpc.NodeInfoGcsServiceStub(channel)
+        try:
+            request = gcs_service_pb2.CheckAliveRequest()  # type: ignore[attr-defined]
+            head.CheckAlive(request, timeout=CONNECT_SECONDS)
+        except grpc.RpcError as error:  # any other, such as a token that is wanted, is for Ray to tell
+            if reason := unlike_a_head.get(error.code()):
+                raise RunError(
+                    f"no Ray cluster at {address}: something listens there, but {reason}; name the head's port (6379 "
+                    "unless `ray start --head --port` said another)"
+                ) from None
 
 
 class RayPool:
@@ -105,7 +130,8 @@ class RayPool:
 
     Args:
         root, run_id, settings: of the dataset and the run.
-        spaces, batches: sent once through the object store.
+        spaces: sent once through the object store.
+        make_batch: makes the images of a task when it is handed out; they go through the object store too.
         num_actors: how many; None fills the cluster, whatever size it comes to have.
         actors_per_gpu: how many share one GPU; None takes one per GPU if the cluster has any now, else CPUs alone.
         cpus_per_actor: CPUs, and threads, of an actor.
@@ -121,7 +147,7 @@ class RayPool:
         run_id: str,
         settings: Settings,
         spaces: Mapping[str, Space],
-        batches: Mapping[Batch, Pixels],
+        make_batch: Callable[[Batch], Pixels],
         *,
         num_actors: int | None = None,
         actors_per_gpu: int | None = None,
@@ -139,7 +165,7 @@ class RayPool:
                 "--cpus-per-actor, or say --num-actors N (and --actors-per-gpu) for a cluster that starts its nodes on demand"
             )
         self._spaces = {name: ray.put(space) for name, space in spaces.items()}
-        self._batches = {batch: ray.put(pixels) for batch, pixels in batches.items()}
+        self._batches: Batches[Any] = Batches(make_batch, ray.put)
         actor_class: Any = ray.remote(WorkerActor).options(
             max_restarts=-1,
             num_cpus=cpus_per_actor,
@@ -164,7 +190,7 @@ class RayPool:
         return {"nodes": len(self._nodes), "cpus": cpus, "gpus": gpus, "actors": len(self._whereabouts)}
 
     def submit(self, worker: WorkerId, task: Task) -> None:
-        images = images_of(task, self._batches)
+        images = self._batches.of(task)
         ref = self._actors[worker].run.remote(task, self._spaces[task.shard.point.space], images)
         self._working[ref] = worker
 

@@ -33,6 +33,9 @@ WRITE_SECONDS = 600.0
 NUM_NETWORKS = 1024
 """Graphs that a worker keeps, at 120 KB each, of NDS up to 500: those of a shard, for the next batch that it scores them on."""
 
+MAX_ERROR_CHARACTERS = 2000
+"""How much of what an architecture failed with goes into its row."""
+
 Pixels = npt.NDArray[np.float32]
 Row = dict[str, Any]
 
@@ -211,12 +214,14 @@ def _scored(result: Score | Exception) -> Row:
         raise result
     if math.isnan(result.score):
         raise ArithmeticError("the score is NaN")
-    return {
+    values = {
         "score": result.score,
         "score_paper": result.score_paper,
         "num_units": result.num_units,
         "status": result.status,
     }
+    schema.check_values(schema.SCORES, values)
+    return values
 
 
 def empty_score_row(space: Space, index: int, batch: Batch, *, run_id: str) -> Row:
@@ -266,7 +271,7 @@ def architecture_row(space: Space, index: int) -> Row:
     def derive() -> Row:
         arch_id = row["arch_id"]
         network = space.trained_network(arch_id)
-        return {
+        values = {
             "benchmark_index": space.benchmark_index(arch_id),
             "architecture": space.architecture(arch_id),
             "isomorphism_class": space.isomorphism_class(arch_id),
@@ -276,6 +281,8 @@ def architecture_row(space: Space, index: int) -> Row:
             "num_layers": network.num_layers,
             "status": schema.STATUS_OK,
         }
+        schema.check_values(schema.ARCHITECTURES, values)
+        return values
 
     return row | _or_failed(derive)
 
@@ -332,7 +339,8 @@ def _or_failed(compute: Callable[[], Row]) -> Row:
         raise _device_lost(error) from error
     except Exception as error:  # whatever one architecture does must not cost its shard; the row tells
         reason = f"{type(error).__name__}: {error}"
-    return {"status": schema.STATUS_FAILED, "error": reason}
+    # The reason may quote a file: text that Parquet cannot hold, or a megabyte of it.
+    return {"status": schema.STATUS_FAILED, "error": reason[:MAX_ERROR_CHARACTERS].encode(errors="replace").decode()}
 
 
 def _device_lost(error: torch.AcceleratorError) -> DeviceLostError:

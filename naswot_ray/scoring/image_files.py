@@ -17,14 +17,19 @@ import pickle
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from io import BufferedReader
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from naswot_ray import safe_pickle
 from naswot_ray.errors import ImagesError
+from naswot_ray.regular_file import open_regular, read_regular
+
+MAX_BATCH_BYTES: Final = 2**30
+"""Of one official batch; the largest, ImageNet16's, has 99 MB."""
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -125,7 +130,7 @@ def read_pixels(name: str, directory: Path) -> Pixels:
 
 
 def _batches_of_archive(files: ImageFiles, path: Path) -> Iterator[tuple[str, bytes]]:
-    with path.open("rb") as file:
+    with _opened(path) as file:
         _check_md5(path, hashlib.file_digest(file, "md5").hexdigest(), files.archive_md5)
     with tarfile.open(path) as archive:
         for name in files.batches:
@@ -142,11 +147,18 @@ def _batches_of_folder(files: ImageFiles, folder: Path) -> Iterator[tuple[str, b
     for name, md5 in files.batches.items():
         path = folder / name
         try:
-            data = path.read_bytes()
+            data = read_regular(path, max_bytes=MAX_BATCH_BYTES)
         except OSError as error:
             raise ImagesError(f"cannot read {path}: {error.strerror}") from error
         _check_md5(path, hashlib.md5(data, usedforsecurity=False).hexdigest(), md5)
         yield str(path), data
+
+
+def _opened(path: Path) -> BufferedReader:
+    try:
+        return open_regular(path)
+    except OSError as error:
+        raise ImagesError(f"cannot read {path}: {error.strerror}") from error
 
 
 def _check_md5(path: Path, found: str, published: str | None) -> None:
@@ -173,7 +185,7 @@ def _read_batch(files: ImageFiles, source: str, data: bytes) -> Pixels:
 def _read_npz(files: ImageFiles, path: Path) -> Pixels:
     try:
         # The file is opened here, since np.load leaves a damaged one open.
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+        with _opened(path) as file, np.load(file, allow_pickle=False) as arrays:
             pixels = arrays[files.npz_pixels]
             labels = arrays[files.npz_labels] if files.npz_labels else None
     except KeyError as error:
@@ -188,9 +200,14 @@ def _read_npz(files: ImageFiles, path: Path) -> Pixels:
 def _select(files: ImageFiles, source: str, pixels: Pixels, labels: Any) -> Pixels:
     if files.num_labels is None:
         return pixels
-    labels = np.asarray(labels)
+    try:
+        labels = np.asarray(labels)
+    except ValueError as error:
+        raise ImagesError(f"{source}: expected a whole number for each label: {error}") from error
     if labels.shape != (len(pixels),):
         raise ImagesError(f"{source}: {len(pixels)} images but labels of shape {labels.shape}")
+    if labels.dtype.kind not in "iu":
+        raise ImagesError(f"{source}: expected whole numbers for labels, found {labels.dtype}")
     selected: Pixels = pixels[(labels >= 1) & (labels <= files.num_labels)]
     return selected
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,9 @@ BATCH_VERSION = "philox4x64-1"
 """Part of a dataset's settings; a change of how a batch is drawn needs a new name."""
 
 NOISE = "noise"
+
+MAX_BATCH_BYTES: Final = 2**34
+"""Most bytes of a batch: 28,000 images of 224 pixels. Scoring takes several times as much memory."""
 
 # Per channel, in units of 1/255: the constants of the NAS-Bench-201 code, which every published score uses.
 _MEAN_STD = {
@@ -53,15 +57,12 @@ class ImageSource:
         Drawn without replacement; a function of (seed, source, batch size) alone.
 
         Raises:
-            ImagesError: fewer than 2 images asked for, or more than the source holds.
+            ImagesError: as `check_batch_size`.
         """
-        if batch_size < 2:
-            raise ImagesError(f"batch size {batch_size}: a kernel needs at least 2 images")
+        self.check_batch_size(batch_size)
         purpose = ("batch", BATCH_VERSION, seed, self._base, batch_size)
         if self.pixels is None:
             return random.normal(purpose, batch_size * int(np.prod(self.shape))).reshape(batch_size, *self.shape)
-        if batch_size > len(self.pixels):
-            raise ImagesError(f"batch size {batch_size}: {self.name} holds only {len(self.pixels)} images here")
         chosen = self.pixels[random.sample_without_replacement(purpose, len(self.pixels), batch_size)]
         mean, std = (np.array(v, np.float32).reshape(3, 1, 1) / np.float32(255) for v in _MEAN_STD[self._base])
         values = chosen.astype(np.float32)
@@ -69,6 +70,23 @@ class ImageSource:
             values = enlarge(values, self.shape[1])
         batch: npt.NDArray[np.float32] = (values / np.float32(255) - mean) / std
         return batch
+
+    def check_batch_size(self, batch_size: int) -> None:
+        """Refuse a batch size that the source cannot serve.
+
+        Raises:
+            ImagesError: fewer than 2 images, more than the source holds, or more than fit into memory.
+        """
+        if batch_size < 2:
+            raise ImagesError(f"batch size {batch_size}: a kernel needs at least 2 images")
+        if self.pixels is not None and batch_size > len(self.pixels):
+            raise ImagesError(f"batch size {batch_size}: {self.name} holds only {len(self.pixels)} images here")
+        num_bytes = 4 * batch_size * prod(self.shape)
+        if num_bytes > MAX_BATCH_BYTES:
+            raise ImagesError(
+                f"batch size {batch_size}: its images of {self.shape[1]} pixels take {num_bytes:,} bytes, expected at most "
+                f"{MAX_BATCH_BYTES:,}"
+            )
 
     @property
     def _base(self) -> str:

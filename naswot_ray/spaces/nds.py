@@ -21,6 +21,7 @@ from naswot_ray.paths import expand_home
 from naswot_ray.spaces import nds_anynet, nds_cells
 from naswot_ray.spaces.base import Space
 from naswot_ray.spaces.nds_file import FAMILIES, canonical_json, read_records
+from naswot_ray.spaces.nds_limits import MAX_PARAMS
 
 CELL_FAMILIES: Final = ("Amoeba", "DARTS", "ENAS", "NASNet", "PNAS")
 """What the families of cell networks are called, before the variant; the others are AnyNets."""
@@ -147,7 +148,12 @@ def build_network(
     except ValueError as error:
         size = " x ".join(map(str, input_shape[1:]))
         raise ArchitectureError(f"{family} {arch_id}: images of {size} pixels do not fit its network: {error}") from None
-    return b.build(logits, arch_id=arch_id, initialisation=_initialisation(family))
+    network = b.build(logits, arch_id=arch_id, initialisation=_initialisation(family))
+    if network.params > MAX_PARAMS:
+        raise ArchitectureError(
+            f"{family} {arch_id}: its network has {network.params:,} parameters, expected at most {MAX_PARAMS:,}"
+        )
+    return network
 
 
 def _choices(family: str, net: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -12,13 +12,14 @@ the published code, and so every score compared with its own, takes it for a gro
 
 from __future__ import annotations
 
-import math
+import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
 from typing import Any, Final, Literal
 
 from naswot_ray.errors import ArchitectureError
 from naswot_ray.network import NetworkBuilder
+from naswot_ray.spaces.nds_limits import MAX_CHANNELS, MAX_DEPTH, MAX_EDGES, MAX_MULTIPLIER
 
 STEM_WIDTH = 12
 """Channels of the stem, in every family: the published code sets it, whatever a record says."""
@@ -68,7 +69,7 @@ def parse(net: Mapping[str, Any]) -> AnyNet:
     """
     block_type = net.get("block_type")
     if not isinstance(block_type, str) or block_type not in BLOCKS:
-        raise ArchitectureError(f"unknown block_type {block_type!r}, expected one of {', '.join(BLOCKS)}")
+        raise ArchitectureError(f"unknown block_type {reprlib.repr(block_type)}, expected one of {', '.join(BLOCKS)}")
     block = BLOCKS[block_type]
     names = ["ds", "ws", "ss"]
     columns = [_entries(net, name) for name in names]
@@ -79,15 +80,19 @@ def parse(net: Mapping[str, Any]) -> AnyNet:
             names.append(name)
             columns.append(entries)
         elif entries:
-            raise ArchitectureError(f"{name} {entries!r}: expected none, a {block_type} has no bottleneck")
+            raise ArchitectureError(f"{name} {reprlib.repr(entries)}: expected none, a {block_type} has no bottleneck")
     if not columns[0]:
         raise ArchitectureError("ds []: expected a depth for each stage")
     for name, entries in zip(names, columns, strict=True):
         if len(entries) != len(columns[0]):
             raise ArchitectureError(
-                f"{name} {entries!r}: expected a value for each of the {len(columns[0])} stages, as many as ds"
+                f"{name} {reprlib.repr(entries)}: expected a value for each of the {len(columns[0])} stages, as many as ds"
             )
+    if len(columns[0]) > MAX_EDGES:
+        raise ArchitectureError(f"ds {reprlib.repr(columns[0])}: {len(columns[0]):,} stages, expected at most {MAX_EDGES}")
     stages = tuple(_parse_stage(i, names, values) for i, values in enumerate(zip(*columns, strict=True)))
+    if (depth := sum(stage.depth for stage in stages)) > MAX_DEPTH:
+        raise ArchitectureError(f"ds {reprlib.repr(columns[0])}: {depth:,} blocks, expected at most {MAX_DEPTH:,}")
     return AnyNet(block, stages)
 
 
@@ -153,10 +158,14 @@ def _inner(stage: Stage) -> tuple[int, int]:
 def _parse_stage(number: int, names: Sequence[str], values: Sequence[Any]) -> Stage:
     for name, value in zip(names, values, strict=True):
         if name in ("bot_muls", "bms"):
-            if type(value) not in (int, float) or not 0 < value < math.inf:
-                raise ArchitectureError(f"{name}[{number}] {value!r}: expected a number greater than 0")
-        elif type(value) is not int or value < 1:
-            raise ArchitectureError(f"{name}[{number}] {value!r}: expected a whole number of at least 1")
+            if type(value) not in (int, float) or not 0 < value <= MAX_MULTIPLIER:
+                raise ArchitectureError(
+                    f"{name}[{number}] {reprlib.repr(value)}: expected a number greater than 0, at most {MAX_MULTIPLIER:,}"
+                )
+        elif type(value) is not int or not 1 <= value <= MAX_CHANNELS:
+            raise ArchitectureError(
+                f"{name}[{number}] {reprlib.repr(value)}: expected a whole number from 1 to {MAX_CHANNELS:,}"
+            )
     stage = Stage(*values)
     if stage.multiplier is not None:
         channels, groups = _inner(stage)
@@ -172,5 +181,5 @@ def _entries(net: Mapping[str, Any], name: str) -> list[Any]:
     # The published code takes null for an empty list.
     entries = net.get(name) or []
     if not isinstance(entries, list):
-        raise ArchitectureError(f"{name} {entries!r}: expected a list")
+        raise ArchitectureError(f"{name} {reprlib.repr(entries)}: expected a list")
     return entries

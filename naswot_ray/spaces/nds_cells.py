@@ -11,6 +11,7 @@ A cell's states 0 and 1 are its two inputs; each pair of edges makes one more st
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -19,6 +20,7 @@ from typing import Any, Final, Protocol
 from naswot_ray.errors import ArchitectureError
 from naswot_ray.network import NetworkBuilder
 from naswot_ray.spaces.blocks import relu_conv_bn
+from naswot_ray.spaces.nds_limits import MAX_CHANNELS, MAX_DEPTH, MAX_EDGES
 
 Edge = tuple[str, int]
 """An operation, and the state that it reads."""
@@ -58,11 +60,11 @@ def parse(net: Mapping[str, Any]) -> CellNet:
     """
     genotype = net.get("genotype")
     if not isinstance(genotype, dict):
-        raise ArchitectureError(f"genotype {genotype!r}: expected an object with normal, reduce and their concats")
+        raise ArchitectureError(f"genotype {reprlib.repr(genotype)}: expected an object with normal, reduce and their concats")
     normal, reduce = (_parse_cell(genotype, kind) for kind in ("normal", "reduce"))
-    for name in ("width", "depth"):
-        if not _is_natural(net.get(name), 1):
-            raise ArchitectureError(f"{name} {net.get(name)!r}: expected a whole number of at least 1")
+    for name, most in (("width", MAX_CHANNELS), ("depth", MAX_DEPTH)):
+        if not _is_natural(net.get(name), 1, most + 1):
+            raise ArchitectureError(f"{name} {reprlib.repr(net.get(name))}: expected a whole number from 1 to {most:,}")
     return CellNet(normal, reduce, net["width"], net["depth"])
 
 
@@ -203,27 +205,33 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
 
 def _parse_cell(genotype: Mapping[str, Any], kind: str) -> Cell:
     entries = genotype.get(kind)
-    if not isinstance(entries, list) or not entries or len(entries) % 2:
-        found = f"{len(entries)} edges" if isinstance(entries, list) else repr(entries)
-        raise ArchitectureError(f"genotype.{kind}: {found}, expected a list of edges, two for each state")
+    if not isinstance(entries, list) or not entries or len(entries) % 2 or len(entries) > MAX_EDGES:
+        found = f"{len(entries)} edges" if isinstance(entries, list) else reprlib.repr(entries)
+        raise ArchitectureError(f"genotype.{kind}: {found}, expected a list of at most {MAX_EDGES} edges, two for each state")
     edges = tuple(_parse_edge(entry, f"genotype.{kind}[{i}]", NUM_INPUTS + i // 2) for i, entry in enumerate(entries))
     num_states = NUM_INPUTS + len(edges) // 2
     concat = genotype.get(f"{kind}_concat")
-    if not isinstance(concat, list) or not concat or not all(_is_natural(i, 0, num_states) for i in concat):
-        raise ArchitectureError(f"genotype.{kind}_concat {concat!r}: expected a list of states out of 0..{num_states - 1}")
+    if (
+        not isinstance(concat, list)
+        or not 0 < len(concat) <= MAX_EDGES
+        or not all(_is_natural(i, 0, num_states) for i in concat)
+    ):
+        raise ArchitectureError(
+            f"genotype.{kind}_concat {reprlib.repr(concat)}: expected a list of states out of 0..{num_states - 1}"
+        )
     return Cell(edges, tuple(concat))
 
 
 def _parse_edge(entry: Any, where: str, num_states: int) -> Edge:
     if not isinstance(entry, list) or len(entry) != 2:
-        raise ArchitectureError(f"{where} {entry!r}: expected [operation, input]")
+        raise ArchitectureError(f"{where} {reprlib.repr(entry)}: expected [operation, input]")
     op, source = entry
     if not isinstance(op, str) or op not in OPERATIONS:
-        raise ArchitectureError(f"{where}: unknown operation {op!r}, expected one of {', '.join(OPERATIONS)}")
+        raise ArchitectureError(f"{where}: unknown operation {reprlib.repr(op)}, expected one of {', '.join(OPERATIONS)}")
     if not _is_natural(source, 0, num_states):
-        raise ArchitectureError(f"{where}: input {source!r}, expected one of the states 0..{num_states - 1}")
+        raise ArchitectureError(f"{where}: input {reprlib.repr(source)}, expected one of the states 0..{num_states - 1}")
     return op, source
 
 
-def _is_natural(value: Any, lowest: int, limit: int | None = None) -> bool:
-    return type(value) is int and lowest <= value and (limit is None or value < limit)
+def _is_natural(value: Any, lowest: int, limit: int) -> bool:
+    return type(value) is int and lowest <= value < limit

@@ -22,6 +22,7 @@ from __future__ import annotations
 import hashlib
 import json
 import lzma
+import reprlib
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -30,6 +31,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from naswot_ray.errors import BenchmarkError
+from naswot_ray.regular_file import open_regular, read_regular
 
 _STEMS: Final = (
     "Amoeba",
@@ -155,14 +157,12 @@ def read_records(path: Path, family: str) -> list[NdsRecord]:
 
 
 def _from_file(path: Path) -> str:
-    if path.stat().st_size > _MAX_BYTES:
-        raise BenchmarkError(f"{path} has {path.stat().st_size} bytes, where at most {_MAX_BYTES} were expected")
-    return path.read_text(encoding="utf-8")
+    return read_regular(path, max_bytes=_MAX_BYTES).decode()
 
 
 def _from_archive(path: Path, family: str) -> str:
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_regular(path) as packed, zipfile.ZipFile(packed) as archive:
             member = _member(path, archive, family)
             with archive.open(member) as file:  # gives no more than the declared size and verifies the checksum
                 content = bytearray()
@@ -198,8 +198,11 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """A JSON object; of a record only what is needed, since the curves per iteration are most of the file."""
     content = dict(pairs)
     if len(content) < len(pairs):
-        keys = [key for key, _ in pairs]
-        raise ValueError(f"key {next(key for key in keys if keys.count(key) > 1)!r} is twice in one object")
+        seen = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise ValueError(f"key {reprlib.repr(key)} is twice in one object")
+            seen.add(key)
     if "net" in content:
         return {key: content[key] for key in _RECORD_KEYS if key in content}
     return content
@@ -221,5 +224,7 @@ def _record(where: str, index: int, content: Any) -> NdsRecord:
         raise BenchmarkError(f"{where}: its 'net' lacks {', '.join(missing)}")
     try:
         return NdsRecord(index, arch_id_of(index, net), net, content)
+    except RecursionError:
+        raise BenchmarkError(f"{where}: its 'net' is nested too deeply") from None
     except ValueError as error:
         raise BenchmarkError(f"{where}: its 'net' has a number that is not finite") from error

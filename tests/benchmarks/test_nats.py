@@ -363,6 +363,32 @@ def test_a_directory_without_architectures(copy: Path) -> None:
     refuses(copy, copy, "no architecture files")
 
 
+def test_a_folder_named_like_an_architecture(copy: Path) -> None:
+    (copy / "000012.pickle.pbz2").mkdir()
+    with pytest.raises(BenchmarkError, match=r"000012\.pickle\.pbz2 cannot be read: it is a folder, expected a regular file$"):
+        read_accuracies("nasbench201", copy)
+
+
+NAMES = ("NATS-tss-v1_0-3ffb9.pickle.pbz2", "NAS-Bench-201-v1_1-096897.pth", "t.csv", "t.parquet", "data.zip", "a.tfrecord")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_pipe_or_a_device_is_not_waited_for(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).symlink_to("/dev/zero")
+    with pytest.raises(BenchmarkError, match=f"{name} cannot be read: it is a device, expected a regular file$"):
+        read_accuracies("nasbench201", tmp_path / name)
+    (tmp_path / name).unlink()
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(BenchmarkError, match=f"{name} cannot be read: it is a pipe, expected a regular file$"):
+        read_accuracies("nasbench201", tmp_path / name)
+
+
+def test_an_architecture_that_is_a_pipe(copy: Path) -> None:
+    os.mkfifo(copy / "000012.pickle.pbz2")
+    with pytest.raises(BenchmarkError, match=r"000012\.pickle\.pbz2 cannot be read: it is a pipe, expected a regular file$"):
+        read_accuracies("nasbench201", copy)
+
+
 def test_what_is_a_nats_directory(copy: Path, tmp_path: Path) -> None:
     assert is_nats_directory(copy)
     assert not is_nats_directory(tmp_path)

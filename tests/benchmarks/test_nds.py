@@ -14,6 +14,7 @@ import pytest
 from naswot_ray.benchmarks.nds import read_nds
 from naswot_ray.benchmarks.reading import read_accuracies
 from naswot_ray.dataset import schema
+from naswot_ray.dataset.accuracies import batches_of, stage
 from naswot_ray.errors import BenchmarkError, SettingsError
 from naswot_ray.spaces.nds_file import FAMILIES, read_records
 from tests.spaces.nds_files import ANYNET, CELL_NET, nds_record, write_nds_json, write_nds_zip
@@ -92,6 +93,14 @@ def test_a_training_without_a_final_error_has_no_accuracy(tmp_path: Path, errors
     assert [row["arch_id"] for row in rows_of(path)] == [ids[0], ids[0], ids[2], ids[2]]
 
 
+def test_a_file_without_any_final_error_gives_no_row_and_is_refused(tmp_path: Path) -> None:
+    path = write_nds_json(tmp_path, "DARTS", [nds_record(CELL_NET, errors=[math.nan])])
+    with pytest.raises(
+        BenchmarkError, match=r"^DARTS\.json gives no row: it has no accuracy of any architecture of nds_darts$"
+    ):
+        stage(read_nds(path, "DARTS"))
+
+
 def test_a_training_that_broke_off_counts_with_the_epochs_it_had(tmp_path: Path) -> None:
     record = nds_record(CELL_NET, errors=[50.0, 40.0])
     record["optim"]["max_ep"] = 100
@@ -150,3 +159,9 @@ def test_read_accuracies_takes_archive_and_json_file(path: Path) -> None:
         read_accuracies("nasbench201", path)
     with pytest.raises(SettingsError, match=r"--map is for tables; .*data.zip is an official file of nds_darts"):
         read_accuracies("nds_darts", path, ["cifar10/test/100=x"])
+
+
+def test_a_value_that_no_column_holds() -> None:
+    row = {"arch_id": "a", "dataset": "cifar10", "split": "test", "epochs": 2**31, "accuracy": 90.0}
+    with pytest.raises(BenchmarkError, match=r"^accuracies of nds_darts have a value that no column holds: "):
+        list(batches_of("nds_darts", "digest", [row]))

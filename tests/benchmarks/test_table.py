@@ -306,6 +306,18 @@ def test_a_csv_that_is_none(tmp_path: Path, content: bytes) -> None:
 def test_bytes_that_are_no_text(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_bytes(b"arch,acc\n\xff\xfe,1\n")
     refuses(tmp_path / "t.csv")
+    (tmp_path / "t.csv").write_bytes(b"arch,acc\xff\na,1\n")
+    assert "is not a readable csv file" in refuses(tmp_path / "t.csv")
+    text = pa.StringArray.from_buffers(1, pa.array([0, 2], pa.int32()).buffers()[1], pa.py_buffer(b"\xff\xfe"))
+    pq.write_table(pa.table({"arch": text, "acc": [1.0]}), tmp_path / "t.parquet")
+    assert "column 'arch' is damaged" in refuses(tmp_path / "t.parquet")
+    pq.write_table(pa.table({"arch": ["a"], "acc": text}), tmp_path / "t.parquet")
+    assert "column 'acc' is damaged" in refuses(tmp_path / "t.parquet")
+
+
+def test_a_table_without_a_row(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_bytes(b"arch,acc\n")
+    assert refuses(tmp_path / "t.csv").endswith("t.csv has no rows")
 
 
 @pytest.mark.parametrize("name", ["t.txt", "t.PARQUET", "t.pbz2", "t.json", "t"])

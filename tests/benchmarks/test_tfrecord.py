@@ -84,7 +84,7 @@ def test_a_file_of_another_kind(path: Path, content: bytes) -> None:
 
 def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
     refuses(tmp_path / "none.tfrecord", "No such file")
-    refuses(tmp_path, "Is a directory")
+    refuses(tmp_path, "it is a folder, expected a regular file")
 
 
 WHOLE = b"".join(map(frame, RECORDS))

@@ -85,6 +85,18 @@ def test_a_run_that_was_ended_early(tmp_path: Path) -> None:
     assert "12 rows missing" in result.stdout
 
 
+def test_points_beyond_a_thousand_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_dataset(tmp_path / "d", indices=range(3), limit=9)
+    whole = [naswot(command, tmp_path / "d").stdout for command in ("info", "check")]
+    monkeypatch.setattr(console, "MAX_LISTED_POINTS", 1)
+    some = [naswot(command, tmp_path / "d").stdout for command in ("info", "check")]
+    for text, full in zip(some, whole, strict=True):
+        assert "and 1 point more, which are in the sums" in text
+        assert "points more" not in full
+        assert text.splitlines()[-1] == full.splitlines()[-1]
+        assert "12 rows missing" in text
+
+
 @pytest.mark.parametrize("limits", [(9, 2), (2, 9)])
 def test_the_largest_of_several_runs_counts(tmp_path: Path, limits: tuple[int, int]) -> None:
     dataset = make_dataset(tmp_path / "d", indices=range(3), limit=limits[0])

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import shutil
 import socket
+import threading
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
 from naswot_ray.dataset import layout
+from naswot_ray.errors import RunError
 from naswot_ray.scoring.images import load_images
 from tests.benchmarks.official_nats import SSS
 from tests.cli.conftest import MAP, write_images
@@ -30,6 +33,10 @@ BAD_OPTIONS: dict[str, tuple[tuple[object, ...], str]] = {
     "negative batch size": (("--batch-size", -4), "batch size -4"),
     "a seed twice": (("--seed", 1, "--seed", 1), "--seed needs at least one value, each once, got [1, 1]"),
     "a batch size twice": (("--batch-size", 4), "--batch-size needs at least one value, each once, got [4, 4]"),
+    "a shard of a galaxy": (
+        ("--shard-size", 10**23),
+        "--shard-size: Input should be less than or equal to 2147483647, got",
+    ),
     "a space twice": (("--space", SPACE, "--space", SPACE), "--space needs at least one value, each once"),
     "negative seed": (("--seed", -1), "--seed must be from 0 to 2^63 - 1, got [-1]"),
     "a seed too large": (("--seed", 2**63), "--seed must be from 0 to 2^63 - 1"),
@@ -264,6 +271,41 @@ def test_a_cluster_that_does_not_answer(root: Path) -> None:
     assert f"no Ray cluster at {address} (" in done.stderr
     assert "start one with `ray start --head`" in done.stderr
     assert snapshot(root) == before
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [(b"HTTP/1.1 400 Bad Request\r\n\r\n", "it does not speak Ray's protocol"), (b"", "it has not answered")],
+)
+def test_an_address_of_something_else_than_a_head(answer: bytes, reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray itself tries for 100 seconds."""
+    from naswot_ray.run import ray_pool  # noqa: PLC0415  imports Ray
+
+    monkeypatch.setattr(ray_pool, "CONNECT_SECONDS", 0.5)
+    monkeypatch.delenv("RAY_USE_TLS", raising=False)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        accepted: list[socket.socket] = []
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    connection, _ = server.accept()
+                    accepted.append(connection)
+                    if answer:
+                        connection.sendall(answer)
+                        connection.close()
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        with pytest.raises(
+            RunError, match=rf"^no Ray cluster at {address}: something listens there, but {reason}.*; name the head's port"
+        ):
+            ray_pool.connect(address)
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join()
+    for connection in accepted:
+        connection.close()
 
 
 def test_an_address_that_is_none(root: Path) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -112,3 +114,36 @@ def test_a_lock_that_fails_for_a_moment_is_asked_for_again(tmp_path: Path, monke
     (note,) = storage.take_notes()
     assert note.startswith(f"lock {storage.path(NUMBER)}: done at try 2, after ")
     assert "Stale file handle" in note
+
+
+def test_who_waits_for_a_lock_is_told_who_holds_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(local_files, "TELL_SECONDS", 0.0)
+    lock = tmp_path / layout.lock(NUMBER)
+    holder = f"process {os.getpid()} on {socket.gethostname()}"
+    storage = Storage(tmp_path)
+
+    def write() -> None:
+        with storage.locked(NUMBER):
+            storage.write_bytes(NUMBER, b"written")
+
+    with storage.locked(NUMBER):
+        monkeypatch.setattr(local_files, "GIVE_UP_SECONDS", 0.02)
+        with (
+            pytest.raises(
+                DatasetError, match=rf"^cannot lock .*: {holder} has held the lock {lock} for 0\.02 s; let it finish"
+            ),
+            storage.locked(NUMBER),
+        ):
+            pass
+        monkeypatch.setattr(local_files, "GIVE_UP_SECONDS", 60.0)
+        capfd.readouterr()
+        thread = threading.Thread(target=write)
+        thread.start()
+        told = ""
+        while not told:
+            told = capfd.readouterr().err
+    thread.join()
+    assert told == f"waiting for the lock {lock}, which {holder} holds; giving up after 60 s\n"
+    assert storage.read_bytes(NUMBER) == b"written"

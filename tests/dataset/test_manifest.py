@@ -163,6 +163,10 @@ DAMAGES: dict[str, Callable[[str], str]] = {
     "unknown key": lambda text: json.dumps(json.loads(text) | {"owner": "me"}),
     "wrong type": lambda text: json.dumps(json.loads(text) | {"shard_size": "many"}),
     "shard size of nothing": lambda text: json.dumps(json.loads(text) | {"shard_size": 0}),
+    "shard size of a galaxy": lambda text: json.dumps(json.loads(text) | {"shard_size": 10**23}),
+    "a version of letters": lambda text: json.dumps(json.loads(text) | {"schema_version": "3.x"}),
+    "a tower of lists": lambda text: "[" * 100_000 + "]" * 100_000,
+    "half a character": lambda text: text.replace('"w1"', '"\\ud800"'),
     "another program's": lambda text: json.dumps(json.loads(text) | {"format": "other dataset"}),
 }
 
@@ -198,6 +202,7 @@ def test_another_major_schema_version_is_refused(storage: Storage, version: str 
     file.write_text(json.dumps(json.loads(file.read_text()) | {"schema_version": version}))
     if version == "3":
         manifest.read(storage)
+        extend(storage, settings())
         return
     with pytest.raises(DatasetError, match=rf"schema version {version}, this program reads 3\.x"):
         manifest.read(storage)

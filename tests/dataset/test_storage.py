@@ -120,6 +120,31 @@ def test_a_path_that_cannot_be_a_folder(tmp_path: Path) -> None:
     assert snapshot(tmp_path) == {"folder": b"a file where a folder should be"}
 
 
+@pytest.mark.parametrize("kind", ["a pipe", "a device"])
+def test_what_would_never_end_is_not_read(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "folder").mkdir()
+    if kind == "a pipe":
+        os.mkfifo(tmp_path / FILE)
+    else:
+        (tmp_path / FILE).symlink_to("/dev/zero")
+    storage = Storage(tmp_path)
+    with pytest.raises(DatasetError, match=rf"^cannot read .*file\.json: it is {kind}, expected a regular file$"):
+        storage.read_bytes(FILE)
+    with pytest.raises(DatasetError, match=rf"it is {kind}, expected a regular file$"), storage.open_parquet(FILE):
+        pass
+    assert storage.list_files(recursive=True) == []
+    storage.write_bytes(FILE, b"new")
+    assert storage.read_bytes(FILE) == b"new"
+
+
+def test_a_file_that_is_larger_than_it_may_be(tmp_path: Path) -> None:
+    storage = Storage(tmp_path)
+    storage.write_bytes(FILE, b"1234")
+    assert storage.read_bytes(FILE, max_bytes=4) == b"1234"
+    with pytest.raises(DatasetError, match=r"^cannot read .*file\.json: it has 4 bytes, expected at most 3$"):
+        storage.read_bytes(FILE, max_bytes=3)
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_read_only_folder(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir(mode=0o500)

@@ -6,16 +6,22 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+import ray
 
 import naswot_ray
 from naswot_ray.dataset import manifest
 from naswot_ray.dataset.runs import GridRecord
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.errors import DatasetError, RunError
+from naswot_ray.run import batches
 from naswot_ray.run.driver import Driver, Policy
 from naswot_ray.run.grid import Grid, Task
+from naswot_ray.run.job import score_spaces
+from naswot_ray.run.options import ScoreOptions
 from naswot_ray.run.ray_pool import RayPool, WorkerFactory
 from naswot_ray.run.survey import Survey
 from naswot_ray.run.worker import Receipt, write_failed
@@ -51,9 +57,9 @@ def drive(root: Path, worker_factory: WorkerFactory, policy: Policy) -> tuple[Dr
         spaces=("nasbench201",), num_architectures=(15_625,), images="noise", batch_sizes=(4,), seeds=(1,), limit=8
     )
     grid = Grid(record, contract.shard_size)
-    batches = {b: naswot_ray.load_images("noise").batch(b.batch_size, b.seed) for b in grid.batches()}
+    images = naswot_ray.load_images("noise").batch(4, seed=1)
     pool = RayPool(
-        str(root), "test", contract.settings, {SPACE.name: SPACE}, batches, num_actors=2, worker_factory=worker_factory
+        str(root), "test", contract.settings, {SPACE.name: SPACE}, lambda _: images, num_actors=2, worker_factory=worker_factory
     )
     progress = SilentProgress()
 
@@ -165,3 +171,27 @@ def _remove_group(group: Path) -> None:
             time.sleep(0.1)
         else:
             return
+
+
+def test_a_run_holds_few_batches_in_the_object_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many points its grid has: 10,000 of them once took 6.7 GB before the first task."""
+    put, batches_put = ray.put, set[str]()
+    most = [0]
+
+    def counting(value: object) -> Any:
+        ref = put(value)
+        if isinstance(value, np.ndarray):
+            batches_put.add(ref.hex())
+            held = ray._private.worker.global_worker.core_worker.get_all_reference_counts()  # type: ignore[attr-defined]
+            most[0] = max(most[0], len(batches_put & held.keys()))
+        return ref
+
+    monkeypatch.setattr(ray, "put", counting)
+    monkeypatch.setattr(batches, "MAX_BYTES", 2 * 4 * 3 * 32 * 32 * 4)
+    options = {"limit": 2, "batch_size": [4], "seed": list(range(8))}
+    score_spaces(ScoreOptions.checked(output=tmp_path / "few", num_actors=1, **options))
+    assert len(batches_put) == 8
+    assert 0 < most[0] <= 3, "two that are kept, and that of a task which is just done"
+    monkeypatch.undo()
+    score_here(tmp_path / "here", **options)
+    assert logical_rows(tmp_path / "few") == logical_rows(tmp_path / "here")

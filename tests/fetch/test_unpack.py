@@ -126,6 +126,14 @@ class TestRefused:
         refused(folder, data, archive(kind), r"holds '.*', which is no path inside of a folder")
         assert tree(tmp_path).keys() == {"deep", "deep/deeper", "deep/deeper/archive"}
 
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_names_a_thousand_folders_deep(self, tmp_path: Path, kind: Kind) -> None:
+        deep = "top/" + "a/" * 1_000 + "x"
+        refused(
+            tmp_path, MAKE[kind]({**FILES, deep: b""}), archive(kind), r"holds 'top/.*', 1,002 folders deep with 2,005 char"
+        )
+        assert tree(tmp_path).keys() == {"archive"}
+
     @pytest.mark.parametrize(
         ("member", "kind"),
         [

@@ -95,6 +95,22 @@ def test_nds(tmp_path: Path) -> None:
     assert (failed["space"], failed["arch_index"]) == ("nds_resnext-a", 1)
 
 
+def test_one_record_that_cannot_be_computed_costs_no_other(tmp_path: Path) -> None:
+    nets = [{**CELL_NET, "width": 4, "depth": 3}, *({**CELL_NET, key: 10**9} for key in ("width", "depth"))]
+    archive = write_nds_zip(tmp_path / "data.zip", {"DARTS": [nds_record(net) for net in (*nets, nets[0])]})
+    record = score_here(tmp_path / "d", space=["nds_darts"], space_option=[f"source={archive}"], batch_size=[4], seed=[0])
+    assert record.counts == {"rows": 4, "ok": 2, "failed": 2}
+    for table in (naswot_ray.open(tmp_path / "d").scores, naswot_ray.open(tmp_path / "d").architectures):
+        rows = table.sort_by("arch_index").to_table().to_pylist()
+        assert [row["status"] for row in rows] == ["ok", "failed", "failed", "ok"]
+        assert [row["error"] and row["error"].partition(": expected")[0].partition(" ")[2] for row in rows] == [
+            None,
+            f"DARTS {rows[1]['arch_id']}: width 1000000000",
+            f"DARTS {rows[2]['arch_id']}: depth 1000000000",
+            None,
+        ]
+
+
 def test_a_dataset_of_nds_is_told_apart_from_one_of_another_file(tmp_path: Path) -> None:
     options: dict[str, Any] = {"space": ["nds_darts"], "batch_size": [4], "seed": [0]}
     for name, width in (("a", 4), ("b", 8)):

@@ -140,6 +140,10 @@ def test_a_damaged_part_stops_the_run_before_it_writes(tmp_path: Path) -> None:
         ({"batch_size": []}, "--batch-size needs at least one value"),
         ({"seed": [1, 1]}, "--seed needs at least one value, each once"),
         ({"seed": [-1]}, "--seed must be from 0"),
+        (
+            {"seed": list(range(10**5 + 1))},
+            "100,001 combinations of --space, --batch-size and --seed, expected",
+        ),
         ({"limit": 0}, "--limit"),
         ({"shard_size": 5}, "holds parts of 4 architectures, --shard-size 5"),
     ],

@@ -10,6 +10,7 @@ import torch
 import naswot_ray
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.errors import RunError
+from naswot_ray.network import Network
 from naswot_ray.run import worker
 from naswot_ray.run.grid import Batch, Point, Shard, Task
 from naswot_ray.run.pool import InProcessPool
@@ -114,6 +115,22 @@ def test_an_architecture_that_needs_too_much_memory_is_a_failed_row(
     assert str(rows(tmp_path)[0]["error"]).startswith(f"{type(error).__name__}: {error}".strip())
 
 
+def test_a_value_that_no_column_holds_is_a_failed_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Writing it would fail, and with it the rows of all other architectures of the part."""
+    monkeypatch.setattr(Network, "flops", 2**63)
+    row = worker.architecture_row(SPACE, 5)
+    assert (row["status"], row["params"]) == ("failed", None)
+    assert row["error"] == "ValueError: flops 9223372036854775808 does not fit a column of int64"
+
+
+def test_a_reason_that_parquet_cannot_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*args: object) -> None:
+        raise ValueError("\ud800" + "x" * 10**6)
+
+    monkeypatch.setattr(type(SPACE), "trained_network", fail)
+    assert worker.architecture_row(SPACE, 5)["error"] == "ValueError: ?" + "x" * 1987
+
+
 def test_a_device_that_fails_is_not_blamed_on_the_architecture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """CUDA reports an illegal address with every later call too: rows of innocent architectures would all be failed."""
 
@@ -124,7 +141,7 @@ def test_a_device_that_fails_is_not_blamed_on_the_architecture(tmp_path: Path, m
     with pytest.raises(DeviceLostError, match=r"^CUDA error: an illegal memory access was encountered$"):
         run(tmp_path, (4, 5))
     assert not Storage(tmp_path).exists(SHARD.path)
-    pool = InProcessPool(Worker(str(tmp_path), "run", settings()), {SPACE.name: SPACE}, {BATCH: IMAGES})
+    pool = InProcessPool(Worker(str(tmp_path), "run", settings()), {SPACE.name: SPACE}, lambda batch: IMAGES)
     pool.wait(0)
     pool.submit(0, Task(SHARD, (4,)))
     with pytest.raises(RunError, match=r"the GPU failed .* leave out --in-process"):

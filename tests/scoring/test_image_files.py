@@ -294,3 +294,25 @@ class TestNothingThere:
         assert FILES["imagenet16-120"].batches["train_data_batch_1"] == "27846dcaa50de8e21a7d1a35f30f0e91"
         for files in FILES.values():
             assert all(re.fullmatch("[0-9a-f]{32}", md5) for md5 in files.batches.values())
+
+
+def test_a_batch_that_is_a_pipe_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = batches("cifar10", some_pixels(25, 32))
+    folder = write_folder("cifar10", tmp_path, content)
+    publish(monkeypatch, "cifar10", content=content)
+    (folder / "data_batch_2").unlink()
+    os.mkfifo(folder / "data_batch_2")
+    _refused("cifar10", tmp_path, "data_batch_2: it is a pipe, expected a regular file")
+
+
+@pytest.mark.parametrize("labels", [["1"] * 4, [1.5] * 4, [None] * 4], ids=["text", "fractions", "nothing"])
+def test_labels_that_are_no_whole_numbers(tmp_path: Path, labels: list[Any]) -> None:
+    np.savez(tmp_path / "imagenet16.npz", x=some_pixels(4, 16), y_raw=np.array(labels, dtype=np.array(labels).dtype.str))
+    _refused("imagenet16-120", tmp_path, "imagenet16.npz")
+
+
+def test_labels_of_unequal_length(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = batches("imagenet16-120", some_pixels(40, 16), [[1], [1, 2], *[[1]] * 38])  # type: ignore[list-item]
+    write_folder("imagenet16-120", tmp_path, content)
+    publish(monkeypatch, "imagenet16-120", content=content)
+    _refused("imagenet16-120", tmp_path, "train_data_batch_1: expected a whole number for each label")

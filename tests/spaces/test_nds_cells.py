@@ -242,14 +242,21 @@ class TestRecords:
     @pytest.mark.parametrize(
         ("change", "message"),
         [
-            ({"width": 0}, "width 0: expected a whole number of at least 1"),
-            ({"width": 2.0}, "width 2.0: expected a whole number of at least 1"),
-            ({"width": None}, "width None: expected a whole number of at least 1"),
-            ({"depth": True}, "depth True: expected a whole number of at least 1"),
+            ({"width": 0}, "width 0: expected a whole number from 1 to 100,000"),
+            ({"width": 10**9}, "width 1000000000: expected a whole number from 1 to 100,000"),
+            ({"depth": 10**9}, "depth 1000000000: expected a whole number from 1 to 1,000"),
+            ({"width": 50_000}, "its network has 262,529,300,010 parameters, expected at most 2,147,483,648"),
+            ({"normal_concat": [2] * 10**6}, "genotype.normal_concat [2, 2, 2, 2, 2, 2, ...]: expected a list of states"),
+            ({"width": 2.0}, "width 2.0: expected a whole number from 1 to 100,000"),
+            ({"width": None}, "width None: expected a whole number from 1 to 100,000"),
+            ({"depth": True}, "depth True: expected a whole number from 1 to 1,000"),
             ({"genotype": None}, "genotype None: expected an object"),
-            ({"normal": []}, "genotype.normal: 0 edges, expected a list of edges, two for each state"),
-            ({"normal": "edges"}, "genotype.normal: 'edges', expected a list of edges"),
-            ({"reduce": [["none", 0]] * 3}, "genotype.reduce: 3 edges, expected a list of edges, two for each state"),
+            ({"normal": []}, "genotype.normal: 0 edges, expected a list of at most 64 edges, two for each state"),
+            ({"normal": "edges"}, "genotype.normal: 'edges', expected a list of at most 64 edges"),
+            (
+                {"reduce": [["none", 0]] * 3},
+                "genotype.reduce: 3 edges, expected a list of at most 64 edges, two for each state",
+            ),
             (
                 {"normal": [["conv_9x9", 0]] * 2},
                 "genotype.normal[0]: unknown operation 'conv_9x9', expected one of none, avg_pool",

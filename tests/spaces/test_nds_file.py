@@ -173,7 +173,7 @@ def test_an_unknown_compression(path: Path, archive: bytes) -> None:
 def test_a_json_file_that_is_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_nds_json(tmp_path, "DARTS", RECORDS)
     monkeypatch.setattr(nds_file, "_MAX_BYTES", 100)
-    refuses(path, "at most 100 were expected")
+    refuses(path, "expected at most 100")
 
 
 def test_no_archive(path: Path) -> None:
