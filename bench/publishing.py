@@ -18,7 +18,6 @@ import pyarrow as pa
 import typer
 
 from naswot_ray.dataset import layout, manifest, parts, runs, schema
-from naswot_ray.dataset.digest import content_digest
 from naswot_ray.dataset.manifest import Settings
 from naswot_ray.dataset.opening import Dataset
 from naswot_ray.dataset.storage import Storage
@@ -116,9 +115,7 @@ def _write(storage: Storage, settings: Settings, path: PurePosixPath, columns: p
     images = IMAGES if columns is schema.SCORES else None
     metadata = {
         parts.VERSION_KEY: schema.SCHEMA_VERSION,
-        parts.NUM_ROWS_KEY: str(size),
         parts.NUM_FAILED_KEY: "0",
-        parts.DIGEST_KEY: content_digest(table),
         parts.FINGERPRINT_KEY: settings.fingerprint_of(SPACE, images),
     }
     storage.write_table(path, table.replace_schema_metadata(metadata))

@@ -1,4 +1,4 @@
-"""`naswot_ray.open(path)`: a dataset as pyarrow datasets and as DuckDB views."""
+"""`naswot_ray.open(path)`: a dataset as pyarrow datasets and as DuckDB views, of files that have been verified."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import functools
 import glob
 import operator
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import PurePosixPath
 
@@ -18,7 +18,9 @@ import pyarrow.dataset as pads
 from naswot_ray.dataset import layout, manifest, runs, schema
 from naswot_ray.dataset.layout import TableFile
 from naswot_ray.dataset.retrying import reason_of
+from naswot_ray.dataset.seal import BrokenSealError
 from naswot_ray.dataset.storage import Storage, StoredFile
+from naswot_ray.dataset.verified import VerifiedFiles
 from naswot_ray.errors import DatasetError
 
 _ERRORS_OF_A_QUERY = (
@@ -37,11 +39,13 @@ class Dataset:
     Attributes:
         storage: where it lies.
         manifest: its settings.
+        verified: which of its files are known to be what was written.
     """
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
         self.storage = Storage(root)
         self.manifest = manifest.read(self.storage)
+        self.verified = VerifiedFiles(self.storage)
 
     @property
     def runs(self) -> list[runs.RunRecord]:
@@ -68,18 +72,28 @@ class Dataset:
         """Scores with mean accuracies and baselines; `schema.JOINED`."""
         return self._table("joined")
 
-    def connect(self) -> duckdb.DuckDBPyConnection:
-        """A new DuckDB connection in memory, with views `scores`, `architectures`, `accuracies` and `joined`."""
+    def connect(self, tables: Iterable[str] = tuple(schema.TABLES)) -> duckdb.DuckDBPyConnection:
+        """A new DuckDB connection in memory, with views `scores`, `architectures`, `accuracies` and `joined`.
+
+        Every file of the views is verified first, since DuckDB ignores checksums. A second connection only lists them.
+
+        Args:
+            tables: those that there are to be views of.
+
+        Raises:
+            DatasetError: a file is not what was written; names it.
+        """
         connection = duckdb.connect()
         connection.execute("SET parquet_metadata_cache = true")  # most commands ask several times
-        for name, columns in schema.TABLES.items():
-            paths = [self.storage.inner_path(file.path) for file in self.files(name)]
+        for name in tables:
+            columns, files = schema.TABLES[name], self._verified_files(name)
+            paths = [self.storage.inner_path(file.path) for file in files]
             if paths and self.storage.local is not None and not any(_beyond_duckdb(path) for path in paths[:1]):
                 listed = ", ".join(_literal(glob.escape(path)) for path in paths)
                 rows = f"read_parquet([{listed}], hive_partitioning=false)"
                 connection.execute(f"CREATE VIEW {name} AS SELECT {', '.join(columns.names)} FROM {rows}")
             else:  # nothing there; or an object store, to which DuckDB's own way has to be downloaded first
-                connection.register(name, self._table(name))
+                connection.register(name, self._arrow_dataset(name, files))
         return connection
 
     def read_parquet(self, table: str) -> str:
@@ -130,8 +144,8 @@ class Dataset:
         except (duckdb.Error, pa.ArrowException, OSError) as error:
             for table in schema.TABLES:
                 for file in self.files(table):
-                    with self.storage.open_parquet(file.path) as content:
-                        content.read()
+                    with self.storage.open_parquet(file.path):
+                        pass
             if self.storage.local is None:  # every file is whole: it was the way there
                 raise DatasetError(
                     f"cannot read {self.storage.root}: {reason_of(error)}; run the same command again"
@@ -139,8 +153,10 @@ class Dataset:
             raise
 
     def _table(self, name: str) -> pads.Dataset:
+        return self._arrow_dataset(name, self._verified_files(name))
+
+    def _arrow_dataset(self, name: str, files: list[StoredFile]) -> pads.Dataset:
         columns = schema.TABLES[name]
-        files = self.files(name)
         if not files:
             return pads.dataset(columns.empty_table())
         format_ = pads.ParquetFileFormat(page_checksum_verification=True)
@@ -155,6 +171,28 @@ class Dataset:
             for file in files
         ]
         return pads.FileSystemDataset(fragments, schema=columns, format=format_, filesystem=self.storage.filesystem)
+
+    def verify(self, table: str) -> dict[PurePosixPath, str | BrokenSealError]:
+        """Verify the files of a table; those that have been verified before are only listed.
+
+        Returns:
+            per file the digest of its seal, or what is wrong with it.
+
+        Raises:
+            DatasetError: a file cannot be read.
+        """
+        files = self.files(table)
+        self.verified.forget_others(table, files)
+        return self.verified.verify(files)
+
+    def _verified_files(self, table: str) -> list[StoredFile]:
+        files = self.files(table)
+        self.verified.forget_others(table, files)
+        faults = [fault for fault in self.verified.verify(files).values() if isinstance(fault, BrokenSealError)]
+        if faults:
+            more = f" (and {len(faults) - 1:,} more files of {table})" if len(faults) > 1 else ""
+            raise DatasetError(f"{faults[0]}{more}") from faults[0]
+        return files
 
     def files(self, table: str) -> list[StoredFile]:
         """The files of a table, sorted by path: those whose names say so, whatever else lies beside them.

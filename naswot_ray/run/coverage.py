@@ -20,11 +20,11 @@ def coverage_of(dataset: Dataset) -> dict[Point, Coverage]:
     A row is wanted if any run asks for it whose plan was not withdrawn. Points that have rows and no plan come last.
 
     Raises:
-        DatasetError: a part or a record is damaged.
+        DatasetError: a part cannot be read, or a record is damaged.
     """
     shard_size = dataset.manifest.shard_size
     grids = [Grid(record, shard_size) for record in dict.fromkeys(run.grid for run in dataset.runs if not run.withdrawn)]
-    inventory = Inventory(dataset.storage)
+    inventory = Inventory(dataset.storage, dataset.manifest.settings)
     asking: dict[Point, list[Grid]] = {}
     for grid in grids:
         for point in grid.points():
@@ -55,7 +55,9 @@ def _coverage(point: Point, wanted: npt.NDArray[np.bool_], inventory: Inventory,
     size = len(wanted) or None
     shards = [_shard(point, number, shard_size, size) for number in inventory.numbers(point)]
     coverage = Coverage(wanted=int(wanted.sum()))
-    for shard, state in inventory.states(shards).items():
+    states = inventory.states(shards)
+    coverage.untrusted = sum(shard.path in inventory.faults for shard in shards)
+    for shard, state in states.items():
         present, failed = _count(wanted, shard, state)
         coverage.present += present
         coverage.failed += failed

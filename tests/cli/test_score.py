@@ -45,7 +45,6 @@ def test_the_files_are_where_the_layout_says(run: tuple[Path, str]) -> None:
         "dataset.json",
         *(f"scores/part-{SPACE}.cifar10.batch-4.seed-5.00000{n}.parquet" for n in (0, 1)),
         *(f"architectures/part-{SPACE}.00000{n}.parquet" for n in (0, 1)),
-        f"receipts/{records(root)[0].run_id}-000000.parquet",
         f"runs/{records(root)[0].run_id}.json",
     }
 
@@ -147,7 +146,7 @@ def test_the_same_command_again_finds_nothing_to_do(root: Path) -> None:
     assert text.startswith("nothing to do: every row of the grid is there\n")
     after = snapshot(root)
     assert {name: after[name] for name in before} == before
-    assert {name.partition("/")[0] for name in after.keys() - before.keys()} == {"runs", "receipts"}
+    assert {name.partition("/")[0] for name in after.keys() - before.keys()} == {"runs"}
     last = records(root)[-1]
     assert (last.status, last.counts, last.seconds) == ("finished", {"rows": 0}, 0.0)
 
@@ -162,7 +161,7 @@ def test_more_rows_extend_the_dataset(root: Path) -> None:
     assert text.startswith("1 rows scored in ")
     after = snapshot(root)
     assert {name: after[name] for name in before} == before
-    assert sorted(name for name in after.keys() - before.keys() if not name.startswith(("runs/", "receipts"))) == [
+    assert sorted(name for name in after.keys() - before.keys() if not name.startswith("runs/")) == [
         f"architectures/part-{SPACE}.000002.parquet",
         f"scores/part-{SPACE}.noise.batch-4.seed-0.000002.parquet",
     ]

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import csv
+import re
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from naswot_ray.dataset import layout, schema
 from naswot_ray.dataset.accuracies import AccuracyTable, StagedAccuracies, add_accuracies, batches_of, stage
-from naswot_ray.dataset.join import describe_stale, join, stale_joins
+from naswot_ray.dataset.join import check_whole, describe_stale, join, stale_joins, unfinished_joins
 from naswot_ray.dataset.opening import Dataset
 from naswot_ray.errors import DatasetError
 from tests.dataset.making import (
@@ -27,6 +30,7 @@ from tests.dataset.making import (
     mean_accuracy,
     score_row,
     snapshot,
+    write_sealed,
 )
 
 
@@ -304,10 +308,83 @@ def test_a_copy_of_an_accuracies_file(dataset: Dataset) -> None:
     (file,) = files_of(dataset)
     copy = file.with_stem(f"{file.stem}-copy")
     copy.write_bytes(file.read_bytes())
+    for use in (lambda: join(dataset, SPACE), lambda: add(dataset, [mean_accuracy(9)]), dataset.connect):
+        with pytest.raises(DatasetError, match=f"{re.escape(copy.name)} is a copy of accuracies/{re.escape(file.name)}"):
+            use()
+
+
+def test_two_files_of_the_same_accuracies(dataset: Dataset) -> None:
+    add(dataset, [mean_accuracy(i) for i in range(8)])
+    (file,) = files_of(dataset)
+    write_sealed(file.with_stem(f"{file.stem}-other"), pq.read_table(file))
     with pytest.raises(DatasetError, match=r"holds the cifar10/test/200 accuracy of .* twice"):
         join(dataset, SPACE)
     with pytest.raises(DatasetError, match="both hold cifar10/test/200 accuracies; remove one of them"):
         add(dataset, [mean_accuracy(9)])
+
+
+def test_two_imports_at_once_take_turns(dataset: Dataset) -> None:
+    """Both have read their files, and neither has looked into the dataset."""
+    imports = [staged([mean_accuracy(i, accuracy=value) for i in range(8)], source=f"{value}.csv") for value in (1.0, 2.0)]
+    with ThreadPoolExecutor(2) as pool:
+        done = [pool.submit(add_accuracies, Dataset(dataset.storage.root), one) for one in imports]
+    errors = [one.exception() for one in done]
+    assert sum(error is None for error in errors) == 1
+    assert any("already holds cifar10/test/200 accuracies" in str(error) for error in errors)
+    assert len(files_of(dataset)) == 1
+
+
+def test_an_import_that_finds_another_one_takes_its_own_back(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in an object store, which has no locks: the other one has written after this one has looked."""
+    other = staged([mean_accuracy(i, accuracy=2.0) for i in range(3)], source="other.csv")
+    there = make_dataset(Path(dataset.storage.root).parent / "there")
+    add_accuracies(there, other)
+    (file,) = files_of(there)
+    write = dataset.storage.write_bytes
+
+    def write_at_once(path: PurePosixPath, data: bytes) -> None:
+        shutil.copy(file, Path(dataset.storage.path(path)).parent)
+        write(path, data)
+
+    monkeypatch.setattr(dataset.storage, "write_bytes", write_at_once)
+    with pytest.raises(DatasetError, match=f"{re.escape(file.name)} was imported at the same time and holds cifar10/test/200"):
+        add(dataset, [mean_accuracy(i) for i in range(8)])
+    assert [path.name for path in files_of(dataset)] == [file.name]
+
+
+@pytest.mark.parametrize("num_written", [0, 1, 2, 3])
+@pytest.mark.parametrize("before", ["nothing", "an older join"])
+def test_a_join_that_is_killed_is_not_believed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, num_written: int, before: str
+) -> None:
+    dataset = make_dataset(tmp_path / "d", batch_sizes=(4, 8), seeds=(0, 1))
+    add(dataset, [mean_accuracy(i) for i in range(8)])
+    if before == "an older join":
+        join(dataset, SPACE)
+        add(dataset, [mean_accuracy(i, split="valid") for i in range(8)])
+    write, writes = dataset.storage.write_table, 0
+
+    def write_some(path: PurePosixPath, table: pa.Table) -> int:
+        nonlocal writes
+        writes += 1
+        if writes > num_written:
+            raise KeyboardInterrupt
+        return write(path, table)
+
+    monkeypatch.setattr(dataset.storage, "write_table", write_some)
+    with pytest.raises(KeyboardInterrupt):
+        join(dataset, SPACE)
+    monkeypatch.undo()
+    if num_written:
+        with pytest.raises(DatasetError, match=f"of {SPACE}: run `naswot-ray join {tmp_path / 'd'} --space {SPACE}` again"):
+            check_whole(dataset)
+        assert list(unfinished_joins(dataset)) == [SPACE]
+    else:
+        assert unfinished_joins(dataset) == {}
+    assert stale_joins(dataset) or not dataset.files("joined")
+    join(dataset, SPACE)
+    check_whole(dataset)
+    assert stale_joins(dataset) == []
 
 
 def test_a_join_is_up_to_date_until_something_changes(tmp_path: Path) -> None:
@@ -365,5 +442,6 @@ def test_joined_rows_that_do_not_tell_what_they_were_made_from(dataset: Dataset)
     add(dataset, [mean_accuracy(i) for i in range(8)])
     join(dataset, SPACE)
     (file,) = (Path(dataset.storage.root) / "joined").rglob("*.parquet")
-    pq.write_table(pq.read_table(file).replace_schema_metadata(), file)
+    write_sealed(file, pq.read_table(file).replace_schema_metadata())
     assert reasons(dataset) == ["of unknown age"]
+    assert unfinished_joins(dataset) == {SPACE: "files that do not tell which join they belong to"}

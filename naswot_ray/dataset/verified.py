@@ -1,0 +1,156 @@
+"""Which files of a dataset have been verified, so that a second command need only list them.
+
+What is known is kept in the user's cache folder, a file a dataset, by path, size and time of change. It may be deleted at any
+time. A file that changed a moment ago is not kept: it could change once more within the same tick of its storage's clock.
+`check` and `publish` do not ask here, they read every file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, Final, TypeVar
+
+from naswot_ray.cache import cache_directory
+from naswot_ray.dataset import local_files, seal
+from naswot_ray.dataset.seal import BrokenSealError
+from naswot_ray.dataset.storage import Storage, StoredFile
+
+NUM_READERS: Final = 16
+"""Files read at once: it takes as long as the storage needs, not the processor."""
+
+SETTLED_SECONDS: Final = 2.0
+"""Age from which a file is kept: object stores tell the time of change in whole seconds."""
+
+_VERSION: Final = 1
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What is known of a file as long as its size and time of change are the same.
+
+    Attributes:
+        size, modified: of the file, as listed.
+        digest: of its seal.
+        facts: what was found in it, as JSON values.
+    """
+
+    size: int
+    modified: int
+    digest: str
+    facts: Any = None
+
+
+class VerifiedFiles:
+    """The verified files of a dataset.
+
+    Args:
+        storage: the dataset.
+    """
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+        self._known: dict[PurePosixPath, Verified] | None = None
+        self._changed = False
+
+    def find(self, file: StoredFile) -> Verified | None:
+        """What is known of a file; None if it has to be read."""
+        known = self._entries.get(file.path)
+        return known if known is not None and (known.size, known.modified) == (file.size, file.modified) else None
+
+    def add(self, file: StoredFile, digest: str, facts: Any = None) -> None:
+        """Note that a file has been verified as it was listed."""
+        if time.time_ns() - file.modified > SETTLED_SECONDS * 1e9:
+            self._entries[file.path] = Verified(file.size, file.modified, digest, facts)
+            self._changed = True
+
+    def verify(self, files: Sequence[StoredFile]) -> dict[PurePosixPath, str | BrokenSealError]:
+        """Read the files that are not known yet.
+
+        Returns:
+            per file the digest of its seal, or what is wrong with it.
+
+        Raises:
+            DatasetError: one cannot be read.
+        """
+        found: dict[PurePosixPath, str | BrokenSealError] = {}
+        unknown = []
+        for file in files:
+            known = self.find(file)
+            if known is None:
+                unknown.append(file)
+            else:
+                found[file.path] = known.digest
+        for file, result in zip(unknown, in_threads(self._digest_of, unknown), strict=True):
+            found[file.path] = result
+            if isinstance(result, str):
+                self.add(file, result)
+        self.save()
+        return found
+
+    def save(self) -> None:
+        """Write down what has been added; a cache that cannot be written costs time, nothing else."""
+        if not self._changed:
+            return
+        entries = {str(path): [v.size, v.modified, v.digest, v.facts] for path, v in self._entries.items()}
+        content = {"version": _VERSION, "dataset": self._storage.root, "files": entries}
+        with suppress(OSError):
+            local_files.write_whole(self._path, json.dumps(content, separators=(",", ":")).encode())
+        self._changed = False
+
+    def forget_others(self, table: str, files: Iterable[StoredFile]) -> None:
+        """Drop what is known of files of a table that are no longer there.
+
+        Args:
+            table: whose.
+            files: all that are there.
+        """
+        there = {file.path for file in files}
+        gone = [path for path in self._entries if path.parts[0] == table and path not in there]
+        for path in gone:
+            del self._entries[path]
+        self._changed = self._changed or bool(gone)
+
+    @property
+    def _path(self) -> Path:
+        name = hashlib.sha256(self._storage.address.pinned.encode()).hexdigest()[:32]
+        return cache_directory() / "verified" / f"{name}.json"
+
+    @property
+    def _entries(self) -> dict[PurePosixPath, Verified]:
+        if self._known is None:
+            self._known = _read(self._path)
+        return self._known
+
+    def _digest_of(self, file: StoredFile) -> str | BrokenSealError:
+        try:
+            with self._storage.open_parquet(file.path) as content:
+                return str(content.metadata.metadata[seal.DIGEST_KEY].decode())
+        except BrokenSealError as error:
+            return error
+
+
+def in_threads(function: Callable[[_Item], _Result], items: Sequence[_Item]) -> list[_Result]:
+    """A function's results for many items, for each of which it waits for the storage."""
+    if len(items) < 2:
+        return [function(item) for item in items]
+    with ThreadPoolExecutor(min(NUM_READERS, len(items))) as pool:
+        return list(pool.map(function, items))
+
+
+def _read(path: Path) -> dict[PurePosixPath, Verified]:
+    try:
+        content = json.loads(path.read_bytes())
+        entries: Mapping[str, Any] = content["files"] if content["version"] == _VERSION else {}
+        return {PurePosixPath(name): Verified(*values) for name, values in entries.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
