@@ -1,7 +1,7 @@
 """What the driver, Ray and the storage cost: runs whose engine does nothing, or sleeps.
 
-    python bench/driver.py throughput --shards 100000       # no-op engine: shards/s, memory as it goes, and a resume
-    python bench/driver.py scaling --actors 1 --actors 8    # sleeping engine: efficiency of so many actors
+    python -m bench.driver throughput --shards 100000       # no-op engine: shards/s, memory as it goes, and a resume
+    python -m bench.driver scaling --actors 1 --actors 8    # sleeping engine: efficiency of so many actors
 
 Each prints lines as it goes and writes its figures as JSON with --output.
 """

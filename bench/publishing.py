@@ -33,7 +33,7 @@ def main(
 ) -> None:
     """Make a dataset, publish it, print what that took."""
     with tempfile.TemporaryDirectory() as root:
-        dataset = _make(Path(root) / "d", architectures, points, shard_size)
+        dataset = make_dataset(Path(root) / "d", architectures, points, shard_size)
         Path("/proc/self/clear_refs").write_text("5")  # forget the peak of making it
         before, started = resident_mib("VmRSS"), time.perf_counter()
         publication = publish(dataset, Path(root) / "out")
@@ -50,7 +50,8 @@ def resident_mib(field: str) -> float:
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(f"{field}:"))
 
 
-def _make(root: Path, architectures: int, points: int, shard_size: int) -> Dataset:
+def make_dataset(root: Path, architectures: int, points: int, shard_size: int) -> Dataset:
+    """A dataset of made-up scores, `points` seeds with all architectures."""
     storage = Storage(root)
     settings = Settings(weights="made up", batches="made up", values={}, spaces={SPACE: {}}, images={IMAGES: {}})
     contract = manifest.create(settings, shard_size=shard_size)
