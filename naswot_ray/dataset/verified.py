@@ -60,7 +60,7 @@ class VerifiedFiles:
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
         self._known: dict[PurePosixPath, Verified] | None = None
-        self._changed = False
+        self._changes: dict[PurePosixPath, Verified | None] = {}
 
     def find(self, file: StoredFile) -> Verified | None:
         """What is known of a file; None if it has to be read."""
@@ -70,8 +70,7 @@ class VerifiedFiles:
     def add(self, file: StoredFile, digest: str, facts: Any = None) -> None:
         """Note that a file has been verified as it was listed."""
         if time.time_ns() - file.modified > SETTLED_SECONDS * 1e9:
-            self._entries[file.path] = Verified(file.size, file.modified, digest, facts)
-            self._changed = True
+            self._change(file.path, Verified(file.size, file.modified, digest, facts))
 
     def verify(self, files: Sequence[StoredFile]) -> dict[PurePosixPath, str | BrokenSealError]:
         """Read the files that are not known yet.
@@ -98,14 +97,15 @@ class VerifiedFiles:
         return found
 
     def save(self) -> None:
-        """Write down what has been added; a cache that cannot be written costs time, nothing else."""
-        if not self._changed:
+        """Write down what has changed, beside what others have written; a cache that cannot be written costs time only."""
+        if not self._changes:
             return
-        entries = {str(path): [v.size, v.modified, v.digest, v.facts] for path, v in self._entries.items()}
+        kept = _read(self._path) | self._changes
+        entries = {str(path): [v.size, v.modified, v.digest, v.facts] for path, v in kept.items() if v is not None}
         content = {"version": _VERSION, "dataset": self._storage.root, "files": entries}
         with suppress(OSError):
             local_files.write_whole(self._path, json.dumps(content, separators=(",", ":")).encode())
-        self._changed = False
+        self._changes = {}
 
     def forget_others(self, table: str, files: Iterable[StoredFile]) -> None:
         """Drop what is known of files of a table that are no longer there.
@@ -115,10 +115,15 @@ class VerifiedFiles:
             files: all that are there.
         """
         there = {file.path for file in files}
-        gone = [path for path in self._entries if path.parts[0] == table and path not in there]
-        for path in gone:
+        for path in [path for path in self._entries if path.parts[0] == table and path not in there]:
+            self._change(path, None)
+
+    def _change(self, path: PurePosixPath, known: Verified | None) -> None:
+        self._changes[path] = known
+        if known is None:
             del self._entries[path]
-        self._changed = self._changed or bool(gone)
+        else:
+            self._entries[path] = known
 
     @property
     def _path(self) -> Path:

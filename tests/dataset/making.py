@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from naswot_ray.dataset import layout, manifest, parts, runs, schema
-from naswot_ray.dataset.accuracies import AccuracyTable, add_accuracies, batches_of, stage
+from naswot_ray.dataset.accuracies import AccuracyTable, StagedAccuracies, add_accuracies, batches_of, stage
 from naswot_ray.dataset.manifest import Settings
 from naswot_ray.dataset.opening import Dataset
 from naswot_ray.dataset.parts import Expected
@@ -156,6 +156,11 @@ def mean_accuracy(index: int, **changes: Any) -> Row:
     """An accuracy row without a seed: cifar10/test/200, 90 - index percent unless changed."""
     row = {"arch_id": arch_id(index), "dataset": "cifar10", "split": "test", "epochs": 200, "accuracy": 90.0 - index}
     return row | {"max_accuracy": 91.0 - index, "num_repeats": 3} | changes
+
+
+def staged(rows: list[Row], *, source: str = "table.csv", digest: str = "d" * 64) -> StagedAccuracies:
+    """Accuracy rows as they are read from a source."""
+    return stage(AccuracyTable(SPACE, source, digest, batches_of(SPACE, digest, rows)))
 
 
 def add(

@@ -92,6 +92,19 @@ def test_a_cache_that_cannot_be_written_costs_time_only(
     assert len(read) == 4
 
 
+def test_two_readers_keep_what_each_has_found(root: Path, read: list[str]) -> None:
+    one, other = Dataset(root), Dataset(root)
+    assert one.scores.count_rows() == 8
+    assert other.verified.find(other.files("scores")[0]) is not None
+    third = Dataset(root)
+    third.verified.find(third.files("scores")[0])
+    assert other.architectures.count_rows() == 8
+    third.verify("scores")
+    read.clear()
+    Dataset(root).connect().close()
+    assert read == []
+
+
 def test_files_that_are_gone_are_forgotten(root: Path, cache: Path) -> None:
     naswot_ray.open(root).connect().close()
     path = sorted((root / "scores").iterdir())[0]
