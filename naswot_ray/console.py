@@ -19,6 +19,7 @@ from naswot_ray.dataset.join import JoinReport, describe_stale, describe_unfinis
 from naswot_ray.dataset.opening import Dataset
 from naswot_ray.dataset.runs import GridState, RunRecord
 from naswot_ray.dataset.storage import StoredFile
+from naswot_ray.errors import DatasetError
 from naswot_ray.fetch.catalogue import CATALOGUE, get_entry
 from naswot_ray.fetch.fetching import state_of
 from naswot_ray.run.coverage import coverage_of
@@ -92,8 +93,16 @@ def print_plans(console: Console, plans: Sequence[Plan]) -> None:
 def print_summary(console: Console, dataset: Dataset) -> None:
     """What a dataset holds, its best architectures and their rank correlation with accuracy, and how to query it.
 
-    Only the last where that would mean reading very many files at the end of every run.
+    Only the last where that would mean reading very many files at the end of every run. A damaged file takes the place of the
+    summary, but is no reason to call a run or a join failed that has done what it was asked for.
     """
+    try:
+        _print_summary(console, dataset)
+    except DatasetError as error:
+        console.print(f"no summary: {error}")
+
+
+def _print_summary(console: Console, dataset: Dataset) -> None:
     print_stale_joins(console, dataset)
     if len(dataset.files("scores")) > MAX_SUMMARY_FILES:
         console.print(f"\nContinue in DuckDB:\n{duckdb_line(dataset)}")

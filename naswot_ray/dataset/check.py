@@ -250,6 +250,8 @@ def _decode(data: bytes) -> pa.Table | None:
     """The rows of a Parquet file of anyone; None if it cannot be read, for which a damaged one has many ways."""
     try:
         with pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True) as file:
-            return file.read(columns=file.schema_arrow.names)
+            table = file.read(columns=file.schema_arrow.names)
+            table.validate(full=True)  # its strings, too: what is no UTF-8 would fail later
+            return table
     except (pa.ArrowException, OSError, ValueError, KeyError, IndexError, TypeError, OverflowError, MemoryError):
         return None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import PurePosixPath
 
 import numpy as np
 import numpy.typing as npt
@@ -30,13 +31,18 @@ def coverage_of(dataset: Dataset) -> dict[Point, Coverage]:
         for point in grid.points():
             asking.setdefault(point, []).append(grid)
     masks: dict[tuple[str, tuple[Grid, ...]], npt.NDArray[np.bool_]] = {}
-    found = {}
+    wanted: dict[Point, npt.NDArray[np.bool_]] = {}
     for point in [*asking, *(point for point in inventory.points if point not in asking)]:
         mine = tuple(asking.get(point, ()))
         if (point.space, mine) not in masks:
             masks[point.space, mine] = _mask(mine, point.space)
-        found[point] = _coverage(point, masks[point.space, mine], inventory, shard_size)
-    return found
+        wanted[point] = masks[point.space, mine]
+    shards = {
+        point: [_shard(point, number, shard_size, len(mask) or None) for number in inventory.numbers(point)]
+        for point, mask in wanted.items()
+    }
+    states = inventory.states(shard for some in shards.values() for shard in some)
+    return {point: _coverage(mask, shards[point], states, inventory.faults) for point, mask in wanted.items()}
 
 
 def _mask(grids: Iterable[Grid], space: str) -> npt.NDArray[np.bool_]:
@@ -51,17 +57,21 @@ def _mask(grids: Iterable[Grid], space: str) -> npt.NDArray[np.bool_]:
     return wanted
 
 
-def _coverage(point: Point, wanted: npt.NDArray[np.bool_], inventory: Inventory, shard_size: int) -> Coverage:
-    size = len(wanted) or None
-    shards = [_shard(point, number, shard_size, size) for number in inventory.numbers(point)]
+def _coverage(
+    wanted: npt.NDArray[np.bool_],
+    shards: Iterable[Shard],
+    states: Mapping[Shard, PartState],
+    faults: Collection[PurePosixPath],
+) -> Coverage:
     coverage = Coverage(wanted=int(wanted.sum()))
-    states = inventory.states(shards)
-    coverage.untrusted = sum(shard.path in inventory.faults for shard in shards)
-    for shard, state in states.items():
-        present, failed = _count(wanted, shard, state)
-        coverage.present += present
-        coverage.failed += failed
-        coverage.unplanned += len(state.present) - present
+    for shard in shards:
+        if shard.path in faults:
+            coverage.untrusted += 1
+        elif shard in states:
+            present, failed = _count(wanted, shard, states[shard])
+            coverage.present += present
+            coverage.failed += failed
+            coverage.unplanned += len(states[shard].present) - present
     return coverage
 
 

@@ -65,7 +65,7 @@ class Inventory:
         unknown: list[tuple[Shard, StoredFile, Expected]] = []
         for shard in shards:
             file = self._there.get(shard.point, {}).get(shard.number)
-            if file is None:
+            if file is None or file.path in self.faults:
                 continue
             fingerprint = self._fingerprint_of(shard.point)
             known = self._verified.find(file)

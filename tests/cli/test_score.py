@@ -15,12 +15,13 @@ import pytest
 
 import naswot_ray
 from naswot_ray.cli import EXIT_PARTIAL
+from naswot_ray.dataset.join import join
 from naswot_ray.dataset.runs import GridState, RunRecord
 from naswot_ray.scoring.fast.engine import FastEngine
 from naswot_ray.scoring.images import load_images
 from tests.cli.conftest import MAP, SAME, write_images
 from tests.cli.running import naswot, prints
-from tests.dataset.making import FAILED, SPACE, arch_id, make_dataset, snapshot
+from tests.dataset.making import FAILED, SPACE, add, arch_id, make_dataset, mean_accuracy, snapshot
 
 
 def records(root: Path) -> list[RunRecord]:
@@ -255,3 +256,14 @@ def test_two_image_sources_lie_in_one_dataset(root: Path, tmp_path: Path) -> Non
 
 def test_scores_are_finite(run: tuple[Path, str]) -> None:
     assert all(math.isfinite(value) for value in naswot_ray.open(run[0]).scores.to_table()["score"].to_pylist())
+
+
+def test_a_damaged_joined_file_is_told_and_does_not_make_a_run_fail(root: Path) -> None:
+    dataset = naswot_ray.open(root)
+    add(dataset, [mean_accuracy(i) for i in range(8)])
+    join(dataset, SPACE)
+    path = sorted((root / "joined").iterdir())[0]
+    path.write_bytes(path.read_bytes()[:-1])
+    done = naswot("score", "-o", root, "--in-process", *SAME)
+    assert done.exit_code == 0, done.output
+    assert f"no summary: {path} is not a whole Parquet file; `naswot-ray check {root}` tells" in done.stdout

@@ -139,6 +139,17 @@ def test_a_part_that_was_moved_away_from_its_place_is_kept(dataset: Dataset) -> 
     assert f"holds rows of {PART}, which is not there" in problem.reason
 
 
+def test_a_copy_with_letters_that_are_none_ends_nothing(dataset: Dataset) -> None:
+    """Of another program, which writes no checksums: the strings of its rows cannot be read."""
+    copy = PART.with_name(f"{PART.stem} 2.parquet")
+    table = pq.ParquetFile(file(dataset, PART)).read().replace_schema_metadata(None)
+    pq.write_table(table, file(dataset, copy), compression="none", use_dictionary=False)
+    data = file(dataset, copy).read_bytes()
+    file(dataset, copy).write_bytes(data.replace(b"nor_conv_3x3", b"nor_conv_\xff\xff\xff"))
+    (problem,) = problems_of(dataset)
+    assert (problem.path, problem.removable) == (copy, False)
+
+
 def test_an_architecture_that_is_there_twice(dataset: Dataset) -> None:
     rewrite(file(dataset, PART), lambda table: pa.concat_tables([table.slice(0, 2), table.slice(0, 2)]))
     assert [(p.kind, p.path, p.removable) for p in problems_of(dataset)] == [(Kind.DUPLICATE, PART, True)]
