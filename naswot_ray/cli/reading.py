@@ -94,7 +94,7 @@ def check(
     problems = [*check_folders(dataset), *(problem for of_file in found for problem in of_file)]
     problems += check_agreement(dataset, {problem.path for problem in problems})
     stdout.print(f"{dataset.storage.root}: {len(files):,} files")
-    moved = set_aside(dataset, problems) if repair else {}
+    moved = set_aside(dataset, problems, files) if repair else {}
     good = console.print_check(stdout, dataset, problems, moved)
     deleted = removed.purge(dataset.storage) if purge else []
     console.print_removed(stdout, removed.list_removed(dataset.storage), deleted)

@@ -97,8 +97,15 @@ def check_files(dataset: Dataset, files: Sequence[StoredFile]) -> Iterator[list[
         yield from pool.map(lambda file: list(_check(dataset, file.path, paths)), files)
 
 
-def set_aside(dataset: Dataset, problems: Sequence[Problem]) -> dict[PurePosixPath, PurePosixPath]:
+def set_aside(dataset: Dataset, problems: Sequence[Problem], files: Sequence[StoredFile]) -> dict[PurePosixPath, PurePosixPath]:
     """Move the files that are broken, or contained in others, to `removed/`.
+
+    A file that has changed since it was listed is left where it is: a run may have written it again meanwhile.
+
+    Args:
+        dataset: whose files.
+        problems: what is wrong with some of them.
+        files: all of them, as they were listed before they were read.
 
     Returns:
         path -> the folder that it lies in now, under its own path.
@@ -106,7 +113,12 @@ def set_aside(dataset: Dataset, problems: Sequence[Problem]) -> dict[PurePosixPa
     Raises:
         DatasetError: one cannot be moved.
     """
-    reasons = {problem.path: f"{problem.kind}: {problem.reason}" for problem in problems if problem.removable}
+    unchanged = {file.path for file in set(files).intersection(list_files(dataset))}
+    reasons = {
+        problem.path: f"{problem.kind}: {problem.reason}"
+        for problem in problems
+        if problem.removable and problem.path in unchanged
+    }
     if not reasons:
         return {}
     return dict.fromkeys(reasons, removed.set_aside(dataset.storage, reasons, by="naswot-ray check"))

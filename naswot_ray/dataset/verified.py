@@ -25,6 +25,9 @@ from naswot_ray.dataset.storage import Storage, StoredFile
 NUM_READERS: Final = 16
 """Files read at once: it takes as long as the storage needs, not the processor."""
 
+LARGE_BYTES: Final = 64 * 2**20
+"""Files from this size on are read one after the other: each is in memory as a whole."""
+
 SETTLED_SECONDS: Final = 2.0
 """Age from which a file is kept: object stores tell the time of change in whole seconds."""
 
@@ -89,7 +92,9 @@ class VerifiedFiles:
                 unknown.append(file)
             else:
                 found[file.path] = known.digest
-        for file, result in zip(unknown, in_threads(self._digest_of, unknown), strict=True):
+        small, large = ([file for file in unknown if (file.size >= LARGE_BYTES) is is_large] for is_large in (False, True))
+        results = [*in_threads(self._digest_of, small), *map(self._digest_of, large)]
+        for file, result in zip([*small, *large], results, strict=True):
             found[file.path] = result
             if isinstance(result, str):
                 self.add(file, result)

@@ -223,7 +223,7 @@ def test_a_copy_of_accuracies_or_joined_rows_is_named(dataset: Dataset, table: s
     (problem,) = problems_of(dataset)
     assert (problem.kind, problem.path, problem.removable) == (Kind.DUPLICATE, copy, True)
     assert str(path) in problem.reason
-    check.set_aside(dataset, [problem])
+    check.set_aside(dataset, [problem], check.list_files(dataset))
     assert problems_of(dataset) == []
 
 
@@ -267,7 +267,7 @@ def test_repair_moves_what_is_broken_or_contained_and_nothing_else(dataset: Data
     shutil.copy(file(dataset, OTHER), file(dataset, copy))
     file(dataset, PurePosixPath("notes.txt")).write_text("hello")
     before = snapshot(dataset.storage.root)
-    moved = check.set_aside(dataset, problems_of(dataset))
+    moved = check.set_aside(dataset, problems_of(dataset), check.list_files(dataset))
     assert sorted(moved) == [PART, copy]
     (folder,) = set(moved.values())
     after = snapshot(dataset.storage.root)
@@ -281,3 +281,14 @@ def test_repair_moves_what_is_broken_or_contained_and_nothing_else(dataset: Data
     removed.purge(dataset.storage)
     assert removed.list_removed(dataset.storage) == []
     assert not file(dataset, layout.REMOVED).exists()
+
+
+def test_repair_leaves_a_file_that_a_run_has_written_again_meanwhile(dataset: Dataset) -> None:
+    whole = file(dataset, PART).read_bytes()
+    file(dataset, PART).write_bytes(whole[:-1])
+    files = check.list_files(dataset)
+    problems = problems_of(dataset)
+    assert [problem.path for problem in problems] == [PART]
+    file(dataset, PART).write_bytes(whole)
+    assert check.set_aside(dataset, problems, files) == {}
+    assert problems_of(dataset) == []
