@@ -219,7 +219,7 @@ def print_check(
     if any(p.removable for p in problems) and not moved:
         console.print("move these files away with --repair, then run the same `naswot-ray score` command again")
     else:
-        for point, c in coverage_of(dataset).items():
+        for point, c in coverage_of(dataset, fresh=True).items():
             if c.wanted > c.present:
                 console.print(f"missing: {point}: {c.wanted - c.present:,} of {c.wanted:,} rows")
                 num_missing += c.wanted - c.present

@@ -30,6 +30,10 @@ _FOLDERS: Final = (*map(PurePosixPath, schema.TABLES), layout.RUNS, layout.UNMAT
 """The folders of a dataset whose files are read. None of them has folders in it."""
 
 
+_AGAIN: Final = {"accuracies": "import it again with `naswot-ray accuracies`", "joined": "run `naswot-ray join` again"}
+"""How the files of a table are made again that no run makes."""
+
+
 class Kind(StrEnum):
     """What is wrong with a file."""
 
@@ -146,7 +150,8 @@ def _check_parquet(dataset: Dataset, path: PurePosixPath, paths: Collection[Pure
         if table is None and named is None:
             yield Problem(Kind.FOREIGN, path, "no file of a dataset, nor a whole Parquet file")
         elif table is None:
-            yield Problem(Kind.CORRUPT, path, error.reason, removable=True)
+            again = f": {_AGAIN[path.parts[0]]}" if path.parts[0] in _AGAIN else ""
+            yield Problem(Kind.CORRUPT, path, f"{error.reason}{again}", removable=True)
         elif error.home is not None or named is None:
             yield _check_copy(dataset, path, table, error.home, paths)
         else:

@@ -136,7 +136,7 @@ def _trusted_state(storage: Storage, expected: Expected, by: str) -> PartState |
         return inspect(storage, expected)
     except UntrustedPartError as error:
         folder = removed.set_aside(storage, {expected.path: error.reason}, by=by)
-        storage.note(f"{expected.path} {error.reason}: moved to {folder}, its rows are computed again")
+        storage.note(f"{expected.path} {error.reason}: moved to {folder}, and the rows that this run asks for are scored again")
         return None
 
 

@@ -1,8 +1,8 @@
 """Which files of a dataset have been verified, so that a second command need only list them.
 
 What is known is kept in the user's cache folder, a file a dataset, by path, size and time of change. It may be deleted at any
-time. A file that changed a moment ago is not kept: it could change once more within the same tick of its storage's clock.
-`check` and `publish` do not ask here, they read every file.
+time, and begins with a digest of its own: a damaged one counts as none. Nothing is kept of a file that changed a moment ago,
+since it could change once more within the same tick of its storage's clock. `check` and `publish` read every file.
 """
 
 from __future__ import annotations
@@ -58,16 +58,18 @@ class VerifiedFiles:
 
     Args:
         storage: the dataset.
+        fresh: whether to take no file for known that was verified before.
     """
 
-    def __init__(self, storage: Storage) -> None:
+    def __init__(self, storage: Storage, *, fresh: bool = False) -> None:
         self._storage = storage
+        self._fresh = fresh
         self._known: dict[PurePosixPath, Verified] | None = None
         self._changes: dict[PurePosixPath, Verified | None] = {}
 
     def find(self, file: StoredFile) -> Verified | None:
         """What is known of a file; None if it has to be read."""
-        known = self._entries.get(file.path)
+        known = None if self._fresh else self._entries.get(file.path)
         return known if known is not None and (known.size, known.modified) == (file.size, file.modified) else None
 
     def add(self, file: StoredFile, digest: str, facts: Any = None) -> None:
@@ -108,8 +110,9 @@ class VerifiedFiles:
         kept = _read(self._path) | self._changes
         entries = {str(path): [v.size, v.modified, v.digest, v.facts] for path, v in kept.items() if v is not None}
         content = {"version": _VERSION, "dataset": self._storage.root, "files": entries}
+        data = json.dumps(content, separators=(",", ":")).encode()
         with suppress(OSError):
-            local_files.write_whole(self._path, json.dumps(content, separators=(",", ":")).encode())
+            local_files.write_whole(self._path, hashlib.sha256(data).hexdigest().encode() + b"\n" + data)
         self._changes = {}
 
     def forget_others(self, table: str, files: Iterable[StoredFile]) -> None:
@@ -159,7 +162,10 @@ def in_threads(function: Callable[[_Item], _Result], items: Sequence[_Item]) -> 
 
 def _read(path: Path) -> dict[PurePosixPath, Verified]:
     try:
-        content = json.loads(path.read_bytes())
+        digest, _, data = path.read_bytes().partition(b"\n")
+        if hashlib.sha256(data).hexdigest().encode() != digest:
+            return {}
+        content = json.loads(data)
         entries: Mapping[str, Any] = content["files"] if content["version"] == _VERSION else {}
         return {PurePosixPath(name): Verified(*values) for name, values in entries.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):

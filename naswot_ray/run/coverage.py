@@ -15,17 +15,21 @@ from naswot_ray.run.inventory import Inventory
 from naswot_ray.run.survey import Coverage
 
 
-def coverage_of(dataset: Dataset) -> dict[Point, Coverage]:
+def coverage_of(dataset: Dataset, *, fresh: bool = False) -> dict[Point, Coverage]:
     """Per point of the grid the rows that some run was to fill, and those that are there.
 
     A row is wanted if any run asks for it whose plan was not withdrawn. Points that have rows and no plan come last.
+
+    Args:
+        dataset: to look at.
+        fresh: whether to read every part, also those that have been verified before.
 
     Raises:
         DatasetError: a part cannot be read, or a record is damaged.
     """
     shard_size = dataset.manifest.shard_size
     grids = [Grid(record, shard_size) for record in dict.fromkeys(run.grid for run in dataset.runs if not run.withdrawn)]
-    inventory = Inventory(dataset.storage, dataset.manifest.settings)
+    inventory = Inventory(dataset.storage, dataset.manifest.settings, fresh=fresh)
     asking: dict[Point, list[Grid]] = {}
     for grid in grids:
         for point in grid.points():

@@ -22,6 +22,7 @@ class Inventory:
     Args:
         storage: the dataset.
         settings: of the dataset, or of a run that is going to write there.
+        fresh: whether to read every part, whatever is known of it.
 
     Attributes:
         faults: the parts that were asked for and cannot be trusted, and why. None of their rows counts.
@@ -30,10 +31,10 @@ class Inventory:
         DatasetError: the storage cannot be read.
     """
 
-    def __init__(self, storage: Storage, settings: Settings) -> None:
+    def __init__(self, storage: Storage, settings: Settings, *, fresh: bool = False) -> None:
         self._storage = storage
         self._settings = settings
-        self._verified = VerifiedFiles(storage)
+        self._verified = VerifiedFiles(storage, fresh=fresh)
         self._there: dict[Point, dict[int, StoredFile]] = {}
         self._found: dict[Shard, PartState] = {}
         self._fingerprints: dict[Point, str | None] = {}

@@ -185,7 +185,23 @@ def test_check_and_repair(root: str, s3_server: s3.S3Server, bucket: str) -> Non
     assert "2 rows missing" in result.stdout
     score_here(root, **options)
     assert logical_rows(root) == rows
-    prints("check", root)
+    assert "removed/ holds 1 file, " in prints("check", root)
+    assert "deleted from removed/: 1 file, " in prints("check", root, "--purge")
+    assert not any("/removed/" in key and not key.endswith("/") for key in s3_server.objects(bucket))
+
+
+def test_a_damaged_part_is_set_aside_by_a_run(root: str, s3_server: s3.S3Server, bucket: str) -> None:
+    options = {"limit": 4, "batch_size": [4], "seed": [0], "shard_size": 2}
+    score_here(root, **options)
+    rows = logical_rows(root)
+    key = next(key for key in s3_server.objects(bucket) if "/scores/part-" in key)
+    damaged = s3_server.objects(bucket)[key][:-1]
+    s3_server.put(bucket, key, damaged)
+    assert score_here(root, **options).counts["rows"] == 2
+    assert logical_rows(root) == rows
+    assert [content for name, content in s3_server.objects(bucket).items() if "/removed/" in name and "part-" in name] == [
+        damaged
+    ]
 
 
 SECRET = "s3://AKIA123:wJalr@bucket/x"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -12,6 +14,7 @@ import naswot_ray
 from naswot_ray.dataset.opening import Dataset
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.errors import DatasetError
+from tests.cli.running import prints
 from tests.dataset.making import make_dataset
 
 
@@ -72,11 +75,27 @@ def test_a_file_that_has_just_been_written_is_read_each_time(tmp_path: Path, rea
     assert len(read) == 2
 
 
-@pytest.mark.parametrize("content", [b"", b"no json", b"[]", b'{"version":1,"files":{"scores/x":[1]}}', b'{"version":99}'])
-def test_a_cache_that_is_damaged_is_no_cache(root: Path, cache: Path, read: list[str], content: bytes) -> None:
+def with_digest(content: bytes) -> bytes:
+    return hashlib.sha256(content).hexdigest().encode() + b"\n" + content
+
+
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "empty": lambda content: b"",
+    "another digit": lambda content: content.replace(b'"scores/part', b'"scores/qart'),
+    "no json": lambda content: with_digest(b"no json"),
+    "a list": lambda content: with_digest(b"[]"),
+    "other entries": lambda content: with_digest(b'{"version":1,"files":{"scores/x":[1]}}'),
+    "another version": lambda content: with_digest(b'{"version":99}'),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=list(DAMAGES))
+def test_a_cache_that_is_damaged_is_no_cache(
+    root: Path, cache: Path, read: list[str], damage: Callable[[bytes], bytes]
+) -> None:
     naswot_ray.open(root).connect().close()
     for path in (cache / "verified").iterdir():
-        path.write_bytes(content)
+        path.write_bytes(damage(path.read_bytes()))
     read.clear()
     assert naswot_ray.open(root).scores.count_rows() == 8
     assert len(read) == 2
@@ -90,6 +109,14 @@ def test_a_cache_that_cannot_be_written_costs_time_only(
     for _ in range(2):
         assert naswot_ray.open(root).scores.count_rows() == 8
     assert len(read) == 4
+
+
+def test_check_reads_every_file(root: Path, read: list[str]) -> None:
+    naswot_ray.open(root).connect().close()
+    read.clear()
+    assert "nothing is missing" in prints("check", root)
+    assert {name.partition(".")[0] for name in read} == {"part-nasbench201"}
+    assert len(set(read)) == 4
 
 
 def test_two_readers_keep_what_each_has_found(root: Path, read: list[str]) -> None:
