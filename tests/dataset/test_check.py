@@ -227,35 +227,6 @@ def test_a_copy_of_accuracies_or_joined_rows_is_named(dataset: Dataset, table: s
     assert problems_of(dataset) == []
 
 
-def test_accuracies_of_two_files_that_contradict_each_other(dataset: Dataset) -> None:
-    (path,) = file(dataset, PurePosixPath("accuracies")).iterdir()
-    other = path.with_name(path.name.replace("table", "another"))
-    write_sealed(other, pq.read_table(path).slice(3))
-    (problem,) = problems_of(dataset)
-    assert (problem.kind, problem.removable) == (Kind.DUPLICATE, False)
-    assert "holds cifar10/test/200 accuracies, and so does accuracies/" in problem.reason
-
-
-def test_a_wrong_joined_row_is_corrupt(dataset: Dataset) -> None:
-    join(dataset, SPACE)
-    path = layout.joined(SPACE, "noise", 4, 1)
-    assert problems_of(dataset) == []
-    rewrite(file(dataset, path), lambda t: with_column(t, "accuracy", pc.add(t["accuracy"], 0.5)))
-    (problem,) = problems_of(dataset)
-    assert (problem.kind, problem.path, problem.removable) == (Kind.CORRUPT, path, True)
-    assert "holds other rows than" in problem.reason
-    join(dataset, SPACE)
-    assert problems_of(dataset) == []
-
-
-def test_a_joined_file_that_is_gone(dataset: Dataset) -> None:
-    join(dataset, SPACE)
-    file(dataset, layout.joined(SPACE, "noise", 4, 1)).unlink()
-    problems = problems_of(dataset)
-    assert Kind.INCOMPLETE in [problem.kind for problem in problems]
-    assert any(f"1 of the 2 files of the join of {SPACE}: run `naswot-ray join" in problem.reason for problem in problems)
-
-
 def test_leftovers_of_writing_are_no_problem(dataset: Dataset) -> None:
     file(dataset, layout.temporary(PART, "abc")).write_bytes(b"half")
     assert problems_of(dataset) == []
