@@ -69,7 +69,7 @@ class Dataset:
 
     @property
     def joined(self) -> pads.Dataset:
-        """Scores with mean accuracies and baselines; `schema.JOINED`."""
+        """Scores with mean accuracies and baselines; `schema.JOINED`. `join.check_whole` refuses what a killed join left."""
         return self._table("joined")
 
     def connect(self, tables: Iterable[str] = tuple(schema.TABLES)) -> duckdb.DuckDBPyConnection:
