@@ -25,6 +25,7 @@ import typer
 
 from naswot_ray.analysis.correlation import FloatArray
 from naswot_ray.dataset import layout, manifest, schema
+from naswot_ray.dataset.join import JOIN_KEY, NUM_FILES_KEY
 from naswot_ray.dataset.manifest import Settings
 from naswot_ray.dataset.storage import Storage
 
@@ -82,7 +83,9 @@ def make(root: Path, accuracies: Path | None) -> None:
             }
             columns = same | own
             table = pa.table([columns[name] for name in schema.JOINED.names], names=schema.JOINED.names)
-            storage.write_table(layout.joined(SPACE, "synthetic", batch_size, seed), table.cast(schema.JOINED))
+            metadata = {JOIN_KEY: "made up", NUM_FILES_KEY: str(len(BATCH_SIZES) * len(SEEDS))}
+            rows = table.cast(schema.JOINED).replace_schema_metadata(metadata)
+            storage.write_table(layout.joined(SPACE, "synthetic", batch_size, seed), rows)
 
 
 def measure(root: Path, output: Path) -> dict[str, float]:

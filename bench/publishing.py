@@ -18,7 +18,6 @@ import pyarrow as pa
 import typer
 
 from naswot_ray.dataset import layout, manifest, parts, runs, schema
-from naswot_ray.dataset.digest import content_digest
 from naswot_ray.dataset.manifest import Settings
 from naswot_ray.dataset.opening import Dataset
 from naswot_ray.dataset.storage import Storage
@@ -34,7 +33,7 @@ def main(
 ) -> None:
     """Make a dataset, publish it, print what that took."""
     with tempfile.TemporaryDirectory() as root:
-        dataset = _make(Path(root) / "d", architectures, points, shard_size)
+        dataset = make_dataset(Path(root) / "d", architectures, points, shard_size)
         Path("/proc/self/clear_refs").write_text("5")  # forget the peak of making it
         before, started = resident_mib("VmRSS"), time.perf_counter()
         publication = publish(dataset, Path(root) / "out")
@@ -51,7 +50,8 @@ def resident_mib(field: str) -> float:
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(f"{field}:"))
 
 
-def _make(root: Path, architectures: int, points: int, shard_size: int) -> Dataset:
+def make_dataset(root: Path, architectures: int, points: int, shard_size: int) -> Dataset:
+    """A dataset of made-up scores, `points` seeds with all architectures."""
     storage = Storage(root)
     settings = Settings(weights="made up", batches="made up", values={}, spaces={SPACE: {}}, images={IMAGES: {}})
     contract = manifest.create(settings, shard_size=shard_size)
@@ -116,9 +116,7 @@ def _write(storage: Storage, settings: Settings, path: PurePosixPath, columns: p
     images = IMAGES if columns is schema.SCORES else None
     metadata = {
         parts.VERSION_KEY: schema.SCHEMA_VERSION,
-        parts.NUM_ROWS_KEY: str(size),
         parts.NUM_FAILED_KEY: "0",
-        parts.DIGEST_KEY: content_digest(table),
         parts.FINGERPRINT_KEY: settings.fingerprint_of(SPACE, images),
     }
     storage.write_table(path, table.replace_schema_metadata(metadata))

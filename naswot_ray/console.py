@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shlex
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path, PurePosixPath
 
@@ -15,9 +16,10 @@ from naswot_ray.audit.comparison import Recomputed, chance_to_find
 from naswot_ray.audit.rows import KEY, Finding, PointCounts
 from naswot_ray.dataset.accuracies import Addition, StagedAccuracies
 from naswot_ray.dataset.check import Problem
-from naswot_ray.dataset.join import JoinReport, describe_stale, stale_joins
+from naswot_ray.dataset.join import JoinReport, describe_stale, describe_unfinished, stale_joins, unfinished_joins
 from naswot_ray.dataset.opening import Dataset
 from naswot_ray.dataset.runs import GridState, RunRecord
+from naswot_ray.dataset.storage import StoredFile
 from naswot_ray.errors import DatasetError
 from naswot_ray.fetch.catalogue import CATALOGUE, get_entry
 from naswot_ray.fetch.fetching import state_of
@@ -95,8 +97,16 @@ def print_plans(console: Console, plans: Sequence[Plan]) -> None:
 def print_summary(console: Console, dataset: Dataset) -> None:
     """What a dataset holds, its best architectures and their rank correlation with accuracy, and how to query it.
 
-    Only the last where that would mean reading very many files at the end of every run.
+    Only the last where that would mean reading very many files at the end of every run. A damaged file takes the place of the
+    summary, but is no reason to call a run or a join failed that has done what it was asked for.
     """
+    try:
+        _print_summary(console, dataset)
+    except DatasetError as error:
+        console.print(f"no summary: {error}")
+
+
+def _print_summary(console: Console, dataset: Dataset) -> None:
     print_stale_joins(console, dataset)
     if len(dataset.files("scores")) > MAX_SUMMARY_FILES:
         console.print(f"\nContinue in DuckDB:\n{duckdb_line(dataset)}")
@@ -138,8 +148,8 @@ def print_accuracies(console: Console, staged: StagedAccuracies, addition: Addit
 
 
 def print_stale_joins(console: Console, dataset: Dataset) -> bool:
-    """Which joined rows are older than what they were made from. Returns whether there are any."""
-    lines = describe_stale(dataset, stale_joins(dataset))
+    """Which joins are not whole, or older than what they were made from. Returns whether there are any."""
+    lines = describe_unfinished(dataset, unfinished_joins(dataset)) + describe_stale(dataset, stale_joins(dataset))
     for line in lines:
         console.print(line)
     return bool(lines)
@@ -168,7 +178,7 @@ def print_info(console: Console, dataset: Dataset) -> bool:
         numbers = (c.wanted, c.present, c.failed, c.wanted - c.present, *([c.unplanned] if num_unplanned else []))
         table.add_row(point.space, *key, *(f"{n:,}" for n in numbers))
     manifest = dataset.manifest
-    settings = f"schema {manifest.schema_version}, settings {manifest.fingerprint[:12]}"
+    settings = f"schema {manifest.schema_version}, settings {manifest.settings.fingerprint[:12]}"
     console.print(f"{dataset.storage.root}: {settings}")
     console.print(table)
     _print_unlisted(console, len(found))
@@ -177,11 +187,16 @@ def print_info(console: Console, dataset: Dataset) -> bool:
         rate = f", {rows / record.seconds:.2f} rows/s" if rows and record.seconds else ""
         withdrawn = "; its plan was withdrawn" if record.withdrawn else ""
         console.print(f"run {record.run_id}: {record.status}, {rows:,} rows{rate}{withdrawn}")
-    with dataset.naming_damaged_files(), dataset.connect() as connection:
+    with dataset.naming_damaged_files(), dataset.connect(["accuracies"]) as connection:
         for row in connection.execute(_ACCURACIES).fetchall():
             console.print("accuracies {}: {} {} after {} epochs, {:,} architectures".format(*row))
+    is_joined = not unfinished_joins(dataset)
     print_stale_joins(console, dataset)
     num_missing = sum(c.wanted - c.present for c in found.values())
+    num_untrusted = sum(c.untrusted for c in found.values())
+    if num_untrusted:
+        lists = f"`naswot-ray check {shlex.quote(dataset.storage.root)}` lists them; none of their rows is counted"
+        console.print(f"{counted(num_untrusted, 'part')} cannot be trusted: {lists}")
     num_failed = sum(c.failed for c in found.values())
     if num_unplanned:
         console.print(f"{counted(num_unplanned, 'score row')} there that no plan asks for any more (`naswot-ray plan`)")
@@ -191,9 +206,10 @@ def print_info(console: Console, dataset: Dataset) -> bool:
     if num_failed:
         again = "run the same `naswot-ray score` command with --retry-failed"
         console.print(f"{counted(num_failed, 'row')} failed, and the column `error` says why: {again}")
-    if not num_missing and not num_failed:
+    complete = is_joined and not (num_missing or num_failed or num_untrusted)
+    if complete:
         console.print("complete")
-    return not num_missing and not num_failed
+    return complete
 
 
 def _print_unlisted(console: Console, num_points: int) -> None:
@@ -201,18 +217,20 @@ def _print_unlisted(console: Console, num_points: int) -> None:
         console.print(f"and {counted(num_points - MAX_LISTED_POINTS, 'point')} more, which are in the sums")
 
 
-def print_check(console: Console, dataset: Dataset, problems: Sequence[Problem], removed: Sequence[PurePosixPath]) -> bool:
-    """What is wrong with a dataset, and what was removed. Returns whether nothing is wrong, or missing."""
+def print_check(
+    console: Console, dataset: Dataset, problems: Sequence[Problem], moved: Mapping[PurePosixPath, PurePosixPath]
+) -> bool:
+    """What is wrong with a dataset, and what was moved to `removed/`. Returns whether nothing is wrong, or missing."""
     for problem in problems:
         console.print(f"{problem.kind}: {problem.path}: {problem.reason}")
-    for path in removed:
-        console.print(f"removed: {path}")
+    for path, folder in moved.items():
+        console.print(f"removed: {path}: it lies in {folder} now")
     num_missing = 0
-    if any(p.removable for p in problems) and not removed:
-        console.print("remove the broken files with --repair, then run the same `naswot-ray score` command again")
+    if any(p.removable for p in problems) and not moved:
+        console.print("move these files away with --repair, then run the same `naswot-ray score` command again")
     else:
         try:
-            coverage = coverage_of(dataset)
+            coverage = coverage_of(dataset, fresh=True)
         except DatasetError as error:
             console.print(f"what is missing cannot be told: {error}")
             return False
@@ -227,6 +245,15 @@ def print_check(console: Console, dataset: Dataset, problems: Sequence[Problem],
     if not problems and not num_missing:
         console.print("nothing is missing, duplicate, corrupt, foreign or of other settings")
     return not problems and not num_missing
+
+
+def print_removed(console: Console, held: Sequence[StoredFile], deleted: Sequence[StoredFile]) -> None:
+    """What lies in `removed/`, and what was deleted from there."""
+    if deleted:
+        console.print(f"deleted from removed/: {counted(len(deleted), 'file')}, {decimal(sum(file.size for file in deleted))}")
+    if held:
+        size = decimal(sum(file.size for file in held))
+        console.print(f"removed/ holds {counted(len(held), 'file')}, {size}; --purge deletes them for good")
 
 
 def print_findings(console: Console, points: Sequence[PointCounts], findings: Sequence[Finding]) -> None:

@@ -8,6 +8,7 @@ import itertools
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -213,6 +214,20 @@ def test_python_examples_run(
     monkeypatch.chdir(joined.parent)
     exec(compile(program, "example", "exec"), {})
     assert capsys.readouterr().out
+
+
+def test_a_stranger_can_verify_the_files(joined: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (program,) = [block for block in blocks(ROOT / "docs" / "dataset.md", "python") if "hashlib" in block]
+    shutil.copytree(joined, tmp_path / "scores-demo")
+    monkeypatch.chdir(tmp_path)
+    exec(compile(program, "example", "exec"), {})
+    for path in (tmp_path / "scores-demo").glob("*/*.parquet"):
+        data = bytearray(path.read_bytes())
+        data[len(data) // 2] ^= 1
+        path.write_bytes(data)
+        with pytest.raises(AssertionError, match=path.name):
+            exec(compile(program, "example", "exec"), {})
+        break
 
 
 def test_the_cookbook_has_ten_recipes() -> None:

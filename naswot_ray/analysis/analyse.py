@@ -21,6 +21,7 @@ from naswot_ray.analysis.correlation import FloatArray, Ranked, kendall, spearma
 from naswot_ray.analysis.measures import Ground, Measured
 from naswot_ray.analysis.scores import SCORES, Label, Point, SpaceScores
 from naswot_ray.analysis.tables import ANALYSIS, STABILITY
+from naswot_ray.dataset.join import check_whole
 from naswot_ray.dataset.opening import Dataset
 from naswot_ray.errors import DatasetError
 
@@ -58,8 +59,9 @@ def analyse(dataset: Dataset, repeats: Repeats = Repeats.MEAN) -> Analysis:
         repeats: the label, over the repeats of a training.
 
     Raises:
-        DatasetError: there are no joined rows, or no maximum over repeats where that is asked for.
+        DatasetError: there are no joined rows, or not all of a join, or no maximum over repeats where that is asked for.
     """
+    check_whole(dataset)
     rows: list[dict[str, Any]] = []
     stability: list[dict[str, Any]] = []
     with dataset.naming_damaged_files(), dataset.connect() as connection:

@@ -9,6 +9,7 @@ import numpy as np
 
 from naswot_ray.analysis.correlation import Ranked, kendall
 from naswot_ray.analysis.scores import BASELINES, Point, SpaceScores
+from naswot_ray.dataset.join import unfinished_joins
 from naswot_ray.dataset.opening import Dataset
 
 NUM_BEST = 5
@@ -50,8 +51,9 @@ class Group:
 
 
 def summarise(dataset: Dataset) -> list[Group]:
-    """Summarise a dataset per (space, image source, batch size)."""
-    with dataset.naming_damaged_files(), dataset.connect() as connection:
+    """Summarise a dataset per (space, image source, batch size). Joined rows count where the join is whole."""
+    unfinished = unfinished_joins(dataset)
+    with dataset.naming_damaged_files(), dataset.connect(["scores", "joined"]) as connection:
         groups = connection.execute(
             """
             SELECT space, images, batch_size, count(DISTINCT seed), count(*),
@@ -69,7 +71,7 @@ def summarise(dataset: Dataset) -> list[Group]:
                 """,
                 [space, images, batch_size, num_seeds],
             ).fetchall()
-            tau, num_joined = _taus(joined[space], images, batch_size)
+            tau, num_joined = _taus(joined[space], images, batch_size) if space not in unfinished else ({}, {})
             summary.append(
                 Group(
                     space,

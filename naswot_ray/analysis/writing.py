@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import PurePosixPath
 from typing import Final
 
 from naswot_ray.analysis.analyse import Analysis
 from naswot_ray.analysis.markdown import render
+from naswot_ray.dataset.seal import BrokenSealError
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.errors import SettingsError
 
@@ -28,7 +30,7 @@ def check_free(output: Storage, source: str, label: str) -> None:
         return
     kind = None
     if output.exists(ROWS):
-        with output.open_parquet(ROWS) as file:
+        with contextlib.suppress(BrokenSealError), output.open_parquet(ROWS) as file:
             kind = (file.schema_arrow.metadata or {}).get(_SOURCE_KEY)
     if kind is None:
         raise SettingsError(f"{output.root} is not empty and holds no analysis; name another folder with --output")

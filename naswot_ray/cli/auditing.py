@@ -10,6 +10,7 @@ from rich.progress import track
 from naswot_ray import console
 from naswot_ray.audit.rows import count_points, find_contradictions, find_other_dtypes, find_wrong_counts
 from naswot_ray.cli.app import EXIT_PARTIAL, DatasetPath, reporting_errors, stderr, stdout
+from naswot_ray.dataset.agreement import check_agreement
 from naswot_ray.dataset.check import check_files, check_folders, list_files
 from naswot_ray.dataset.opening import open as open_dataset
 from naswot_ray.paths import INPUT, SPACE_OPTION
@@ -55,8 +56,9 @@ def audit(
 
     files = list_files(dataset)
     problems = [*check_folders(dataset), *(problem for of_file in check_files(dataset, files) for problem in of_file)]
+    problems += check_agreement(dataset, {problem.path for problem in problems})
     stdout.print(f"{dataset.storage.root}: {len(files):,} files")
-    good = console.print_check(stdout, dataset, problems, [])
+    good = console.print_check(stdout, dataset, problems, {})
     if problems:  # rows of files that are not what was written are not worth computing
         raise typer.Exit(EXIT_PARTIAL)
 

@@ -14,6 +14,7 @@ from naswot_ray import console
 from naswot_ray.cli.app import DatasetPath, reporting_errors, stderr, stdout
 from naswot_ray.cli.reading import check_free
 from naswot_ray.dataset.address import split
+from naswot_ray.dataset.join import check_whole
 from naswot_ray.dataset.opening import Dataset
 from naswot_ray.dataset.opening import open as open_dataset
 from naswot_ray.dataset.storage import Storage
@@ -53,6 +54,7 @@ def figures(
     if colour not in COLOURS:
         raise SettingsError(f"--colour {colour}: there are {', '.join(COLOURS)}")
     dataset = open_dataset(dataset_path)
+    check_whole(dataset)
     folder = Storage(output)
     num_drawn = 0
     for name, figure in _figures(dataset, colour, data):
@@ -80,6 +82,7 @@ def report(
     from naswot_ray.report.page import make_page  # noqa: PLC0415  plotly
 
     dataset = open_dataset(dataset_path)
+    check_whole(dataset)
     check_free(output)
     grid = [
         GridCount(point.space, point.batch.images, point.batch.batch_size, point.batch.seed, c.wanted, c.present, c.failed)

@@ -14,8 +14,11 @@ from rich.progress import track
 from naswot_ray import console
 from naswot_ray.cli.app import EXIT_PARTIAL, DatasetPath, reporting_errors, stderr, stdout
 from naswot_ray.cli.result import SUFFIXES, QueryFormat, format_of, write_result
+from naswot_ray.dataset import removed
 from naswot_ray.dataset.address import split
-from naswot_ray.dataset.check import Kind, check_files, check_folders, check_joins, list_files, remove
+from naswot_ray.dataset.agreement import check_agreement
+from naswot_ray.dataset.check import check_files, check_folders, list_files, set_aside
+from naswot_ray.dataset.join import check_whole
 from naswot_ray.dataset.opening import open as open_dataset
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.errors import SettingsError
@@ -61,6 +64,8 @@ def query(
             dataset.naming_damaged_files(),
             dataset.connect(unsafe=unsafe, scratch=(scratch := Path(folder).resolve())) as connection,
         ):
+            if "joined" in sql.lower():
+                check_whole(dataset)
             if unsafe:  # a name that is no view would be looked up among the variables of this program
                 connection.execute("SET python_enable_replacements = false")
             write_result(connection, sql, chosen, output, scratch, is_terminal=is_terminal)
@@ -86,12 +91,19 @@ def info(dataset_path: DatasetPath) -> None:
 def check(
     dataset_path: DatasetPath,
     repair: Annotated[
-        bool, typer.Option("--repair", help="Remove files that are provably broken and can be made again.")
+        bool,
+        typer.Option(
+            "--repair",
+            help="Move files to removed/ that are broken, or whose rows all lie in a file that is right. Nothing is deleted.",
+        ),
+    ] = False,
+    purge: Annotated[
+        bool, typer.Option("--purge", help="Delete removed/, with all that earlier runs and checks moved there.")
     ] = False,
 ) -> None:
     """Read every file of a dataset and tell what is missing, duplicate, corrupt, foreign or of other settings.
 
-    Exit status 1 if there is anything of the kind. What --repair removes is listed, and scored again by the next run.
+    Exit status 1 if there is anything of the kind. What --repair moves is listed, and scored again by the next run.
 
     Example: naswot-ray check scores
     """
@@ -99,11 +111,13 @@ def check(
     files = list_files(dataset)
     found = track(check_files(dataset, files), "checking", total=len(files), console=stderr, disable=not stderr.is_terminal)
     problems = [*check_folders(dataset), *(problem for of_file in found for problem in of_file)]
-    if not any(problem.kind is Kind.CORRUPT and problem.path.parts[0] == "joined" for problem in problems):
-        problems += check_joins(dataset)
+    problems += check_agreement(dataset, {problem.path for problem in problems})
     stdout.print(f"{dataset.storage.root}: {len(files):,} files")
-    removed = remove(dataset, problems) if repair else []
-    if not console.print_check(stdout, dataset, problems, removed):
+    moved = set_aside(dataset, problems, files) if repair else {}
+    good = console.print_check(stdout, dataset, problems, moved)
+    deleted = removed.purge(dataset.storage) if purge else []
+    console.print_removed(stdout, removed.list_removed(dataset.storage), deleted)
+    if not good:
         raise typer.Exit(EXIT_PARTIAL)
 
 

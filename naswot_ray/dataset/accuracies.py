@@ -6,11 +6,11 @@ dataset before the last batch has been read without an error.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import itertools
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
 from operator import and_, or_
 from pathlib import PurePosixPath
 from typing import Any
@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from naswot_ray.dataset import layout, names
+from naswot_ray.dataset import layout, names, seal
 from naswot_ray.dataset.opening import Dataset
 from naswot_ray.dataset.schema import ACCURACIES
 from naswot_ray.errors import BenchmarkError, DatasetError
@@ -61,7 +61,7 @@ class StagedAccuracies:
 
     Attributes:
         keys: the (dataset, split, epochs) it holds, sorted.
-        parquet: its rows as a Parquet file.
+        parquet: its rows as a Parquet file, sealed for a dataset that holds none of them yet.
         warnings: what looks wrong in it, a line each.
     """
 
@@ -121,7 +121,7 @@ def stage(table: AccuracyTable) -> StagedAccuracies:
             num_rows += batch.num_rows
             yield batch
 
-    parquet = _parquet(counted())
+    parquet = seal.sealed(ACCURACIES, counted(), lambda: _path_of(table.space, table.source, table.digest, sorted(keys)))
     if not num_rows:
         raise BenchmarkError(f"{table.source} gives no row: it has no accuracy of any architecture of {table.space}")
     for text in (text for dataset, split, _ in keys for text in (dataset, split)):
@@ -143,7 +143,7 @@ def compare(dataset: Dataset, staged: StagedAccuracies) -> Addition:
             held = _keys_of(file.read(columns=list(_KEY)))
             for key in held & homes.keys():
                 raise DatasetError(
-                    f"{dataset.storage.path(path)} and {dataset.storage.path(homes[key])} both hold {_name(key)} accuracies; "
+                    f"{dataset.storage.path(path)} and {dataset.storage.path(homes[key])} both hold {name_of(key)} accuracies; "
                     "remove one of them"
                 )
             homes |= dict.fromkeys(held, path)
@@ -171,8 +171,9 @@ def check_addition(dataset: Dataset, staged: StagedAccuracies, addition: Additio
             digests = _rows(file.read(columns=[*_KEY, "arch_id", "seed", "source_digest"]), key, keep=("source_digest",))
         (digest, *_) = digests["source_digest"].to_pylist()
         raise DatasetError(
-            f"{dataset.storage.path(path)} already holds {_name(key)} accuracies, with other rows, from a source with SHA-256 "
-            f"{digest[:8]}...; `naswot-ray accuracies` and `join` take those from {staged.source} in their place with --replace"
+            f"{dataset.storage.path(path)} already holds {name_of(key)} accuracies, with other rows, from a source with "
+            f"SHA-256 {digest[:8]}...; `naswot-ray accuracies` and `join` take those from {staged.source} in their place with "
+            "--replace"
         )
 
 
@@ -189,12 +190,21 @@ def add_accuracies(dataset: Dataset, staged: StagedAccuracies, *, replace: bool 
         staged: the rows.
         replace: whether its rows take the place of others of the same (dataset, split, epochs).
 
+    Two imports at once take turns on a local disk. In an object store, which has no locks, each looks again after it has
+    written, and takes its own file back if it finds another one with the same accuracies.
+
     Returns:
         what became of each (dataset, split, epochs).
 
     Raises:
-        DatasetError: the dataset already holds other accuracies of the same (dataset, split, epochs), and `replace` is not set.
+        DatasetError: the dataset already holds other accuracies of the same (dataset, split, epochs), and `replace` is not set;
+            or another import has added some meanwhile.
     """
+    with dataset.storage.locked(layout.ACCURACIES / staged.space):
+        return _add(dataset, staged, replace=replace)
+
+
+def _add(dataset: Dataset, staged: StagedAccuracies, *, replace: bool) -> Addition:
     addition = compare(dataset, staged)
     if not replace:
         check_addition(dataset, staged, addition)
@@ -203,17 +213,45 @@ def add_accuracies(dataset: Dataset, staged: StagedAccuracies, *, replace: bool 
             replaced = [key for key, home in addition.different.items() if home == path]
             with dataset.storage.open_parquet(path) as old:
                 batches = itertools.chain(_select(old, replaced, invert=True), _select(new, replaced))
-                parquet = _parquet(batches)
+                parquet = seal.sealed(ACCURACIES, batches, functools.partial(PurePosixPath, path))
             dataset.storage.write_bytes(path, parquet)
         if addition.new:
-            # By source and content, so that the same import gets the same name.
-            held = " ".join([staged.digest, *map(_name, addition.new)])
-            digits = hashlib.sha256(held.encode()).hexdigest()[:8]
-            path = layout.accuracies(staged.space, f"{staged.source}-{digits}")
+            path = _path_of(staged.space, staged.source, staged.digest, addition.new)
             is_all = addition.new == staged.keys
-            parquet = staged.parquet if is_all else _parquet(_select(new, addition.new))
+            parquet = staged.parquet if is_all else seal.sealed(ACCURACIES, _select(new, addition.new), lambda: path)
             dataset.storage.write_bytes(path, parquet)
+            _check_alone(dataset, staged.space, path, addition.new)
     return addition
+
+
+def _check_alone(dataset: Dataset, space: str, path: PurePosixPath, keys: Collection[Key]) -> None:
+    """Remove a file that has just been written if another import has written accuracies of the same keys meanwhile.
+
+    Raises:
+        DatasetError: it has.
+    """
+    for other in _files(dataset, space):
+        if other != path and (both := keys_of(dataset, other).intersection(keys)):
+            dataset.storage.remove(path)
+            raise DatasetError(
+                f"{dataset.storage.path(other)} was imported at the same time and holds {name_of(min(both))} accuracies too: "
+                "nothing was added; run the same command again"
+            )
+
+
+def keys_of(dataset: Dataset, path: PurePosixPath) -> set[Key]:
+    """The (dataset, split, epochs) that a file holds accuracies of.
+
+    Raises:
+        DatasetError: it is damaged.
+    """
+    with dataset.storage.open_parquet(path) as file:
+        return _keys_of(file.read(columns=list(_KEY)))
+
+
+def name_of(key: Key) -> str:
+    """A (dataset, split, epochs) for people."""
+    return "/".join(map(str, key))
 
 
 def _files(dataset: Dataset, space: str) -> list[PurePosixPath]:
@@ -221,18 +259,20 @@ def _files(dataset: Dataset, space: str) -> list[PurePosixPath]:
     return [path for path, found in named if found is not None and found.space == space]
 
 
+def _path_of(space: str, source: str, digest: str, keys: Sequence[Key]) -> PurePosixPath:
+    """By source and content, so that the same import gets the same name."""
+    names = " ".join([digest, *map(name_of, keys)])
+    return layout.accuracies(space, f"{source}-{hashlib.sha256(names.encode()).hexdigest()[:8]}")
+
+
 def _keys_of(table: pa.Table) -> set[Key]:
     found = table.group_by(list(_KEY)).aggregate([])
     return set(zip(*(found[name].to_pylist() for name in _KEY), strict=True))
 
 
-def _name(key: Key) -> str:
-    return "/".join(map(str, key))
-
-
 def _is_one_of(keys: Collection[Key]) -> pc.Expression:
-    matches = [reduce(and_, (pc.field(name) == value for name, value in zip(_KEY, key, strict=True))) for key in keys]
-    return reduce(or_, matches, pc.scalar(False))
+    matches = [functools.reduce(and_, (pc.field(name) == value for name, value in zip(_KEY, key, strict=True))) for key in keys]
+    return functools.reduce(or_, matches, pc.scalar(False))
 
 
 def _select(file: pq.ParquetFile, keys: Collection[Key], *, invert: bool = False) -> Iterator[pa.RecordBatch]:
@@ -247,11 +287,3 @@ def _rows(table: pa.Table, key: Key, keep: Collection[str] | None = None) -> pa.
     rows = table.filter(_is_one_of([key])).sort_by([("arch_id", "ascending"), ("seed", "ascending")])
     names = keep if keep is not None else [name for name in rows.column_names if name != "source_digest"]
     return rows.select(list(names)).combine_chunks()
-
-
-def _parquet(batches: Iterable[pa.RecordBatch]) -> pa.Buffer:
-    sink = pa.BufferOutputStream()
-    with pq.ParquetWriter(sink, ACCURACIES, compression="zstd", write_page_checksum=True) as writer:
-        for batch in batches:
-            writer.write_batch(batch)
-    return sink.getvalue()

@@ -5,8 +5,7 @@ What rows are missing is a question to the grids of the runs, not to the files: 
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
@@ -15,19 +14,24 @@ from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
-from naswot_ray.dataset import layout, names, parts, runs, schema
-from naswot_ray.dataset.digest import content_digest
-from naswot_ray.dataset.join import stale_joins
+from naswot_ray.dataset import layout, names, parts, removed, runs, schema, seal
 from naswot_ray.dataset.layout import TableFile
 from naswot_ray.dataset.opening import Dataset
+from naswot_ray.dataset.parts import Expected, UntrustedPartError
+from naswot_ray.dataset.seal import BrokenSealError
 from naswot_ray.dataset.storage import StoredFile
 from naswot_ray.errors import DatasetError
 
 NUM_READERS: Final = 16
 
-_FOLDERS: Final = (*map(PurePosixPath, schema.TABLES), layout.RUNS, layout.RECEIPTS, layout.UNMATCHED)
-"""Every folder of a dataset. None of them has folders in it."""
+_FOLDERS: Final = (*map(PurePosixPath, schema.TABLES), layout.RUNS, layout.UNMATCHED)
+"""The folders of a dataset whose files are read. None of them has folders in it."""
+
+
+_AGAIN: Final = {"accuracies": "import it again with `naswot-ray accuracies`", "joined": "run `naswot-ray join` again"}
+"""How the files of a table are made again that no run makes."""
 
 
 class Kind(StrEnum):
@@ -37,7 +41,7 @@ class Kind(StrEnum):
     """Cut off, damaged, or other rows than were written."""
 
     DUPLICATE = "duplicate"
-    """Holds rows that lie in their own part as well, or one of them twice."""
+    """Holds rows that lie in another file as well, or one of them twice."""
 
     FOREIGN = "foreign"
     """Does not belong to the dataset, or not there. Where its name is no table's, every reader passes over it."""
@@ -48,8 +52,11 @@ class Kind(StrEnum):
     OUTDATED = "outdated"
     """Joined rows that are older than what they were made from."""
 
+    INCOMPLETE = "incomplete"
+    """Some of the files of a join, not all."""
+
     UNVERIFIED = "unverified"
-    """A part without a digest, so that nobody can tell."""
+    """A file without a seal, so that nobody can tell."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +67,7 @@ class Problem:
         kind: what kind of thing.
         path: of the file.
         reason: one line.
-        removable: whether the file is provably broken and can be made again.
+        removable: whether the file is proved to be broken, or every row of it lies in another file that has been verified.
     """
 
     kind: Kind
@@ -78,7 +85,8 @@ def list_files(dataset: Dataset) -> list[StoredFile]:
 def check_folders(dataset: Dataset) -> list[Problem]:
     """Folders, and other things that are no files, which a dataset does not have; nothing below them is read."""
     others = [path for folder in (PurePosixPath(), *_FOLDERS) for path in dataset.storage.list_others(folder)]
-    return [Problem(Kind.FOREIGN, path, "no file or folder of a dataset") for path in others if path not in _FOLDERS]
+    known = (*_FOLDERS, layout.REMOVED)
+    return [Problem(Kind.FOREIGN, path, "no file or folder of a dataset") for path in others if path not in known]
 
 
 def check_files(dataset: Dataset, files: Sequence[StoredFile]) -> Iterator[list[Problem]]:
@@ -93,116 +101,167 @@ def check_files(dataset: Dataset, files: Sequence[StoredFile]) -> Iterator[list[
         yield from pool.map(lambda file: list(_check(dataset, file.path, paths)), files)
 
 
-def check_joins(dataset: Dataset) -> list[Problem]:
-    """Joined files that a new join would make otherwise.
+def set_aside(dataset: Dataset, problems: Sequence[Problem], files: Sequence[StoredFile]) -> dict[PurePosixPath, PurePosixPath]:
+    """Move the files that are broken, or contained in others, to `removed/`.
+
+    A file that has changed since it was listed is left where it is: a run may have written it again meanwhile.
+
+    Args:
+        dataset: whose files.
+        problems: what is wrong with some of them.
+        files: all of them, as they were listed before they were read.
+
+    Returns:
+        path -> the folder that it lies in now, under its own path.
 
     Raises:
-        DatasetError: one is damaged.
+        DatasetError: one cannot be moved.
     """
-    again = f"run `naswot-ray join {shlex.quote(dataset.storage.root)}` again"
-    return [Problem(Kind.OUTDATED, stale.path, f"{stale.reason}: {again}") for stale in stale_joins(dataset)]
+    unchanged = {file.path for file in set(files).intersection(list_files(dataset))}
+    reasons = {
+        problem.path: f"{problem.kind}: {problem.reason}"
+        for problem in problems
+        if problem.removable and problem.path in unchanged
+    }
+    if not reasons:
+        return {}
+    return dict.fromkeys(reasons, removed.set_aside(dataset.storage, reasons, by="naswot-ray check"))
 
 
-def remove(dataset: Dataset, problems: Sequence[Problem]) -> list[PurePosixPath]:
-    """Remove the files that are provably broken; the next run makes them again.
-
-    Raises:
-        DatasetError: one cannot be removed.
-    """
-    paths = list(dict.fromkeys(problem.path for problem in problems if problem.removable))
-    for path in paths:
-        dataset.storage.remove(path)
-    return paths
-
-
-def _check(dataset: Dataset, path: PurePosixPath, paths: frozenset[PurePosixPath]) -> Iterator[Problem]:
-    file = layout.table_file(path)
-    in_table = path.parts[0] in schema.TABLES and path.suffix == ".parquet"
+def _check(dataset: Dataset, path: PurePosixPath, paths: Collection[PurePosixPath]) -> Iterator[Problem]:
     try:
-        if file is not None and file.number is not None:
-            yield from _check_part(dataset, path, file, paths)
-        elif file is not None:
-            yield from _check_table(dataset, path, file)
-        elif layout.is_receipts(path):
-            with dataset.storage.open_parquet(path) as content:
-                content.read()
+        if path.parts[0] in schema.TABLES and path.suffix == ".parquet" and not path.name.startswith("."):
+            yield from _check_parquet(dataset, path, paths)
         elif layout.is_run_record(path):
             runs.read(dataset.storage, path)
-        elif in_table and path.parts[0] in layout.TABLES_OF_PARTS and not path.name.startswith("."):
-            yield _check_copy(dataset, path, paths)
         elif path != layout.MANIFEST and not layout.is_unmatched(path):
             yield Problem(Kind.FOREIGN, path, "no file of a dataset")
     except DatasetError as error:
-        if file is None and in_table:
+        yield Problem(Kind.CORRUPT, path, str(error).removeprefix(f"{dataset.storage.path(path)} "))
+
+
+def _check_parquet(dataset: Dataset, path: PurePosixPath, paths: Collection[PurePosixPath]) -> Iterator[Problem]:
+    named = layout.table_file(path)
+    data = dataset.storage.read_bytes(path)
+    try:
+        seal.verify(data, path)
+    except BrokenSealError as error:
+        table = _decode(data) if error.home is not None or not error.is_sealed else None
+        if table is None and named is None:
             yield Problem(Kind.FOREIGN, path, "no file of a dataset, nor a whole Parquet file")
-            return
-        # Scores, receipts and joins are made again; accuracies and records of runs are not.
-        again = path.parts[0] in (*layout.TABLES_OF_PARTS, layout.RECEIPTS.name, layout.JOINED.name)
-        yield Problem(Kind.CORRUPT, path, str(error).removeprefix(f"{dataset.storage.path(path)} "), removable=again)
-
-
-def _check_table(dataset: Dataset, path: PurePosixPath, named: TableFile) -> Iterator[Problem]:
-    with dataset.storage.open_parquet(path) as file:
-        table = file.read(columns=file.schema_arrow.names)
-    columns = schema.TABLES[path.parts[0]]
-    if table.schema.remove_metadata() != columns:
-        yield Problem(Kind.FOREIGN, path, "has other columns than this version writes")
+        elif table is None:
+            again = f": {_AGAIN[path.parts[0]]}" if path.parts[0] in _AGAIN else ""
+            yield Problem(Kind.CORRUPT, path, f"{error.reason}{again}", removable=True)
+        elif error.home is not None or named is None:
+            yield _check_copy(dataset, path, table, error.home, paths)
+        else:
+            reason = "has no seal: another program wrote it; move it away, and make it again by the command that makes it"
+            yield Problem(Kind.UNVERIFIED, path, reason)
+        return
+    table = _decode(data)
+    if table is None or named is None:
+        yield Problem(Kind.FOREIGN, path, "no file of a dataset")
+    elif table.schema.remove_metadata() != schema.TABLES[named.table]:
+        yield Problem(Kind.FOREIGN, path, "has other columns than this version writes: move it away")
+    elif named.number is not None:
+        yield from _check_part(dataset, path, named, table, paths)
     elif table.num_rows:
         for column, value in named.key.items():
             if pc.unique(table[column]).to_pylist() != [value]:
-                yield Problem(Kind.FOREIGN, path, f"holds rows whose {column} is not {value}, as its name says")
-        for column in {"dataset", "split"}.intersection(columns.names):
+                yield Problem(Kind.FOREIGN, path, f"holds rows whose {column} is not {value}, as its name says: move it away")
+        for column in {"dataset", "split"}.intersection(table.column_names):
             for text in pc.unique(table[column]).to_pylist():
                 if not names.is_name(text):
                     yield Problem(Kind.FOREIGN, path, f"holds rows whose {column} {names.refusal(text)}")
 
 
-def _check_copy(dataset: Dataset, path: PurePosixPath, paths: frozenset[PurePosixPath]) -> Problem:
-    """A Parquet file beside the parts that has no part's name, as programs that synchronise folders make them."""
-    with dataset.storage.open_parquet(path) as file:
-        table = file.read(columns=file.schema_arrow.names)
-    if table.schema.remove_metadata() != schema.TABLES[path.parts[0]]:
-        return Problem(Kind.FOREIGN, path, "no file of a dataset")
-    homes = _homes(table, path.parts[0], dataset.manifest.shard_size)
-    if homes == {path}:  # a part's name in all but the names in it
-        texts = [
-            text
-            for column in {"space", "images"}.intersection(table.column_names)
-            for text in pc.unique(table[column]).to_pylist()
-        ]
-        return Problem(Kind.FOREIGN, path, next(names.refusal(text) for text in texts if not names.is_name(text)))
-    return _misplaced(path, homes, paths)
-
-
-def _check_part(dataset: Dataset, path: PurePosixPath, named: TableFile, paths: frozenset[PurePosixPath]) -> Iterator[Problem]:
-    table_name, settings = named.table, dataset.manifest.settings
-    with dataset.storage.open_parquet(path) as file:
-        metadata = file.schema_arrow.metadata or {}
-        table = file.read(columns=file.schema_arrow.names)
-    if table.schema.remove_metadata() != schema.TABLES[table_name]:
-        yield Problem(Kind.FOREIGN, path, "has other columns than this version writes")
-        return
-    if metadata.get(parts.NUM_ROWS_KEY) not in (None, str(table.num_rows).encode()):
-        told = metadata[parts.NUM_ROWS_KEY].decode()
-        yield Problem(Kind.CORRUPT, path, f"holds {table.num_rows} rows, {told} were written", removable=True)
-        return
-    digest = metadata.get(parts.DIGEST_KEY)
-    if digest is None:
-        yield Problem(Kind.UNVERIFIED, path, "has no content digest")
-    elif digest.decode() != content_digest(table):
-        yield Problem(Kind.CORRUPT, path, "holds other rows than were written: the content digest differs", removable=True)
-        return
-    homes = _homes(table, table_name, dataset.manifest.shard_size)
+def _check_part(
+    dataset: Dataset, path: PurePosixPath, named: TableFile, table: pa.Table, paths: Collection[PurePosixPath]
+) -> Iterator[Problem]:
+    settings, space, images = dataset.manifest.settings, named.space, named.images
+    homes = _homes(table, named.table, dataset.manifest.shard_size)
     if homes != {path}:
-        yield _misplaced(path, homes, paths)
-        return
-    if len(pc.unique(table["arch_index"])) != table.num_rows:
+        yield _misplaced(dataset, path, table, homes, paths)
+    elif len(pc.unique(table["arch_index"])) != table.num_rows:
         yield Problem(Kind.DUPLICATE, path, "holds an architecture twice", removable=True)
-    space, images = named.space, named.images
-    if space not in settings.spaces or (images is not None and images not in settings.images):
-        yield Problem(Kind.FOREIGN, path, f"{layout.MANIFEST} does not tell of {space} on {images}")
-    elif metadata.get(parts.FINGERPRINT_KEY) not in (None, settings.fingerprint_of(space, images).encode()):
-        yield Problem(Kind.SETTINGS, path, "was written under other settings of its space, images, weights or batches")
+    elif space not in settings.spaces or (images is not None and images not in settings.images):
+        yield Problem(Kind.FOREIGN, path, f"{layout.MANIFEST} does not tell of {space} on {images}: move it away")
+    elif table.schema.metadata.get(parts.FINGERPRINT_KEY) != settings.fingerprint_of(space, images).encode():
+        reason = "was written under other settings of its space, images, weights or batches: move it to its own dataset"
+        yield Problem(Kind.SETTINGS, path, reason)
+
+
+def _check_copy(
+    dataset: Dataset, path: PurePosixPath, table: pa.Table, home: PurePosixPath | None, paths: Collection[PurePosixPath]
+) -> Problem:
+    """A file that was written elsewhere or by another program, as programs that synchronise folders make them."""
+    name = path.parts[0]
+    if table.schema.remove_metadata() != schema.TABLES[name]:
+        return Problem(Kind.FOREIGN, path, "no file of a dataset")
+    if name in layout.TABLES_OF_PARTS:
+        homes = _homes(table, name, dataset.manifest.shard_size)
+        if homes == {path}:  # a part's name in all but the names in it
+            columns = {"space", "images"}.intersection(table.column_names)
+            texts = (text for column in columns for text in pc.unique(table[column]).to_pylist())
+            return Problem(Kind.FOREIGN, path, next(names.refusal(text) for text in texts if not names.is_name(text)))
+        return _misplaced(dataset, path, table, homes, paths)
+    if home is None:
+        return Problem(Kind.FOREIGN, path, "no file of a dataset")
+    return _misplaced(dataset, path, table, {home}, paths)
+
+
+def _misplaced(
+    dataset: Dataset, path: PurePosixPath, table: pa.Table, homes: set[PurePosixPath], paths: Collection[PurePosixPath]
+) -> Problem:
+    """Rows that belong to other files. They may go if all of them lie there: equal, and verified now."""
+    if not homes:
+        return Problem(Kind.FOREIGN, path, "holds no rows: move it away")
+    some = min(homes - {path}, default=path)
+    if not homes <= set(paths):
+        absent = min(homes - set(paths))
+        return Problem(Kind.FOREIGN, path, f"holds rows of {absent}, which is not there: move it to where it belongs")
+    if path in homes:
+        return Problem(Kind.FOREIGN, path, f"holds rows of its own and of {some}: move it away, and score its rows again")
+    try:
+        theirs = [_read_verified(dataset, home) for home in homes]
+    except DatasetError:
+        return Problem(Kind.DUPLICATE, path, f"holds rows of {some}, which is not right itself: keep this one until it is")
+    num_more = _num_not_in(table, theirs, path.parts[0])
+    if num_more:
+        reason = f"holds rows of {some}, and {num_more:,} of them are not there or differ: compare them, then move one away"
+        return Problem(Kind.DUPLICATE, path, reason)
+    return Problem(Kind.DUPLICATE, path, f"holds rows of {some}, all of which are there", removable=True)
+
+
+def _read_verified(dataset: Dataset, path: PurePosixPath) -> pa.Table:
+    """The rows of a file in its place.
+
+    Raises:
+        DatasetError: it is not what it should be.
+    """
+    named, size = layout.table_file(path), dataset.manifest.shard_size
+    if named is not None and named.number is not None:
+        try:
+            fingerprint = dataset.manifest.settings.fingerprint_of(named.space, named.images)
+        except KeyError as error:
+            raise UntrustedPartError(dataset.storage, path, f"is of {error.args[0]}, unknown to {layout.MANIFEST}") from error
+        full_range = range(named.number * size, (named.number + 1) * size)
+        parts.inspect(dataset.storage, Expected(path, full_range, fingerprint))
+    with dataset.storage.open_parquet(path) as file:
+        return file.read()
+
+
+def _num_not_in(table: pa.Table, others: Sequence[pa.Table], name: str) -> int:
+    """How many rows of a table no other table has; provenance does not count."""
+    columns = [column for column in schema.TABLES[name].names if name != "scores" or column not in schema.SCORE_PROVENANCE]
+    if any(table.select(columns).equals(other.select(columns)) for other in others):
+        return 0
+    held = {row for other in others for row in _rows(other.select(columns))}
+    return sum(row not in held for row in _rows(table.select(columns)))
+
+
+def _rows(table: pa.Table) -> Iterator[tuple[object, ...]]:
+    return zip(*(column.to_pylist() for column in table.columns), strict=True)
 
 
 def _homes(table: pa.Table, name: str, shard_size: int) -> set[PurePosixPath]:
@@ -213,10 +272,12 @@ def _homes(table: pa.Table, name: str, shard_size: int) -> set[PurePosixPath]:
     return {place(**row) for row in numbered.group_by([*keys, "number"]).aggregate([]).to_pylist()}
 
 
-def _misplaced(path: PurePosixPath, homes: set[PurePosixPath], paths: frozenset[PurePosixPath]) -> Problem:
-    if not homes:
-        return Problem(Kind.FOREIGN, path, "holds no rows")
-    some = min(homes)
-    if homes <= paths:
-        return Problem(Kind.DUPLICATE, path, f"holds rows of {some}, which is there", removable=path not in homes)
-    return Problem(Kind.FOREIGN, path, f"holds rows of {some}, which is not there: move it to where it belongs")
+def _decode(data: bytes) -> pa.Table | None:
+    """The rows of a Parquet file of anyone; None if it cannot be read, for which a damaged one has many ways."""
+    try:
+        with pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True) as file:
+            table = file.read(columns=file.schema_arrow.names)
+            table.validate(full=True)  # its strings, too: what is no UTF-8 would fail later
+            return table
+    except (pa.ArrowException, OSError, ValueError, KeyError, IndexError, TypeError, OverflowError, MemoryError):
+        return None

@@ -1,7 +1,7 @@
 """Scores joined with trained accuracies, and whether they are still those that the dataset holds.
 
-Each joined file tells what it was made from: a digest of the names and sizes of each table's files. Not of their times, which a
-copy of the dataset would not have.
+Each joined file tells what it was made from: a digest of the names and digests of each table's files. It also tells which join
+it belongs to and how many files that has, so that what a killed join leaves is not taken for a whole one.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import hashlib
 import io
 import json
 import shlex
-from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Final, NamedTuple
@@ -23,15 +23,22 @@ import pyarrow.csv as pacsv
 from naswot_ray.dataset import layout
 from naswot_ray.dataset.opening import Dataset
 from naswot_ray.dataset.schema import JOINED
-from naswot_ray.dataset.storage import StoredFile
+from naswot_ray.dataset.seal import BrokenSealError
+from naswot_ray.dataset.verified import in_threads
 from naswot_ray.errors import DatasetError
 from naswot_ray.sheet import guarded
 
 JOINED_FROM_KEY: Final = b"naswot_ray.joined_from"
-"""In a joined file's metadata: JSON, table -> SHA-256 of the names and sizes of its files that the rows were made from."""
+"""In a joined file's metadata: JSON, table -> SHA-256 of the names and digests of its files that the rows were made from."""
 
-_TABLES: Final = ("scores", "architectures", "accuracies")
-_NUM_READERS: Final = 16
+JOIN_KEY: Final = b"naswot_ray.join"
+"""In a joined file's metadata: the id of its join, which follows from what it was made from."""
+
+NUM_FILES_KEY: Final = b"naswot_ray.join_files"
+"""In a joined file's metadata: how many files the join of the space has."""
+
+TABLES: Final = ("scores", "architectures", "accuracies")
+"""What joined rows are made from."""
 
 
 class JoinedPoint(NamedTuple):
@@ -103,7 +110,7 @@ def join(dataset: Dataset, space: str) -> JoinReport:
     """
     storage = dataset.storage
     sources = _Sources(dataset)  # before the rows are read: what is written meanwhile makes the join stale
-    with dataset.naming_damaged_files(), dataset.connect() as connection:
+    with dataset.naming_damaged_files(), dataset.connect(TABLES) as connection:
         scored = connection.execute(
             "SELECT DISTINCT arch_id, arch_index FROM scores WHERE space = ? ORDER BY ALL", [space]
         ).fetchall()
@@ -122,15 +129,19 @@ def join(dataset: Dataset, space: str) -> JoinReport:
         _check_once(dataset, connection, space)
         num_rows = 0
         left_over = {file.path for file in dataset.files("joined") if _space_of(file.path) == space}
-        points = connection.execute(
-            "SELECT DISTINCT images, batch_size, seed FROM scores WHERE space = ? ORDER BY ALL", [space]
-        ).fetchall()
-        for images, batch_size, seed in points:
-            rows = joined_rows(connection, space, images, batch_size, seed)
-            made_from = json.dumps(sources.digests_of(JoinedPoint(space, images, batch_size, seed)))
-            rows = rows.replace_schema_metadata({JOINED_FROM_KEY: made_from})
-            path = layout.joined(space, images, batch_size, seed)
-            storage.write_table(path, rows)
+        points = [
+            JoinedPoint(space, *point)
+            for point in connection.execute(
+                "SELECT DISTINCT images, batch_size, seed FROM scores WHERE space = ? ORDER BY ALL", [space]
+            ).fetchall()
+        ]
+        made_from = {point: json.dumps(sources.digests_of(point)) for point in points}
+        join_id = hashlib.sha256(json.dumps([[*point, made_from[point]] for point in points]).encode()).hexdigest()[:16]
+        for point in points:
+            rows = joined_rows(connection, *point)
+            metadata = {JOINED_FROM_KEY: made_from[point], JOIN_KEY: join_id, NUM_FILES_KEY: str(len(points))}
+            path = layout.joined(*point)
+            storage.write_table(path, rows.replace_schema_metadata(metadata))
             left_over.discard(path)
             num_rows += rows.num_rows
         for path in left_over:
@@ -144,27 +155,23 @@ def join(dataset: Dataset, space: str) -> JoinReport:
 
 def spaces_to_join(dataset: Dataset) -> tuple[list[str], list[str]]:
     """The spaces that a dataset has both scores and accuracies of, and those that it has only scores of; sorted."""
-    sources = _Sources(dataset)
-    scored = sorted({point.space for point in sources.scores})
-    return [s for s in scored if s in sources.accuracies], [s for s in scored if s not in sources.accuracies]
+    scored, trained = ({_space_of(file.path) for file in dataset.files(table)} for table in ("scores", "accuracies"))
+    return sorted(scored & trained), sorted(scored - trained)
 
 
 def stale_joins(dataset: Dataset) -> list[StaleJoin]:
     """The joined files that are older than what they were made from, and those that a space with others lacks.
 
-    Lists the dataset's files and reads the footers of the joined ones. Empty where nothing was joined.
+    Verifies the dataset's files, if that was not done before, and reads the footers of the joined ones. Empty where nothing
+    was joined. A file of another table that is damaged counts as changed.
 
     Raises:
         DatasetError: a joined file is damaged.
     """
-    files = dataset.files("joined")
-    if not files:
+    digests = {path: metadata.get(JOINED_FROM_KEY) for path, metadata in _footers(dataset).items()}
+    if not digests:
         return []
     sources = _Sources(dataset)
-    with dataset.naming_damaged_files(), ThreadPoolExecutor(_NUM_READERS) as pool:
-        fragments = list(dataset.joined.get_fragments())  # one a file, in the order of the listing
-        told = pool.map(lambda fragment: fragment.metadata.metadata or {}, fragments)
-        digests = {file.path: metadata.get(JOINED_FROM_KEY) for file, metadata in zip(files, told, strict=True)}
     homes = {layout.joined(*point): point for point in sources.scores}
     joined_spaces = {_space_of(path) for path in digests}
     stale = []
@@ -180,6 +187,49 @@ def stale_joins(dataset: Dataset) -> list[StaleJoin]:
     return sorted(stale, key=lambda one: one.path)
 
 
+def unfinished_joins(dataset: Dataset) -> dict[str, str]:
+    """Spaces whose joined files are not those of one join, all of them, and what there is instead; sorted.
+
+    Raises:
+        DatasetError: a joined file is damaged.
+    """
+    told: dict[str, Counter[tuple[bytes | None, bytes | None]]] = {}
+    for path, metadata in _footers(dataset).items():
+        told.setdefault(_space_of(path), Counter())[metadata.get(JOIN_KEY), metadata.get(NUM_FILES_KEY)] += 1
+    found = {}
+    for space, joins in sorted(told.items()):
+        ((join_id, num_files), count), *others = joins.most_common()
+        if others:
+            found[space] = f"files of {len(joins)} joins"
+        elif join_id is None or num_files is None:
+            found[space] = "files that do not tell which join they belong to"
+        elif num_files != str(count).encode():
+            found[space] = f"{count} of the {int(num_files):,} files of the join"
+    return found
+
+
+def check_whole(dataset: Dataset) -> None:
+    """Refuse joined rows of which some are missing, as a join that was killed leaves them.
+
+    Raises:
+        DatasetError: names the spaces, and the command that joins them again.
+    """
+    lines = describe_unfinished(dataset, unfinished_joins(dataset))
+    if lines:
+        raise DatasetError("; ".join(lines))
+
+
+def describe_unfinished(dataset: Dataset, unfinished: Mapping[str, str]) -> list[str]:
+    """A line a space that tells what to do about a join that is not whole.
+
+    Args:
+        dataset: whose they are.
+        unfinished: as `unfinished_joins` gives them.
+    """
+    folder = dataset.storage.path(layout.JOINED)
+    return [f"{folder} holds {what} of {space}: {_remedy(dataset, space)}" for space, what in unfinished.items()]
+
+
 def describe_stale(dataset: Dataset, stale: Sequence[StaleJoin]) -> list[str]:
     """A line a space that tells what to do about joined rows that are not up to date.
 
@@ -190,25 +240,41 @@ def describe_stale(dataset: Dataset, stale: Sequence[StaleJoin]) -> list[str]:
     lines = []
     for space in sorted({one.space for one in stale}):
         mine = [one for one in stale if one.space == space]
-        tables = [table for table in _TABLES if any(table in one.newer for one in mine)]
+        tables = [table for table in TABLES if any(table in one.newer for one in mine)]
         what = f"older than the {' and '.join(tables)}" if tables else "of unknown age"
-        remedy = f"run `naswot-ray join {shlex.quote(dataset.storage.root)} --space {space}` again"
-        lines.append(f"{space}: the join is {what} (files to be made again: {len(mine)}): {remedy}")
+        lines.append(f"{space}: the join is {what} (files to be made again: {len(mine)}): {_remedy(dataset, space)}")
     return lines
 
 
+def _remedy(dataset: Dataset, space: str) -> str:
+    return f"run `naswot-ray join {shlex.quote(dataset.storage.root)} --space {space}` again"
+
+
+def _footers(dataset: Dataset) -> dict[PurePosixPath, Mapping[bytes, bytes]]:
+    """The metadata of the joined files.
+
+    Raises:
+        DatasetError: one is damaged.
+    """
+    with dataset.naming_damaged_files():
+        fragments = list(dataset.joined.get_fragments()) if dataset.files("joined") else []
+        told = in_threads(lambda fragment: fragment.metadata.metadata or {}, fragments)
+        folder = layout.JOINED
+        return {folder / PurePosixPath(fragment.path).name: one for fragment, one in zip(fragments, told, strict=True)}
+
+
 class _Sources:
-    """The files that joined rows are made from, as they are now."""
+    """The files that joined rows are made from, as they are now: a line each, with the digest and the path."""
 
     def __init__(self, dataset: Dataset) -> None:
-        self.scores: dict[JoinedPoint, list[StoredFile]] = {}
-        self.architectures: dict[str, list[StoredFile]] = {}
-        self.accuracies: dict[str, list[StoredFile]] = {}
-        for file in dataset.files("scores"):
-            self.scores.setdefault(_point_of(file.path), []).append(file)
+        self.scores: dict[JoinedPoint, list[str]] = {}
+        self.architectures: dict[str, list[str]] = {}
+        self.accuracies: dict[str, list[str]] = {}
+        for path, digest in dataset.verify("scores").items():
+            self.scores.setdefault(_point_of(path), []).append(_line(path, digest))
         for name, by_space in (("architectures", self.architectures), ("accuracies", self.accuracies)):
-            for file in dataset.files(name):
-                by_space.setdefault(_space_of(file.path), []).append(file)
+            for path, digest in dataset.verify(name).items():
+                by_space.setdefault(_space_of(path), []).append(_line(path, digest))
 
     def digests_of(self, point: JoinedPoint) -> dict[str, str]:
         """Table -> digest of the files that the rows of a point are made from."""
@@ -230,12 +296,15 @@ def _newer(sources: _Sources, point: JoinedPoint | None, made_from: bytes | None
     if not isinstance(told, dict):
         return ()
     digests = sources.digests_of(point)
-    return tuple(table for table in _TABLES if told.get(table) != digests[table]) or None
+    return tuple(table for table in TABLES if told.get(table) != digests[table]) or None
 
 
-def _digest(files: Iterable[StoredFile]) -> str:
-    lines = sorted(f"{file.size} {file.path}\n" for file in files)
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
+def _line(path: PurePosixPath, digest: str | BrokenSealError) -> str:
+    return f"{digest if isinstance(digest, str) else 'damaged'} {path}\n"
+
+
+def _digest(lines: Iterable[str]) -> str:
+    return hashlib.sha256("".join(sorted(lines)).encode()).hexdigest()
 
 
 def _space_of(path: PurePosixPath) -> str:

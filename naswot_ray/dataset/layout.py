@@ -25,8 +25,9 @@ from naswot_ray.dataset.names import RUN_ID, is_name
 
 MANIFEST: Final = PurePosixPath("dataset.json")
 RUNS: Final = PurePosixPath("runs")
-RECEIPTS: Final = PurePosixPath("receipts")
 UNMATCHED: Final = PurePosixPath("unmatched")
+REMOVED: Final = PurePosixPath("removed")
+REMOVED_RECORD: Final = "record.json"
 
 SCORES: Final = PurePosixPath("scores")
 ARCHITECTURES: Final = PurePosixPath("architectures")
@@ -44,7 +45,6 @@ _TABLES: Final = {
     ACCURACIES.name: re.compile(r"(?P<space>[^.]+)\.(?P<source>.+)\.parquet"),
     JOINED.name: re.compile(rf"{_POINT}\.parquet"),
 }
-_RECEIPTS: Final = re.compile(rf"(?P<run_id>{RUN_ID})-\d{{6,}}\.parquet")
 _RUN: Final = re.compile(rf"(?P<run_id>{RUN_ID})\.json")
 _UNMATCHED: Final = re.compile(r"[^.]+\.csv")
 _TEMPORARY: Final = re.compile(r"\..+\.tmp")
@@ -113,9 +113,9 @@ def run_record(run_id: str) -> PurePosixPath:
     return RUNS / f"{run_id}.json"
 
 
-def receipts(run_id: str, number: int) -> PurePosixPath:
-    """A file of what a run's driver was told of the parts written."""
-    return RECEIPTS / f"{run_id}-{number:06d}.parquet"
+def removed(name: str) -> PurePosixPath:
+    """The folder of some files that were taken out of the dataset; below it each has the path that it had."""
+    return REMOVED / name
 
 
 def table_file(path: PurePosixPath) -> TableFile | None:
@@ -141,11 +141,6 @@ def table_file(path: PurePosixPath) -> TableFile | None:
         texts.get("source"),
     )
     return file if _path_of(file) == path else None  # else it is spelt in another way, as copies are
-
-
-def is_receipts(path: PurePosixPath) -> bool:
-    """Whether a path is one of `receipts`."""
-    return path.parent == RECEIPTS and _RECEIPTS.fullmatch(path.name) is not None
 
 
 def is_run_record(path: PurePosixPath) -> bool:

@@ -97,7 +97,7 @@ class Manifest(BaseModel):
         format, schema_version: what kind of directory this is.
         shard_size: architectures per part; fixes which part holds which row.
         settings: see `Settings`.
-        fingerprint: of the settings.
+        fingerprint: of the settings and the shard size.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -111,7 +111,7 @@ class Manifest(BaseModel):
 
 def create(settings: Settings, *, shard_size: int) -> Manifest:
     """The manifest of a new dataset."""
-    return Manifest(shard_size=shard_size, settings=settings, fingerprint=settings.fingerprint)
+    return Manifest(shard_size=shard_size, settings=settings, fingerprint=_fingerprint(settings, shard_size))
 
 
 def read(storage: Storage) -> Manifest:
@@ -136,8 +136,10 @@ def read(storage: Storage) -> Manifest:
         manifest = validated(Manifest, content)
     except ValueError as error:
         raise DatasetError(f"{path} is damaged ({error}); restore it from a copy") from error
-    if manifest.fingerprint != manifest.settings.fingerprint:
-        raise DatasetError(f"{path} was changed by hand: its settings do not have its fingerprint; restore it from a copy")
+    if manifest.fingerprint != _fingerprint(manifest.settings, manifest.shard_size):
+        raise DatasetError(
+            f"{path} was changed by hand: its settings and shard_size do not have its fingerprint; restore it from a copy"
+        )
     return manifest
 
 
@@ -181,6 +183,10 @@ def write(storage: Storage, manifest: Manifest) -> None:
     data = (manifest.model_dump_json(indent=2) + "\n").encode()
     if not (storage.exists(layout.MANIFEST) and storage.read_bytes(layout.MANIFEST) == data):
         storage.write_bytes(layout.MANIFEST, data)
+
+
+def _fingerprint(settings: Settings, shard_size: int) -> str:
+    return hashlib.sha256(f"{settings.fingerprint} {shard_size}".encode()).hexdigest()
 
 
 def _minor(version: str) -> int:

@@ -1,4 +1,4 @@
-"""`naswot_ray.open(path)`: a dataset as pyarrow datasets and as DuckDB views."""
+"""`naswot_ray.open(path)`: a dataset as pyarrow datasets and as DuckDB views, of files that have been verified."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import functools
 import glob
 import operator
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
@@ -18,8 +18,10 @@ import pyarrow.dataset as pads
 from naswot_ray.dataset import layout, manifest, runs, schema
 from naswot_ray.dataset.layout import TableFile
 from naswot_ray.dataset.retrying import reason_of
+from naswot_ray.dataset.seal import BrokenSealError
 from naswot_ray.dataset.sql import literal, lock_down
 from naswot_ray.dataset.storage import Storage, StoredFile
+from naswot_ray.dataset.verified import VerifiedFiles
 from naswot_ray.errors import DatasetError
 
 _ERRORS_OF_A_QUERY = (
@@ -39,11 +41,13 @@ class Dataset:
     Attributes:
         storage: where it lies.
         manifest: its settings.
+        verified: which of its files are known to be what was written.
     """
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
         self.storage = Storage(root)
         self.manifest = manifest.read(self.storage)
+        self.verified = VerifiedFiles(self.storage)
 
     @property
     def runs(self) -> list[runs.RunRecord]:
@@ -67,21 +71,28 @@ class Dataset:
 
     @property
     def joined(self) -> pads.Dataset:
-        """Scores with mean accuracies and baselines; `schema.JOINED`."""
+        """Scores with mean accuracies and baselines; `schema.JOINED`. `join.check_whole` refuses what a killed join left."""
         return self._table("joined")
 
-    def connect(self, *, unsafe: bool = False, scratch: Path | None = None) -> duckdb.DuckDBPyConnection:
+    def connect(
+        self, tables: Iterable[str] = tuple(schema.TABLES), *, unsafe: bool = False, scratch: Path | None = None
+    ) -> duckdb.DuckDBPyConnection:
         """A new DuckDB connection in memory, with views `scores`, `architectures`, `accuracies` and `joined`.
 
-        Its statements reach these and nothing else, neither files nor the network: they may come from elsewhere, and so may the
-        dataset. Rows come by pyarrow, so that DuckDB needs no access to the files themselves, and could not overwrite them.
+        Every file of the views is verified first; a second connection only lists them. Statements reach the views and nothing
+        else, neither files nor the network: they may come from elsewhere, and so may the dataset. Rows come by pyarrow, so that
+        DuckDB needs no access to the files themselves, and could not overwrite them.
 
         Args:
+            tables: those that there are to be views of.
             unsafe: let statements do whatever DuckDB can: read and write files, load extensions, see the program's variables.
             scratch: a folder for what does not fit into memory, which statements can write to; see `lock_down`.
+
+        Raises:
+            DatasetError: a file is not what was written; names it.
         """
         connection = duckdb.connect()
-        for name in schema.TABLES:
+        for name in tables:
             connection.register(name, self._table(name))
         if not unsafe:
             lock_down(connection, scratch)
@@ -135,8 +146,8 @@ class Dataset:
         except (duckdb.Error, pa.ArrowException, OSError) as error:
             for table in schema.TABLES:
                 for file in self.files(table):
-                    with self.storage.open_parquet(file.path) as content:
-                        content.read()
+                    with self.storage.open_parquet(file.path):
+                        pass
             if self.storage.local is None:  # every file is whole: it was the way there
                 raise DatasetError(
                     f"cannot read {self.storage.root}: {reason_of(error)}; run the same command again"
@@ -144,8 +155,10 @@ class Dataset:
             raise
 
     def _table(self, name: str) -> pads.Dataset:
+        return self._arrow_dataset(name, self._verified_files(name))
+
+    def _arrow_dataset(self, name: str, files: list[StoredFile]) -> pads.Dataset:
         columns = schema.TABLES[name]
-        files = self.files(name)
         if not files:
             return pads.dataset(columns.empty_table())
         format_ = pads.ParquetFileFormat(page_checksum_verification=True)
@@ -160,6 +173,28 @@ class Dataset:
             for file in files
         ]
         return pads.FileSystemDataset(fragments, schema=columns, format=format_, filesystem=self.storage.filesystem)
+
+    def verify(self, table: str) -> dict[PurePosixPath, str | BrokenSealError]:
+        """Verify the files of a table; those that have been verified before are only listed.
+
+        Returns:
+            per file the digest of its seal, or what is wrong with it.
+
+        Raises:
+            DatasetError: a file cannot be read.
+        """
+        files = self.files(table)
+        self.verified.forget_others(table, files)
+        return self.verified.verify(files)
+
+    def _verified_files(self, table: str) -> list[StoredFile]:
+        files = self.files(table)
+        self.verified.forget_others(table, files)
+        faults = [fault for fault in self.verified.verify(files).values() if isinstance(fault, BrokenSealError)]
+        if faults:
+            more = f" (and {len(faults) - 1:,} more files of {table})" if len(faults) > 1 else ""
+            raise DatasetError(f"{faults[0]}{more}") from faults[0]
+        return files
 
     def files(self, table: str) -> list[StoredFile]:
         """The files of a table, sorted by path: those whose names say so, whatever else lies beside them.

@@ -1,14 +1,14 @@
 """Parts: the files of one shard's rows. Written whole, merged with what is there, in the shard's order.
 
-A part's footer tells its number of rows, how many of them failed, the digest of its content and the fingerprint of the settings
-that its rows depend on.
+A part's footer tells how many of its rows failed and the fingerprint of the settings that its rows depend on. A part that is
+not what it should be is never merged with new rows: it is set aside (`removed`), and its rows are computed again.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any, Final
 
@@ -16,17 +16,27 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from naswot_ray.dataset import layout
-from naswot_ray.dataset.digest import content_digest
+from naswot_ray.dataset import layout, removed, schema, seal
 from naswot_ray.dataset.schema import SCHEMA_VERSION, STATUS_FAILED
+from naswot_ray.dataset.seal import BrokenSealError
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.errors import DatasetError
 
 VERSION_KEY: Final = b"naswot_ray.schema_version"
-NUM_ROWS_KEY: Final = b"naswot_ray.num_rows"
 NUM_FAILED_KEY: Final = b"naswot_ray.num_failed"
-DIGEST_KEY: Final = b"naswot_ray.content_digest"
 FINGERPRINT_KEY: Final = b"naswot_ray.fingerprint"
+
+
+class UntrustedPartError(DatasetError):
+    """A part is not what a run would have written there.
+
+    Attributes:
+        reason: what is wrong, to be read after the part's name.
+    """
+
+    def __init__(self, storage: Storage, path: PurePosixPath, reason: str) -> None:
+        super().__init__(f"{storage.path(path)} {reason}; {storage.remedy}")
+        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,53 +46,98 @@ class PartState:
     Attributes:
         present: `arch_index` of every row; a range where the part is complete.
         failed: those whose status is `failed`.
+        digest: of the file's seal.
     """
 
     present: Collection[int] = range(0)
     failed: frozenset[int] = frozenset()
+    digest: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
-class WrittenPart:
-    """A part as it was when it was written.
+class Expected:
+    """What a part must be, to be believed.
 
     Attributes:
         path: of the part.
-        size: of the file, bytes.
-        state: the rows it holds.
+        full_range: the positions that it holds when it is complete.
+        fingerprint: of the settings that its rows depend on.
     """
 
     path: PurePosixPath
-    size: int
-    state: PartState
+    full_range: range
+    fingerprint: str
+
+    @property
+    def columns(self) -> pa.Schema:
+        """Of its table."""
+        return schema.TABLES[self.path.parts[0]]
 
 
-def inspect(storage: Storage, path: PurePosixPath, full_range: range) -> PartState:
-    """Which rows a part holds; only its footer is read where that tells.
+def inspect(storage: Storage, expected: Expected) -> PartState:
+    """Which rows a part holds. All its bytes are verified; its rows are looked at unless its footer tells.
 
     Args:
         storage: the dataset.
-        path: of an existing part.
-        full_range: the positions that a complete part holds.
+        expected: of an existing part.
 
     Raises:
-        DatasetError: damaged, or its rows do not belong here.
+        UntrustedPartError: it is not what was written there, or has other columns, settings or rows.
+        DatasetError: it cannot be read.
     """
-    with storage.open_parquet(path) as file:
-        num_rows = file.metadata.num_rows
-        num_failed = int((file.schema_arrow.metadata or {}).get(NUM_FAILED_KEY, b"-1"))
-        belongs = _belongs(file.metadata, path, full_range)
-        if belongs and num_rows == len(full_range) and num_failed == 0:
-            return PartState(full_range)
-        table = file.read(columns=["arch_index", "status"]).select(["arch_index", "status"])
+    try:
+        with storage.open_parquet(expected.path) as file:
+            metadata = file.metadata.metadata
+            digest = metadata[seal.DIGEST_KEY].decode()
+            if file.schema_arrow.remove_metadata() != expected.columns:
+                raise UntrustedPartError(storage, expected.path, "has other columns than this version writes")
+            if metadata.get(FINGERPRINT_KEY, b"").decode() != expected.fingerprint:
+                reason = "was written under other settings of its space, images, weights or batches"
+                raise UntrustedPartError(storage, expected.path, reason)
+            belongs = _belongs(file.metadata, expected)
+            num_failed = int(metadata.get(NUM_FAILED_KEY, b"-1"))
+            if belongs and file.metadata.num_rows == len(expected.full_range) and num_failed == 0:
+                return PartState(expected.full_range, digest=digest)
+            table = file.read(columns=["arch_index", "status"])
+    except BrokenSealError as error:
+        raise UntrustedPartError(storage, expected.path, error.reason) from None
     present = table["arch_index"].to_pylist()
-    if not belongs or len(set(present)) != len(present) or not set(present) <= set(full_range):
-        raise DatasetError(
-            f"{storage.path(path)} holds rows that do not belong to it (expected arch_index {full_range.start}.."
-            f"{full_range.stop - 1}, each once, and the values that its name tells); move it away and run the same "
-            "command again"
+    if not belongs or len(set(present)) != len(present) or not set(present) <= set(expected.full_range):
+        reason = (
+            f"holds rows that do not belong to it (expected arch_index {expected.full_range.start}.."
+            f"{expected.full_range.stop - 1}, each once, and the values that its name tells)"
         )
-    return _state(table, full_range)
+        raise UntrustedPartError(storage, expected.path, reason)
+    return _state(table, expected.full_range, digest)
+
+
+def set_aside_untrusted(storage: Storage, expected: Expected, by: str) -> PartState | None:
+    """Which rows a part holds that need not be there; one that cannot be trusted is set aside, and noted.
+
+    Args:
+        storage: the dataset.
+        expected: of the part.
+        by: the run that does it.
+
+    Returns:
+        None if there is no part, or none any more.
+
+    Raises:
+        DatasetError: the part cannot be read or moved.
+    """
+    with storage.locked(expected.path):
+        return _trusted_state(storage, expected, by)
+
+
+def _trusted_state(storage: Storage, expected: Expected, by: str) -> PartState | None:
+    if not storage.exists(expected.path):
+        return None
+    try:
+        return inspect(storage, expected)
+    except UntrustedPartError as error:
+        folder = removed.set_aside(storage, {expected.path: error.reason}, by=by)
+        storage.note(f"{expected.path} {error.reason}: moved to {folder}, and the rows that this run asks for are scored again")
+        return None
 
 
 def count_statuses(storage: Storage, path: PurePosixPath, run_id: str, indices: Collection[int]) -> Counter[str]:
@@ -105,45 +160,35 @@ def count_statuses(storage: Storage, path: PurePosixPath, run_id: str, indices: 
     return Counter(table.filter(mine)["status"].to_pylist())
 
 
-def write(
-    storage: Storage,
-    path: PurePosixPath,
-    schema: pa.Schema,
-    rows: Sequence[Mapping[str, Any]],
-    *,
-    full_range: range,
-    fingerprint: str,
-) -> WrittenPart:
+def write(storage: Storage, expected: Expected, rows: Sequence[Mapping[str, Any]], *, by: str) -> None:
     """Add rows to a part, or replace those with the same `arch_index`, in one step.
 
-    A score is never replaced by a `failed` row, so that a part only ever gets better, whoever writes it and in what order.
+    A score is never replaced by a `failed` row, so that a part only ever gets better, whoever writes it and in what order. A
+    part that is there and cannot be trusted is set aside.
 
     Args:
         storage: the dataset.
-        path: of the part; need not exist.
-        schema: of the table.
-        rows: column -> value, all columns of the schema.
-        full_range: the positions that a complete part holds.
-        fingerprint: of the settings that the rows depend on.
+        expected: of the part, which need not exist.
+        rows: column -> value, all columns of the table.
+        by: the run that writes.
 
     Raises:
-        DatasetError: the part that is there is damaged, or writing failed.
+        DatasetError: the part that is there cannot be read, or writing failed.
     """
-    table = pa.Table.from_pylist(list(rows), schema=schema)
+    path, columns = expected.path, expected.columns
+    table = pa.Table.from_pylist(list(rows), schema=columns)
     with storage.locked(path):
-        if (table.num_rows < len(full_range) or _num_failed(table)) and storage.exists(path):
+        is_final = table.num_rows == len(expected.full_range) and not _num_failed(table)
+        if not is_final and _trusted_state(storage, expected, by) is not None:
             with storage.open_parquet(path) as file:
-                table = _merge(file.read(columns=schema.names).cast(schema), table)
+                table = _merge(file.read(columns=columns.names).cast(columns), table)
         table = table.sort_by("arch_index").combine_chunks()
         metadata = {
             VERSION_KEY: SCHEMA_VERSION,
-            NUM_ROWS_KEY: str(table.num_rows),
             NUM_FAILED_KEY: str(_num_failed(table)),
-            DIGEST_KEY: content_digest(table),
-            FINGERPRINT_KEY: fingerprint,
+            FINGERPRINT_KEY: expected.fingerprint,
         }
-        size = storage.write_table(path, table.replace_schema_metadata(metadata))
-    return WrittenPart(path, size, _state(table, full_range))
+        storage.write_table(path, table.replace_schema_metadata(metadata))
 
 
 def _merge(before: pa.Table, new: pa.Table) -> pa.Table:
@@ -158,16 +203,16 @@ def _num_failed(table: pa.Table) -> int:
     return pc.sum(pc.equal(table["status"], STATUS_FAILED)).as_py() or 0
 
 
-def _state(table: pa.Table, full_range: range) -> PartState:
+def _state(table: pa.Table, full_range: range, digest: str) -> PartState:
     failed = frozenset(table.filter(pc.equal(table["status"], STATUS_FAILED))["arch_index"].to_pylist())
     if table.num_rows == len(full_range):
-        return PartState(full_range, failed)
-    return PartState(frozenset(table["arch_index"].to_pylist()), failed)
+        return PartState(full_range, failed, digest)
+    return PartState(frozenset(table["arch_index"].to_pylist()), failed, digest)
 
 
-def _belongs(metadata: pq.FileMetaData, path: PurePosixPath, full_range: range) -> bool:
+def _belongs(metadata: pq.FileMetaData, expected: Expected) -> bool:
     """Whether the rows can be those of this part, by the minima and maxima in the footer."""
-    file = layout.table_file(path)
+    file, full_range = layout.table_file(expected.path), expected.full_range
     names = {} if file is None else {name: str(value) for name, value in file.key.items()}
     for position, name in enumerate(metadata.schema.names):
         if name != "arch_index" and name not in names:

@@ -116,19 +116,20 @@ class Retrying:
             else:
                 self._answered = True
                 if reason:
-                    self._note(f"{what}: done at try {tries}, after {self._clock() - started:.1f} s ({reason})")
+                    self.note(f"{what}: done at try {tries}, after {self._clock() - started:.1f} s ({reason})")
                 return result
             self._sleep(delay)
             tries, bound = tries + 1, min(2 * bound, LONGEST_DELAY_SECONDS)
 
     def take_notes(self) -> tuple[str, ...]:
-        """What had to be tried again since the last call; at most `MAX_NOTES` lines and one that counts the others."""
+        """What has been noted since the last call; at most `MAX_NOTES` lines and one that counts the others."""
         more = self._num_notes - len(self._notes)
-        notes = (*self._notes, *([f"{more} more operations had to be tried again"] if more else []))
+        notes = (*self._notes, *([f"{more} more notes"] if more else []))
         self._notes, self._num_notes = [], 0
         return notes
 
-    def _note(self, note: str) -> None:
+    def note(self, note: str) -> None:
+        """Keep a line that an operator should read, for the next `take_notes`."""
         self._num_notes += 1
         if len(self._notes) < MAX_NOTES:
             self._notes.append(note)

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-SCHEMA_VERSION: Final = "3.0"
+SCHEMA_VERSION: Final = "4.0"
 """major.minor: columns are added in minor versions; a dataset of another major version is refused."""
 
 STATUS_OK: Final = "ok"

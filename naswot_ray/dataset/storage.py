@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -18,10 +19,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import fs
 
-from naswot_ray.dataset import address, local_files, object_store, retrying
+from naswot_ray.dataset import address, local_files, object_store, retrying, seal
 from naswot_ray.dataset.confinement import check_relative, confined
+from naswot_ray.dataset.seal import BrokenSealError
 from naswot_ray.errors import DatasetError
-from naswot_ray.regular_file import check_regular, read_regular
+from naswot_ray.regular_file import read_regular
 
 _ROOT = PurePosixPath()
 _T = TypeVar("_T")
@@ -34,10 +36,12 @@ class StoredFile:
     Attributes:
         path: relative to the dataset's root.
         size: in bytes.
+        modified: when it was last written, in nanoseconds since 1970.
     """
 
     path: PurePosixPath
     size: int
+    modified: int = 0
 
 
 class Storage:
@@ -114,8 +118,9 @@ class Storage:
             DatasetError: the storage cannot be asked.
         """
         start = len(self.address.path.rstrip("/")) + 1
-        found = sorted((info.path[start:], info.size) for info in self._select(folder, recursive=recursive) if info.is_file)
-        return [StoredFile(PurePosixPath(path), size) for path, size in found]
+        found = (info for info in self._select(folder, recursive=recursive) if info.is_file)
+        listed = sorted((info.path[start:], info.size, info.mtime_ns or 0) for info in found)
+        return [StoredFile(PurePosixPath(path), size, modified) for path, size, modified in listed]
 
     def list_others(self, folder: PurePosixPath = _ROOT) -> list[PurePosixPath]:
         """What lies in a folder and is no file, sorted: folders, links to nowhere, devices.
@@ -158,30 +163,33 @@ class Storage:
 
     @contextlib.contextmanager
     def open_parquet(self, relative: PurePosixPath) -> Iterator[pq.ParquetFile]:
-        """A Parquet file, its footer read; the pages' checksums are verified as they are read.
-
-        From an object store the whole file is read first: parts are small, and so a lost connection is never taken for damage.
+        """A Parquet file that `write_table` wrote, read whole and verified by its seal.
 
         Raises:
-            DatasetError: not a Parquet file, truncated or damaged; the message says how to replace it. Or it cannot be read.
+            BrokenSealError: the file is not what was written there; the message says what to do.
+            DatasetError: it cannot be read, or has other columns than are asked for.
         """
-        if self.local is not None:
-            path = self.local / relative
-            self._read(relative, lambda: check_regular(path))
-        source = self.inner_path(relative) if self.local is not None else pa.BufferReader(self.read_bytes(relative))
-        filesystem = self.filesystem if self.local is not None else None
+        data = self.read_bytes(relative)
         try:
-            with pq.ParquetFile(source, filesystem=filesystem, page_checksum_verification=True) as file:
+            seal.verify(data, relative)
+        except BrokenSealError as error:
+            message = f"{self.path(relative)} {error.reason}; {self.remedy}"
+            raise BrokenSealError(message, reason=error.reason, home=error.home, is_sealed=error.is_sealed) from None
+        try:
+            with pq.ParquetFile(pa.BufferReader(data)) as file:
                 yield file
-        except (pa.ArrowException, OSError, ValueError, KeyError) as error:  # a damaged footer can fail in any of these ways
-            reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        except (pa.ArrowException, KeyError) as error:
             raise DatasetError(
-                f"{self.path(relative)} is not a whole Parquet file ({reason}); move it away and run the same command again to "
-                "replace it"
+                f"{self.path(relative)} has other columns than it should ({retrying.reason_of(error)}); {self.remedy}"
             ) from error
 
+    @property
+    def remedy(self) -> str:
+        """What to do about a file that is not what it should be."""
+        return f"`naswot-ray check {shlex.quote(self.root)}` tells what is wrong with the dataset and how to mend it"
+
     def write_table(self, relative: PurePosixPath, table: pa.Table) -> int:
-        """Write a table as one Parquet file, replacing what is there in one step.
+        """Write a table as one sealed Parquet file, replacing what is there in one step.
 
         Returns:
             the size of the file, bytes.
@@ -190,9 +198,7 @@ class Storage:
             DatasetError: the disk is full, the folder or bucket cannot be written, or the path leads out of the root; what was
                 there before is untouched.
         """
-        sink = pa.BufferOutputStream()
-        pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
-        data = sink.getvalue()
+        data = seal.sealed(table.schema, [table], lambda: relative)
         self.write_bytes(relative, data)
         return int(data.size)
 
@@ -228,6 +234,19 @@ class Storage:
 
         self._change("remove", relative, remove)
 
+    def remove_folder(self, relative: PurePosixPath) -> None:
+        """Remove a folder, which need not be there, with all that is in it.
+
+        Raises:
+            DatasetError: something in it cannot be removed.
+        """
+
+        def remove() -> None:
+            with contextlib.suppress(FileNotFoundError):
+                self.filesystem.delete_dir(self.inner_path(relative))
+
+        self._change("remove", relative, remove)
+
     @contextlib.contextmanager
     def locked(self, relative: PurePosixPath) -> Iterator[None]:
         """Around reading, merging and writing one file: no other process that asks for the same lock is in here meanwhile.
@@ -250,8 +269,12 @@ class Storage:
             local_files.sweep(self.local)
 
     def take_notes(self) -> tuple[str, ...]:
-        """One line for each operation since the last call that had to be tried again; their number is bounded."""
+        """What an operator should know since the last call, such as what had to be tried again; the number is bounded."""
         return self._retrying.take_notes()
+
+    def note(self, note: str) -> None:
+        """Keep a line for the next `take_notes`."""
+        self._retrying.note(note)
 
     def _local_target(self, relative: PurePosixPath) -> Path | None:
         """Where on the local disk a file is to be written or removed; None in an object store.

@@ -207,7 +207,7 @@ def _settings(contents: Contents) -> str:
         rows += [(space, _named(settings.spaces[space]))]
     for images, values in sorted(settings.images.items()):
         rows += [(f"images {images}", _named(values))]
-    rows.append(("fingerprint of all settings", markdown.code(contents.settings.fingerprint)))
+    rows.append(("fingerprint of all settings", markdown.code(contents.settings.settings.fingerprint)))
     return "\n".join(_markdown(("setting", "value"), rows))
 
 

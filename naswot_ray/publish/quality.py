@@ -183,7 +183,7 @@ def assess(dataset: Dataset, tables: list[PublishedTable], connection: duckdb.Du
 
 def _points(dataset: Dataset) -> list[PointCount]:
     counts = []
-    for point, found in coverage_of(dataset).items():
+    for point, found in coverage_of(dataset, fresh=True).items():
         batch = point.batch
         counts.append(
             PointCount(

@@ -13,7 +13,7 @@ import pyarrow.dataset as pads
 
 from naswot_ray.dataset import layout, schema
 from naswot_ray.dataset.check import check_files
-from naswot_ray.dataset.join import joined_rows
+from naswot_ray.dataset.join import check_whole, joined_rows
 from naswot_ray.dataset.opening import Dataset
 from naswot_ray.dataset.sql import lock_down
 from naswot_ray.dataset.storage import StoredFile
@@ -36,7 +36,7 @@ def checked_files(dataset: Dataset, progress: Callable[[int, int], None] = lambd
         progress: called with the files read so far, and all of them.
 
     Raises:
-        DatasetError: a file is damaged, holds rows twice or does not belong there; there are no scores.
+        DatasetError: a file is damaged, holds rows twice or does not belong there; a join is not whole; there are no scores.
     """
     files = table_files(dataset)
     if not any(file.path.parts[0] == "scores" for file in files):
@@ -51,6 +51,7 @@ def checked_files(dataset: Dataset, progress: Callable[[int, int], None] = lambd
             f"{dataset.storage.path(first.path)}: {first.kind}: {first.reason} ({len(problems)} such files); `naswot-ray check "
             f"{shlex.quote(dataset.storage.root)}` lists them and how to mend them"
         )
+    check_whole(dataset)
     return files
 
 

@@ -55,7 +55,7 @@ def describe(dataset: Dataset, grid: Iterable[GridCount]) -> dict[str, Any]:
         "name": dataset.storage.root.rstrip("/").rpartition("/")[2],
         "version": __version__,
         "schema_version": manifest.schema_version,
-        "fingerprint": manifest.fingerprint,
+        "fingerprint": manifest.settings.fingerprint,
         "contents": contents,
         "num_architectures": num_architectures,
         "grid": [asdict(point) for point in grid],

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import PurePosixPath
 
 import numpy as np
 import numpy.typing as npt
@@ -14,30 +15,39 @@ from naswot_ray.run.inventory import Inventory
 from naswot_ray.run.survey import Coverage
 
 
-def coverage_of(dataset: Dataset) -> dict[Point, Coverage]:
+def coverage_of(dataset: Dataset, *, fresh: bool = False) -> dict[Point, Coverage]:
     """Per point of the grid the rows that some run was to fill, and those that are there.
 
     A row is wanted if any run asks for it whose plan was not withdrawn. Points that have rows and no plan come last.
 
+    Args:
+        dataset: to look at.
+        fresh: whether to read every part, also those that have been verified before.
+
     Raises:
-        DatasetError: a part or a record is damaged.
+        DatasetError: a part cannot be read, or a record is damaged.
     """
     shard_size = dataset.manifest.shard_size
     grids = [Grid(record, shard_size) for record in dict.fromkeys(run.grid for run in dataset.runs if not run.withdrawn)]
-    inventory = Inventory(dataset.storage)
+    inventory = Inventory(dataset.storage, dataset.manifest.settings, fresh=fresh)
     asking: dict[Point, list[Grid]] = {}
     for grid in grids:
         for point in grid.points():
             asking.setdefault(point, []).append(grid)
     masks: dict[tuple[str, tuple[Grid, ...]], tuple[npt.NDArray[np.bool_], int]] = {}
-    found = {}
+    wanted: dict[Point, tuple[npt.NDArray[np.bool_], int]] = {}
     for point in [*asking, *(point for point in inventory.points if point not in asking)]:
         mine = tuple(asking.get(point, ()))
         if (point.space, mine) not in masks:
             mask = _mask(mine, point.space)
             masks[point.space, mine] = mask, int(mask.sum())
-        found[point] = _coverage(point, *masks[point.space, mine], inventory, shard_size)
-    return found
+        wanted[point] = masks[point.space, mine]
+    shards = {
+        point: [_shard(point, number, shard_size, len(mask) or None) for number in inventory.numbers(point)]
+        for point, (mask, _) in wanted.items()
+    }
+    states = inventory.states(shard for some in shards.values() for shard in some)
+    return {point: _coverage(*of_point, shards[point], states, inventory.faults) for point, of_point in wanted.items()}
 
 
 def _mask(grids: Iterable[Grid], space: str) -> npt.NDArray[np.bool_]:
@@ -52,15 +62,22 @@ def _mask(grids: Iterable[Grid], space: str) -> npt.NDArray[np.bool_]:
     return wanted
 
 
-def _coverage(point: Point, wanted: npt.NDArray[np.bool_], num_wanted: int, inventory: Inventory, shard_size: int) -> Coverage:
-    size = len(wanted) or None
-    shards = [_shard(point, number, shard_size, size) for number in inventory.numbers(point)]
+def _coverage(
+    wanted: npt.NDArray[np.bool_],
+    num_wanted: int,
+    shards: Iterable[Shard],
+    states: Mapping[Shard, PartState],
+    faults: Collection[PurePosixPath],
+) -> Coverage:
     coverage = Coverage(wanted=num_wanted)
-    for shard, state in inventory.states(shards).items():
-        present, failed = _count(wanted, shard, state)
-        coverage.present += present
-        coverage.failed += failed
-        coverage.unplanned += len(state.present) - present
+    for shard in shards:
+        if shard.path in faults:
+            coverage.untrusted += 1
+        elif shard in states:
+            present, failed = _count(wanted, shard, states[shard])
+            coverage.present += present
+            coverage.failed += failed
+            coverage.unplanned += len(states[shard].present) - present
     return coverage
 
 

@@ -12,8 +12,8 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
 
-from naswot_ray.dataset.parts import WrittenPart
 from naswot_ray.run.grid import Shard, Task
 from naswot_ray.run.pool import Done, Gone, Lost, Pool, Ready, WorkerId
 from naswot_ray.run.progress import Progress
@@ -67,7 +67,7 @@ class Driver:
         pool: Pool,
         policy: Policy,
         write_failed: Callable[[Task, str], Receipt],
-        written: Callable[[WrittenPart], None],
+        written: Callable[[PurePosixPath], None],
         progress: Progress,
         begin: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,

@@ -10,6 +10,8 @@ from pathlib import PurePosixPath
 
 from naswot_ray.dataset import layout
 from naswot_ray.dataset.layout import TableFile
+from naswot_ray.dataset.manifest import Settings
+from naswot_ray.dataset.parts import Expected
 from naswot_ray.dataset.runs import GridRecord
 from naswot_ray.scoring import random
 
@@ -42,6 +44,15 @@ class Point:
         if self.batch is None:
             return f"{self.space}, architectures"
         return f"{self.space}, {self.batch.images}, batch size {self.batch.batch_size}, seed {self.batch.seed}"
+
+
+def fingerprint_of(settings: Settings, point: Point) -> str:
+    """Of the settings that the rows of a point of the grid depend on.
+
+    Raises:
+        KeyError: the settings lack the point's space or image source.
+    """
+    return settings.fingerprint_of(point.space, None if point.batch is None else point.batch.images)
 
 
 def point_of(file: TableFile) -> Point:
@@ -78,6 +89,14 @@ class Shard:
         if batch is None:
             return layout.architectures(self.point.space, self.number)
         return layout.scores(self.point.space, batch.images, batch.batch_size, batch.seed, self.number)
+
+    def expected(self, settings: Settings) -> Expected:
+        """What the shard's part must be, to be believed.
+
+        Raises:
+            KeyError: the settings lack the shard's space or image source.
+        """
+        return Expected(self.path, self.range, fingerprint_of(settings, self.point))
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,15 +13,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from types import FrameType
 from typing import Any, Final
 
 from naswot_ray.dataset import manifest, runs
 from naswot_ray.dataset.inputs import local_option, local_path
 from naswot_ray.dataset.manifest import Manifest, Settings
-from naswot_ray.dataset.parts import WrittenPart
-from naswot_ray.dataset.receipts import ReceiptLog
 from naswot_ray.dataset.runs import GridRecord, GridState, RunRecord, RunStatus
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.errors import NaswotError, RunError, SettingsError
@@ -81,7 +79,7 @@ def score_spaces(options: ScoreOptions) -> RunRecord:
     grid = Grid(grid_record, contract.shard_size)
     storage.sweep_temporaries()
     others = _tell_of_others(storage)
-    survey = Survey(grid, storage)
+    survey = Survey(grid, storage, contract.settings)
     tasks = Tasks(survey, retry_failed=options.retry_failed, backwards=others)
 
     record = RunRecord(
@@ -121,12 +119,8 @@ class _Run:
 
     def drive(self, pool: Pool, survey: Survey, tasks: Tasks) -> RunRecord:
         """Do the tasks, and what turns out to be missing afterwards; keep the record."""
-        receipts = ReceiptLog(self.storage, self.record.run_id)
-        for part in survey.inspected:
-            receipts.add(part)
 
-        def written(part: WrittenPart) -> None:
-            receipts.add(part)
+        def written(part: PurePosixPath) -> None:
             for note in self.storage.take_notes():  # of this process's own dealings; workers tell theirs in their receipts
                 progress.note(note)
             if datetime.now(UTC) - self.record.updated >= HEARTBEAT:
@@ -139,9 +133,8 @@ class _Run:
             driver = Driver(pool, self.policy, self._record_failed, written, progress, self._plan)
             try:
                 driver.drive(tasks)
-                receipts.flush()
                 if tasks:
-                    survey = self._verify(driver, receipts, progress)
+                    survey = self._verify(driver, progress)
                 state = state_of(survey)
                 self._plan()
                 status = "finished"
@@ -152,7 +145,6 @@ class _Run:
                 with _failing_quietly(unless=status == "finished"):
                     if self.planned:
                         self._write_record(driver, pool, status, state)
-                        receipts.flush()
                     if self.planned and status != "finished":  # after what must be written: a killer may be impatient
                         pool.close()
                         driver.settle(self._count_written)
@@ -169,20 +161,24 @@ class _Run:
     def _count_written(self, task: Task) -> Mapping[str, int]:
         return count_written(self.storage, task, self.record.run_id, task.indices)
 
-    def _verify(self, driver: Driver, receipts: ReceiptLog, progress: Progress) -> Survey:
-        """Look again, and do what is missing: on an object store two runs that add to one part may lose rows of each other.
+    def _verify(self, driver: Driver, progress: Progress) -> Survey:
+        """Look at the parts, and do what is missing of them.
+
+        On an object store two runs that add to one part may lose rows of each other, and a part may be damaged meanwhile.
 
         Returns:
             what there is in the end.
         """
         for _ in range(MAX_ROUNDS):
-            survey = Survey(self.grid, self.storage)
+            survey = Survey(self.grid, self.storage, self.contract.settings)
             tasks = Tasks(survey)
             if not tasks:
                 return survey
-            progress.note(f"{tasks.num_rows} rows are missing that had been written; another run shares the dataset: again")
+            progress.note(
+                f"{tasks.num_rows} rows are missing that had been written (another run shares the dataset, or a part was "
+                "damaged): again"
+            )
             driver.drive(tasks)
-            receipts.flush()
         raise RunError(f"{self.storage.root}: rows that were written keep vanishing; let one run at a time write there")
 
     def _write_record(self, driver: Driver, pool: Pool, status: RunStatus, state: GridState | None = None) -> None:

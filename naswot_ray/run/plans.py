@@ -87,5 +87,5 @@ def seems_to_go_on(record: RunRecord) -> bool:
 def _plan(dataset: Dataset, grid: GridRecord, records: Sequence[RunRecord]) -> Plan:
     times = [record.withdrawn for record in records]
     withdrawn = None if None in times else max(time for time in times if time is not None)
-    state = state_of(Survey(Grid(grid, dataset.manifest.shard_size), dataset.storage))
+    state = state_of(Survey(Grid(grid, dataset.manifest.shard_size), dataset.storage, dataset.manifest.settings))
     return Plan(grid, tuple(record.run_id for record in records), withdrawn, state)

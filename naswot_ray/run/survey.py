@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
-from naswot_ray.dataset.parts import PartState, WrittenPart
+from naswot_ray.dataset.manifest import Settings
+from naswot_ray.dataset.parts import PartState
 from naswot_ray.dataset.runs import GridState
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.run.grid import Grid, Point, Shard, Task
@@ -23,12 +25,14 @@ class Coverage:
         present: how many of these are there, the failed ones too.
         failed: how many of these are there without a value.
         unplanned: how many are there besides, which no run asks for any more.
+        untrusted: parts that are not what they should be; none of their rows counts.
     """
 
     wanted: int = 0
     present: int = 0
     failed: int = 0
     unplanned: int = 0
+    untrusted: int = 0
 
 
 class Survey:
@@ -37,21 +41,22 @@ class Survey:
     Args:
         grid: what is wanted.
         storage: the dataset.
+        settings: that its rows depend on.
 
     Raises:
-        DatasetError: a part that was looked into is damaged.
+        DatasetError: a part cannot be read.
     """
 
-    def __init__(self, grid: Grid, storage: Storage) -> None:
+    def __init__(self, grid: Grid, storage: Storage, settings: Settings) -> None:
         self._grid = grid
-        self._inventory = Inventory(storage)
+        self._inventory = Inventory(storage, settings)
         shards = (grid.shard(point, number) for point in grid.points() for number in grid.numbers(point))
         self._states = self._inventory.states(shards)
 
     @property
-    def inspected(self) -> list[WrittenPart]:
-        """The parts that no receipt told of."""
-        return self._inventory.inspected
+    def faults(self) -> dict[PurePosixPath, str]:
+        """The grid's parts that cannot be trusted, and why. Their rows are missing."""
+        return self._inventory.faults
 
     def missing(self, *, retry_failed: bool = False, backwards: bool = False) -> Iterator[Task]:
         """The tasks that are left to do, one after the other: there may be hundreds of thousands.

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
+from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -18,10 +19,9 @@ import torch
 
 from naswot_ray.dataset import parts, schema
 from naswot_ray.dataset.manifest import Settings
-from naswot_ray.dataset.parts import WrittenPart
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.network import Network
-from naswot_ray.run.grid import Batch, Point, Shard, Task
+from naswot_ray.run.grid import Batch, Shard, Task
 from naswot_ray.scoring.engines import Engine, Score, default_engine, get_engine
 from naswot_ray.scoring.score import as_batch
 from naswot_ray.scoring.weights import SeededWeights
@@ -48,14 +48,14 @@ class Receipt:
         counts: the rows that this run has written, by status: now, or in an earlier try of the task that was cut off before
             it could report.
         skipped: rows that others had written.
-        part: as it is now; None if nothing was written.
-        notes: what the storage did that an operator should know of.
+        part: that was written; None if nothing was.
+        notes: what an operator should know of.
         left: positions that were handed back, because the task took long.
     """
 
     counts: Mapping[str, int] = field(default_factory=dict)
     skipped: int = 0
-    part: WrittenPart | None = None
+    part: PurePosixPath | None = None
     notes: tuple[str, ...] = ()
     left: tuple[int, ...] = ()
 
@@ -132,7 +132,7 @@ class Worker:
             rows += some
             if time.monotonic() - started > WRITE_SECONDS:
                 break
-        part = write_rows(self._storage, task.shard, rows, self._settings)
+        part = write_rows(self._storage, task.shard, rows, self._run_id, self._settings)
         counts += Counter(row["status"] for row in rows)
         return Receipt(counts, skipped, part, self._take_notes(), tuple(indices[len(rows) :]))
 
@@ -178,10 +178,11 @@ class Worker:
         return network
 
     def _left_to_do(self, task: Task) -> Sequence[int]:
-        path = task.shard.path
-        if not self._storage.exists(path):
+        if not self._storage.exists(task.shard.path):
             return task.indices
-        state = parts.inspect(self._storage, path, task.shard.range)
+        state = parts.set_aside_untrusted(self._storage, task.shard.expected(self._settings), self._run_id)
+        if state is None:
+            return task.indices
         return [index for index in task.indices if index not in state.present or index in state.failed]
 
     def score_rows(self, space: Space, indices: Sequence[int], batch: Batch, images: torch.Tensor) -> list[Row]:
@@ -304,29 +305,21 @@ def write_failed(storage: Storage, space: Space, task: Task, error: str, run_id:
     """Record the one architecture of a task that could not be computed in any worker."""
     (index,), batch = task.indices, task.shard.point.batch
     row = empty_architecture_row(space, index) if batch is None else empty_score_row(space, index, batch, run_id=run_id)
-    part = write_rows(storage, task.shard, [row | {"error": error}], settings)
-    return Receipt({schema.STATUS_FAILED: 1}, part=part)
+    part = write_rows(storage, task.shard, [row | {"error": error}], run_id, settings)
+    return Receipt({schema.STATUS_FAILED: 1}, part=part, notes=storage.take_notes())
 
 
-def write_rows(storage: Storage, shard: Shard, rows: Sequence[Row], settings: Settings) -> WrittenPart:
+def write_rows(storage: Storage, shard: Shard, rows: Sequence[Row], run_id: str, settings: Settings) -> PurePosixPath:
     """Write rows to their shard's part.
+
+    Returns:
+        the path of the part.
 
     Raises:
         DatasetError: the part could not be written.
     """
-    return parts.write(
-        storage,
-        shard.path,
-        schema.ARCHITECTURES if shard.point.batch is None else schema.SCORES,
-        rows,
-        full_range=shard.range,
-        fingerprint=fingerprint_of(settings, shard.point),
-    )
-
-
-def fingerprint_of(settings: Settings, point: Point) -> str:
-    """Of the settings that the rows of a point of the grid depend on."""
-    return settings.fingerprint_of(point.space, None if point.batch is None else point.batch.images)
+    parts.write(storage, shard.expected(settings), rows, by=run_id)
+    return shard.path
 
 
 def _or_failed(compute: Callable[[], Row]) -> Row:

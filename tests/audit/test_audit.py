@@ -17,9 +17,11 @@ import naswot_ray
 from naswot_ray.audit import rows as audit_rows
 from naswot_ray.audit.comparison import chance_to_find
 from naswot_ray.audit.rows import PointCounts, find_contradictions, find_wrong_counts
-from naswot_ray.dataset import layout, parts, schema
+from naswot_ray.dataset import layout, parts
+from naswot_ray.dataset.parts import Expected
 from naswot_ray.dataset.storage import Storage
 from tests.cli.running import naswot, refuses
+from tests.dataset import making
 from tests.dataset.making import Row, make_dataset, score_row
 from tests.datasets import score_here
 
@@ -47,7 +49,7 @@ def copy(scored: Path, tmp_path: Path) -> Path:
 
 
 def rewrite(root: Path, change: Callable[[list[Row]], list[Row]]) -> None:
-    """Change rows and write their parts as a run would, digests and all; receipts of what was there go."""
+    """Change rows and write their parts as a run would, with right seals."""
     storage = Storage(root)
     for path in sorted((root / "scores").rglob("*.parquet")):
         relative = PurePosixPath(path.relative_to(root).as_posix())
@@ -59,9 +61,7 @@ def rewrite(root: Path, change: Callable[[list[Row]], list[Row]]) -> None:
         assert named.number is not None
         fingerprint = metadata[parts.FINGERPRINT_KEY].decode()
         full_range = range(named.number * 8, named.number * 8 + 8)
-        parts.write(storage, relative, schema.SCORES, change(before), full_range=full_range, fingerprint=fingerprint)
-    for receipt in (root / "receipts").glob("*"):
-        receipt.unlink()
+        parts.write(storage, Expected(relative, full_range, fingerprint), change(before), by="run")
 
 
 def test_a_good_dataset_passes(scored: Path) -> None:
@@ -209,8 +209,7 @@ def test_rows_that_contradict_themselves(tmp_path: Path, name: str) -> None:
 def test_a_key_twice(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path / "d", change=lambda row: {"score": 20.0, "score_paper": 19.0})
     part = next((tmp_path / "d/scores").rglob("part-*.parquet"))
-    table = pq.read_table(part, partitioning=None)
-    pq.write_table(pa.concat_tables([table, table.slice(0, 2)]), part)
+    making.rewrite(part, lambda table: pa.concat_tables([table, table.slice(0, 2)]))
     (finding,) = find_contradictions(dataset)
     assert (finding.reason, finding.num_rows) == ("a key more than once", 2)
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from tests.cli.running import naswot, prints
+from tests.cli.running import naswot, prints, refuses
+from tests.dataset.making import snapshot
 from tests.datasets import logical_rows, part_files, score_here
 
 OPTIONS = {"limit": 12, "batch_size": [4], "seed": [0], "shard_size": 4}
@@ -38,7 +39,7 @@ def flip_a_bit(part: Path) -> None:
 
 def test_a_sound_dataset(root: Path) -> None:
     text = prints("check", root)
-    assert text == f"{root}: 9 files\nnothing is missing, duplicate, corrupt, foreign or of other settings\n"
+    assert text == f"{root}: 8 files\nnothing is missing, duplicate, corrupt, foreign or of other settings\n"
 
 
 def test_missing_parts_are_counted_against_what_runs_were_asked_for(root: Path) -> None:
@@ -62,14 +63,18 @@ def test_repair_and_the_same_command_again_make_the_dataset_whole(root: Path) ->
 
     text = finds(root, "--repair")
     assert text.count("removed: scores/") == 2
+    assert "removed/ holds 2 files, " in text
     assert "8 rows missing" in text
     assert part_files(root) == parts[2:]
     assert (root / "notes.txt").read_text() == "mine"
 
     score_here(root, **OPTIONS)
     (root / "notes.txt").unlink()
-    prints("check", root)
+    assert "removed/ holds 2 files, " in prints("check", root)
     assert logical_rows(root) == rows
+    assert "deleted from removed/: 2 files, " in prints("check", root, "--purge")
+    assert not (root / "removed").exists()
+    assert "removed" not in prints("check", root, "--purge")
 
 
 def test_a_part_in_a_strange_place_does_not_keep_the_rest_from_being_told(root: Path) -> None:
@@ -83,10 +88,18 @@ def test_a_part_in_a_strange_place_does_not_keep_the_rest_from_being_told(root: 
     assert not second.exists()
 
 
+def test_a_changed_shard_size_is_refused_and_costs_nothing(root: Path) -> None:
+    before = snapshot(root)
+    path = root / "dataset.json"
+    path.write_text(path.read_text().replace('"shard_size": 4', '"shard_size": 8'))
+    assert "was changed by hand" in refuses(root, "check", root, "--repair")
+    assert snapshot(root).keys() == before.keys()
+
+
 def test_a_foreign_part_that_stands_in_the_way_is_named(root: Path) -> None:
     first, second, _ = part_files(root)
     first.replace(second)
     text = finds(root, "--repair")
     assert "foreign: scores/" in text
-    assert "what is missing cannot be told: " in text
+    assert "8 rows missing" in text
     assert second.exists()

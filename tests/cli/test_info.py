@@ -48,7 +48,7 @@ def test_a_complete_dataset(root: Path) -> None:
             assert cells(text, SPACE, "noise", batch_size, seed) == ["8", "8", "0", "0"]
     assert cells(text, "space") == ["images", "batch", "size", "seed", "wanted", "present", "failed", "missing"]
     assert str(root) in text
-    assert "schema 3.0" in text
+    assert "schema 4.0" in text
     assert "run 20260101T000000-00000000: finished, 32 rows, 0.53 rows/s" in text
     assert text.splitlines()[-1] == "complete"
     assert snapshot(root) == before
@@ -57,7 +57,7 @@ def test_a_complete_dataset(root: Path) -> None:
 def test_a_long_path_stays_on_one_line(tmp_path: Path) -> None:
     root = tmp_path / ("a-directory-with-a-long-name-" * 4)
     make_dataset(root)
-    assert f"{root}: schema 3.0" in prints("info", root)
+    assert f"{root}: schema 4.0" in prints("info", root)
 
 
 def test_a_dataset_with_a_part_missing(root: Path) -> None:

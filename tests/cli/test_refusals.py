@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import json
 import shutil
 import socket
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
+from naswot_ray.cli import EXIT_PARTIAL
 from naswot_ray.dataset import layout
 from naswot_ray.errors import RunError
 from naswot_ray.scoring.images import load_images
 from tests.benchmarks.official_nats import SSS
 from tests.cli.conftest import MAP, write_images
-from tests.cli.running import check_refusal, naswot, naswot_process, refuses
-from tests.dataset.making import SPACE, arch_id, make_dataset, snapshot
+from tests.cli.running import check_refusal, naswot, naswot_process, prints, refuses
+from tests.dataset.making import SPACE, arch_id, make_dataset, rewrite, snapshot
 
 HERE = ("--in-process", "--limit", 9, "--batch-size", 4)
 
@@ -164,34 +167,52 @@ def test_a_damaged_manifest(root: Path, name: str, damage: str) -> None:
     assert f"{file} is damaged" in refuses(root, *command(name, root))
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", ["join", "query"])
 @pytest.mark.parametrize("size", [0, 1000])
 def test_a_damaged_part(root: Path, name: str, size: int) -> None:
     part = root / layout.scores(SPACE, "noise", 4, 0, 0)
     part.write_bytes(part.read_bytes()[:size])
     message = refuses(root, *command(name, root))
     assert str(part) in message
-    assert "move it away" in message
+    assert f"`naswot-ray check {root}` tells" in message
 
 
-def test_a_damaged_part_is_replaced_when_it_is_moved_away(root: Path, tmp_path: Path) -> None:
+def damaged(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:1000])
+
+
+def copied(path: Path) -> None:
+    shutil.copyfile(path.with_name(path.name.replace(".000001.", ".000000.")), path)
+
+
+def of_other_settings(path: Path) -> None:
+    rewrite(path, lambda table: table, **{"naswot_ray.fingerprint": "f" * 64})
+
+
+def without_a_seal(path: Path) -> None:
+    pq.write_table(pq.read_table(path), path)
+
+
+@pytest.mark.parametrize("spoil", [damaged, copied, of_other_settings, without_a_seal])
+def test_a_part_that_cannot_be_trusted_is_told_and_scored_again(root: Path, spoil: Callable[[Path], None]) -> None:
     part = root / layout.scores(SPACE, "noise", 4, 0, 1)
     rows = pq.read_table(part).num_rows
-    part.write_bytes(part.read_bytes()[:1000])
-    args = ("score", "-o", root, "--in-process", "--limit", 8, "--batch-size", 4)
-    refuses(root, *args)
-    part.rename(tmp_path / "away")
-    assert naswot(*args).exit_code == 0
+    spoil(part)
+    spoilt = part.read_bytes()
+    done = naswot("info", root)
+    assert done.exit_code == EXIT_PARTIAL
+    assert f"1 part cannot be trusted: `naswot-ray check {root}` lists them" in done.stdout
+    assert "complete" not in done.stdout
+    done = naswot("score", "-o", root, "--in-process", "--limit", 8, "--batch-size", 4)
+    assert done.exit_code == 0, done.output
+    assert f"scores/{part.name} " in done.stderr
+    assert "moved to removed/" in done.stderr
     assert pq.read_table(part).num_rows == rows
-
-
-def test_a_part_of_another_shard(root: Path) -> None:
-    first, second = (layout.scores(SPACE, "noise", 4, 0, number) for number in (0, 1))
-    shutil.copyfile(root / first, root / second)
-    for name in ("score", "info"):
-        message = refuses(root, *command(name, root))
-        assert str(root / second) in message
-        assert "rows that do not belong to it" in message
+    (kept,) = (root / "removed").rglob("part-*")
+    assert kept.read_bytes() == spoilt
+    (record,) = (root / "removed").rglob("record.json")
+    assert json.loads(record.read_text())["files"][0]["path"] == f"scores/{part.name}"
+    assert "1 file, " in prints("check", root)
 
 
 @pytest.mark.parametrize("name", ["info"])

@@ -11,6 +11,7 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 
+from naswot_ray.dataset import verified
 from naswot_ray.dataset.opening import Dataset
 from tests import s3
 from tests.cli.conftest import MAP, write_images
@@ -42,9 +43,7 @@ def test_from_scores_to_a_query(root: str, tmp_path: Path, accuracies: Path, s3_
     assert logical_rows(root) == logical_rows(tmp_path / "local")
     assert logical_architectures(root) == logical_architectures(tmp_path / "local")
     assert {
-        path
-        for path in s3_server.objects(bucket)
-        if not {"joined", "unmatched", "accuracies", "tables", "receipts"} & set(path.split("/"))
+        path for path in s3_server.objects(bucket) if not {"joined", "unmatched", "accuracies", "tables"} & set(path.split("/"))
     } == {
         "my/scores/dataset.json",
         *(f"my/scores/{file}" for file in ("runs/" + Path(record.run_id + ".json").name for record in Dataset(root).runs)),
@@ -158,16 +157,20 @@ def test_a_bucket_that_is_not_there(s3_server: s3.S3Server) -> None:
 
 def test_storage_that_fails_while_it_is_read(root: str, s3_proxy: s3.Proxy) -> None:
     prints("score", "-o", root, "--in-process", *GRID)
-    denied = [s3.Answer(status=403)]  # once: a moment later, when the damaged file is looked for, there is none
+    denied = [s3.Answer(status=403)]
     s3_proxy.fault = lambda request: denied.pop() if denied and request.key.endswith(".000000.parquet") else None
     result = naswot("query", root, "SELECT sum(score) FROM scores")
     assert result.exit_code == 2
-    assert result.stderr.startswith(f"error: cannot read {root}: AWS Error ACCESS_DENIED")
+    assert result.stderr.startswith(f"error: cannot read {root.partition('?')[0]}/scores/part-")
+    assert ".000000.parquet: AWS Error ACCESS_DENIED" in result.stderr
     assert result.stderr.count("\n") == 1
 
 
-def test_a_resume_asks_as_often_for_many_parts_as_for_few(s3_proxy: s3.Proxy, bucket: str) -> None:
-    """100,000 parts are 100 pages of listing and 50 files of receipts, not 100,000 requests."""
+def test_a_resume_asks_as_often_for_many_parts_as_for_few(
+    s3_proxy: s3.Proxy, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where they have been verified before: 100,000 parts are 100 pages of listing, not 100,000 requests."""
+    monkeypatch.setattr(verified, "SETTLED_SECONDS", -600)
     counts = []
     for prefix, limit in (("few", 2), ("many", 20)):
         root = s3.uri(bucket, prefix, s3_proxy.port)
@@ -193,7 +196,23 @@ def test_check_and_repair(root: str, s3_server: s3.S3Server, bucket: str) -> Non
     assert "2 rows missing" in result.stdout
     score_here(root, **options)
     assert logical_rows(root) == rows
-    prints("check", root)
+    assert "removed/ holds 1 file, " in prints("check", root)
+    assert "deleted from removed/: 1 file, " in prints("check", root, "--purge")
+    assert not any("/removed/" in key and not key.endswith("/") for key in s3_server.objects(bucket))
+
+
+def test_a_damaged_part_is_set_aside_by_a_run(root: str, s3_server: s3.S3Server, bucket: str) -> None:
+    options = {"limit": 4, "batch_size": [4], "seed": [0], "shard_size": 2}
+    score_here(root, **options)
+    rows = logical_rows(root)
+    key = next(key for key in s3_server.objects(bucket) if "/scores/part-" in key)
+    damaged = s3_server.objects(bucket)[key][:-1]
+    s3_server.put(bucket, key, damaged)
+    assert score_here(root, **options).counts["rows"] == 2
+    assert logical_rows(root) == rows
+    assert [content for name, content in s3_server.objects(bucket).items() if "/removed/" in name and "part-" in name] == [
+        damaged
+    ]
 
 
 SECRET = "s3://AKIA123:wJalr@bucket/x"

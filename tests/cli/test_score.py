@@ -15,12 +15,13 @@ import pytest
 
 import naswot_ray
 from naswot_ray.cli import EXIT_PARTIAL
+from naswot_ray.dataset.join import join
 from naswot_ray.dataset.runs import GridState, RunRecord
 from naswot_ray.scoring.fast.engine import FastEngine
 from naswot_ray.scoring.images import load_images
 from tests.cli.conftest import MAP, SAME, write_images
 from tests.cli.running import naswot, prints
-from tests.dataset.making import FAILED, SPACE, arch_id, make_dataset, snapshot
+from tests.dataset.making import FAILED, SPACE, add, arch_id, make_dataset, mean_accuracy, snapshot
 
 
 def records(root: Path) -> list[RunRecord]:
@@ -45,7 +46,6 @@ def test_the_files_are_where_the_layout_says(run: tuple[Path, str]) -> None:
         "dataset.json",
         *(f"scores/part-{SPACE}.cifar10.batch-4.seed-5.00000{n}.parquet" for n in (0, 1)),
         *(f"architectures/part-{SPACE}.00000{n}.parquet" for n in (0, 1)),
-        f"receipts/{records(root)[0].run_id}-000000.parquet",
         f"runs/{records(root)[0].run_id}.json",
     }
 
@@ -147,7 +147,7 @@ def test_the_same_command_again_finds_nothing_to_do(root: Path) -> None:
     assert text.startswith("nothing to do: every row of the grid is there\n")
     after = snapshot(root)
     assert {name: after[name] for name in before} == before
-    assert {name.partition("/")[0] for name in after.keys() - before.keys()} == {"runs", "receipts"}
+    assert {name.partition("/")[0] for name in after.keys() - before.keys()} == {"runs"}
     last = records(root)[-1]
     assert (last.status, last.counts, last.seconds) == ("finished", {"rows": 0}, 0.0)
 
@@ -162,7 +162,7 @@ def test_more_rows_extend_the_dataset(root: Path) -> None:
     assert text.startswith("1 rows scored in ")
     after = snapshot(root)
     assert {name: after[name] for name in before} == before
-    assert sorted(name for name in after.keys() - before.keys() if not name.startswith(("runs/", "receipts"))) == [
+    assert sorted(name for name in after.keys() - before.keys() if not name.startswith("runs/")) == [
         f"architectures/part-{SPACE}.000002.parquet",
         f"scores/part-{SPACE}.noise.batch-4.seed-0.000002.parquet",
     ]
@@ -256,3 +256,14 @@ def test_two_image_sources_lie_in_one_dataset(root: Path, tmp_path: Path) -> Non
 
 def test_scores_are_finite(run: tuple[Path, str]) -> None:
     assert all(math.isfinite(value) for value in naswot_ray.open(run[0]).scores.to_table()["score"].to_pylist())
+
+
+def test_a_damaged_joined_file_is_told_and_does_not_make_a_run_fail(root: Path) -> None:
+    dataset = naswot_ray.open(root)
+    add(dataset, [mean_accuracy(i) for i in range(8)])
+    join(dataset, SPACE)
+    path = sorted((root / "joined").iterdir())[0]
+    path.write_bytes(path.read_bytes()[:-1])
+    done = naswot("score", "-o", root, "--in-process", *SAME)
+    assert done.exit_code == 0, done.output
+    assert f"no summary: {path} is not a whole Parquet file; `naswot-ray check {root}` tells" in done.stdout

@@ -8,12 +8,13 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from naswot_ray.dataset import layout, manifest, parts, runs, schema
-from naswot_ray.dataset.accuracies import AccuracyTable, add_accuracies, batches_of, stage
+from naswot_ray.dataset.accuracies import AccuracyTable, StagedAccuracies, add_accuracies, batches_of, stage
 from naswot_ray.dataset.manifest import Settings
 from naswot_ray.dataset.opening import Dataset
-from naswot_ray.dataset.parts import WrittenPart
+from naswot_ray.dataset.parts import Expected
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.run.grid import Batch
 from naswot_ray.run.worker import empty_architecture_row, empty_score_row
@@ -69,14 +70,22 @@ def settings(source: ImageSource | None = None) -> Settings:
 
 def write_part(
     storage: Storage, path: PurePosixPath, columns: pa.Schema, rows: Sequence[Row], full_range: range | None = None
-) -> WrittenPart:
+) -> None:
     """Write rows to a part; its range is by default that of a dataset with four architectures a shard."""
     named = layout.table_file(path)
     assert named is not None
     assert named.number is not None
-    fingerprint = settings().fingerprint_of(SPACE, "noise" if columns == schema.SCORES else None)
-    full_range = full_range or range(named.number * 4, named.number * 4 + 4)
-    return parts.write(storage, path, columns, rows, full_range=full_range, fingerprint=fingerprint)
+    assert columns == schema.TABLES[named.table]
+    parts.write(storage, expected(path, full_range), rows, by="run")
+
+
+def expected(path: PurePosixPath, full_range: range | None = None) -> Expected:
+    """What a part must be, in a dataset with four architectures a shard."""
+    named = layout.table_file(path)
+    assert named is not None
+    assert named.number is not None
+    fingerprint = settings().fingerprint_of(SPACE, "noise" if named.images is not None else None)
+    return Expected(path, full_range or range(named.number * 4, named.number * 4 + 4), fingerprint)
 
 
 def make_dataset(
@@ -149,11 +158,29 @@ def mean_accuracy(index: int, **changes: Any) -> Row:
     return row | {"max_accuracy": 91.0 - index, "num_repeats": 3} | changes
 
 
+def staged(rows: list[Row], *, source: str = "table.csv", digest: str = "d" * 64) -> StagedAccuracies:
+    """Accuracy rows as they are read from a source."""
+    return stage(AccuracyTable(SPACE, source, digest, batches_of(SPACE, digest, rows)))
+
+
 def add(
     dataset: Dataset, rows: Iterable[Row], *, space: str = SPACE, source: str = "table.csv", digest: str = "d" * 64
 ) -> None:
     """Add accuracy rows to a dataset."""
     add_accuracies(dataset, stage(AccuracyTable(space, source, digest, batches_of(space, digest, rows))))
+
+
+def rewrite(path: Path, change: Callable[[pa.Table], pa.Table], **metadata: str) -> None:
+    """Change the rows or the metadata of a table's file as a defect of this program would: with a seal that is right."""
+    with pq.ParquetFile(path) as file:
+        table = file.read()
+    kept = {name.decode(): value.decode() for name, value in (table.schema.metadata or {}).items()}
+    write_sealed(path, change(table).replace_schema_metadata(kept | metadata))
+
+
+def write_sealed(path: Path, table: pa.Table) -> None:
+    """Write a table to the path of a table's file, with a seal that is right."""
+    Storage(path.parents[1]).write_table(PurePosixPath(path.parent.name, path.name), table)
 
 
 def snapshot(root: str | Path) -> dict[str, bytes | None]:

@@ -1,9 +1,9 @@
-"""Every way in which a dataset's files can be wrong is told, by its name; only what is provably broken is removed."""
+"""Every way in which a dataset's files can be wrong is told, by its name; only what is broken or contained is moved."""
 
 from __future__ import annotations
 
+import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 import pyarrow as pa
@@ -11,11 +11,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from naswot_ray.dataset import check, layout, parts
+from naswot_ray.dataset import check, layout, manifest, removed
+from naswot_ray.dataset.agreement import check_agreement
 from naswot_ray.dataset.check import Kind, Problem
-from naswot_ray.dataset.digest import content_digest
+from naswot_ray.dataset.join import join
 from naswot_ray.dataset.opening import Dataset
-from tests.dataset.making import SPACE, add, make_dataset, mean_accuracy, snapshot
+from naswot_ray.run.coverage import coverage_of
+from tests.dataset.making import SPACE, add, make_dataset, mean_accuracy, rewrite, snapshot, write_sealed
 
 PART = layout.scores(SPACE, "noise", 4, 0, 0)
 OTHER = layout.scores(SPACE, "noise", 4, 0, 1)
@@ -30,17 +32,12 @@ def dataset(tmp_path: Path) -> Dataset:
 
 
 def problems_of(dataset: Dataset) -> list[Problem]:
-    return [problem for found in check.check_files(dataset, check.list_files(dataset)) for problem in found]
+    found = [problem for found in check.check_files(dataset, check.list_files(dataset)) for problem in found]
+    return found + check_agreement(dataset, {problem.path for problem in found})
 
 
 def file(dataset: Dataset, path: PurePosixPath) -> Path:
     return Path(dataset.storage.path(path))
-
-
-def rewrite(path: Path, change: Callable[[pa.Table], pa.Table]) -> None:
-    """Change a part's rows with another program, which keeps its metadata."""
-    table = pq.ParquetFile(path).read()
-    pq.write_table(change(table).replace_schema_metadata(table.schema.metadata), path)
 
 
 def with_column(table: pa.Table, name: str, values: pa.Array) -> pa.Table:
@@ -58,32 +55,31 @@ def test_a_part_that_is_cut_off(dataset: Dataset) -> None:
     assert (problem.kind, problem.path, problem.removable) == (Kind.CORRUPT, PART, True)
 
 
-def test_any_byte_that_flips_in_the_pages_is_found_or_changes_nothing(dataset: Dataset) -> None:
-    path = file(dataset, PART)
-    data, rows = path.read_bytes(), pq.ParquetFile(path).read()
-    footer = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
-    num_found = 0
-    for position in range(4, footer, 97):
-        path.write_bytes(data[:position] + bytes([data[position] ^ 0x10]) + data[position + 1 :])
-        found = problems_of(dataset)
-        num_found += bool(found)
-        if found:
-            assert [(p.kind, p.path) for p in found] == [(Kind.CORRUPT, PART)], position
-        else:
-            assert pq.ParquetFile(path).read() == rows, position
-    assert num_found > 10
+@pytest.mark.parametrize("path", [PART, layout.architectures(SPACE, 1)])
+def test_any_byte_that_flips_is_found_and_ends_nothing(dataset: Dataset, path: PurePosixPath) -> None:
+    whole = file(dataset, path).read_bytes()
+    (file(dataset, OTHER_SEED)).write_bytes(b"")
+    for position in range(0, len(whole), 97):
+        file(dataset, path).write_bytes(whole[:position] + bytes([whole[position] ^ 0x90]) + whole[position + 1 :])
+        found = {problem.path: problem.kind for problem in problems_of(dataset)}
+        assert found.keys() == {path, OTHER_SEED}
+        assert found[path] in (Kind.CORRUPT, Kind.UNVERIFIED), position
 
 
-def test_a_score_that_was_altered(dataset: Dataset) -> None:
-    rewrite(file(dataset, PART), lambda t: with_column(t, "score", pc.add(t["score"], 1e-9)))
+def test_a_score_that_another_program_altered(dataset: Dataset) -> None:
+    """It takes over the metadata, so that there is a seal, and a wrong one."""
+    with pq.ParquetFile(file(dataset, PART)) as content:
+        table = content.read()
+    pq.write_table(with_column(table, "score", pc.add(table["score"], 1e-9)), file(dataset, PART))
     (problem,) = problems_of(dataset)
     assert (problem.kind, problem.removable) == (Kind.CORRUPT, True)
-    assert "content digest" in problem.reason
 
 
 def test_rows_that_were_taken_out(dataset: Dataset) -> None:
+    """By this program, so that the seal is right: they are missing, which the grids of the runs tell."""
     rewrite(file(dataset, PART), lambda t: t.slice(0, 3))
-    assert [(p.kind, p.reason) for p in problems_of(dataset)] == [(Kind.CORRUPT, "holds 3 rows, 4 were written")]
+    assert problems_of(dataset) == []
+    assert sum(coverage.wanted - coverage.present for coverage in coverage_of(dataset).values()) == 1
 
 
 @pytest.mark.parametrize("name", [OTHER.name.replace("000001", "000009"), f"{PART.stem} (conflicted copy).parquet"])
@@ -100,6 +96,42 @@ def test_a_part_in_the_place_of_another(dataset: Dataset) -> None:
     assert (problem.kind, problem.path, problem.removable) == (Kind.DUPLICATE, OTHER_SEED, True)
 
 
+@pytest.mark.parametrize("name", [OTHER.name.replace("000001", "000009"), f"{PART.stem} (conflicted copy).parquet"])
+def test_a_copy_with_more_rows_than_the_part_is_kept(dataset: Dataset, name: str) -> None:
+    copy = PART.with_name(name)
+    shutil.copy(file(dataset, PART), file(dataset, copy))
+    rewrite(file(dataset, PART), lambda t: t.slice(0, 3))
+    (problem,) = problems_of(dataset)
+    assert (problem.kind, problem.path, problem.removable) == (Kind.DUPLICATE, copy, False)
+    assert f"holds rows of {PART}, and 1 of them are not there or differ" in problem.reason
+
+
+def test_a_copy_with_other_values_is_kept_and_one_that_another_run_computed_is_not(dataset: Dataset) -> None:
+    copy = PART.with_name(f"{PART.stem} 2.parquet")
+    shutil.copy(file(dataset, PART), file(dataset, copy))
+    rewrite(file(dataset, PART), lambda t: with_column(t, "seconds", pc.add(t["seconds"], 1.0)))
+    assert [(p.path, p.removable) for p in problems_of(dataset)] == [(copy, True)]
+    rewrite(file(dataset, PART), lambda t: with_column(t, "score", pc.add(t["score"], 1.0)))
+    assert [(p.path, p.removable) for p in problems_of(dataset)] == [(copy, False)]
+
+
+def test_a_copy_of_a_part_that_is_damaged_is_kept(dataset: Dataset) -> None:
+    copy = PART.with_name(f"{PART.stem} 2.parquet")
+    shutil.copy(file(dataset, PART), file(dataset, copy))
+    file(dataset, PART).write_bytes(b"")
+    assert {p.path: p.removable for p in problems_of(dataset)} == {PART: True, copy: False}
+
+
+@pytest.mark.parametrize("shard_size", [2, 8, 1000])
+def test_no_part_is_taken_for_a_copy_where_the_shard_size_is_wrong(dataset: Dataset, shard_size: int) -> None:
+    """Not even with a fingerprint that fits it."""
+    wrong = manifest.create(dataset.manifest.settings, shard_size=shard_size)
+    manifest.write(dataset.storage, wrong)
+    problems = problems_of(Dataset(dataset.storage.root))
+    assert problems
+    assert not any(problem.removable for problem in problems)
+
+
 def test_a_part_that_was_moved_away_from_its_place_is_kept(dataset: Dataset) -> None:
     file(dataset, PART).rename(file(dataset, layout.scores(SPACE, "noise", 4, 0, 9)))
     (problem,) = problems_of(dataset)
@@ -107,23 +139,28 @@ def test_a_part_that_was_moved_away_from_its_place_is_kept(dataset: Dataset) -> 
     assert f"holds rows of {PART}, which is not there" in problem.reason
 
 
+def test_a_copy_with_letters_that_are_none_ends_nothing(dataset: Dataset) -> None:
+    """Of another program, which writes no checksums: the strings of its rows cannot be read."""
+    copy = PART.with_name(f"{PART.stem} 2.parquet")
+    table = pq.ParquetFile(file(dataset, PART)).read().replace_schema_metadata(None)
+    pq.write_table(table, file(dataset, copy), compression="none", use_dictionary=False)
+    data = file(dataset, copy).read_bytes()
+    file(dataset, copy).write_bytes(data.replace(b"nor_conv_3x3", b"nor_conv_\xff\xff\xff"))
+    (problem,) = problems_of(dataset)
+    assert (problem.path, problem.removable) == (copy, False)
+
+
 def test_an_architecture_that_is_there_twice(dataset: Dataset) -> None:
-    path = file(dataset, PART)
-    table = pq.ParquetFile(path).read()
-    twice = pa.concat_tables([table.slice(0, 2), table.slice(0, 2)])
-    metadata = table.schema.metadata | {parts.DIGEST_KEY: content_digest(twice)}
-    pq.write_table(twice.replace_schema_metadata(metadata), path)
+    rewrite(file(dataset, PART), lambda table: pa.concat_tables([table.slice(0, 2), table.slice(0, 2)]))
     assert [(p.kind, p.path, p.removable) for p in problems_of(dataset)] == [(Kind.DUPLICATE, PART, True)]
 
 
 def test_a_part_of_other_settings_is_told_and_kept(dataset: Dataset) -> None:
-    path = file(dataset, PART)
-    table = pq.ParquetFile(path).read()
-    pq.write_table(table.replace_schema_metadata(table.schema.metadata | {parts.FINGERPRINT_KEY: "f" * 64}), path)
+    rewrite(file(dataset, PART), lambda table: table, **{"naswot_ray.fingerprint": "f" * 64})
     assert [(p.kind, p.path, p.removable) for p in problems_of(dataset)] == [(Kind.SETTINGS, PART, False)]
 
 
-def test_a_part_without_a_digest_cannot_be_verified(dataset: Dataset) -> None:
+def test_a_part_without_a_seal_cannot_be_verified(dataset: Dataset) -> None:
     path = file(dataset, PART)
     pq.write_table(pq.ParquetFile(path).read().replace_schema_metadata(None), path)
     assert [(p.kind, p.removable) for p in problems_of(dataset)] == [(Kind.UNVERIFIED, False)]
@@ -143,7 +180,6 @@ def test_a_part_without_a_digest_cannot_be_verified(dataset: Dataset) -> None:
         "accuracies/copy of nasbench201.table.parquet",
         "runs/x",
         "runs/._x.json",
-        "receipts/x.parquet",
     ],
 )
 def test_a_strangers_file_is_told_and_kept(dataset: Dataset, name: str) -> None:
@@ -154,29 +190,41 @@ def test_a_strangers_file_is_told_and_kept(dataset: Dataset, name: str) -> None:
 
 
 def test_a_table_of_another_kind_is_foreign(dataset: Dataset) -> None:
-    pq.write_table(pa.table({"a": [1]}), file(dataset, OTHER))
+    write_sealed(file(dataset, OTHER), pa.table({"a": [1]}))
     assert [(p.kind, p.path, p.removable) for p in problems_of(dataset)] == [(Kind.FOREIGN, OTHER, False)]
 
 
-def test_a_space_that_the_manifest_does_not_tell_of(dataset: Dataset, tmp_path: Path) -> None:
-    target = file(dataset, layout.architectures("mine", 0))
+def test_a_space_that_the_manifest_does_not_tell_of(dataset: Dataset) -> None:
     rows = pq.ParquetFile(file(dataset, layout.architectures(SPACE, 0))).read()
-    rows = with_column(rows, "space", pa.array(["mine"] * 4))
-    metadata = rows.schema.metadata | {parts.DIGEST_KEY: content_digest(rows)}
-    pq.write_table(rows.replace_schema_metadata(metadata), target)
+    write_sealed(file(dataset, layout.architectures("mine", 0)), with_column(rows, "space", pa.array(["mine"] * 4)))
     (problem,) = problems_of(dataset)
     assert (problem.kind, problem.removable) == (Kind.FOREIGN, False)
     assert "dataset.json does not tell of mine" in problem.reason
 
 
-def test_damaged_accuracies_and_records_are_told_and_kept(dataset: Dataset) -> None:
+def test_damaged_accuracies_are_moved_and_records_are_kept(dataset: Dataset) -> None:
     (accuracies,) = file(dataset, PurePosixPath("accuracies")).rglob("*.parquet")
     (record,) = file(dataset, PurePosixPath("runs")).iterdir()
     for path in (accuracies, record):
         path.write_bytes(path.read_bytes()[:-20])
-    found = problems_of(dataset)
-    assert [(p.kind, p.removable) for p in found] == [(Kind.CORRUPT, False)] * 2
-    assert check.remove(dataset, found) == []
+    assert [(p.kind, p.path.parts[0], p.removable) for p in problems_of(dataset)] == [
+        (Kind.CORRUPT, "accuracies", True),
+        (Kind.CORRUPT, "runs", False),
+    ]
+
+
+@pytest.mark.parametrize("name", ["-copy", " (conflict)", ".sync-conflict-20260101"])
+@pytest.mark.parametrize("table", ["accuracies", "joined"])
+def test_a_copy_of_accuracies_or_joined_rows_is_named(dataset: Dataset, table: str, name: str) -> None:
+    join(dataset, SPACE)
+    path = dataset.files(table)[0].path
+    copy = path.with_name(f"{path.stem}{name}.parquet")
+    shutil.copy(file(dataset, path), file(dataset, copy))
+    (problem,) = problems_of(dataset)
+    assert (problem.kind, problem.path, problem.removable) == (Kind.DUPLICATE, copy, True)
+    assert str(path) in problem.reason
+    check.set_aside(dataset, [problem], check.list_files(dataset))
+    assert problems_of(dataset) == []
 
 
 def test_leftovers_of_writing_are_no_problem(dataset: Dataset) -> None:
@@ -184,12 +232,34 @@ def test_leftovers_of_writing_are_no_problem(dataset: Dataset) -> None:
     assert problems_of(dataset) == []
 
 
-def test_repair_removes_what_is_broken_and_nothing_else(dataset: Dataset) -> None:
-    rewrite(file(dataset, PART), lambda t: t.slice(0, 3))
+def test_repair_moves_what_is_broken_or_contained_and_nothing_else(dataset: Dataset) -> None:
+    file(dataset, PART).write_bytes(file(dataset, PART).read_bytes()[:-1])
     copy = layout.scores(SPACE, "noise", 4, 0, 9)
     shutil.copy(file(dataset, OTHER), file(dataset, copy))
     file(dataset, PurePosixPath("notes.txt")).write_text("hello")
-    before = snapshot(file(dataset, PurePosixPath()))
-    assert sorted(check.remove(dataset, problems_of(dataset))) == [PART, copy]
-    assert before.keys() - snapshot(file(dataset, PurePosixPath())).keys() == {str(PART), str(copy)}
+    before = snapshot(dataset.storage.root)
+    moved = check.set_aside(dataset, problems_of(dataset), check.list_files(dataset))
+    assert sorted(moved) == [PART, copy]
+    (folder,) = set(moved.values())
+    after = snapshot(dataset.storage.root)
+    assert before.keys() - after.keys() == {str(PART), str(copy)}
+    for path in moved:
+        assert after[str(folder / path)] == before[str(path)]
+    record = json.loads(file(dataset, folder / "record.json").read_text())
+    assert [entry["path"] for entry in record["files"]] == [str(PART), str(copy)]
     assert [p.kind for p in problems_of(dataset)] == [Kind.FOREIGN]
+    assert [file.path.name for file in removed.list_removed(dataset.storage)] == [PART.name, copy.name]
+    removed.purge(dataset.storage)
+    assert removed.list_removed(dataset.storage) == []
+    assert not file(dataset, layout.REMOVED).exists()
+
+
+def test_repair_leaves_a_file_that_a_run_has_written_again_meanwhile(dataset: Dataset) -> None:
+    whole = file(dataset, PART).read_bytes()
+    file(dataset, PART).write_bytes(whole[:-1])
+    files = check.list_files(dataset)
+    problems = problems_of(dataset)
+    assert [problem.path for problem in problems] == [PART]
+    file(dataset, PART).write_bytes(whole)
+    assert check.set_aside(dataset, problems, files) == {}
+    assert problems_of(dataset) == []

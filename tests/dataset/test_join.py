@@ -1,4 +1,4 @@
-"""Scores joined with accuracies: what matches, what does not, and which accuracies a dataset takes."""
+"""Scores joined with accuracies: what matches, what does not, and whether they are whole and up to date."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import shutil
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from naswot_ray.dataset import layout, schema
-from naswot_ray.dataset.accuracies import AccuracyTable, StagedAccuracies, add_accuracies, batches_of, stage
-from naswot_ray.dataset.join import describe_stale, join, stale_joins
+from naswot_ray.dataset.accuracies import add_accuracies
+from naswot_ray.dataset.join import check_whole, describe_stale, join, stale_joins, unfinished_joins
 from naswot_ray.dataset.opening import Dataset
 from naswot_ray.errors import DatasetError
 from tests.dataset.making import (
@@ -27,29 +28,14 @@ from tests.dataset.making import (
     mean_accuracy,
     score_row,
     snapshot,
+    staged,
+    write_sealed,
 )
 
 
 @pytest.fixture
 def dataset(tmp_path: Path) -> Dataset:
     return make_dataset(tmp_path / "d")
-
-
-def files_of(dataset: Dataset) -> list[Path]:
-    return sorted((Path(dataset.storage.root) / "accuracies").rglob("*.parquet"))
-
-
-def staged(rows: list[Row], *, source: str = "table.csv", digest: str = "d" * 64) -> StagedAccuracies:
-    return stage(AccuracyTable(SPACE, source, digest, batches_of(SPACE, digest, rows)))
-
-
-def sorted_rows(rows: list[Row]) -> list[Row]:
-    names = ("dataset", "split", "epochs", "arch_id", "accuracy")
-    return sorted(({name: row[name] for name in names} for row in rows), key=lambda row: tuple(row.values()))
-
-
-def accuracies(dataset: Dataset) -> list[Row]:
-    return sorted_rows(dataset.accuracies.to_table().to_pylist())
 
 
 def joined(dataset: Dataset) -> list[Row]:
@@ -142,44 +128,6 @@ def test_joining_again_takes_what_is_new(dataset: Dataset) -> None:
     assert {row["dataset"] for row in joined(dataset)} == {"cifar10", "cifar100"}
 
 
-def test_the_same_source_again_is_not_written(dataset: Dataset) -> None:
-    rows = [mean_accuracy(i) for i in range(8)]
-    add(dataset, rows)
-    files = list((Path(dataset.storage.root) / "accuracies").rglob("*.parquet"))
-    before = [file.stat().st_ino for file in files]
-    add(dataset, rows)
-    assert [file.stat().st_ino for file in (Path(dataset.storage.root) / "accuracies").rglob("*.parquet")] == before
-    assert dataset.accuracies.count_rows() == 8
-
-
-def test_other_accuracies_of_the_same_source_are_taken(dataset: Dataset) -> None:
-    """One table, read twice with different --map."""
-    add(dataset, [mean_accuracy(i) for i in range(8)])
-    add(dataset, [mean_accuracy(i, dataset="cifar100") for i in range(8)])
-    assert dataset.accuracies.count_rows() == 16
-
-
-def test_other_values_of_the_same_source_are_refused(dataset: Dataset) -> None:
-    """One table, its accuracies first read from the wrong column."""
-    add(dataset, [mean_accuracy(i) for i in range(8)])
-    with pytest.raises(DatasetError, match="cifar10/test/200"):
-        add(dataset, [mean_accuracy(i, accuracy=1.0) for i in range(8)])
-
-
-@pytest.mark.parametrize("source", ["table.csv", "other.csv"])
-def test_a_second_source_of_the_same_accuracies_is_refused(dataset: Dataset, source: str) -> None:
-    add(dataset, [mean_accuracy(i) for i in range(8)])
-    there = snapshot(dataset.storage.root)
-    with pytest.raises(DatasetError) as caught:
-        add(dataset, [mean_accuracy(9), mean_accuracy(9, split="valid")], source=source, digest="e" * 64)
-    message = str(caught.value)
-    assert "already holds cifar10/test/200 accuracies" in message
-    assert "SHA-256 dddddddd..." in message
-    assert source in message
-    assert str(Path(dataset.storage.root) / "accuracies") in message
-    assert snapshot(dataset.storage.root) == there
-
-
 def test_another_space_may_have_the_same_accuracies(dataset: Dataset) -> None:
     add(dataset, [mean_accuracy(0)])
     add(dataset, [mean_accuracy(0)], space="other", source="other.csv", digest="e" * 64)
@@ -219,95 +167,39 @@ def test_a_damaged_accuracies_file_is_a_clear_error(dataset: Dataset) -> None:
         add(dataset, [mean_accuracy(9, split="valid")], source="other.csv", digest="e" * 64)
 
 
-def test_other_accuracies_of_the_same_table_keep_those_that_are_there(dataset: Dataset) -> None:
-    """One table, read again with one more --map."""
-    rows = [mean_accuracy(i) for i in range(8)]
-    add(dataset, rows)
-    (file,) = files_of(dataset)
-    before = file.stat().st_ino
-    more = [mean_accuracy(i, dataset="cifar100") for i in range(8)]
-    addition = add_accuracies(dataset, staged([*rows, *more]))
-    assert (addition.new, addition.same, addition.different) == ((("cifar100", "test", 200),), (("cifar10", "test", 200),), {})
-    assert file.stat().st_ino == before
-    assert accuracies(dataset) == sorted_rows([*rows, *more])
-    assert add_accuracies(dataset, staged([*more, *rows])).same == (("cifar10", "test", 200), ("cifar100", "test", 200))
-    assert len(files_of(dataset)) == 2
-
-
-def test_the_same_rows_of_another_file_are_left_alone(dataset: Dataset) -> None:
-    rows = [mean_accuracy(i) for i in range(8)]
-    add(dataset, rows)
-    there = snapshot(dataset.storage.root)
-    add(dataset, rows[::-1], source="sorted.parquet", digest="e" * 64)
-    assert snapshot(dataset.storage.root) == there
-
-
-def test_a_second_column_of_the_same_table_is_refused(dataset: Dataset) -> None:
+@pytest.mark.parametrize("num_written", [0, 1, 2, 3])
+@pytest.mark.parametrize("before", ["nothing", "an older join"])
+def test_a_join_that_is_killed_is_not_believed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, num_written: int, before: str
+) -> None:
+    dataset = make_dataset(tmp_path / "d", batch_sizes=(4, 8), seeds=(0, 1))
     add(dataset, [mean_accuracy(i) for i in range(8)])
-    (file,) = files_of(dataset)
-    there = snapshot(dataset.storage.root)
-    with pytest.raises(DatasetError) as caught:
-        add(dataset, [mean_accuracy(i, accuracy=1.0) for i in range(8)] + [mean_accuracy(i, split="valid") for i in range(8)])
-    assert str(file) in str(caught.value)
-    assert "cifar10/test/200" in str(caught.value)
-    assert "--replace" in str(caught.value)
-    assert snapshot(dataset.storage.root) == there
-
-
-def test_replacing(dataset: Dataset) -> None:
-    kept = [mean_accuracy(i, dataset="cifar100") for i in range(8)]
-    add(dataset, [*(mean_accuracy(i) for i in range(8)), *kept])
-    add(dataset, [mean_accuracy(i, split="valid") for i in range(3)], source="other.csv", digest="e" * 64)
-    names = [file.name for file in files_of(dataset)]
-    new = [mean_accuracy(i, accuracy=1.0 + i) for i in range(2, 6)]
-    valid = [mean_accuracy(i, split="valid", accuracy=2.0 + i) for i in range(5)]
-    short = [mean_accuracy(i, epochs=12) for i in range(4)]
-    addition = add_accuracies(dataset, staged([*new, *valid, *short], source="new.csv", digest="f" * 64), replace=True)
-    assert (addition.new, addition.same) == ((("cifar10", "test", 12),), ())
-    assert sorted(addition.different) == [("cifar10", "test", 200), ("cifar10", "valid", 200)]
-    assert accuracies(dataset) == sorted_rows([*kept, *new, *valid, *short])
-    found = dataset.accuracies.to_table().to_pylist()
-    assert {row["source_digest"][0] for row in found if row["dataset"] == "cifar100"} == {"d"}
-    assert {row["source_digest"][0] for row in found if row["dataset"] == "cifar10"} == {"f"}
-    assert set(names) < {file.name for file in files_of(dataset)}
-    add_accuracies(dataset, staged([*new, *valid, *short], source="new.csv", digest="f" * 64))
-
-
-def test_a_kill_while_replacing_leaves_old_or_new_rows(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    test, valid = (("cifar10", split, 200) for split in ("test", "valid"))
-    old = {key: [mean_accuracy(i, split=key[1]) for i in range(8)] for key in (test, valid)}
-    new = {key: [mean_accuracy(i, split=key[1], accuracy=1.0) for i in range(4)] for key in (test, valid)}
-    for key, digest in ((test, "d"), (valid, "e")):
-        add(dataset, old[key], source=f"{key[1]}.csv", digest=digest * 64)
-    both = staged([*new[test], *new[valid]], source="new.csv", digest="f" * 64)
-    write = dataset.storage.write_bytes
-    writes: list[PurePosixPath] = []
-
-    def write_once(path: PurePosixPath, data: bytes) -> None:
-        if writes:
-            raise KeyboardInterrupt
-        writes.append(path)
-        write(path, data)
-
-    monkeypatch.setattr(dataset.storage, "write_bytes", write_once)
-    with pytest.raises(KeyboardInterrupt):
-        add_accuracies(dataset, both, replace=True)
-    states = [sorted_rows([*(one[test]), *(other[valid])]) for one, other in ((old, new), (new, old))]
-    assert accuracies(dataset) in states
-    monkeypatch.undo()
-    assert len(add_accuracies(dataset, both, replace=True).same) == 1
-    assert accuracies(dataset) == sorted_rows([*new[test], *new[valid]])
-
-
-def test_a_copy_of_an_accuracies_file(dataset: Dataset) -> None:
-    add(dataset, [mean_accuracy(i) for i in range(8)])
-    (file,) = files_of(dataset)
-    copy = file.with_stem(f"{file.stem}-copy")
-    copy.write_bytes(file.read_bytes())
-    with pytest.raises(DatasetError, match=r"holds the cifar10/test/200 accuracy of .* twice"):
+    if before == "an older join":
         join(dataset, SPACE)
-    with pytest.raises(DatasetError, match="both hold cifar10/test/200 accuracies; remove one of them"):
-        add(dataset, [mean_accuracy(9)])
+        add(dataset, [mean_accuracy(i, split="valid") for i in range(8)])
+    write, writes = dataset.storage.write_table, 0
+
+    def write_some(path: PurePosixPath, table: pa.Table) -> int:
+        nonlocal writes
+        writes += 1
+        if writes > num_written:
+            raise KeyboardInterrupt
+        return write(path, table)
+
+    monkeypatch.setattr(dataset.storage, "write_table", write_some)
+    with pytest.raises(KeyboardInterrupt):
+        join(dataset, SPACE)
+    monkeypatch.undo()
+    if num_written:
+        with pytest.raises(DatasetError, match=f"of {SPACE}: run `naswot-ray join {tmp_path / 'd'} --space {SPACE}` again"):
+            check_whole(dataset)
+        assert list(unfinished_joins(dataset)) == [SPACE]
+    else:
+        assert unfinished_joins(dataset) == {}
+    assert stale_joins(dataset) or not dataset.files("joined")
+    join(dataset, SPACE)
+    check_whole(dataset)
+    assert stale_joins(dataset) == []
 
 
 def test_a_join_is_up_to_date_until_something_changes(tmp_path: Path) -> None:
@@ -365,5 +257,6 @@ def test_joined_rows_that_do_not_tell_what_they_were_made_from(dataset: Dataset)
     add(dataset, [mean_accuracy(i) for i in range(8)])
     join(dataset, SPACE)
     (file,) = (Path(dataset.storage.root) / "joined").rglob("*.parquet")
-    pq.write_table(pq.read_table(file).replace_schema_metadata(), file)
+    write_sealed(file, pq.read_table(file).replace_schema_metadata())
     assert reasons(dataset) == ["of unknown age"]
+    assert unfinished_joins(dataset) == {SPACE: "files that do not tell which join they belong to"}

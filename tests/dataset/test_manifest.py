@@ -56,10 +56,10 @@ def test_a_new_dataset(tmp_path: Path, exists: bool) -> None:
     assert snapshot(tmp_path) == there, "nothing is written before the run can start"
     assert created.shard_size == 64
     assert extend(storage, settings(), shard_size=7).shard_size == 7
+    assert extend(storage, settings(), shard_size=7).fingerprint != created.fingerprint
     manifest.write(storage, created)
     assert manifest.read(storage) == created
-    assert created.fingerprint == settings().fingerprint
-    assert json.loads((tmp_path / "d" / "dataset.json").read_text())["schema_version"] == "3.0"
+    assert json.loads((tmp_path / "d" / "dataset.json").read_text())["schema_version"] == "4.0"
 
 
 def test_the_same_settings_again_change_nothing(storage: Storage) -> None:
@@ -83,8 +83,7 @@ def test_spaces_and_image_sources_extend_it(storage: Storage) -> None:
     assert more.settings.spaces == {"x": SPACE, "y": SPACE}
     assert more.settings.images == {"noise": NOISE, "cifar10": NOISE | {"digest": "bb"}}
     assert more.shard_size == 4
-    assert more.fingerprint == more.settings.fingerprint
-    assert more.fingerprint != settings().fingerprint
+    assert more.fingerprint != manifest.read(storage).fingerprint
     manifest.write(storage, more)
     assert manifest.read(storage) == more
     assert extend(storage, settings()) == more, "an earlier run's settings still fit"
@@ -164,7 +163,8 @@ DAMAGES: dict[str, Callable[[str], str]] = {
     "wrong type": lambda text: json.dumps(json.loads(text) | {"shard_size": "many"}),
     "shard size of nothing": lambda text: json.dumps(json.loads(text) | {"shard_size": 0}),
     "shard size of a galaxy": lambda text: json.dumps(json.loads(text) | {"shard_size": 10**23}),
-    "a version of letters": lambda text: json.dumps(json.loads(text) | {"schema_version": "3.x"}),
+    "another shard size": lambda text: json.dumps(json.loads(text) | {"shard_size": 8}),
+    "a version of letters": lambda text: json.dumps(json.loads(text) | {"schema_version": "4.x"}),
     "a tower of lists": lambda text: "[" * 100_000 + "]" * 100_000,
     "half a character": lambda text: text.replace('"w1"', '"\\ud800"'),
     "another program's": lambda text: json.dumps(json.loads(text) | {"format": "other dataset"}),
@@ -196,22 +196,22 @@ def test_settings_edited_by_hand_are_refused(storage: Storage) -> None:
         manifest.read(storage)
 
 
-@pytest.mark.parametrize("version", ["1.0", "2.1", "30.0", "3", None])
+@pytest.mark.parametrize("version", ["1.0", "3.0", "40.0", "4", None])
 def test_another_major_schema_version_is_refused(storage: Storage, version: str | None) -> None:
     file = Path(storage.path(layout.MANIFEST))
     file.write_text(json.dumps(json.loads(file.read_text()) | {"schema_version": version}))
-    if version == "3":
+    if version == "4":
         manifest.read(storage)
         extend(storage, settings())
         return
-    with pytest.raises(DatasetError, match=rf"schema version {version}, this program reads 3\.x"):
+    with pytest.raises(DatasetError, match=rf"schema version {version}, this program reads 4\.x"):
         manifest.read(storage)
 
 
 def test_a_later_minor_schema_version_is_read(storage: Storage) -> None:
     file = Path(storage.path(layout.MANIFEST))
-    file.write_text(json.dumps(json.loads(file.read_text()) | {"schema_version": "3.7"}))
-    assert manifest.read(storage).schema_version == "3.7"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"schema_version": "4.7"}))
+    assert manifest.read(storage).schema_version == "4.7"
 
 
 def test_no_dataset(tmp_path: Path) -> None:

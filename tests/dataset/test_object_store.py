@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import gc
 import pickle
+import time
 from collections.abc import Callable
 from pathlib import PurePosixPath
 
 import pytest
 
 from naswot_ray.dataset import address, layout, parts, retrying, schema
-from naswot_ray.dataset.storage import Storage, StoredFile
+from naswot_ray.dataset.storage import Storage
 from naswot_ray.errors import DatasetError
 from tests import s3
-from tests.dataset.making import SPACE, score_row, write_part
+from tests.dataset.making import SPACE, expected, score_row, write_part
 
 FILE = PurePosixPath("folder/file.json")
 PART = layout.scores(SPACE, "noise", 4, 0, 0)
@@ -73,7 +74,9 @@ def test_a_listing_is_one_request_and_tells_sizes(storage: Storage, s3_proxy: s3
     for name in names:
         storage.write_bytes(PurePosixPath(name), name.encode())
     s3_proxy.requests.clear()
-    assert storage.list_files(recursive=True) == [StoredFile(PurePosixPath(name), len(name)) for name in names]
+    listed = storage.list_files(recursive=True)
+    assert [(str(file.path), file.size) for file in listed] == [(name, len(name)) for name in names]
+    assert all(abs(file.modified / 1e9 - time.time()) < 600 for file in listed)
     assert [request.is_listing for request in s3_proxy.requests] == [True]
     assert storage.list_names(PurePosixPath("scores/seed=1")) == [f"part-{number}" for number in range(4)]
 
@@ -93,7 +96,7 @@ def test_parts(storage: Storage) -> None:
     rows = [score_row(i) for i in range(4)]
     write_part(storage, PART, schema.SCORES, rows[:2])
     write_part(storage, PART, schema.SCORES, rows[2:])
-    assert parts.inspect(storage, PART, range(4)).present == range(4)
+    assert parts.inspect(storage, expected(PART)).present == range(4)
     with storage.open_parquet(PART) as file:
         assert file.read().to_pylist() == rows
     storage.sweep_temporaries()
@@ -103,7 +106,7 @@ def test_parts(storage: Storage) -> None:
 def test_a_file_that_is_no_parquet(storage: Storage) -> None:
     storage.write_bytes(PART, b"PAR1 and nothing more")
     with pytest.raises(DatasetError, match=r"s3://.*\.000000\.parquet is not a whole Parquet file"):
-        parts.inspect(storage, PART, range(4))
+        parts.inspect(storage, expected(PART))
 
 
 def test_it_can_be_sent_to_an_actor(storage: Storage) -> None:

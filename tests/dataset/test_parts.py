@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import random
-import re
-from collections.abc import Callable, Sequence
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,11 +17,20 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from naswot_ray.dataset import layout, parts, schema
-from naswot_ray.dataset.digest import content_digest
-from naswot_ray.dataset.parts import PartState, WrittenPart
+from naswot_ray.dataset.parts import PartState, UntrustedPartError
 from naswot_ray.dataset.storage import Storage
-from naswot_ray.errors import DatasetError
-from tests.dataset.making import SPACE, Row, architecture_row, failed_row, score_row, settings, snapshot, write_part
+from tests.dataset.making import (
+    SPACE,
+    Row,
+    architecture_row,
+    expected,
+    failed_row,
+    rewrite,
+    score_row,
+    settings,
+    snapshot,
+    write_part,
+)
 
 PATH = layout.scores(SPACE, "noise", 4, 0, 1)
 FULL = range(4, 8)
@@ -30,8 +41,8 @@ def storage(tmp_path: Path) -> Storage:
     return Storage(tmp_path)
 
 
-def write(storage: Storage, rows: Sequence[Row]) -> WrittenPart:
-    return write_part(storage, PATH, schema.SCORES, rows)
+def write(storage: Storage, rows: Sequence[Row]) -> None:
+    write_part(storage, PATH, schema.SCORES, rows)
 
 
 def read(storage: Storage) -> list[Row]:
@@ -41,7 +52,7 @@ def read(storage: Storage) -> list[Row]:
 
 
 def inspect(storage: Storage) -> PartState:
-    return parts.inspect(storage, PATH, FULL)
+    return parts.inspect(storage, expected(PATH, FULL))
 
 
 def num_failed(storage: Storage) -> int:
@@ -117,31 +128,22 @@ def test_failed_rows_are_present_and_failed(storage: Storage) -> None:
 
 def test_a_failed_row_does_not_replace_a_score(storage: Storage) -> None:
     write(storage, [score_row(4), score_row(5)])
-    written = write(storage, [failed_row(5), failed_row(6)])
+    write(storage, [failed_row(5), failed_row(6)])
     assert read(storage) == [score_row(4), score_row(5), failed_row(6)]
-    assert written.state == inspect(storage) == PartState(frozenset({4, 5, 6}), frozenset({6}))
+    assert inspect(storage) == PartState(frozenset({4, 5, 6}), frozenset({6}))
 
 
-def test_the_footer_tells_rows_failures_digest_and_settings(storage: Storage) -> None:
-    rows = [score_row(4), failed_row(5)]
-    write(storage, rows)
+def test_the_footer_tells_failures_and_settings(storage: Storage) -> None:
+    write(storage, [score_row(4), failed_row(5)])
     metadata = pq.read_schema(storage.path(PATH)).metadata
-    assert metadata[parts.NUM_ROWS_KEY] == b"2"
     assert metadata[parts.NUM_FAILED_KEY] == b"1"
-    assert metadata[parts.DIGEST_KEY].decode() == content_digest(as_table(rows))
     assert metadata[parts.FINGERPRINT_KEY].decode() == settings().fingerprint_of(SPACE, "noise")
-
-
-def test_what_was_written_is_told(storage: Storage) -> None:
-    written = write(storage, [score_row(i) for i in FULL])
-    assert (written.path, written.state) == (PATH, PartState(FULL))
-    assert written.size == Path(storage.path(PATH)).stat().st_size
 
 
 def test_architecture_parts_work_alike(storage: Storage) -> None:
     path = layout.architectures(SPACE, 1)
     write_part(storage, path, schema.ARCHITECTURES, [architecture_row(4), architecture_row(5) | {"status": "failed"}])
-    assert parts.inspect(storage, path, FULL) == PartState(frozenset({4, 5}), frozenset({5}))
+    assert parts.inspect(storage, expected(path, FULL)) == PartState(frozenset({4, 5}), frozenset({5}))
 
 
 def as_table(rows: Sequence[Row]) -> pa.Table:
@@ -157,39 +159,77 @@ FOREIGN: dict[str, list[int]] = {
 }
 
 
-def refuses(storage: Storage) -> None:
-    with pytest.raises(DatasetError, match=r"rows that do not belong to it \(expected arch_index 4\.\.7") as caught:
+SEALED = {"naswot_ray.fingerprint": settings().fingerprint_of(SPACE, "noise")}
+
+
+def refuses(storage: Storage, reason: str) -> None:
+    """The part is refused by name, and set aside when rows are to be merged with it."""
+    before = Path(storage.path(PATH)).read_bytes()
+    with pytest.raises(UntrustedPartError, match=reason) as caught:
         inspect(storage)
-    assert storage.path(PATH) in str(caught.value)
-    assert "move it away" in str(caught.value)
+    assert str(caught.value).startswith(storage.path(PATH))
+    assert "`naswot-ray check" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    write(storage, [score_row(4)])
+    assert read(storage) == [score_row(4)]
+    (note,) = storage.take_notes()
+    assert note.startswith(f"{PATH} {caught.value.reason}: moved to removed/")
+    (kept,) = (Path(storage.root) / "removed").rglob(PATH.name)
+    assert kept.read_bytes() == before
+    (record,) = (Path(storage.root) / "removed").rglob("record.json")
+    told = json.loads(record.read_text())
+    assert told["by"] == "run"
+    assert told["files"] == [
+        {
+            "path": str(PATH),
+            "reason": caught.value.reason,
+            "size": len(before),
+            "sha256": hashlib.sha256(before).hexdigest(),
+        }
+    ]
 
 
 @pytest.mark.parametrize("indices", FOREIGN.values(), ids=list(FOREIGN))
-@pytest.mark.parametrize("metadata", [{}, {"naswot_ray.num_failed": "0"}], ids=["foreign writer", "own writer"])
-def test_rows_that_do_not_belong_here_are_refused(storage: Storage, indices: list[int], metadata: dict[str, str]) -> None:
-    storage.write_table(PATH, as_table([score_row(i) for i in indices]).replace_schema_metadata(metadata))
-    refuses(storage)
+@pytest.mark.parametrize("num_failed", [{}, {"naswot_ray.num_failed": "0"}], ids=["not told", "no failures told"])
+def test_rows_that_do_not_belong_here_are_refused(storage: Storage, indices: list[int], num_failed: dict[str, str]) -> None:
+    storage.write_table(PATH, as_table([score_row(i) for i in indices]).replace_schema_metadata(SEALED | num_failed))
+    refuses(storage, r"rows that do not belong to it \(expected arch_index 4\.\.7")
 
 
 def test_as_many_rows_as_expected_but_one_of_them_twice_are_refused(storage: Storage) -> None:
-    storage.write_table(PATH, as_table([score_row(i) for i in (4, 5, 5, 6)]))
-    refuses(storage)
+    storage.write_table(PATH, as_table([score_row(i) for i in (4, 5, 5, 6)]).replace_schema_metadata(SEALED))
+    refuses(storage, r"rows that do not belong to it \(expected arch_index 4\.\.7")
 
 
 @pytest.mark.parametrize("key", ["images", "batch_size", "seed"])
-def test_a_part_copied_from_another_folder_is_refused(storage: Storage, key: str) -> None:
+def test_rows_of_another_point_are_refused(storage: Storage, key: str) -> None:
     changed = {"images": "cifar10", "batch_size": 5, "seed": 1}[key]
     write(storage, [score_row(i) | {key: changed} for i in FULL])
-    with pytest.raises(DatasetError, match="do not belong"):
-        inspect(storage)
+    refuses(storage, "do not belong")
 
 
 def test_a_part_of_another_table_is_refused(storage: Storage) -> None:
     storage.write_table(PATH, pa.table({"a": [1, 2]}))
-    with pytest.raises(DatasetError, match="move it away"):
-        inspect(storage)
-    with pytest.raises(DatasetError, match="move it away"):
-        write(storage, [score_row(4)])
+    refuses(storage, "has other columns")
+
+
+def test_a_part_of_other_settings_is_refused(storage: Storage) -> None:
+    write(storage, [score_row(5)])
+    rewrite(Path(storage.path(PATH)), lambda table: table, **{"naswot_ray.fingerprint": "f" * 64})
+    refuses(storage, "was written under other settings")
+
+
+def test_a_part_of_another_program_is_refused(storage: Storage) -> None:
+    write(storage, [score_row(5)])
+    pq.write_table(pq.read_table(storage.path(PATH)).replace_schema_metadata(SEALED), storage.path(PATH))
+    refuses(storage, "has no seal")
+
+
+def test_a_copy_of_another_part_is_refused(storage: Storage) -> None:
+    other = layout.scores(SPACE, "noise", 4, 0, 2)
+    write_part(storage, other, schema.SCORES, [score_row(8)])
+    shutil.copy(storage.path(other), storage.path(PATH))
+    refuses(storage, f"is a copy of {other}")
 
 
 def damages(whole: bytes) -> dict[str, bytes]:
@@ -206,38 +246,10 @@ def damages(whole: bytes) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("kind", damages(bytes(1000)))
-@pytest.mark.parametrize("use", [inspect, lambda storage: write(storage, [score_row(4)])], ids=["inspect", "write"])
-def test_damaged_parts_are_named(storage: Storage, kind: str, use: Callable[[Storage], object]) -> None:
+def test_damaged_parts_are_refused(storage: Storage, kind: str) -> None:
     write(storage, [score_row(i) for i in FULL])
     file = Path(storage.path(PATH))
     # the cut points are fractions of the length, so the names are the same up to the number
     names = list(damages(bytes(1000)))
-    damaged = list(damages(file.read_bytes()).values())[names.index(kind)]
-    file.write_bytes(damaged)
-    with pytest.raises(DatasetError) as caught:
-        use(storage)
-    assert str(file) in str(caught.value)
-    assert "move it away and run the same command again to replace it" in str(caught.value)
-    assert "\n" not in str(caught.value)
-    assert file.read_bytes() == damaged
-
-
-@pytest.mark.parametrize("word", [b"arch_index", b"status", b"naswot_ray.num_failed", b"score_paper"])
-@pytest.mark.parametrize("mask", [0x01, 0x80], ids=["another letter", "no letter"])
-@pytest.mark.parametrize("use", [inspect, lambda storage: write(storage, [score_row(7)])], ids=["inspect", "write"])
-def test_a_flipped_bit_in_the_footer_is_a_clear_error_or_does_not_matter(
-    storage: Storage, word: bytes, mask: int, use: Callable[[Storage], object]
-) -> None:
-    write(storage, [score_row(4), failed_row(5), score_row(6)])
-    file = Path(storage.path(PATH))
-    whole = file.read_bytes()
-    places = [match.start() for match in re.finditer(re.escape(word), whole)]
-    assert places
-    for place in places:
-        damaged = bytearray(whole)
-        damaged[place] ^= mask
-        file.write_bytes(damaged)
-        try:
-            use(storage)
-        except DatasetError as error:
-            assert str(file) in str(error)  # noqa: PT017
+    file.write_bytes(list(damages(file.read_bytes()).values())[names.index(kind)])
+    refuses(storage, "is not a whole Parquet file|has no seal|is damaged")

@@ -130,7 +130,7 @@ def test_the_notes_are_bounded(patient: Retrying) -> None:
     notes = patient.take_notes()
     assert len(notes) == retrying.MAX_NOTES + 1
     assert notes[0].startswith("write 0: done at try 2")
-    assert notes[-1] == "5 more operations had to be tried again"
+    assert notes[-1] == "5 more notes"
 
 
 @pytest.mark.parametrize(

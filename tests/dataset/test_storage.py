@@ -18,7 +18,7 @@ from naswot_ray.dataset import layout, parts, schema
 from naswot_ray.dataset.local_files import STALE_SECONDS
 from naswot_ray.dataset.storage import Storage, StoredFile
 from naswot_ray.errors import DatasetError
-from tests.dataset.making import SPACE, score_row, snapshot, write_part
+from tests.dataset.making import SPACE, expected, score_row, snapshot, write_part
 
 FILE = PurePosixPath("folder/file.json")
 
@@ -165,7 +165,7 @@ def test_a_full_disk(full_disk: Path) -> None:
     with pytest.raises(DatasetError, match="No space left"):
         storage.write_bytes(path, bytes(2**20))  # replaces what is there
     assert snapshot(full_disk) == there
-    assert parts.inspect(storage, path, range(4)).present == range(4)
+    assert parts.inspect(storage, expected(path)).present == range(4)
 
 
 def test_a_disk_that_is_filled_by_someone_else(full_disk: Path) -> None:
@@ -178,10 +178,10 @@ def test_a_disk_that_is_filled_by_someone_else(full_disk: Path) -> None:
             file.write(bytes(4096))
     with pytest.raises(DatasetError, match="No space left"):
         write_part(storage, path, schema.SCORES, [score_row(1)])
-    assert parts.inspect(storage, path, range(4)).present == {0}
+    assert parts.inspect(storage, expected(path)).present == {0}
     ballast.unlink()
     write_part(storage, path, schema.SCORES, [score_row(1)])
-    assert parts.inspect(storage, path, range(4)).present == {0, 1}
+    assert parts.inspect(storage, expected(path)).present == {0, 1}
 
 
 def test_only_old_temporaries_are_swept(tmp_path: Path) -> None:
@@ -228,7 +228,8 @@ def test_a_listing(tmp_path: Path) -> None:
     storage = Storage(tmp_path)
     for name in ("b/two", "b/c/three", "a/one", ".hidden"):
         storage.write_bytes(PurePosixPath(name), b"x" * len(name))
-    listed = [StoredFile(PurePosixPath(name), len(name)) for name in (".hidden", "a/one", "b/c/three", "b/two")]
+    names = (".hidden", "a/one", "b/c/three", "b/two")
+    listed = [StoredFile(PurePosixPath(name), len(name), (tmp_path / name).stat().st_mtime_ns) for name in names]
     assert storage.list_files(recursive=True) == listed
     assert storage.list_files() == listed[:1]
     assert storage.list_files(PurePosixPath("b")) == listed[3:]

@@ -68,7 +68,7 @@ def drive(root: Path, worker_factory: WorkerFactory, policy: Policy) -> tuple[Dr
 
     driver = Driver(pool, policy, record_failed, lambda part: None, progress)
     try:
-        driver.drive(Survey(grid, storage).missing())
+        driver.drive(Survey(grid, storage, contract.settings).missing())
     finally:
         pool.close()
     return driver, progress

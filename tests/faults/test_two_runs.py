@@ -6,13 +6,13 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-import pyarrow.parquet as pq
 import pytest
 
 from naswot_ray.run.driver import Driver
 from naswot_ray.run.grid import Task
 from tests import s3
 from tests.cli.running import naswot
+from tests.dataset.making import rewrite
 from tests.datasets import logical_architectures, logical_rows, part_files, score_here
 from tests.faults.processes import finish, start, wait_until
 from tests.head import Head
@@ -73,8 +73,7 @@ def test_rows_that_another_run_overwrites_are_done_again(
         drives += 1
         if drives == 1:
             part_files(root)[1].unlink()
-            rows = pq.read_table(part_files(root)[0], partitioning=None)
-            pq.write_table(rows.slice(2), part_files(root)[0])
+            rewrite(part_files(root)[0], lambda table: table.slice(2))
 
     monkeypatch.setattr(Driver, "drive", drive)
     record = score_here(root, **GRID)

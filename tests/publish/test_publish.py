@@ -112,7 +112,7 @@ def test_rows_that_were_altered_are_found(dataset: Dataset, tmp_path: Path) -> N
     scores = [1.0, *rows["score"].to_pylist()[1:]]
     altered = rows.set_column(position, rows.schema.field("score"), [scores])
     pq.write_table(altered.replace_schema_metadata(rows.schema.metadata), path)
-    refused(dataset, tmp_path, "the content digest differs", DatasetError)
+    refused(dataset, tmp_path, "has no seal: another program wrote it", DatasetError)
 
 
 def test_rows_that_contradict_themselves_are_found(tmp_path: Path) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import PurePosixPath
 
 import pytest
 
-from naswot_ray.dataset.parts import PartState, WrittenPart
 from naswot_ray.errors import DatasetError
 from naswot_ray.run.driver import Driver, Policy
 from naswot_ray.run.grid import Batch, Point, Shard, Task
@@ -248,10 +248,10 @@ def test_no_worker_for_long_is_told() -> None:
 
 def test_what_the_storage_says_is_passed_on_and_parts_are_reported() -> None:
     (task,) = make_tasks(1)
-    part = WrittenPart(task.shard.path, 10, PartState(task.shard.range))
+    part = task.shard.path
     pool = FakePool(1, lambda task: "ok")
     pool.receipt = Receipt({"ok": 3}, skipped=1, part=part, notes=("503, tried again",))
-    parts: list[WrittenPart] = []
+    parts: list[PurePosixPath] = []
     progress = SilentProgress()
     Driver(pool, Policy(), lambda task, error: Receipt(), parts.append, progress).drive([task])
     assert parts == [part]

@@ -34,7 +34,7 @@ def make_grid(
 
 
 def missing(storage: Storage, grid: Grid, *, retry_failed: bool = False) -> list[Task]:
-    return list(Survey(grid, storage).missing(retry_failed=retry_failed))
+    return list(Survey(grid, storage, settings()).missing(retry_failed=retry_failed))
 
 
 def shards(grid: Grid) -> list[Shard]:
@@ -48,7 +48,7 @@ def write_rows(storage: Storage, shard: Shard, indices: list[int], status: str =
         rows = [architecture_row(SPACE, i) for i in indices]
     else:
         rows = [empty_score_row(SPACE, i, batch, run_id="r") | {"status": status} for i in indices]
-    worker.write_rows(storage, shard, rows, settings())
+    worker.write_rows(storage, shard, rows, "run", settings())
 
 
 def fill(storage: Storage, grid: Grid) -> None:
@@ -105,7 +105,7 @@ def test_coverage_counts_wanted_present_and_failed(tmp_path: Path) -> None:
     first, _, last = shards(grid)
     write_rows(storage, first, [0, 1, 3])
     write_rows(storage, last, [8], status="failed")
-    coverage = Survey(grid, storage).coverage()
+    coverage = Survey(grid, storage, settings()).coverage()
     batch = Batch("noise", 4, 0)
     assert (coverage[Point("nasbench201", batch)].wanted, coverage[Point("nasbench201", batch)].present) == (10, 4)
     assert coverage[Point("nasbench201", batch)].failed == 1
@@ -159,7 +159,7 @@ def test_a_sample_is_done_in_the_shards_it_lies_in(tmp_path: Path) -> None:
     assert all(i in task.shard.range for task in tasks for i in task.indices)
     fill(storage, grid)
     assert missing(storage, grid) == []
-    coverage = Survey(grid, storage).coverage()[Point("nasbench201", Batch("noise", 4, 0))]
+    coverage = Survey(grid, storage, settings()).coverage()[Point("nasbench201", Batch("noise", 4, 0))]
     assert (coverage.wanted, coverage.present) == (50, 50)
     whole = missing(storage, make_grid(None))
     assert sum(len(task.indices) for task in whole if task.shard.point.batch) == 15_625 - 50

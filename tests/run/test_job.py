@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,9 @@ import torch
 import naswot_ray
 from naswot_ray.dataset import schema
 from naswot_ray.dataset.storage import Storage
-from naswot_ray.errors import DatasetError, NaswotError, SettingsError
+from naswot_ray.errors import NaswotError, SettingsError
 from naswot_ray.run import worker
+from naswot_ray.run.driver import Driver
 from naswot_ray.run.grid import Batch, Point, Shard, Task
 from naswot_ray.scoring.fast.engine import FastEngine
 from naswot_ray.scoring.kernel import Kernels
@@ -120,14 +122,42 @@ def test_singular_rows_say_so(tmp_path: Path) -> None:
     assert (row["score"], row["score_paper"], row["status"]) == (float("-inf"), float("-inf"), "singular")
 
 
-def test_a_damaged_part_stops_the_run_before_it_writes(tmp_path: Path) -> None:
-    score_here(tmp_path, **OPTIONS)
-    part = part_files(tmp_path)[0]
-    part.write_bytes(part.read_bytes()[:-10])
-    before = contents(tmp_path)
-    with pytest.raises(DatasetError, match=r"\.000000\.parquet is not a whole Parquet file .* move it away"):
-        score_here(tmp_path, **{**OPTIONS, "seed": [0, 1]})
-    assert contents(tmp_path) == before
+@pytest.mark.parametrize("limit", [10, 13])
+def test_a_damaged_part_is_set_aside_and_its_rows_are_computed_again(
+    tmp_path: Path, limit: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also one that more rows belong to: what cannot be trusted is never merged."""
+    score_here(tmp_path / "d", **OPTIONS)
+    part = part_files(tmp_path / "d")[-1]
+    damaged = bytearray(part.read_bytes())
+    damaged[len(damaged) // 4] ^= 1
+    part.write_bytes(damaged)
+    record = score_here(tmp_path / "d", **{**OPTIONS, "limit": limit})
+    assert record.counts["rows"] == limit - 8
+    score_here(tmp_path / "undisturbed", **{**OPTIONS, "limit": limit})
+    assert logical_rows(tmp_path / "d") == logical_rows(tmp_path / "undisturbed")
+    (kept,) = (tmp_path / "d" / "removed").rglob(part.name)
+    assert kept.read_bytes() == damaged
+    told = capsys.readouterr().err
+    assert f"scores/{part.name} is damaged: its bytes are not those that were written: moved to removed/" in told
+
+
+def test_a_part_that_is_damaged_while_the_run_goes_on_is_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drive, drives = Driver.drive, 0
+
+    def driving(self: Driver, tasks: Iterable[Task]) -> None:
+        nonlocal drives
+        drive(self, tasks)
+        drives += 1
+        if drives == 1:
+            part = part_files(tmp_path)[0]
+            part.write_bytes(part.read_bytes()[:-1])
+
+    monkeypatch.setattr(Driver, "drive", driving)
+    record = score_here(tmp_path, **OPTIONS)
+    assert record.state is not None
+    assert record.state.is_whole
+    assert (drives, record.counts["rows"]) == (2, 14)
 
 
 @pytest.mark.parametrize(

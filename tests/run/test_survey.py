@@ -1,17 +1,22 @@
-"""What is left to do is found by listing, receipts and few looks into files."""
+"""What is left to do is found by listing, and by looks into files that are not known yet."""
 
 from __future__ import annotations
 
 import contextlib
+import os
+import time
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 import pyarrow.parquet as pq
 import pytest
 
+from naswot_ray.dataset import manifest
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.run.grid import Batch, Point
 from naswot_ray.run.survey import Survey
+from tests.dataset import making
+from tests.dataset.making import FAILED, make_dataset, rewrite
 from tests.datasets import part_files, score_here
 from tests.run.test_grid import make_grid
 
@@ -35,48 +40,75 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return found
 
 
-def test_a_resume_opens_no_part_that_a_receipt_tells_of(tmp_path: Path, opened: list[str]) -> None:
+def age(root: Path) -> None:
+    """Have the parts written an hour ago: what is younger than two seconds is looked into each time."""
+    for path in root.rglob("part-*"):
+        os.utime(path, (time.time() - 3600,) * 2)
+
+
+def survey_of(root: Path) -> Survey:
+    return Survey(make_grid(), Storage(root), manifest.read(Storage(root)).settings)
+
+
+def test_a_resume_opens_every_part_once(tmp_path: Path, opened: list[str]) -> None:
     score_here(tmp_path, **OPTIONS)
+    age(tmp_path)
     opened.clear()
-    survey = Survey(make_grid(), Storage(tmp_path))
+    survey = survey_of(tmp_path)
+    assert len(opened) == 6
+    assert list(survey.missing()) == []
+    opened.clear()
+    survey = survey_of(tmp_path)
     assert list(survey.missing()) == []
     assert opened == []
-    assert survey.inspected == []
     assert survey.coverage()[Point("nasbench201", Batch("noise", 4, 0))].present == 10
 
 
-def test_without_receipts_every_part_is_looked_into_once(tmp_path: Path, opened: list[str]) -> None:
-    score_here(tmp_path, **OPTIONS)
-    for path in (tmp_path / "receipts").iterdir():
-        path.unlink()
-    opened.clear()
-    survey = Survey(make_grid(), Storage(tmp_path))
-    assert len(opened) == len(survey.inspected) == 6
-    assert list(survey.missing()) == []
-    score_here(tmp_path, **OPTIONS)  # keeps what it found as receipts
-    opened.clear()
-    assert list(Survey(make_grid(), Storage(tmp_path)).missing()) == []
+def test_parts_that_are_partial_or_failed_are_known_too(tmp_path: Path, opened: list[str]) -> None:
+    dataset = make_dataset(tmp_path, indices=(0, 1, 4, 5, 6, 7), change=lambda row: FAILED if row["arch_index"] == 5 else {})
+    age(tmp_path)
+    tasks = []
+    for _ in range(2):
+        opened.clear()
+        survey = Survey(make_grid(8), dataset.storage, dataset.manifest.settings)
+        tasks.append([(task.shard.number, *task.indices) for task in survey.missing(retry_failed=True)])
     assert opened == []
+    assert tasks[0] == tasks[1] == [(0, 2, 3), (0, 2, 3), (1, 5)]
+
+
+def test_a_part_that_cannot_be_trusted_has_no_rows(tmp_path: Path) -> None:
+    score_here(tmp_path, **OPTIONS)
+    first, second, _ = part_files(tmp_path)
+    second.write_bytes(first.read_bytes())
+    first.write_bytes(first.read_bytes()[:-1])
+    survey = survey_of(tmp_path)
+    assert [task.indices for task in survey.missing()] == [range(4), range(4, 8)]
+    assert survey.faults == {
+        PurePosixPath("scores", first.name): "is not a whole Parquet file",
+        PurePosixPath("scores", second.name): f"is a copy of scores/{first.name}",
+    }
 
 
 def test_a_part_that_has_changed_since_is_looked_into(tmp_path: Path, opened: list[str]) -> None:
     score_here(tmp_path, **OPTIONS)
+    age(tmp_path)
     path = part_files(tmp_path)[1]
-    pq.write_table(pq.read_table(path, partitioning=None).slice(0, 2), path)
+    survey_of(tmp_path)
+    rewrite(path, lambda table: table.slice(0, 2))
     opened.clear()
-    (task,) = Survey(make_grid(), Storage(tmp_path)).missing()
+    (task,) = survey_of(tmp_path).missing()
     assert task.indices == (6, 7)
     assert opened == [str(path.relative_to(tmp_path))]
 
 
-def test_a_part_that_is_gone_is_missed_whatever_its_receipt_says(tmp_path: Path) -> None:
+def test_a_part_that_is_gone_is_missed(tmp_path: Path) -> None:
     score_here(tmp_path, **OPTIONS)
     part_files(tmp_path)[1].unlink()
-    (task,) = Survey(make_grid(), Storage(tmp_path)).missing()
+    (task,) = survey_of(tmp_path).missing()
     assert task.indices == range(4, 8)
 
 
 def test_backwards_is_the_same_from_the_other_end(tmp_path: Path) -> None:
-    grid = make_grid(seeds=(0, 1), batch_sizes=(4, 8))
-    forwards = list(Survey(grid, Storage(tmp_path)).missing())
-    assert list(Survey(grid, Storage(tmp_path)).missing(backwards=True)) == forwards[::-1]
+    grid, settings = make_grid(seeds=(0, 1), batch_sizes=(4, 8)), making.settings()
+    forwards = list(Survey(grid, Storage(tmp_path), settings).missing())
+    assert list(Survey(grid, Storage(tmp_path), settings).missing(backwards=True)) == forwards[::-1]
