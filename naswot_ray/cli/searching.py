@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from naswot_ray.search.simulated import AccuracyKey, Lookup
 
 
+MAX_RUNS = 1_000_000
+"""Runs of each algorithm; their rows are kept in memory."""
+
+
 class AlgorithmName(StrEnum):
     """What there is to search with."""
 
@@ -72,7 +76,9 @@ def search(
     seconds: Annotated[
         float | None, typer.Option(min=0, metavar="X", help="Simulated seconds for random, rea and area instead.")
     ] = None,
-    runs: Annotated[int | None, typer.Option(min=1, metavar="N", help="Runs of each. Default: 500; 1 with --live.")] = None,
+    runs: Annotated[
+        int | None, typer.Option(min=1, max=MAX_RUNS, metavar="N", help="Runs of each. Default: 500; 1 with --live.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, metavar="N", help="Random seed of the simulated runs.")] = 0,
     live: Annotated[bool, typer.Option("--live", help="Compute scores as the search goes on.")] = False,
     address: Annotated[

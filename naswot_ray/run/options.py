@@ -145,7 +145,9 @@ class ScoreOptions(BaseModel):
             "where GPU nodes are still to be started.",
         ),
     ] = None
-    cpus_per_actor: Annotated[int, Decides.NOTHING, Field(gt=0, description="CPUs, and CPU threads, of each actor.")] = 1
+    cpus_per_actor: Annotated[
+        int, Decides.NOTHING, Field(gt=0, le=4096, description="CPUs, and CPU threads, of each actor.")
+    ] = 1
     shard_size: Annotated[
         int | None,
         Decides.NOTHING,

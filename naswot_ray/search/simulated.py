@@ -21,6 +21,9 @@ DATASET: Final = "cifar10"
 
 Array = npt.NDArray[np.float64]
 
+_MAX_DIGITS: Final = 9
+"""Of a number of epochs: what fits the column's int32."""
+
 
 @dataclass(frozen=True)
 class AccuracyKey:
@@ -41,7 +44,7 @@ class AccuracyKey:
             SettingsError: it is nothing of the kind.
         """
         match text.split("/"):
-            case [dataset, split, epochs] if dataset and split and epochs.isdecimal():
+            case [dataset, split, epochs] if dataset and split and epochs.isdecimal() and len(epochs) <= _MAX_DIGITS:
                 return cls(dataset, split, int(epochs))
         raise SettingsError(f"{text!r}: expected DATASET/SPLIT/EPOCHS, as in cifar10/test/200")
 

@@ -26,6 +26,9 @@ SPACES: Final[dict[str, Callable[..., Space]]] = {
 }
 """Name -> what makes the space; its keyword arguments are the space's parameters."""
 
+_COMPARED_CHARACTERS: Final = 80
+"""How much of an unknown name is shown and compared; comparing takes quadratic time."""
+
 
 def check_name(name: str) -> None:
     """Refuse a name that no space has.
@@ -34,10 +37,11 @@ def check_name(name: str) -> None:
         SettingsError: names some of the spaces there are.
     """
     if name not in SPACES:
-        near = difflib.get_close_matches(name, SPACES, n=1)
+        shown = name[:_COMPARED_CHARACTERS]
+        near = difflib.get_close_matches(shown, SPACES, n=1)
         some = ", ".join(sorted(SPACES)[:4])
         raise SettingsError(
-            f"unknown space {name!r}; there are: {some}, ... (`naswot-ray spaces` lists all {len(SPACES)})"
+            f"unknown space {shown!r}; there are: {some}, ... (`naswot-ray spaces` lists all {len(SPACES)})"
             f"{f'; did you mean {near[0]}?' if near else ''}"
         )
 

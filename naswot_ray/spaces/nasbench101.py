@@ -22,6 +22,9 @@ from naswot_ray.spaces.nasbench101_hashes import HashTable, hash_cell, load_hash
 NUM_STACKS = 3
 CELLS_PER_STACK = 3
 PUBLISHED_STEM_CHANNELS = 16
+
+MAX_STEM_CHANNELS, MAX_REPEATS = 100_000, 100
+"""Limits of the parameters, far above what fits into a machine: a network of 10^9 cells would be built for ever."""
 TRAINED_STEM_CHANNELS = 128
 INITIALISATION: Initialisation = "normal_fan_out"
 
@@ -56,9 +59,13 @@ class NasBench101(Space):
             raise SettingsError(
                 f"stem_channels={stem_channels}: expected at least {most_split}, a cell may split them in so many"
             )
+        if stem_channels > MAX_STEM_CHANNELS:
+            raise SettingsError(f"stem_channels={stem_channels}: expected at most {MAX_STEM_CHANNELS:,}")
         for parameter, value in (("num_stacks", num_stacks), ("cells_per_stack", cells_per_stack)):
             if value < 1:
                 raise SettingsError(f"{parameter}={value}: expected at least 1")
+            if value > MAX_REPEATS:
+                raise SettingsError(f"{parameter}={value}: expected at most {MAX_REPEATS}")
         self.stem_channels = stem_channels
         self.num_stacks = num_stacks
         self.cells_per_stack = cells_per_stack

@@ -40,6 +40,7 @@ BAD_OPTIONS: dict[str, tuple[tuple[object, ...], str]] = {
         ("--shard-size", 10**23),
         "--shard-size: Input should be less than or equal to 2147483647, got",
     ),
+    "threads of a galaxy": (("--cpus-per-actor", 10**30), "--cpus-per-actor: Input should be less than or equal to 4096, got"),
     "a space twice": (("--space", SPACE, "--space", SPACE), "--space needs at least one value, each once"),
     "negative seed": (("--seed", -1), "--seed must be from 0 to 2^63 - 1, got [-1]"),
     "a seed too large": (("--seed", 2**63), "--seed must be from 0 to 2^63 - 1"),

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from naswot_ray.dataset.opening import Dataset
+from naswot_ray.errors import SettingsError
 from naswot_ray.search import results
 from naswot_ray.search.algorithms import run
 from naswot_ray.search.problem import Budget
@@ -244,3 +245,11 @@ def test_accuracies_that_are_not_there_are_not_called_those_after_0_epochs(tmp_p
     add(made, [mean_accuracy(0, dataset="cifar100")])
     message = refuses(tmp_path / "d", "search", tmp_path / "d")
     assert "has no cifar10 test accuracies of nasbench201; it has cifar100/test/200: say which with --report" in message
+
+
+@pytest.mark.parametrize(
+    "text", ["", "cifar10/test", "cifar10/test/x", f"cifar10/test/{'9' * 5000}", "cifar10/test/9999999999"]
+)
+def test_what_names_no_accuracies(text: str) -> None:
+    with pytest.raises(SettingsError, match="expected DATASET/SPLIT/EPOCHS, as in cifar10/test/200"):
+        AccuracyKey.parse(text)

@@ -272,9 +272,12 @@ class TestParameters:
             ({"stem_channels": 0}, "stem_channels=0: expected at least 5"),
             ({"num_stacks": 0}, "num_stacks=0: expected at least 1"),
             ({"cells_per_stack": -1}, "cells_per_stack=-1: expected at least 1"),
+            ({"cells_per_stack": 10**9}, "cells_per_stack=1000000000: expected at most 100"),
+            ({"num_stacks": 10**9}, "num_stacks=1000000000: expected at most 100"),
+            ({"stem_channels": 10**9}, "stem_channels=1000000000: expected at most 100,000"),
         ],
     )
-    def test_too_small(self, parameters: dict[str, int], message: str) -> None:
+    def test_out_of_range(self, parameters: dict[str, int], message: str) -> None:
         with pytest.raises(SettingsError, match=message):
             NasBench101(**parameters)
 
