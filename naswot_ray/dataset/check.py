@@ -160,7 +160,7 @@ def _check_parquet(dataset: Dataset, path: PurePosixPath, paths: Collection[Pure
         return
     table = _decode(data)
     if table is None or named is None:
-        yield Problem(Kind.FOREIGN, path, "no file of a dataset")
+        yield Problem(Kind.FOREIGN, path, _bad_name(table) or "no file of a dataset")
     elif table.schema.remove_metadata() != schema.TABLES[named.table]:
         yield Problem(Kind.FOREIGN, path, "has other columns than this version writes: move it away")
     elif named.number is not None:
@@ -199,15 +199,19 @@ def _check_copy(
     if table.schema.remove_metadata() != schema.TABLES[name]:
         return Problem(Kind.FOREIGN, path, "no file of a dataset")
     if name in layout.TABLES_OF_PARTS:
-        homes = _homes(table, name, dataset.manifest.shard_size)
-        if homes == {path}:  # a part's name in all but the names in it
-            columns = {"space", "images"}.intersection(table.column_names)
-            texts = (text for column in columns for text in pc.unique(table[column]).to_pylist())
-            return Problem(Kind.FOREIGN, path, next(names.refusal(text) for text in texts if not names.is_name(text)))
-        return _misplaced(dataset, path, table, homes, paths)
+        if reason := _bad_name(table):
+            return Problem(Kind.FOREIGN, path, reason)
+        return _misplaced(dataset, path, table, _homes(table, name, dataset.manifest.shard_size), paths)
     if home is None:
         return Problem(Kind.FOREIGN, path, "no file of a dataset")
     return _misplaced(dataset, path, table, {home}, paths)
+
+
+def _bad_name(table: pa.Table | None) -> str | None:
+    """What is wrong with the first space or image source in some rows that is no name, so that its file cannot be a part."""
+    columns = {"space", "images"}.intersection([] if table is None else table.column_names)
+    texts = (text for column in sorted(columns) for text in pc.unique(table[column]).to_pylist())
+    return next((names.refusal(text) for text in texts if not (isinstance(text, str) and names.is_name(text))), None)
 
 
 def _misplaced(

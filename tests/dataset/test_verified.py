@@ -24,10 +24,10 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     found: list[str] = []
     original = Storage.read_bytes
 
-    def noting(self: Storage, relative: PurePosixPath) -> bytes:
+    def noting(self: Storage, relative: PurePosixPath, **limits: int) -> bytes:
         if relative.suffix == ".parquet":
             found.append(relative.name)
-        return original(self, relative)
+        return original(self, relative, **limits)
 
     monkeypatch.setattr(Storage, "read_bytes", noting)
     return found
