@@ -159,7 +159,9 @@ def _check_parquet(dataset: Dataset, path: PurePosixPath, paths: Collection[Pure
             yield Problem(Kind.UNVERIFIED, path, reason)
         return
     table = _decode(data)
-    if table is None or named is None:
+    if table is None:
+        yield Problem(Kind.FOREIGN, path, "no file of a dataset")
+    elif named is None:
         yield Problem(Kind.FOREIGN, path, _bad_name(table) or "no file of a dataset")
     elif table.schema.remove_metadata() != schema.TABLES[named.table]:
         yield Problem(Kind.FOREIGN, path, "has other columns than this version writes: move it away")
@@ -207,9 +209,9 @@ def _check_copy(
     return _misplaced(dataset, path, table, {home}, paths)
 
 
-def _bad_name(table: pa.Table | None) -> str | None:
+def _bad_name(table: pa.Table) -> str | None:
     """What is wrong with the first space or image source in some rows that is no name, so that its file cannot be a part."""
-    columns = {"space", "images"}.intersection([] if table is None else table.column_names)
+    columns = {"space", "images"}.intersection(table.column_names)
     texts = (text for column in sorted(columns) for text in pc.unique(table[column]).to_pylist())
     return next((names.refusal(text) for text in texts if not (isinstance(text, str) and names.is_name(text))), None)
 
