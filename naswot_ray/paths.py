@@ -177,7 +177,7 @@ def _came_along(path: str) -> bool:
 def _has_working_dir() -> bool:
     try:
         config = json.loads(os.environ.get(_JOB_VARIABLE, ""))
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     environment = config.get("runtime_env") if isinstance(config, dict) else None
     return isinstance(environment, dict) and bool(environment.get("working_dir"))

@@ -16,13 +16,17 @@ from naswot_ray.paths import INPUT, OUTPUT, SPACE_OPTION
 from naswot_ray.spaces import check_name, open_spaces
 
 BATCH_SIZES = (16, 32, 64, 128, 256)
+MAX_REPEATS = 10_000
+"""Seeds of each kind."""
 
 
 @reporting_errors
 def ablate(
     space: Annotated[str, typer.Option(metavar="TEXT", help="Search space.")] = "nasbench201",
     num: Annotated[int, typer.Option(min=2, metavar="N", help="Random architectures; always the same ones.")] = 10,
-    repeats: Annotated[int, typer.Option(min=2, metavar="N", help="Seeds of weights, of minibatches and of noise.")] = 20,
+    repeats: Annotated[
+        int, typer.Option(min=2, max=MAX_REPEATS, metavar="N", help="Seeds of weights, of minibatches and of noise.")
+    ] = 20,
     batch_size: Annotated[int, typer.Option(min=2, metavar="N", help="Images, where it is not what is changed.")] = 128,
     images: Annotated[
         str, typer.Option(metavar="TEXT", help="Image source: noise, cifar10, cifar100 or imagenet16-120.")

@@ -104,6 +104,8 @@ def reporting_errors(command: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(command)
     def run(*args: Any, **kwargs: Any) -> None:
         try:
+            for name, given in kwargs.items():
+                _check_text(name, given)
             for name, label, path in paths:
                 if isinstance(given := kwargs.get(name), str):
                     kwargs[name] = path.settled(given, label)
@@ -126,6 +128,13 @@ def reporting_errors(command: Callable[..., None]) -> Callable[..., None]:
             raise typer.Exit(EXIT_INTERRUPTED) from None
 
     return run
+
+
+def _check_text(name: str, given: Any) -> None:
+    """Refuse bytes that are no text, which Python hands on as halves of characters and no library takes."""
+    for text in given if isinstance(given, (list, tuple)) else [given]:
+        if isinstance(text, str) and any("\ud800" <= character <= "\udfff" for character in text):
+            raise SettingsError(f"{name.replace('_', '-')} {text!r}: expected text in {sys.getfilesystemencoding()}")
 
 
 def path_options(command: Callable[..., None]) -> Iterator[tuple[str, str, PathOption]]:

@@ -15,11 +15,16 @@ from naswot_ray.dataset.check import check_files, check_folders, list_files
 from naswot_ray.dataset.opening import open as open_dataset
 from naswot_ray.paths import INPUT, SPACE_OPTION
 
+MAX_SAMPLE = 2**31 - 1
+"""Rows that an audit may draw; where there are fewer it takes them all."""
+
 
 @reporting_errors
 def audit(
     dataset_path: DatasetPath,
-    sample: Annotated[int, typer.Option(min=1, metavar="K", help="Rows to compute again, drawn at random.")] = 100,
+    sample: Annotated[
+        int, typer.Option(min=1, max=MAX_SAMPLE, metavar="K", help="Rows to compute again, drawn at random.")
+    ] = 100,
     seed: Annotated[int, typer.Option(metavar="N", help="Of the draw: another one draws other rows.")] = 0,
     data: Annotated[
         str | None, typer.Option(metavar="PATH", help="Directory with the images; not needed for noise."), INPUT

@@ -44,7 +44,7 @@ class GridRecord(BaseModel):
     batch_sizes: tuple[Annotated[int, Field(gt=0, lt=2**31)], ...]
     seeds: tuple[Annotated[int, Field(ge=0, lt=2**63)], ...]
     num_architectures: tuple[Annotated[int, Field(ge=0, le=MAX_ARCHITECTURES)], ...]
-    limit: Annotated[int, Field(gt=0)] | None = None
+    limit: Annotated[int, Field(ge=0)] | None = None
     sample: Annotated[int, Field(gt=0)] | None = None
 
     @model_validator(mode="after")

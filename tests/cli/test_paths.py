@@ -214,7 +214,7 @@ class TestJob:
     def test_without_a_working_dir_nothing_came_along(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (tmp_path / "table.csv").touch()
         monkeypatch.chdir(tmp_path)
-        for config in ('{"runtime_env": {}}', "{}", "[]", "?", ""):
+        for config in ('{"runtime_env": {}}', "{}", "[]", "?", "", "[" * 10**5):
             monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", config)
             with pytest.raises(SettingsError, match="did not come along"):
                 self.settle("table.csv")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import json
+import os
 import shutil
 import socket
 import threading
@@ -328,6 +329,13 @@ def test_an_address_of_something_else_than_a_head(answer: bytes, reason: str, mo
         thread.join()
     for connection in accepted:
         connection.close()
+
+
+@pytest.mark.parametrize("args", [("info", b"\xff"), ("query", "DATASET", b"\xff"), ("check", b"a\xffb")])
+def test_arguments_that_are_no_text(root: Path, args: tuple[str | bytes, ...]) -> None:
+    given = [os.fsdecode(arg).replace("DATASET", str(root)) for arg in args]
+    assert "\\udcff" in refuses(root, *given)
+    assert "expected text in utf-8" in refuses(root, *given)
 
 
 def test_an_address_that_is_none(root: Path) -> None:

@@ -140,7 +140,7 @@ def make_dataset(
                 images=source.name,
                 batch_sizes=batch_sizes,
                 seeds=seeds,
-                limit=limit or len(indices) or 1,
+                limit=limit or len(indices),
             ),
             options={},
             fingerprint=contract.fingerprint,
