@@ -30,7 +30,9 @@ EXIT_INTERRUPTED = 130
 
 
 class _Commands(TyperGroup):
-    """The commands. What is wrong with a command line is told like any other error: without secrets and control characters."""
+    """The commands. What is wrong with a command line, or with the system, is told like any other error: on one line, without
+    secrets and control characters.
+    """
 
     def make_context(self, *args: Any, **kwargs: Any) -> Any:
         with _shown_safely():
@@ -45,6 +47,14 @@ class _Commands(TyperGroup):
 def _shown_safely() -> Iterator[None]:
     try:
         yield
+    except BrokenPipeError:  # `| head`: the reader has all it wants
+        raise
+    except OSError as failure:  # of the system: a full disk behind the standard output, no more file handles
+        if failure.errno is None:
+            raise
+        _stop_writing()
+        complain(f"error: {failure.filename or 'the output or a file'}: {failure.strerror}")
+        raise typer.Exit(EXIT_ERROR) from None
     except Exception as caught:
         error: Any = caught
         if hasattr(error, "format_message") and isinstance(error.message, str):  # click's, which typer has a copy of
@@ -114,14 +124,6 @@ def reporting_errors(command: Callable[..., None]) -> Callable[..., None]:
             command(*args, **kwargs)
         except NaswotError as error:
             complain(f"error: {error}")
-            raise typer.Exit(EXIT_ERROR) from None
-        except BrokenPipeError:  # `| head`: the reader has all it wants
-            raise
-        except OSError as error:  # of the system: a full disk behind the standard output, no more file handles
-            if error.errno is None:
-                raise
-            _stop_writing()
-            complain(f"error: {error.filename or 'the output or a file'}: {error.strerror}")
             raise typer.Exit(EXIT_ERROR) from None
         except KeyboardInterrupt:
             complain("interrupted; everything written is kept, the same command does the rest")

@@ -44,7 +44,7 @@ def test_files_are_written_in_utf_8_whatever_the_locale(root: Path, tmp_path: Pa
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this platform")
-@pytest.mark.parametrize("command", ["info", "spaces"])
+@pytest.mark.parametrize("command", ["info", "spaces", "--version", "--help"])
 def test_a_standard_output_that_is_full(root: Path, command: str) -> None:
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(

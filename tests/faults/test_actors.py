@@ -175,13 +175,13 @@ def _remove_group(group: Path) -> None:
 
 def test_a_run_holds_few_batches_in_the_object_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many points its grid has: 10,000 of them once took 6.7 GB before the first task."""
-    put, batches_put = ray.put, set[str]()
+    put, batches_put = ray.put, set[bytes]()
     most = [0]
 
     def counting(value: object) -> Any:
         ref = put(value)
         if isinstance(value, np.ndarray):
-            batches_put.add(ref.hex())
+            batches_put.add(ref.hex().encode())
             held = ray._private.worker.global_worker.core_worker.get_all_reference_counts()  # type: ignore[attr-defined]
             most[0] = max(most[0], len(batches_put & held.keys()))
         return ref
