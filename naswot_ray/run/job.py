@@ -28,11 +28,11 @@ from naswot_ray.run.driver import Driver, Policy
 from naswot_ray.run.grid import Batch, Grid, Task, default_shard_size
 from naswot_ray.run.options import Decides, ScoreOptions
 from naswot_ray.run.plans import HEARTBEAT, seems_to_go_on
-from naswot_ray.run.pool import InProcessPool, Pool
+from naswot_ray.run.pool import InProcessPool, Pool, make_worker
 from naswot_ray.run.progress import ConsoleProgress, Progress
+from naswot_ray.run.rows import Pixels, Receipt, count_written, write_failed
 from naswot_ray.run.settings import settings_of
 from naswot_ray.run.survey import Survey, state_of
-from naswot_ray.run.worker import Pixels, Receipt, Worker, count_written, write_failed
 from naswot_ray.scoring.images import ImageSource, load_images
 from naswot_ray.spaces import Space, open_spaces
 from naswot_ray.terminal import complain
@@ -265,9 +265,9 @@ def _pool(options: ScoreOptions, run: _Run, source: ImageSource, *, nothing_to_d
         return source.batch(batch.batch_size, batch.seed)
 
     root, run_id = run.storage.address.pinned, run.record.run_id
-    make_worker = partial(Worker, engine=options.engine, dtype=options.dtype)
+    factory = partial(make_worker, engine=options.engine, dtype=options.dtype)
     if options.in_process or nothing_to_do:
-        yield InProcessPool(make_worker(root, run_id, run.settings, options.cpus_per_actor), run.spaces, make_batch)
+        yield InProcessPool(partial(factory, root, run_id, run.settings, options.cpus_per_actor), run.spaces, make_batch)
         return
     address = ray_environment.resolve(options.address)
     ray_environment.prepare(address)
@@ -283,7 +283,7 @@ def _pool(options: ScoreOptions, run: _Run, source: ImageSource, *, nothing_to_d
         num_actors=options.num_actors,
         actors_per_gpu=options.actors_per_gpu,
         cpus_per_actor=options.cpus_per_actor,
-        worker_factory=make_worker,
+        worker_factory=factory,
     )
     try:
         yield pool

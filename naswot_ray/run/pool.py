@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
+from naswot_ray.dataset.manifest import Settings
 from naswot_ray.errors import RunError
 from naswot_ray.run.batches import Batches
 from naswot_ray.run.grid import Batch, Task
-from naswot_ray.run.worker import DeviceLostError, Pixels, Receipt, Worker
+from naswot_ray.run.rows import DeviceLostError, Pixels, Receipt
 from naswot_ray.spaces import Space
+
+if TYPE_CHECKING:
+    from naswot_ray.run.worker import Worker
 
 WorkerId = int
 
@@ -79,21 +83,38 @@ class Pool(Protocol):
         """End all workers."""
 
 
+def make_worker(
+    root: str,
+    run_id: str,
+    settings: Settings,
+    num_threads: int | None = None,
+    *,
+    engine: str | None = None,
+    dtype: str = "float32",
+) -> Worker:
+    """A `Worker`. Its module loads torch, which takes 2 s: a driver whose tasks are done elsewhere need not wait for that."""
+    from naswot_ray.run.worker import Worker  # noqa: PLC0415
+
+    return Worker(root, run_id, settings, num_threads, engine=engine, dtype=dtype)
+
+
 class InProcessPool:
     """One worker in this process: for debugging, tiny machines and tests. A task that hangs or crashes takes the run along.
 
     Args:
-        worker: does the tasks.
+        make_worker: makes what does the tasks.
         spaces: by name.
         make_batch: makes the images of a task when it is done.
     """
 
-    def __init__(self, worker: Worker, spaces: Mapping[str, Space], make_batch: Callable[[Batch], Pixels]) -> None:
-        self._worker = worker
+    def __init__(
+        self, make_worker: Callable[[], Worker], spaces: Mapping[str, Space], make_batch: Callable[[Batch], Pixels]
+    ) -> None:
+        self._make_worker = make_worker
+        self._worker: Worker | None = None
         self._spaces = spaces
         self._batches = Batches(make_batch, lambda pixels: pixels)
         self._task: Task | None = None
-        self._announced = False
 
     @property
     def hardware(self) -> Mapping[str, int]:
@@ -103,9 +124,9 @@ class InProcessPool:
         self._task = task
 
     def wait(self, timeout: float) -> Sequence[Event]:
-        if not self._announced:
+        if self._worker is None:
+            self._worker = self._make_worker()
             self._worker.open()
-            self._announced = True
             return [Ready(0)]
         if self._task is None:
             return []

@@ -12,7 +12,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import grpc
 import ray
@@ -23,10 +23,13 @@ from naswot_ray.dataset.manifest import Settings
 from naswot_ray.errors import NaswotError, RunError
 from naswot_ray.run.batches import Batches
 from naswot_ray.run.grid import Batch, Task
-from naswot_ray.run.pool import Done, Event, Gone, Lost, Ready, WorkerId
+from naswot_ray.run.pool import Done, Event, Gone, Lost, Ready, WorkerId, make_worker
 from naswot_ray.run.ray_environment import LOCAL
-from naswot_ray.run.worker import DeviceLostError, Pixels, Receipt, Worker
+from naswot_ray.run.rows import DeviceLostError, Pixels, Receipt
 from naswot_ray.spaces import Space
+
+if TYPE_CHECKING:
+    from naswot_ray.run.worker import Worker
 
 CONNECT_SECONDS = 10.0
 LOOK_SECONDS = 5.0
@@ -34,7 +37,7 @@ LOOK_SECONDS = 5.0
 
 
 class WorkerFactory(Protocol):
-    """Makes a worker inside an actor's process: `Worker` itself, or a test's variant of it."""
+    """Makes a worker inside an actor's process: `make_worker`, or a test's variant of `Worker`."""
 
     def __call__(self, root: str, run_id: str, settings: Settings, num_threads: int | None = None) -> Worker: ...
 
@@ -152,7 +155,7 @@ class RayPool:
         num_actors: int | None = None,
         actors_per_gpu: int | None = None,
         cpus_per_actor: int = 1,
-        worker_factory: WorkerFactory = Worker,
+        worker_factory: WorkerFactory = make_worker,
     ) -> None:
         on_gpus = actors_per_gpu is not None or ray.cluster_resources().get("GPU", 0) > 0
         self._actors_per_gpu = (actors_per_gpu or 1) if on_gpus else None

@@ -6,13 +6,15 @@ A weight source gives each layer its tensors; `SeededWeights` is the product's o
 from __future__ import annotations
 
 from math import prod
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-import torch
 
 from naswot_ray.network import Network, ops
 from naswot_ray.scoring import random
+
+if TYPE_CHECKING:
+    import torch
 
 WEIGHTS_VERSION = "philox4x64-1"
 """Part of a dataset's settings; a change of anything below that changes a drawn bit needs a new name."""
@@ -39,6 +41,8 @@ class SeededWeights:
         self.initialisation = network.initialisation
 
     def __call__(self, layer: ops.Weighted) -> torch.Tensor:
+        import torch  # noqa: PLC0415  a driver needs the version alone
+
         shape = layer.weight_shape
         scale = self.scale(layer)
         match self.initialisation:

@@ -17,7 +17,7 @@ from naswot_ray.dataset.opening import Dataset
 from naswot_ray.dataset.parts import Expected
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.run.grid import Batch
-from naswot_ray.run.worker import empty_architecture_row, empty_score_row
+from naswot_ray.run.rows import empty_architecture_row, empty_score_row
 from naswot_ray.scoring.images import BATCH_VERSION, ImageSource, load_images
 from naswot_ray.scoring.weights import WEIGHTS_VERSION
 from naswot_ray.spaces import get_space

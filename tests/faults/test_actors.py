@@ -23,8 +23,8 @@ from naswot_ray.run.grid import Grid, Task
 from naswot_ray.run.job import score_spaces
 from naswot_ray.run.options import ScoreOptions
 from naswot_ray.run.ray_pool import RayPool, WorkerFactory
+from naswot_ray.run.rows import Receipt, write_failed
 from naswot_ray.run.survey import Survey
-from naswot_ray.run.worker import Receipt, write_failed
 from tests.datasets import logical_rows, score_here
 from tests.faults.processes import LIMIT_SECONDS
 from tests.faults.workers import (

@@ -12,7 +12,7 @@ import naswot_ray
 from naswot_ray.run import batches
 from naswot_ray.run.batches import Batches
 from naswot_ray.run.grid import Batch, Point, Shard, Task
-from naswot_ray.run.worker import Pixels
+from naswot_ray.run.rows import Pixels
 from naswot_ray.scoring.images import ImageSource
 from tests.datasets import logical_rows, score_here
 

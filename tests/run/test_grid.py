@@ -8,10 +8,10 @@ import pytest
 
 from naswot_ray.dataset.runs import GridRecord
 from naswot_ray.dataset.storage import Storage
-from naswot_ray.run import worker
+from naswot_ray.run import rows as run_rows
 from naswot_ray.run.grid import Batch, Grid, Point, Shard, Task, default_shard_size
+from naswot_ray.run.rows import architecture_row, empty_score_row
 from naswot_ray.run.survey import Survey
-from naswot_ray.run.worker import architecture_row, empty_score_row
 from naswot_ray.spaces import get_space
 from tests.dataset.making import settings
 
@@ -48,7 +48,7 @@ def write_rows(storage: Storage, shard: Shard, indices: list[int], status: str =
         rows = [architecture_row(SPACE, i) for i in indices]
     else:
         rows = [empty_score_row(SPACE, i, batch, run_id="r") | {"status": status} for i in indices]
-    worker.write_rows(storage, shard, rows, "run", settings())
+    run_rows.write_rows(storage, shard, rows, "run", settings())
 
 
 def fill(storage: Storage, grid: Grid) -> None:

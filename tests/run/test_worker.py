@@ -14,7 +14,8 @@ from naswot_ray.network import Network
 from naswot_ray.run import worker
 from naswot_ray.run.grid import Batch, Point, Shard, Task
 from naswot_ray.run.pool import InProcessPool
-from naswot_ray.run.worker import DeviceLostError, Receipt, Worker
+from naswot_ray.run.rows import DeviceLostError, Receipt, architecture_row, write_failed
+from naswot_ray.run.worker import Worker
 from naswot_ray.scoring.fast.engine import FastEngine
 from tests.dataset.making import settings
 
@@ -93,7 +94,7 @@ def test_a_long_task_is_written_in_pieces(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_failed_rows_that_are_there_are_scored_again(tmp_path: Path) -> None:
-    failed = worker.write_failed(Storage(tmp_path), SPACE, Task(SHARD, (5,)), "it died", "run", settings())
+    failed = write_failed(Storage(tmp_path), SPACE, Task(SHARD, (5,)), "it died", "run", settings())
     assert failed.counts == {"failed": 1}
     receipt = run(tmp_path, (5,))
     assert receipt.skipped == 0
@@ -117,7 +118,7 @@ def test_an_architecture_that_needs_too_much_memory_is_a_failed_row(
 def test_a_value_that_no_column_holds_is_a_failed_row(monkeypatch: pytest.MonkeyPatch) -> None:
     """Writing it would fail, and with it the rows of all other architectures of the part."""
     monkeypatch.setattr(Network, "flops", 2**63)
-    row = worker.architecture_row(SPACE, 5)
+    row = architecture_row(SPACE, 5)
     assert (row["status"], row["params"]) == ("failed", None)
     assert row["error"] == "ValueError: flops 9223372036854775808 does not fit a column of int64"
 
@@ -127,7 +128,7 @@ def test_a_reason_that_parquet_cannot_hold(monkeypatch: pytest.MonkeyPatch) -> N
         raise ValueError("\ud800" + "x" * 10**6)
 
     monkeypatch.setattr(type(SPACE), "trained_network", fail)
-    assert worker.architecture_row(SPACE, 5)["error"] == "ValueError: ?" + "x" * 1987
+    assert architecture_row(SPACE, 5)["error"] == "ValueError: ?" + "x" * 1987
 
 
 def test_a_device_that_fails_is_not_blamed_on_the_architecture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,7 +141,7 @@ def test_a_device_that_fails_is_not_blamed_on_the_architecture(tmp_path: Path, m
     with pytest.raises(DeviceLostError, match=r"^CUDA error: an illegal memory access was encountered$"):
         run(tmp_path, (4, 5))
     assert not Storage(tmp_path).exists(SHARD.path)
-    pool = InProcessPool(Worker(str(tmp_path), "run", settings()), {SPACE.name: SPACE}, lambda batch: IMAGES)
+    pool = InProcessPool(lambda: Worker(str(tmp_path), "run", settings()), {SPACE.name: SPACE}, lambda batch: IMAGES)
     pool.wait(0)
     pool.submit(0, Task(SHARD, (4,)))
     with pytest.raises(RunError, match=r"the GPU failed .* leave out --in-process"):
