@@ -111,31 +111,27 @@ def inspect(storage: Storage, expected: Expected) -> PartState:
     return _state(table, expected.full_range, digest)
 
 
-def set_aside_untrusted(storage: Storage, expected: Expected, by: str) -> PartState | None:
-    """Which rows a part holds that need not be there; one that cannot be trusted is set aside, and noted.
+def trusted_state(storage: Storage, expected: Expected, run_id: str) -> PartState | None:
+    """Which rows a part holds that need not be computed. One that cannot be trusted is copied to `removed/`, and noted: the run
+    that asks is going to overwrite it.
 
     Args:
         storage: the dataset.
         expected: of the part.
-        by: the run that does it.
+        run_id: of the run that asks.
 
     Returns:
-        None if there is no part, or none any more.
+        None if there is no part, or none to be trusted.
 
     Raises:
-        DatasetError: the part cannot be read or moved.
+        DatasetError: the part cannot be read or copied.
     """
-    with storage.locked(expected.path):
-        return _trusted_state(storage, expected, by)
-
-
-def _trusted_state(storage: Storage, expected: Expected, by: str) -> PartState | None:
     if not storage.exists(expected.path):
         return None
     try:
         return inspect(storage, expected)
     except UntrustedPartError as error:
-        folder = removed.set_aside(storage, {expected.path: error.reason}, by=by)
+        folder = removed.keep_copy(storage, expected.path, error.reason, run_id=run_id)
         storage.note(f"{expected.path} {error.reason}: moved to {folder}, and the rows that this run asks for are scored again")
         return None
 
@@ -160,17 +156,17 @@ def count_statuses(storage: Storage, path: PurePosixPath, run_id: str, indices: 
     return Counter(table.filter(mine)["status"].to_pylist())
 
 
-def write(storage: Storage, expected: Expected, rows: Sequence[Mapping[str, Any]], *, by: str) -> None:
+def write(storage: Storage, expected: Expected, rows: Sequence[Mapping[str, Any]], *, run_id: str) -> None:
     """Add rows to a part, or replace those with the same `arch_index`, in one step.
 
     A score is never replaced by a `failed` row, so that a part only ever gets better, whoever writes it and in what order. A
-    part that is there and cannot be trusted is set aside.
+    part that is there and cannot be trusted is overwritten, once `removed/` has it.
 
     Args:
         storage: the dataset.
         expected: of the part, which need not exist.
         rows: column -> value, all columns of the table.
-        by: the run that writes.
+        run_id: of the run that writes.
 
     Raises:
         DatasetError: the part that is there cannot be read, or writing failed.
@@ -179,7 +175,7 @@ def write(storage: Storage, expected: Expected, rows: Sequence[Mapping[str, Any]
     table = pa.Table.from_pylist(list(rows), schema=columns)
     with storage.locked(path):
         is_final = table.num_rows == len(expected.full_range) and not _num_failed(table)
-        if not is_final and _trusted_state(storage, expected, by) is not None:
+        if not is_final and trusted_state(storage, expected, run_id) is not None:
             with storage.open_parquet(path) as file:
                 table = _merge(file.read(columns=columns.names).cast(columns), table)
         table = table.sort_by("arch_index").combine_chunks()

@@ -3,7 +3,8 @@
     removed/20260101T000000-1a2b3c4d/record.json
     removed/20260101T000000-1a2b3c4d/scores/part-nasbench201.cifar10.batch-128.seed-0.000042.parquet
 
-The record tells of each file where it lay, why it was taken out, and its SHA-256. No reader looks into the folder.
+The record tells of each file where it lay, why it was taken out, and its SHA-256. No reader looks into the folder. A run
+overwrites a part that it cannot trust, after it has copied it here; only `check --repair` takes files away.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ def set_aside(storage: Storage, files: Mapping[PurePosixPath, str], *, by: str) 
     Args:
         storage: the dataset.
         files: path -> why.
-        by: who does it: a run's id, or a command.
+        by: who does it: a command.
 
     Returns:
         the folder that they lie in now.
@@ -33,18 +34,42 @@ def set_aside(storage: Storage, files: Mapping[PurePosixPath, str], *, by: str) 
     Raises:
         DatasetError: one cannot be read, written or removed.
     """
-    now = datetime.now(UTC)
-    folder = layout.removed(f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}")
-    entries = []
-    for path, reason in files.items():
-        data = storage.read_bytes(path)
-        storage.write_bytes(folder / path, data)
-        entries.append({"path": str(path), "reason": reason, "size": len(data), "sha256": hashlib.sha256(data).hexdigest()})
-    record = {"by": by, "time": now.isoformat(timespec="seconds"), "files": entries}
-    storage.write_bytes(folder / layout.REMOVED_RECORD, (json.dumps(record, indent=2) + "\n").encode())
+    folder = layout.removed(f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(4)}")
+    _copy(storage, folder, {path: (storage.read_bytes(path), reason) for path, reason in files.items()}, by)
     for path in files:
         storage.remove(path)
     return folder
+
+
+def keep_copy(storage: Storage, path: PurePosixPath, reason: str, *, run_id: str) -> PurePosixPath:
+    """Copy a file that a run is about to overwrite to `removed/`. The run needs no right to delete anything for that.
+
+    Args:
+        storage: the dataset.
+        path: of the file.
+        reason: why it cannot stay.
+        run_id: of the run. The same file has the same copy, however often its run asks.
+
+    Returns:
+        the folder that the copy lies in.
+
+    Raises:
+        DatasetError: the file cannot be read, or the copy not be written.
+    """
+    data = storage.read_bytes(path)
+    digits = hashlib.sha256(f"{path} ".encode() + data).hexdigest()[:8]
+    folder = layout.removed(f"{run_id}-{digits}")
+    _copy(storage, folder, {path: (data, reason)}, run_id)
+    return folder
+
+
+def _copy(storage: Storage, folder: PurePosixPath, files: Mapping[PurePosixPath, tuple[bytes, str]], by: str) -> None:
+    entries = []
+    for path, (data, reason) in files.items():
+        storage.write_bytes(folder / path, data)
+        entries.append({"path": str(path), "reason": reason, "size": len(data), "sha256": hashlib.sha256(data).hexdigest()})
+    record = {"by": by, "time": datetime.now(UTC).isoformat(timespec="seconds"), "files": entries}
+    storage.write_bytes(folder / layout.REMOVED_RECORD, (json.dumps(record, indent=2) + "\n").encode())
 
 
 def list_removed(storage: Storage) -> list[StoredFile]:

@@ -129,7 +129,9 @@ class Retrying:
         return notes
 
     def note(self, note: str) -> None:
-        """Keep a line that an operator should read, for the next `take_notes`."""
+        """Keep a line that an operator should read, for the next `take_notes`; the same line counts once."""
+        if note in self._notes:
+            return
         self._num_notes += 1
         if len(self._notes) < MAX_NOTES:
             self._notes.append(note)

@@ -146,7 +146,7 @@ def write_rows(storage: Storage, shard: Shard, rows: Sequence[Row], run_id: str,
     Raises:
         DatasetError: the part could not be written.
     """
-    parts.write(storage, shard.expected(settings), rows, by=run_id)
+    parts.write(storage, shard.expected(settings), rows, run_id=run_id)
     return shard.path
 
 

@@ -151,7 +151,7 @@ class Worker:
     def _left_to_do(self, task: Task) -> Sequence[int]:
         if not self._storage.exists(task.shard.path):
             return task.indices
-        state = parts.set_aside_untrusted(self._storage, task.shard.expected(self._settings), self._run_id)
+        state = parts.trusted_state(self._storage, task.shard.expected(self._settings), self._run_id)
         if state is None:
             return task.indices
         return [index for index in task.indices if index not in state.present or index in state.failed]

@@ -61,7 +61,7 @@ def rewrite(root: Path, change: Callable[[list[Row]], list[Row]]) -> None:
         assert named.number is not None
         fingerprint = metadata[parts.FINGERPRINT_KEY].decode()
         full_range = range(named.number * 8, named.number * 8 + 8)
-        parts.write(storage, Expected(relative, full_range, fingerprint), change(before), by="run")
+        parts.write(storage, Expected(relative, full_range, fingerprint), change(before), run_id="run")
 
 
 def test_a_good_dataset_passes(scored: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from naswot_ray.dataset import verified
 from naswot_ray.dataset.opening import Dataset
+from naswot_ray.dataset.storage import Storage
 from tests import s3
 from tests.cli.conftest import MAP, write_images
 from tests.cli.running import naswot, prints
@@ -72,6 +73,13 @@ def test_scoring_and_joining_delete_nothing(root: str, s3_proxy: s3.Proxy, accur
     for limit in (2, 3):  # the second run writes a part anew
         prints("score", "-o", root, "--in-process", "--limit", limit, *GRID[2:], "--accuracies", accuracies, *MAP)
     assert "6 joined rows" in prints("join", root)
+    damaged = Dataset(root).files("scores")[0].path
+    storage = Storage(root)
+    storage.write_bytes(damaged, storage.read_bytes(damaged)[:-100])
+    result = naswot("score", "-o", root, "--in-process", "--limit", 3, *GRID[2:])
+    assert result.exit_code == 0, result.output
+    assert f"{damaged} is not a whole Parquet file: moved to removed/" in result.stderr
+    assert Dataset(root).scores.count_rows() == 3 * 2
     assert s3_proxy.count("DELETE") == 0
     assert s3_proxy.count("PUT") > 0
 

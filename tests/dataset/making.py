@@ -76,7 +76,7 @@ def write_part(
     assert named is not None
     assert named.number is not None
     assert columns == schema.TABLES[named.table]
-    parts.write(storage, expected(path, full_range), rows, by="run")
+    parts.write(storage, expected(path, full_range), rows, run_id="run")
 
 
 def expected(path: PurePosixPath, full_range: range | None = None) -> Expected:

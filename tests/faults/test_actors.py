@@ -59,7 +59,7 @@ def drive(root: Path, worker_factory: WorkerFactory, policy: Policy) -> tuple[Dr
     grid = Grid(record, contract.shard_size)
     images = naswot_ray.load_images("noise").batch(4, seed=1)
     pool = RayPool(
-        str(root), "test", contract.settings, {SPACE.name: SPACE}, lambda _: images, num_actors=2, worker_factory=worker_factory
+        str(root), "test", contract.settings, {SPACE.name: SPACE}, lambda _: images, num_actors=1, worker_factory=worker_factory
     )
     progress = SilentProgress()
 

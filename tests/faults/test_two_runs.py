@@ -18,8 +18,8 @@ from tests.faults.processes import finish, start, wait_until
 from tests.head import Head
 
 # Engine exact takes long enough for a second run to begin.
-GRID = {"limit": 48, "batch_size": [16], "seed": [0, 1], "shard_size": 4, "engine": "exact"}
-ARGS = ["--batch-size", "16", "--seed", "0", "--seed", "1", "--shard-size", "4", "--engine", "exact"]
+GRID = {"limit": 48, "batch_size": [8], "seed": [0, 1], "shard_size": 4, "engine": "exact"}
+ARGS = ["--batch-size", "8", "--seed", "0", "--seed", "1", "--shard-size", "4", "--engine", "exact"]
 NUM_ROWS = 96
 
 

@@ -1,4 +1,4 @@
-"""Everything at once: half a minute of it here, as much as one likes with `make chaos`."""
+"""Everything at once: a quarter of a minute of it here, as much as one likes with `make chaos`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from cluster.sandbox import HEAD, Sandbox
 from tests.faults.sandbox.chaos import Chaos
 
-SECONDS = float(os.environ.get("NASWOT_RAY_CHAOS_MINUTES", "0.5")) * 60
+SECONDS = float(os.environ.get("NASWOT_RAY_CHAOS_MINUTES", "0.25")) * 60
 SEED = int(os.environ.get("NASWOT_RAY_CHAOS_SEED", "20261123"))
 
 
