@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -71,3 +72,13 @@ def actors(process: subprocess.Popen[str]) -> list[psutil.Process]:
         except psutil.Error:  # it ended while we looked
             continue
     return found
+
+
+@contextlib.contextmanager
+def stopped(process: psutil.Process) -> Iterator[None]:
+    """A process that does nothing meanwhile, as after Ctrl-Z."""
+    process.suspend()
+    try:
+        yield
+    finally:
+        process.resume()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
+import psutil
 import pytest
 
 from naswot_ray.run.driver import Driver
@@ -14,12 +16,12 @@ from tests import s3
 from tests.cli.running import naswot
 from tests.dataset.making import rewrite
 from tests.datasets import logical_architectures, logical_rows, part_files, score_here
-from tests.faults.processes import finish, start, wait_until
+from tests.faults.processes import actors, finish, start, stopped, wait_until
 from tests.head import Head
 
-# Engine exact takes long enough for a second run to begin.
-GRID = {"limit": 48, "batch_size": [8], "seed": [0, 1], "shard_size": 4, "engine": "exact"}
-ARGS = ["--batch-size", "8", "--seed", "0", "--seed", "1", "--shard-size", "4", "--engine", "exact"]
+# Engine exact takes long enough to be stopped in the middle.
+GRID = {"limit": 48, "batch_size": [16], "seed": [0, 1], "shard_size": 4, "engine": "exact", "image_size": 16}
+ARGS = ["--batch-size", "16", "--seed", "0", "--seed", "1", "--shard-size", "4", "--engine", "exact", "--image-size", "16"]
 NUM_ROWS = 96
 
 
@@ -36,7 +38,11 @@ def test_the_same_command_twice(tmp_path: Path, undisturbed: Path, head: Head) -
     command = ("score", "-o", str(root), "--limit", "48", "--address", head.address, "--num-actors", "1", *ARGS)
     first = start(tmp_path / "home", *command)
     wait_until(lambda: len(part_files(root)) >= 2, first)
-    second = start(tmp_path / "home", *command)
+    (actor,) = actors(head.process)
+    with stopped(actor):  # until the second has begun, however fast the machine is
+        second = start(tmp_path / "home", *command)
+        num_parts = len(part_files(root))
+        wait_until(lambda: len(part_files(root)) > num_parts, second)
     outputs = [finish(process) for process in (first, second)]
     assert [status for status, _ in outputs] == [0, 0], outputs
     assert "has not ended: if it still runs, both will finish and the dataset will be right" in outputs[1][1]
@@ -51,9 +57,17 @@ def test_the_same_command_twice_on_an_object_store(
     tmp_path: Path, undisturbed: Path, s3_server: s3.S3Server, bucket: str
 ) -> None:
     root = s3.uri(bucket, "scores", s3_server.port)
-    first = start(tmp_path / "home", "score", "-o", root, "--limit", "48", "--in-process", *ARGS)
-    wait_until(lambda: sum("/part-" in key for key in s3_server.objects(bucket)) >= 2, first)
-    second = start(tmp_path / "home", "score", "-o", root, "--limit", "48", "--in-process", *ARGS)
+    command = ("score", "-o", root, "--limit", "48", "--in-process", *ARGS)
+
+    def num_parts() -> int:
+        return sum("/part-" in key for key in s3_server.objects(bucket))
+
+    first = start(tmp_path / "home", *command)
+    wait_until(lambda: num_parts() >= 2, first)
+    with stopped(psutil.Process(first.pid)):
+        second = start(tmp_path / "home", *command)
+        before = num_parts()
+        wait_until(lambda: num_parts() > before, second)
     outputs = [finish(process) for process in (first, second)]
     assert [status for status, _ in outputs] == [0, 0], outputs
     assert logical_rows(root) == logical_rows(undisturbed)
@@ -87,8 +101,15 @@ def test_runs_that_fill_different_rows_of_the_same_parts(tmp_path: Path, undistu
     """--limit 30 ends in the middle of a shard of four, which the other run fills up; --sample takes one here, two there."""
     root = tmp_path / "d"
     grids = [("--limit", "30"), ("--limit", "48"), ("--sample", "30")]
-    score_here(root, limit=1, batch_size=[16], seed=[0], shard_size=4, engine="exact")
-    running = [start(tmp_path / "home", "score", "-o", str(root), *grid, "--in-process", *ARGS) for grid in grids]
+    score_here(root, **{**GRID, "limit": 1, "seed": [0]})
+    running = []
+    with contextlib.ExitStack() as stack:  # each waits until all have begun
+        for grid in grids:
+            num_runs = len(list((root / "runs").iterdir()))
+            process = start(tmp_path / "home", "score", "-o", str(root), *grid, "--in-process", *ARGS)
+            running.append(process)
+            wait_until(lambda before=num_runs: len(list((root / "runs").glob("*.json"))) > before, process)  # type: ignore[misc]
+            stack.enter_context(stopped(psutil.Process(process.pid)))
     for process in running:
         status, output = finish(process)
         assert status == 0, output
