@@ -110,6 +110,7 @@ def find_flaw(path: Path, archive: Archive) -> str | None:
 class _Member:
     name: str
     is_folder: bool
+    size: int
     open: Callable[[], IO[bytes]]
 
 
@@ -120,12 +121,16 @@ def _contents(path: Path, archive: Archive) -> Iterator[tuple[PurePosixPath, Ite
 
     def chunks(member: _Member) -> Iterator[bytes]:
         nonlocal num_bytes
+        size = 0
         with member.open() as file:
             while chunk := file.read(_CHUNK_BYTES):
+                size += len(chunk)
                 num_bytes += len(chunk)
                 if num_bytes > archive.max_bytes:
                     raise _RefusedError(f"holds more than {decimal(archive.max_bytes)}")
                 yield chunk
+        if size != member.size:  # zipfile verifies no more than the checksum, and that of nothing is zero
+            raise _RefusedError(f"is damaged: {member.name!r} has {size:,} bytes, expected {member.size:,}")
 
     members = _naming_damage(_tar_members(path) if archive.kind == "tar" else _zip_members(path), archive.kind)
     for number, member in enumerate(members, start=1):
@@ -187,7 +192,7 @@ def _tar_members(path: Path) -> Iterator[_Member]:
                 assert content is not None
                 return content
 
-            yield _Member(info.name, info.isdir(), open_member)
+            yield _Member(info.name, info.isdir(), info.size, open_member)
         # tarfile takes a damaged header for the end; the true end is a block of zeros.
         file.seek(tar.offset)
         if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
@@ -207,4 +212,4 @@ def _zip_members(path: Path) -> Iterator[_Member]:
             def open_member(info: zipfile.ZipInfo = info) -> IO[bytes]:
                 return archive.open(info)
 
-            yield _Member(info.orig_filename, info.is_dir(), open_member)
+            yield _Member(info.orig_filename, info.is_dir(), info.file_size, open_member)

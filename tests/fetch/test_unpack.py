@@ -257,6 +257,14 @@ class TestDamaged:
         end = len(whole) if kind == "zip" else header_offsets(whole)[-1] + 512  # what follows is padding
         refused(tmp_path, whole[: data.draw(st.integers(0, end - 1))], archive(kind), "is damaged|holds only|holds no folder")
 
+    def test_a_member_of_fewer_bytes_than_it_should_have(self, tmp_path: Path) -> None:
+        """Where a zip's directory tells a checksum and a compressed size of 0, zipfile gives nothing and no error."""
+        whole = bytearray(zip_bytes(FILES))
+        name = max((name for name in FILES if name.startswith("top/")), key=lambda name: len(FILES[name]))
+        header = whole.rindex(b"PK\x01\x02", 0, whole.rindex(name.encode()))
+        whole[header + 16 : header + 24] = bytes(8)
+        refused(tmp_path, bytes(whole), archive("zip"), f"is damaged: '{name}' has 0 bytes, expected {len(FILES[name])}")
+
     @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(kind=st.sampled_from(KINDS), data=st.data())
     def test_one_flipped_bit_is_found_or_changes_nothing(self, tmp_path: Path, kind: Kind, data: st.DataObject) -> None:

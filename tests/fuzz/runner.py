@@ -82,7 +82,7 @@ class Fuzzer:
                 found = self._family.read(self._case / self._path)
         except self._refusals as error:
             self.counts.outcomes["refused"] += 1
-            if len(str(error).splitlines()) != 1:
+            if "\n" in str(error) or not str(error):
                 self._fault(number, f"a message of other than one line: {error!r}")
         except _TooLongError:
             self._fault(number, f"took more than {CASE_SECONDS:.0f} s")
