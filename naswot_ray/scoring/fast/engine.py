@@ -12,9 +12,9 @@ from naswot_ray.scoring.engines import Engine, check_shape
 from naswot_ray.scoring.fast import program_torch
 from naswot_ray.scoring.fast.compiler import BuildError
 from naswot_ray.scoring.fast.deep import enlarges_rounding, exact_bytes
-from naswot_ray.scoring.fast.library import load_kernels
 from naswot_ray.scoring.fast.memory import check_memory
 from naswot_ray.scoring.fast.program_native import NativeExecutor
+from naswot_ray.scoring.fast.shared_library import load_kernels
 from naswot_ray.scoring.kernel import Kernels, constant_kernels
 from naswot_ray.scoring.weights import WeightSource
 
@@ -40,7 +40,7 @@ class FastEngine(Engine):
             self.note = f"engine fast runs in torch alone and takes longer: {error}"
         else:
             self.note = loaded.note
-            self._native = NativeExecutor(loaded.library)
+            self._native = NativeExecutor(loaded.functions)
         self.last_stages: Mapping[str, float] = {}
 
     def compute_kernels(self, network: Network, images: torch.Tensor, weights: WeightSource) -> Kernels:

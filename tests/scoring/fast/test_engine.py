@@ -18,7 +18,7 @@ from naswot_ray.scoring.fast import engine as engine_module
 from naswot_ray.scoring.fast import memory
 from naswot_ray.scoring.fast.compiler import BuildError
 from naswot_ray.scoring.fast.engine import FastEngine
-from naswot_ray.scoring.fast.library import load_kernels
+from naswot_ray.scoring.fast.shared_library import load_kernels
 from naswot_ray.scoring.kernel import Kernels
 from naswot_ray.scoring.score import score
 from naswot_ray.scoring.weights import SeededWeights

@@ -9,14 +9,14 @@ import pytest
 import torch
 
 from naswot_ray.network.program import Combine, Convolve, Pool, Shift
-from naswot_ray.scoring.fast import compiler, library
+from naswot_ray.scoring.fast import compiler, shared_library
 from naswot_ray.scoring.fast.compiler import compile_kernels, find_compiler
-from naswot_ray.scoring.fast.library import load_kernels
 from naswot_ray.scoring.fast.self_test import _network, find_fault
+from naswot_ray.scoring.fast.shared_library import load_kernels
 
 
 def test_the_kernels_are_right() -> None:
-    assert find_fault(load_kernels().library) is None
+    assert find_fault(load_kernels().functions) is None
 
 
 def test_it_executes_every_kind_of_instruction() -> None:
@@ -27,7 +27,7 @@ def test_it_executes_every_kind_of_instruction() -> None:
 
 
 def test_whatever_a_caller_has_set() -> None:
-    kernels = load_kernels().library
+    kernels = load_kernels().functions
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert find_fault(kernels) is None
     before = torch.get_default_dtype()
@@ -58,6 +58,6 @@ def test_kernels_that_are_wrong_are_found(
     (sources / file).write_text(text.replace(right, wrong))
     monkeypatch.setattr(compiler, "_FLAGS", tuple("-O0" if flag == "-O3" else flag for flag in compiler._FLAGS))
     monkeypatch.setattr(compiler, "_SOURCES", sources)
-    with pytest.raises(library._UnusableError, match=r".") as caught:
-        library._open_tested(compile_kernels(find_compiler()))
+    with pytest.raises(shared_library._UnusableError, match=r".") as caught:
+        shared_library._open_tested(compile_kernels(find_compiler()))
     assert str(caught.value).startswith(fault)

@@ -30,11 +30,11 @@ class LoadedKernels:
     """Kernels that can be called.
 
     Attributes:
-        library: with the types of its functions.
+        functions: of the library, with their types.
         note: what an operator should know: why they were built although the cache should have had them.
     """
 
-    library: ctypes.CDLL
+    functions: ctypes.CDLL
     note: str | None = None
 
 

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from naswot_ray.scoring.fast import compiler, library
+from naswot_ray.scoring.fast import compiler, shared_library
 from naswot_ray.scoring.fast.compiler import BuildError, compile_kernels, find_compiler
 from naswot_ray.scoring.fast.engine import FastEngine
-from naswot_ray.scoring.fast.library import load_kernels
+from naswot_ray.scoring.fast.shared_library import load_kernels
 from tests.test_private_folder import give_away, mode
 
 Builds = list[bytes]
@@ -38,7 +38,7 @@ def builds(kernels: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
         done.append(kernels)
         return kernels
 
-    monkeypatch.setattr(library, "compile_kernels", compile_at_once)
+    monkeypatch.setattr(shared_library, "compile_kernels", compile_at_once)
     monkeypatch.setenv("NASWOT_RAY_CACHE", str(tmp_path / "cache"))
     load_kernels.cache_clear()
     yield done
@@ -54,7 +54,7 @@ def evil(tmp_path: Path) -> bytes:
     return (tmp_path / "evil.so").read_bytes()
 
 
-def again() -> library.LoadedKernels:
+def again() -> shared_library.LoadedKernels:
     """As another process would load them."""
     load_kernels.cache_clear()
     return load_kernels()
@@ -68,7 +68,7 @@ def kept(tmp_path: Path) -> Path:
 
 def sealed(name: str, content: bytes) -> bytes:
     """With a digest that is right; how to make one is no secret."""
-    return content + library._digest(name, content)
+    return content + shared_library._digest(name, content)
 
 
 def test_built_once_and_kept_for_this_user_alone(tmp_path: Path, builds: Builds) -> None:
@@ -83,7 +83,7 @@ def test_one_of_many_builds(builds: Builds) -> None:
     """They all start at once, as the actors of a node do; the lock is between threads what it is between processes."""
     with ThreadPoolExecutor(4) as pool:
         for loaded in pool.map(lambda _: load_kernels.__wrapped__(), range(4)):
-            assert loaded.library.naswot_run
+            assert loaded.functions.naswot_run
     assert len(builds) == 1
 
 
@@ -164,7 +164,7 @@ def test_a_folder_of_another_user_is_not_used(tmp_path: Path, builds: Builds, ev
     give_away(path.parent)
     for number in (2, 3):
         loaded = again()
-        assert loaded.library.naswot_run
+        assert loaded.functions.naswot_run
         assert loaded.note is not None
         assert loaded.note.startswith(f"each process builds the kernels of engine fast anew: {path.parent} belongs to user ")
         assert loaded.note.endswith("; let NASWOT_RAY_CACHE name a folder of your own")
@@ -184,7 +184,7 @@ def test_a_cache_that_cannot_be_written(tmp_path: Path, builds: Builds, part: st
     place.parent.mkdir(exist_ok=True)
     place.write_text("a file")
     loaded = again()
-    assert loaded.library.naswot_run
+    assert loaded.functions.naswot_run
     assert str(place) in (loaded.note or "")
     assert place.read_text() == "a file"
 
@@ -201,7 +201,7 @@ def test_what_cannot_be_kept_is_used_all_the_same(builds: Builds, monkeypatch: p
 def test_without_memory_to_execute_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(os, "memfd_create")
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    assert load_kernels().library.naswot_run
+    assert load_kernels().functions.naswot_run
     assert again().note is None
     assert [path.name for path in tmp_path.iterdir()] == ["cache"]
 
@@ -231,7 +231,7 @@ def test_a_kept_library_that_computes_something_else_is_built_again(tmp_path: Pa
 
 def test_a_compiler_whose_kernels_compute_something_else(wrong: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     """Scores then come from torch, and the operator is told."""
-    monkeypatch.setattr(library, "compile_kernels", lambda compiler: wrong)
+    monkeypatch.setattr(shared_library, "compile_kernels", lambda compiler: wrong)
     with pytest.raises(BuildError, match=r"^what .* built computes other kernels than torch: they differ by up to [\d,]+ of"):
         load_kernels()
     assert (FastEngine().note or "").startswith("engine fast runs in torch alone and takes longer: what ")
