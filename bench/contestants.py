@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 import torch
 
 from bench import published
 from bench.sampling import Sample
+from naswot_ray.engines.engine import Engine, Scores, get_engine
+from naswot_ray.engines.weights import SeededWeights
+from naswot_ray.measures import DEFAULT_MEASURES, get_measures
 from naswot_ray.network import Network
-from naswot_ray.scoring.engines import Engine, Score, get_engine
-from naswot_ray.scoring.weights import SeededWeights
 
 PUBLISHED = "published"
 SEED = 0
@@ -81,10 +82,14 @@ def open_contestant(name: str) -> Contestant:
     return PublishedProcedure() if name == PUBLISHED else PackageEngine(name)
 
 
-def score_group(name: str, networks: Sequence[Network], images: torch.Tensor) -> list[Score]:
+def score_group(
+    name: str, networks: Sequence[Network], images: torch.Tensor, measures: Iterable[str] = DEFAULT_MEASURES
+) -> list[Scores]:
     """The scores of at most `max_group` networks by an engine. Raises what a network failed with."""
-    scores: list[Score] = []
-    for result in open_engine(name).score_group(networks, images, [SeededWeights(network, SEED) for network in networks]):
+    scores: list[Scores] = []
+    for result in open_engine(name).score_group(
+        networks, images, [SeededWeights(network, SEED) for network in networks], get_measures(measures)
+    ):
         if isinstance(result, Exception):
             raise result
         scores.append(result)

@@ -29,14 +29,14 @@ import typer
 
 from bench import published
 from bench.contestants import PUBLISHED, SEED, open_engine, score_group
+from naswot_ray.engines.cuda.draws import drawing_of
+from naswot_ray.engines.cuda.engine import LOCKSTEP
+from naswot_ray.engines.cuda.group import merge
+from naswot_ray.engines.cuda.jobs import lower
+from naswot_ray.engines.weights import SeededWeights
+from naswot_ray.images.source import load_images
 from naswot_ray.network import Network
-from naswot_ray.scoring.cuda.drawing import drawing_of
-from naswot_ray.scoring.cuda.engine import LOCKSTEP
-from naswot_ray.scoring.cuda.lowering import lower
-from naswot_ray.scoring.cuda.merging import merge
-from naswot_ray.scoring.images import load_images
-from naswot_ray.scoring.random import sample_without_replacement
-from naswot_ray.scoring.weights import SeededWeights
+from naswot_ray.philox import sample_without_replacement
 from naswot_ray.spaces import get_space
 
 

@@ -30,12 +30,13 @@ from scipy import stats
 from bench import one_thread
 from bench.contestants import SEED, open_engine, score_group
 from bench.sampling import SPACES, samples
+from naswot_ray.engines.engine import Scores
+from naswot_ray.engines.exact import run_forward
+from naswot_ray.engines.weights import SeededWeights
+from naswot_ray.images.source import load_images
+from naswot_ray.measures import Statistic
+from naswot_ray.measures.kernel import IntMatrix
 from naswot_ray.network import Network
-from naswot_ray.scoring.engines import Score
-from naswot_ray.scoring.exact import compute_kernels
-from naswot_ray.scoring.images import load_images
-from naswot_ray.scoring.kernel import IntMatrix, log_det
-from naswot_ray.scoring.weights import SeededWeights
 
 _SECONDS_BETWEEN_LINES = 30.0
 
@@ -116,10 +117,10 @@ def compare(engine: str, space: str, images: torch.Tensor, num: int, device: str
         group = drawn[first : first + size]
         others = score_group(engine, [sample.build() for sample in group], images.to(device))
         for sample, other in zip(group, others, strict=True):
-            (exact,) = score_group("exact", [sample.build()], images)
-            if other.kernel is None:
-                other = replace(other, kernel=_kernel(engine, sample.build(), images.to(device)))
-            comparison = _comparison(space, sample.arch_id, exact, other)
+            network = sample.build()
+            (exact,) = score_group("exact", [network], images)
+            kernels = [_kernel("exact", network, images), _kernel(engine, network, images.to(device))]
+            comparison = _comparison(space, sample.arch_id, exact, other, *kernels)
             if not comparison.difference <= tolerance:
                 rounding = _difference(comparison.exact, _score_in_float64(sample.build(), images))
                 comparison = replace(comparison, exact_rounding=rounding)
@@ -130,30 +131,32 @@ def compare(engine: str, space: str, images: torch.Tensor, num: int, device: str
     return found
 
 
-def _comparison(space: str, arch_id: str, exact: Score, other: Score) -> Comparison:
-    assert exact.kernel is not None
-    assert other.kernel is not None
+def _comparison(
+    space: str, arch_id: str, exact: Scores, other: Scores, exact_kernel: IntMatrix, other_kernel: IntMatrix
+) -> Comparison:
     return Comparison(
         space=space,
         arch_id=arch_id,
-        batch_size=len(exact.kernel),
-        exact=exact.score,
-        engine=other.score,
-        exact_paper=exact.score_paper,
-        engine_paper=other.score_paper,
+        batch_size=len(exact_kernel),
+        exact=exact["naswot"],
+        engine=other["naswot"],
+        exact_paper=exact["naswot_paper"],
+        engine_paper=other["naswot_paper"],
         # Of the kernel itself: a score takes its count from the network, whatever the engine counted.
-        num_units_agree=bool((other.kernel.diagonal() == exact.num_units).all()),
-        kernel_difference=float(np.abs(other.kernel - exact.kernel).max() / max(exact.num_units, 1)),
+        num_units_agree=bool((other_kernel.diagonal() == exact.num_units).all()),
+        kernel_difference=float(np.abs(other_kernel - exact_kernel).max() / max(exact.num_units, 1)),
     )
 
 
 def _kernel(engine: str, network: Network, images: torch.Tensor) -> IntMatrix:
-    return open_engine(engine).compute_kernels(network, images, SeededWeights(network, SEED)).published
+    weights = SeededWeights(network, SEED)
+    return open_engine(engine).run_forward(network, images, weights, [Statistic.KERNELS]).kernels.published
 
 
 def _score_in_float64(network: Network, images: torch.Tensor) -> float:
     weights = SeededWeights(network, SEED)
-    return log_det(compute_kernels(network, images.double(), lambda layer: weights(layer).double()).published)
+    in_float64 = run_forward(network, images.double(), lambda layer: weights(layer).double(), [Statistic.LOG_DETS])
+    return in_float64.log_dets.published
 
 
 def print_table(comparisons: Sequence[Comparison], tolerance: float) -> list[Comparison]:

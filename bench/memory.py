@@ -11,7 +11,7 @@ import torch
 
 from bench.contestants import open_contestant
 from bench.sampling import samples
-from naswot_ray.scoring.images import load_images
+from naswot_ray.images.source import load_images
 
 MiB = 2**20
 

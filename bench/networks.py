@@ -15,9 +15,9 @@ from typing import Annotated
 import torch
 import typer
 
-from naswot_ray.scoring.images import load_images
-from naswot_ray.scoring.random import sample_without_replacement
-from naswot_ray.scoring.score import score
+from naswot_ray.engines.score import score
+from naswot_ray.images.source import load_images
+from naswot_ray.philox import sample_without_replacement
 from naswot_ray.spaces import open_spaces
 
 

@@ -25,8 +25,8 @@ from scipy import stats
 from bench import one_thread
 from bench.contestants import SEED
 from bench.sampling import Sample, samples
-from naswot_ray.scoring.images import load_images
-from naswot_ray.scoring.score import score
+from naswot_ray.engines.score import score
+from naswot_ray.images.source import load_images
 
 Round = Callable[[torch.Tensor], torch.Tensor]
 _conv2d: Final = F.conv2d

@@ -28,9 +28,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from naswot_ray.engines.weights import WeightSource
 from naswot_ray.network import Network, ops
 from naswot_ray.network.graph import Node
-from naswot_ray.scoring.weights import WeightSource
 
 
 class PublishedNetwork(nn.Module):

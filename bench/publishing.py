@@ -18,8 +18,8 @@ import pyarrow as pa
 import typer
 
 from naswot_ray.dataset import layout, manifest, parts, runs, schema
+from naswot_ray.dataset.dataset import Dataset
 from naswot_ray.dataset.manifest import Settings
-from naswot_ray.dataset.opening import Dataset
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.publish.publish import publish
 

@@ -25,7 +25,7 @@ from itertools import count, islice
 from typing import Any, Final
 
 from naswot_ray.network import Network
-from naswot_ray.scoring.random import sample_without_replacement
+from naswot_ray.philox import sample_without_replacement
 from naswot_ray.spaces import get_space
 from naswot_ray.spaces.nds import build_network
 from naswot_ray.spaces.nds_file import FAMILIES, arch_id_of

@@ -19,7 +19,7 @@ import duckdb
 import typer
 
 from bench.publishing import make_dataset
-from naswot_ray.dataset.opening import Dataset
+from naswot_ray.dataset.dataset import Dataset
 
 QUERIES = {
     "count": "SELECT count(*) FROM {scores}",

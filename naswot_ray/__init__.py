@@ -9,27 +9,27 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from naswot_ray.dataset.opening import open
+    from naswot_ray.dataset.dataset import open
+    from naswot_ray.engines.engine import Scores
+    from naswot_ray.engines.module import score_module
+    from naswot_ray.engines.score import score
+    from naswot_ray.images.source import load_images
     from naswot_ray.network import Network
-    from naswot_ray.scoring.engines import Score
-    from naswot_ray.scoring.images import load_images
-    from naswot_ray.scoring.module import score_module
-    from naswot_ray.scoring.score import score
     from naswot_ray.spaces import get_space
 
 __version__ = "0.1.0"
 
 _HOME = {
     "Network": "naswot_ray.network",
-    "Score": "naswot_ray.scoring.engines",
+    "Scores": "naswot_ray.engines.engine",
     "get_space": "naswot_ray.spaces",
-    "load_images": "naswot_ray.scoring.images",
-    "open": "naswot_ray.dataset.opening",
-    "score": "naswot_ray.scoring.score",
-    "score_module": "naswot_ray.scoring.module",
+    "load_images": "naswot_ray.images.source",
+    "open": "naswot_ray.dataset.dataset",
+    "score": "naswot_ray.engines.score",
+    "score_module": "naswot_ray.engines.module",
 }
 
-__all__ = ["Network", "Score", "get_space", "load_images", "open", "score", "score_module"]
+__all__ = ["Network", "Scores", "get_space", "load_images", "open", "score", "score_module"]
 
 
 def __getattr__(name: str) -> Any:

@@ -16,15 +16,15 @@ from naswot_ray.audit.comparison import Recomputed, chance_to_find
 from naswot_ray.audit.rows import KEY, Finding, PointCounts
 from naswot_ray.dataset.accuracies import Addition, StagedAccuracies
 from naswot_ray.dataset.check import Problem
+from naswot_ray.dataset.dataset import Dataset
 from naswot_ray.dataset.join import JoinReport, describe_stale, describe_unfinished, stale_joins, unfinished_joins
-from naswot_ray.dataset.opening import Dataset
 from naswot_ray.dataset.runs import GridState, RunRecord
 from naswot_ray.dataset.storage import StoredFile
 from naswot_ray.errors import DatasetError
 from naswot_ray.fetch.catalogue import CATALOGUE, get_entry
-from naswot_ray.fetch.fetching import state_of
-from naswot_ray.run.coverage import coverage_of
-from naswot_ray.run.plans import Plan
+from naswot_ray.fetch.files import state_of
+from naswot_ray.grid.coverage import coverage_of
+from naswot_ray.grid.plans import Plan
 
 MAX_SUMMARY_FILES = 10_000
 

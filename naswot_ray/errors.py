@@ -22,6 +22,10 @@ class SettingsError(NaswotError, ValueError):
     """An option is out of range or contradicts what a dataset holds."""
 
 
+class MeasureError(NaswotError, ArithmeticError):
+    """A measure has no value for a network."""
+
+
 class DatasetError(NaswotError):
     """A dataset cannot be opened, read or written."""
 

@@ -4,7 +4,7 @@ The environment variable NASWOT_RAY_TEST_DATA names a folder with any of
 
 | file | what |
 |---|---|
-| `images/cifar10.npz`, `cifar100.npz`, `imagenet16.npz` | real images, in the form of `naswot_ray.scoring.image_files` |
+| `images/cifar10.npz`, `cifar100.npz`, `imagenet16.npz` | real images, in the form of `naswot_ray.images.files` |
 | `benchmarks/nats_fixture/` | both of NATS-Bench's `-simple` directories: the meta file, architectures 0, 11 and 284 |
 | `benchmarks/nasbench101.parquet` | every row of NAS-Bench-101: hash, matrix, operations, parameters, accuracies |
 | `benchmarks/nasbench201.parquet` | every cell of NAS-Bench-201: isomorphism, parameters, accuracies, training times |

@@ -24,8 +24,8 @@ _APART: Final = {"tests/parity/test_parity.py::test_published_score[": 2}
 _FIRST: Final = (
     "sandbox",
     "head",
-    "tests/scoring/cuda/test_engine.py",
-    "tests/scoring/",
+    "tests/engines/cuda/test_engine.py",
+    "tests/engines/",
     "tests/run/test_every_space.py",
 )
 """Beginnings of the names of groups that take minutes, longest first. A long one that begins last keeps the others waiting."""

@@ -12,34 +12,40 @@ PACKAGE = Path(__file__).parents[1] / "naswot_ray"
 
 ROOMS = {
     "network": {"network"},
-    "spaces": {"spaces", "network", "cache", "paths", "errors", "regular_file"},
-    # the cache of scoring: kernels that are built; that of dataset: what inputs.py downloads
-    "scoring": {"scoring", "spaces", "network", "cache", "private_folder", "paths", "errors", "regular_file", "safe_pickle"},
-    "dataset": {"dataset", "cache", "private_folder", "paths", "errors", "regular_file", "sheet", "terminal"},
-    "benchmarks": {"benchmarks", "fetch", "dataset", "spaces", "errors", "safe_pickle", "regular_file"},
-    "analysis": {"analysis", "dataset", "errors", "markdown", "terminal"},
+    "spaces": {"spaces", "network", "registry", "cache", "paths", "errors", "regular_file"},
+    "images": {"images", "philox", "paths", "errors", "regular_file", "safe_pickle"},
+    "measures": {"measures", "network", "registry", "errors"},
+    # the cache of engines: kernels that are built; that of dataset: what inputs.py downloads
+    "engines": {"engines", "measures", "spaces", "network", "philox", "cache", "private_folder", "errors"},
+    "dataset": {"dataset", "measures", "cache", "private_folder", "paths", "errors", "regular_file", "sheet", "terminal"},
+    "grid": {"grid", "engines", "measures", "images", "dataset", "spaces", "philox", "paths", "errors"},
+    "run": {"run", "grid", "engines", "measures", "images", "dataset", "spaces", "network", "paths", "errors", "terminal"},
+    "benchmarks": {"benchmarks", "fetch", "dataset", "spaces", "registry", "errors", "safe_pickle", "regular_file"},
+    "fetch": {"fetch", "images", "cache", "private_folder", "errors", "terminal"},
+    "analysis": {"analysis", "dataset", "measures", "spaces", "errors", "markdown", "terminal"},
+    # run: options; grid: coverage; fetch: licences of sources
     "publish": {
         "publish",
         "analysis",
         "run",
+        "grid",
         "fetch",
         "dataset",
+        "measures",
+        "spaces",
         "markdown",
         "paths",
         "errors",
-        "tolerance",
-    },  # run: coverage; fetch: licences of sources
-    "report": {"report", "analysis", "dataset", "errors", "__version__"},
-    "run": {"run", "dataset", "scoring", "spaces", "network", "paths", "errors", "terminal"},
-    "fetch": {"fetch", "scoring", "cache", "private_folder", "errors", "terminal"},
-    "search": {"search", "dataset", "scoring", "spaces", "errors", "markdown", "terminal"},
-    "ablation": {"ablation", "analysis", "scoring", "spaces", "errors"},
-    "audit": {"audit", "run", "dataset", "scoring", "spaces", "network", "errors", "tolerance"},
+    },
+    "report": {"report", "analysis", "dataset", "measures", "errors", "__version__"},
+    "search": {"search", "analysis", "dataset", "engines", "measures", "spaces", "errors", "markdown", "terminal"},
+    "ablation": {"ablation", "analysis", "engines", "measures", "images", "spaces", "philox", "errors"},
+    "audit": {"audit", "grid", "dataset", "engines", "measures", "images", "spaces", "network", "errors", "tolerance"},
 }
 """Room -> the rooms and modules of the package that it may import."""
 
 OUTSIDE = {
-    "torch": {"scoring", "run"},
+    "torch": {"engines", "measures", "run"},  # measures: for a type
     "pyarrow": {"dataset", "benchmarks", "ablation", "analysis", "search", "publish", "cli"},
     "duckdb": {"dataset", "analysis", "search", "publish", "cli"},
     "matplotlib": {"ablation", "analysis", "search", "cli"},

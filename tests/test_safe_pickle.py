@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from naswot_ray import safe_pickle
 from naswot_ray.errors import BenchmarkError
-from tests.scoring.official import python2_pickle
+from tests.images.official import python2_pickle
 
 plain = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary(),

@@ -10,11 +10,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from naswot_ray.scoring.engines import get_engine
-from naswot_ray.scoring.images import ImageSource
-from naswot_ray.scoring.random import sample_without_replacement
-from naswot_ray.scoring.score import score_with_weights
-from naswot_ray.scoring.weights import SeededWeights
+from naswot_ray.engines.engine import get_engine
+from naswot_ray.engines.score import score_with_weights
+from naswot_ray.engines.weights import SeededWeights
+from naswot_ray.images.source import ImageSource
+from naswot_ray.philox import sample_without_replacement
 from naswot_ray.spaces import Space
 
 
@@ -103,5 +103,5 @@ def ablate(
             key = (arch_id, *setting)
             if key not in known:
                 weights = SeededWeights(network, level.weights_seed)
-                known[key] = score_with_weights(network, batch, weights, engine=opened).score
+                known[key] = score_with_weights(network, batch, weights, engine=opened)["naswot"]
             yield Ablated(arch_id, level, known[key])

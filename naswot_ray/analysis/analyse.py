@@ -18,11 +18,11 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from naswot_ray.analysis.correlation import FloatArray, Ranked, kendall, spearman
-from naswot_ray.analysis.measures import Ground, Measured
 from naswot_ray.analysis.scores import SCORES, Label, Point, SpaceScores
+from naswot_ray.analysis.statistics import Ground, Measured
 from naswot_ray.analysis.tables import ANALYSIS, STABILITY
+from naswot_ray.dataset.dataset import Dataset
 from naswot_ray.dataset.join import check_whole
-from naswot_ray.dataset.opening import Dataset
 from naswot_ray.errors import DatasetError
 
 NUM_THREADS = min(4, os.cpu_count() or 1)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from naswot_ray.analysis.correlation import Ranked, kendall
-from naswot_ray.dataset.opening import Dataset
+from naswot_ray.dataset.dataset import Dataset
 from naswot_ray.dataset.sql import literal
 from naswot_ray.terminal import printable
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from naswot_ray.analysis.correlation import Ranked, kendall
 from naswot_ray.analysis.scores import BASELINES, Point, SpaceScores
+from naswot_ray.dataset.dataset import Dataset
 from naswot_ray.dataset.join import unfinished_joins
-from naswot_ray.dataset.opening import Dataset
 
 NUM_BEST = 5
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 
+from naswot_ray.dataset.dataset import Dataset
 from naswot_ray.dataset.inputs import local_option, local_path
-from naswot_ray.dataset.opening import Dataset
 from naswot_ray.dataset.runs import space_options
 from naswot_ray.errors import SettingsError
-from naswot_ray.run.settings import settings_of
-from naswot_ray.scoring.images import ImageSource, load_images
+from naswot_ray.grid.settings import settings_of
+from naswot_ray.images.source import ImageSource, load_images
 from naswot_ray.spaces import Space, open_spaces, parameters_of
 
 

@@ -11,7 +11,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from naswot_ray.dataset.opening import Dataset
+from naswot_ray.dataset.dataset import Dataset
 from naswot_ray.dataset.runs import space_options
 from naswot_ray.errors import ArchitectureError, BenchmarkError, SettingsError
 from naswot_ray.spaces import Space, open_spaces, parameters_of

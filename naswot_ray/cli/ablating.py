@@ -52,7 +52,7 @@ def ablate(
     from naswot_ray.ablation import results, scoring  # noqa: PLC0415  torch takes seconds to import
     from naswot_ray.ablation.figure import draw  # noqa: PLC0415  matplotlib
     from naswot_ray.analysis.figures.style import render  # noqa: PLC0415
-    from naswot_ray.scoring.images import load_images  # noqa: PLC0415
+    from naswot_ray.images.source import load_images  # noqa: PLC0415
 
     check_name(space)
     folder = None if output is None else Storage(output)

@@ -10,11 +10,11 @@ from typing import Annotated
 import typer
 
 from naswot_ray import console
-from naswot_ray.analysis import markdown, writing
+from naswot_ray.analysis import files, markdown
 from naswot_ray.analysis.analyse import Repeats
 from naswot_ray.analysis.analyse import analyse as analyse_dataset
 from naswot_ray.cli.app import DatasetPath, reporting_errors, stderr, stdout
-from naswot_ray.dataset.opening import open as open_dataset
+from naswot_ray.dataset.dataset import open as open_dataset
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.paths import OUTPUT
 
@@ -48,17 +48,17 @@ def analyse(
     source = dataset.storage.root
     default = f"{PurePosixPath(dataset.storage.address.name.rstrip('/')).name}-analysis"
     target = Storage(output or OUTPUT.settled(f"./{default}", "--output"))
-    writing.check_free(target, source, label)
+    files.check_free(target, source, label)
     with stderr.status("analysing") if stderr.is_terminal else contextlib.nullcontext():
         analysis = analyse_dataset(dataset, label)
-    writing.write(analysis, target, source)
+    files.write(analysis, target, source)
     for title, published, (header, rows) in markdown.main_tables(markdown.Figures(analysis)):
         stdout.print(f"{title}\n{published}\n{_aligned([header, *rows])}\n")
     console.print_stale_joins(stdout, dataset)
     stdout.print(
         "Kendall's tau of the mean score over seeds, of params, FLOPs and layers, and of the score given params and FLOPs;"
     )
-    stdout.print(f"label: {label} accuracy over repeats. All tables: {target.path(writing.DOCUMENT)}")
+    stdout.print(f"label: {label} accuracy over repeats. All tables: {target.path(files.DOCUMENT)}")
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> str:

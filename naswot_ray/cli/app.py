@@ -19,7 +19,7 @@ from typer.core import TyperGroup
 from typer.models import ArgumentInfo, ParameterInfo
 
 from naswot_ray import __version__
-from naswot_ray.dataset.opening import Dataset
+from naswot_ray.dataset.dataset import Dataset
 from naswot_ray.errors import NaswotError, SettingsError
 from naswot_ray.paths import OUTPUT, PathOption, hide_credentials
 from naswot_ray.terminal import Terminal, complain, printable

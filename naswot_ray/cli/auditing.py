@@ -12,7 +12,7 @@ from naswot_ray.audit.rows import count_points, find_contradictions, find_other_
 from naswot_ray.cli.app import EXIT_PARTIAL, DatasetPath, reporting_errors, stderr, stdout
 from naswot_ray.dataset.agreement import check_agreement
 from naswot_ray.dataset.check import check_files, check_folders, list_files
-from naswot_ray.dataset.opening import open as open_dataset
+from naswot_ray.dataset.dataset import open as open_dataset
 from naswot_ray.paths import INPUT, SPACE_OPTION
 
 MAX_SAMPLE = 2**31 - 1
@@ -49,8 +49,8 @@ def audit(
     Example: naswot-ray audit scores --sample 1000 --data ~/cifar10
     """
     from naswot_ray.audit.inputs import load_images_of, open_spaces_of  # noqa: PLC0415  torch takes seconds to import
-    from naswot_ray.audit.recomputing import draw_rows, recompute  # noqa: PLC0415
-    from naswot_ray.scoring.engines import get_engine  # noqa: PLC0415
+    from naswot_ray.audit.recomputation import draw_rows, recompute  # noqa: PLC0415
+    from naswot_ray.engines.engine import get_engine  # noqa: PLC0415
 
     dataset = open_dataset(dataset_path)
     settings = dataset.manifest.settings

@@ -12,7 +12,7 @@ from naswot_ray.cache import cache_directory
 from naswot_ray.cli.app import EXIT_ERROR, reporting_errors, stdout
 from naswot_ray.errors import FetchError
 from naswot_ray.fetch.catalogue import get_entry
-from naswot_ray.fetch.fetching import fetch
+from naswot_ray.fetch.files import fetch
 from naswot_ray.fetch.progress import ConsoleProgress
 from naswot_ray.paths import LOCAL_OUTPUT
 from naswot_ray.spaces import SPACES, get_space, parameters_of

@@ -14,11 +14,11 @@ from naswot_ray.benchmarks.reading import read_accuracies, told_space
 from naswot_ray.cli.app import EXIT_PARTIAL, DatasetPath, only_space, reporting_errors, stdout, with_options
 from naswot_ray.dataset import layout
 from naswot_ray.dataset.accuracies import StagedAccuracies, add_accuracies, check_addition, compare, stage
+from naswot_ray.dataset.dataset import Dataset
+from naswot_ray.dataset.dataset import open as open_dataset
 from naswot_ray.dataset.inputs import local_path
 from naswot_ray.dataset.join import join as join_space
 from naswot_ray.dataset.join import spaces_to_join
-from naswot_ray.dataset.opening import Dataset
-from naswot_ray.dataset.opening import open as open_dataset
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.errors import BenchmarkError, DatasetError, SettingsError
 from naswot_ray.fetch.progress import ConsoleProgress

@@ -14,13 +14,13 @@ from naswot_ray import console
 from naswot_ray.cli.app import DatasetPath, reporting_errors, stderr, stdout
 from naswot_ray.cli.reading import check_free
 from naswot_ray.dataset.address import split
+from naswot_ray.dataset.dataset import Dataset
+from naswot_ray.dataset.dataset import open as open_dataset
 from naswot_ray.dataset.join import check_whole
-from naswot_ray.dataset.opening import Dataset
-from naswot_ray.dataset.opening import open as open_dataset
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.errors import SettingsError
+from naswot_ray.grid.coverage import coverage_of
 from naswot_ray.paths import INPUT, OUTPUT, without_credentials
-from naswot_ray.run.coverage import coverage_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -134,7 +134,7 @@ def _kernels(dataset: Dataset, points: Points, data: str | None) -> Figure:
         for arch_id, percent in chosen:
             result = naswot_ray.score(arch_id, batch, seed=0, space=space, return_kernel=True)
             assert result.kernel is not None
-            panels.setdefault(group, []).append(Panel(result.kernel, result.score, percent))
+            panels.setdefault(group, []).append(Panel(result.kernel, result["naswot"], percent))
     images = dataset_name(points.images)
     note = f"{score.batch_size} {images} images, seed 0, in the order in which they are drawn · {accuracy.label}"
     return draw_kernels(panels, f"{points.space}: kernels of untrained networks", note)

@@ -8,8 +8,8 @@ import typer
 
 from naswot_ray import console
 from naswot_ray.cli.app import DatasetPath, reporting_errors, stdout
-from naswot_ray.dataset.opening import open as open_dataset
-from naswot_ray.run.plans import list_plans, withdraw
+from naswot_ray.dataset.dataset import open as open_dataset
+from naswot_ray.grid.plans import list_plans, withdraw
 
 
 @reporting_errors

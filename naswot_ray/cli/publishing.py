@@ -10,7 +10,7 @@ from rich.progress import Progress
 
 from naswot_ray import console
 from naswot_ray.cli.app import EXIT_PARTIAL, DatasetPath, reporting_errors, stderr, stdout
-from naswot_ray.dataset.opening import open as open_dataset
+from naswot_ray.dataset.dataset import open as open_dataset
 from naswot_ray.paths import LOCAL_OUTPUT
 from naswot_ray.publish.compaction import FileFormat
 from naswot_ray.publish.publish import Publication, publish

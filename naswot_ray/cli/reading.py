@@ -18,8 +18,8 @@ from naswot_ray.dataset import removed
 from naswot_ray.dataset.address import split
 from naswot_ray.dataset.agreement import check_agreement
 from naswot_ray.dataset.check import check_files, check_folders, list_files, set_aside
+from naswot_ray.dataset.dataset import open as open_dataset
 from naswot_ray.dataset.join import check_whole
-from naswot_ray.dataset.opening import open as open_dataset
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.errors import SettingsError
 from naswot_ray.paths import OUTPUT, without_credentials

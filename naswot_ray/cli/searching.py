@@ -13,9 +13,9 @@ import typer
 from rich.progress import track
 
 from naswot_ray.cli.app import only_space, reporting_errors, stderr, stdout
+from naswot_ray.dataset.dataset import Dataset
+from naswot_ray.dataset.dataset import open as open_dataset
 from naswot_ray.dataset.inputs import local_option, local_path
-from naswot_ray.dataset.opening import Dataset
-from naswot_ray.dataset.opening import open as open_dataset
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.errors import SettingsError
 from naswot_ray.paths import INPUT, OUTPUT, SPACE_OPTION
@@ -202,7 +202,7 @@ def _simulated(lookup: Lookup) -> Callable[[int], Problem]:
 def _live(
     lookup: Lookup | None, space: Space, images: str, batch_size: int, data: str | None, address: str | None
 ) -> Callable[[int], Problem]:
-    from naswot_ray.scoring.images import load_images  # noqa: PLC0415  torch takes seconds to import
+    from naswot_ray.images.source import load_images  # noqa: PLC0415  torch takes seconds to import
     from naswot_ray.search.live import LiveProblem  # noqa: PLC0415
     from naswot_ray.search.simulated import SimulatedProblem  # noqa: PLC0415
 

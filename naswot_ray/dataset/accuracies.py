@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from naswot_ray.dataset import layout, names, seal
-from naswot_ray.dataset.opening import Dataset
+from naswot_ray.dataset.dataset import Dataset
 from naswot_ray.dataset.schema import ACCURACIES
 from naswot_ray.errors import BenchmarkError, DatasetError
 

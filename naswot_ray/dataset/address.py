@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 from pyarrow import fs
 
-from naswot_ray.dataset import endpoint, retrying
+from naswot_ray.dataset import endpoint, retry
 from naswot_ray.dataset.aws_configuration import AwsConfiguration
 from naswot_ray.errors import DatasetError
 from naswot_ray.paths import CREDENTIALS_REFUSED, expand_home, has_credentials, is_uri, looks_like_uri, without_credentials
@@ -26,7 +26,7 @@ CONNECT_SECONDS: Final = 10.0
 SILENCE_SECONDS: Final = 30.0
 """How long a request may go without a byte."""
 SDK_ATTEMPTS: Final = 3
-"""How often S3's own client tries, within a few seconds and silently; what lasts longer is `retrying`'s."""
+"""How often S3's own client tries, within a few seconds and silently; what lasts longer is `retry`'s."""
 SDK_SECONDS: Final = 5.0
 """The same of GCS' client, which counts time instead."""
 
@@ -234,9 +234,9 @@ def _region(bucket: str) -> str:
         DatasetError: it cannot be asked, or there is no such bucket.
     """
     try:
-        region: str = retrying.Retrying().call(f"find the region of s3://{bucket}", lambda: fs.resolve_s3_region(bucket))
+        region: str = retry.Retrying().call(f"find the region of s3://{bucket}", lambda: fs.resolve_s3_region(bucket))
     except OSError as error:
         raise DatasetError(
-            f"s3://{bucket}: {retrying.reason_of(error)}; check the name, or say where it is with ?region=..."
+            f"s3://{bucket}: {retry.reason_of(error)}; check the name, or say where it is with ?region=..."
         ) from error
     return region

@@ -8,8 +8,8 @@ from pathlib import PurePosixPath
 
 from naswot_ray.dataset import accuracies, layout
 from naswot_ray.dataset.check import Kind, Problem
+from naswot_ray.dataset.dataset import Dataset
 from naswot_ray.dataset.join import TABLES, joined_rows, stale_joins, unfinished_joins
-from naswot_ray.dataset.opening import Dataset
 
 
 def check_agreement(dataset: Dataset, faulty: Collection[PurePosixPath]) -> list[Problem]:

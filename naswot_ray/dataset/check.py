@@ -1,6 +1,6 @@
 """Reads every file of a dataset and tells which of them are not what they should be.
 
-What rows are missing is a question to the grids of the runs, not to the files: see `naswot_ray.run.coverage`.
+What rows are missing is a question to the grids of the runs, not to the files: see `naswot_ray.grid.coverage`.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from naswot_ray.dataset import layout, names, parts, removed, runs, schema, seal
+from naswot_ray.dataset.dataset import Dataset
 from naswot_ray.dataset.layout import TableFile
-from naswot_ray.dataset.opening import Dataset
 from naswot_ray.dataset.parts import Expected, UntrustedPartError
 from naswot_ray.dataset.seal import BrokenSealError
 from naswot_ray.dataset.storage import StoredFile

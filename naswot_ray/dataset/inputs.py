@@ -18,7 +18,7 @@ from typing import Final
 from pyarrow import fs
 
 from naswot_ray.cache import cache_directory
-from naswot_ray.dataset import address, retrying
+from naswot_ray.dataset import address, retry
 from naswot_ray.errors import FetchError
 from naswot_ray.paths import expand_home, is_uri, looks_like_uri
 from naswot_ray.private_folder import NotPrivateError, PrivateFolder
@@ -50,7 +50,7 @@ def local_path(text: str | os.PathLike[str], progress: Progress = lambda done, t
     source = address.parse(text)
     if source.local is not None:
         return source.local
-    retries = retrying.Retrying()
+    retries = retry.Retrying()
     try:
         files = _listed(source, retries)
         if not files:
@@ -65,8 +65,8 @@ def local_path(text: str | os.PathLike[str], progress: Progress = lambda done, t
     except NotPrivateError as error:
         raise FetchError(f"cannot fetch {source.name}: {error}; let NASWOT_RAY_CACHE name a folder of your own") from error
     except OSError as error:
-        remedy = retrying.remedy_of(error)
-        raise FetchError(f"cannot fetch {source.name}: {retrying.reason_of(error)}{f'; {remedy}' if remedy else ''}") from error
+        remedy = retry.remedy_of(error)
+        raise FetchError(f"cannot fetch {source.name}: {retry.reason_of(error)}{f'; {remedy}' if remedy else ''}") from error
     return folder / PurePosixPath(source.path).name
 
 
@@ -80,7 +80,7 @@ def local_option(entry: str) -> str:
     return f"{parameter}={local_path(value)}" if equals and is_uri(value) else entry
 
 
-def _listed(source: address.Address, retries: retrying.Retrying) -> list[fs.FileInfo]:
+def _listed(source: address.Address, retries: retry.Retrying) -> list[fs.FileInfo]:
     """The file itself, or all files in the folder, sorted."""
 
     def ask() -> list[fs.FileInfo]:
@@ -111,7 +111,7 @@ def _place(folder: Path, base: PurePosixPath, info: fs.FileInfo) -> Path:
 
 
 def _download(
-    source: address.Address, files: list[fs.FileInfo], folder: Path, retries: retrying.Retrying, progress: Progress
+    source: address.Address, files: list[fs.FileInfo], folder: Path, retries: retry.Retrying, progress: Progress
 ) -> None:
     """Download into a temporary folder and rename it: `folder` is whole or not there."""
     temporary = folder.with_name(f".{folder.name}.{secrets.token_hex(8)}.tmp")

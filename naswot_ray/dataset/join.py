@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 
 from naswot_ray.dataset import layout
-from naswot_ray.dataset.opening import Dataset
+from naswot_ray.dataset.dataset import Dataset
 from naswot_ray.dataset.schema import JOINED
 from naswot_ray.dataset.seal import BrokenSealError
 from naswot_ray.dataset.verified import in_threads

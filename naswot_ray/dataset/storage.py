@@ -1,7 +1,7 @@
 """Reading and writing files under a dataset's root. The only module that writes.
 
 A file appears whole or not at all, on a local disk (`local_files`) and in an object store (`object_store`); what fails for a
-moment is tried again (`retrying`).
+moment is tried again (`retry`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import fs
 
-from naswot_ray.dataset import address, local_files, object_store, retrying, seal
+from naswot_ray.dataset import address, local_files, object_store, retry, seal
 from naswot_ray.dataset.confinement import check_relative, confined
 from naswot_ray.dataset.seal import BrokenSealError
 from naswot_ray.errors import DatasetError
@@ -66,7 +66,7 @@ class Storage:
         self.root: str = self.address.text
         self.local: Path | None = self.address.local
         self.filesystem: fs.FileSystem = self.address.filesystem
-        self._retrying = retrying.Retrying()
+        self._retrying = retry.Retrying()
         if self.local is not None and self.local.exists() and not self.local.is_dir():
             raise DatasetError(f"{self.root} is a file; a dataset is a directory")
 
@@ -180,7 +180,7 @@ class Storage:
                 yield file
         except (pa.ArrowException, KeyError) as error:
             raise DatasetError(
-                f"{self.path(relative)} has other columns than it should ({retrying.reason_of(error)}); {self.remedy}"
+                f"{self.path(relative)} has other columns than it should ({retry.reason_of(error)}); {self.remedy}"
             ) from error
 
     @property
@@ -294,7 +294,7 @@ class Storage:
         try:
             return self._retrying.call(f"read {path}", action)
         except OSError as error:
-            reason = error.strerror or retrying.reason_of(error)
+            reason = error.strerror or retry.reason_of(error)
             raise DatasetError(f"cannot read {path}: {reason}{self._remedy(error)}") from error
 
     def _change(self, verb: str, relative: PurePosixPath, action: Callable[[], object]) -> None:
@@ -302,7 +302,7 @@ class Storage:
         try:
             self._retrying.call(f"{verb} {path}", action)
         except OSError as error:
-            reason = error.strerror if self.local is not None else retrying.reason_of(error)
+            reason = error.strerror if self.local is not None else retry.reason_of(error)
             remedy = self._remedy(error) or "; free space or correct the permissions, then run the same command again"
             if error.errno == errno.EBUSY:  # a lock that another process holds: its reason says what to do
                 remedy = ""
@@ -311,12 +311,12 @@ class Storage:
     def _remedy(self, error: OSError) -> str:
         if self.local is not None or isinstance(error, FileNotFoundError):
             return ""
-        if remedy := retrying.remedy_of(error):
+        if remedy := retry.remedy_of(error):
             return f"; {remedy}"
         if "(HTTP status 301)" in str(error):
             region = dict(self.address.options).get("region")
             return f"; the bucket is in another region than {region}: say in which with ?region=..."
-        if retrying.is_transient(error):
+        if retry.is_transient(error):
             return "; tried again and again, run the same command when the storage answers"
         return "; correct the bucket's name, its policy or the credentials, then run the same command again"
 

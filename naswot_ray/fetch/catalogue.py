@@ -2,7 +2,7 @@
 
 Sources: the READMEs of google-research/nasbench, D-X-Y/NATS-Bench, D-X-Y/AutoDL-Projects (docs/NAS-Bench-201.md) and
 facebookresearch/nds, and CIFAR's page (www.cs.toronto.edu/~kriz/cifar.html). The digests of images are stated in
-`scoring.image_files`, which reads them.
+`images.files`, which reads them.
 
 The digits in NATS-Bench's file names: AutoDL-Projects' exps/NATS-Bench/tss-collect.py names `NATS-tss-v1_0-3ffb9.pickle.pbz2`
 by the last five digits of that file's MD5 (xautodl/utils/hash_utils.py), and the `-simple` directory after it. So they belong
@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 from naswot_ray.errors import FetchError
 from naswot_ray.fetch.digests import Digest
 from naswot_ray.fetch.unpack import Archive
-from naswot_ray.scoring.image_files import FILES
+from naswot_ray.images.files import FILES
 
 
 @dataclass(frozen=True)

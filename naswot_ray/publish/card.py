@@ -17,7 +17,7 @@ from naswot_ray.publish import literature
 from naswot_ray.publish.columns import MEANING, TABLE_MEANING
 from naswot_ray.publish.compaction import PublishedTable
 from naswot_ray.publish.contents import Contents
-from naswot_ray.publish.loading import first_query, loading
+from naswot_ray.publish.examples import first_query, loading
 from naswot_ray.publish.quality import BAND_MARGIN, RankAgreement
 from naswot_ray.tolerance import TOLERANCES
 

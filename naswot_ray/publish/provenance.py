@@ -11,8 +11,8 @@ from typing import Any, Final
 import pyarrow.compute as pc
 
 from naswot_ray.dataset import layout
+from naswot_ray.dataset.dataset import Dataset
 from naswot_ray.dataset.layout import TableFile
-from naswot_ray.dataset.opening import Dataset
 from naswot_ray.dataset.runs import RunRecord
 from naswot_ray.fetch.catalogue import CATALOGUE, get_entry
 from naswot_ray.paths import without_credentials

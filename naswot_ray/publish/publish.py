@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from naswot_ray.dataset import layout
 from naswot_ray.dataset.confinement import confined
-from naswot_ray.dataset.opening import Dataset
+from naswot_ray.dataset.dataset import Dataset
 from naswot_ray.dataset.storage import StoredFile
 from naswot_ray.errors import DatasetError, SettingsError
 from naswot_ray.paths import expand_home, is_uri, without_credentials

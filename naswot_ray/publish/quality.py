@@ -12,10 +12,10 @@ import pyarrow as pa
 from naswot_ray.analysis.published import published as published_figures
 from naswot_ray.analysis.summary import summarise
 from naswot_ray.dataset import schema
-from naswot_ray.dataset.opening import Dataset
+from naswot_ray.dataset.dataset import Dataset
 from naswot_ray.errors import DatasetError
+from naswot_ray.grid.coverage import coverage_of
 from naswot_ray.publish.compaction import PublishedTable
-from naswot_ray.run.coverage import coverage_of
 
 BAND_MARGIN: Final = 0.1
 """How far outside the published figures tau is still like them: label, subset, batch size and seeds differ between papers."""

@@ -13,8 +13,8 @@ import pyarrow.dataset as pads
 
 from naswot_ray.dataset import layout, schema
 from naswot_ray.dataset.check import check_files
+from naswot_ray.dataset.dataset import Dataset
 from naswot_ray.dataset.join import check_whole, joined_rows
-from naswot_ray.dataset.opening import Dataset
 from naswot_ray.dataset.sql import lock_down
 from naswot_ray.dataset.storage import StoredFile
 from naswot_ray.errors import DatasetError

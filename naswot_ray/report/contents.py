@@ -10,8 +10,8 @@ from typing import Any
 from naswot_ray import __version__
 from naswot_ray.analysis.columns import dataset_name
 from naswot_ray.analysis.summary import PREDICTORS, summarise
+from naswot_ray.dataset.dataset import Dataset
 from naswot_ray.dataset.join import describe_stale, stale_joins
-from naswot_ray.dataset.opening import Dataset
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import Any, Final
 from plotly.offline import get_plotlyjs
 
 from naswot_ray.analysis.columns import list_points, load_points
-from naswot_ray.dataset.opening import Dataset
+from naswot_ray.dataset.dataset import Dataset
 from naswot_ray.report.contents import GridCount, describe
 from naswot_ray.report.plots import plot_of
 

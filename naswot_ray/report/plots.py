@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from naswot_ray.analysis.columns import Column, Points, Values, rank_correlation
-from naswot_ray.dataset.opening import Dataset
+from naswot_ray.dataset.dataset import Dataset
 from naswot_ray.report.cells import pack_cell
 from naswot_ray.report.rounding import rounded_apart
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, Generic, TypeVar
 
-from naswot_ray.run.grid import Batch, Task
+from naswot_ray.grid.grid import Batch, Task
 from naswot_ray.run.rows import Pixels
 
 MAX_BYTES: Final = 2**30

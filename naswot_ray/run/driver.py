@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
-from naswot_ray.run.grid import Shard, Task
+from naswot_ray.grid.grid import Shard, Task
 from naswot_ray.run.pool import Done, Gone, Lost, Pool, Ready, WorkerId
 from naswot_ray.run.progress import Progress
 from naswot_ray.run.queue import TaskQueue

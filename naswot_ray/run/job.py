@@ -23,17 +23,17 @@ from naswot_ray.dataset.manifest import Manifest, Settings
 from naswot_ray.dataset.runs import GridRecord, GridState, RunRecord, RunStatus
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.errors import NaswotError, RunError, SettingsError
+from naswot_ray.grid.grid import Batch, Grid, Task, default_shard_size
+from naswot_ray.grid.plans import HEARTBEAT, seems_to_go_on
+from naswot_ray.grid.settings import settings_of
+from naswot_ray.grid.survey import Survey, state_of
+from naswot_ray.images.source import ImageSource, load_images
 from naswot_ray.run import ray_environment
 from naswot_ray.run.driver import Driver, Policy
-from naswot_ray.run.grid import Batch, Grid, Task, default_shard_size
 from naswot_ray.run.options import Decides, ScoreOptions
-from naswot_ray.run.plans import HEARTBEAT, seems_to_go_on
 from naswot_ray.run.pool import InProcessPool, Pool, make_worker
 from naswot_ray.run.progress import ConsoleProgress, Progress
 from naswot_ray.run.rows import Pixels, Receipt, count_written, write_failed
-from naswot_ray.run.settings import settings_of
-from naswot_ray.run.survey import Survey, state_of
-from naswot_ray.scoring.images import ImageSource, load_images
 from naswot_ray.spaces import Space, open_spaces
 from naswot_ray.terminal import complain
 

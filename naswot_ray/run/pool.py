@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from naswot_ray.dataset.manifest import Settings
 from naswot_ray.errors import RunError
+from naswot_ray.grid.grid import Batch, Task
 from naswot_ray.run.batches import Batches
-from naswot_ray.run.grid import Batch, Task
 from naswot_ray.run.rows import DeviceLostError, Pixels, Receipt
 from naswot_ray.spaces import Space
 

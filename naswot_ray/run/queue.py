@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 
-from naswot_ray.run.grid import Task
+from naswot_ray.grid.grid import Task
 from naswot_ray.run.pool import WorkerId
 
 

@@ -21,8 +21,8 @@ from ray.exceptions import ActorDiedError, OutOfMemoryError, RayError, RayTaskEr
 
 from naswot_ray.dataset.manifest import Settings
 from naswot_ray.errors import NaswotError, RunError
+from naswot_ray.grid.grid import Batch, Task
 from naswot_ray.run.batches import Batches
-from naswot_ray.run.grid import Batch, Task
 from naswot_ray.run.pool import Done, Event, Gone, Lost, Ready, WorkerId, make_worker
 from naswot_ray.run.ray_environment import LOCAL
 from naswot_ray.run.rows import DeviceLostError, Pixels, Receipt

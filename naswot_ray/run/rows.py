@@ -14,7 +14,7 @@ import numpy.typing as npt
 from naswot_ray.dataset import parts, schema
 from naswot_ray.dataset.manifest import Settings
 from naswot_ray.dataset.storage import Storage
-from naswot_ray.run.grid import Batch, Shard, Task
+from naswot_ray.grid.grid import Batch, Shard, Task
 from naswot_ray.spaces import Space
 
 MAX_ERROR_CHARACTERS = 2000

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import gc
-import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -15,8 +14,12 @@ import torch
 from naswot_ray.dataset import parts, schema
 from naswot_ray.dataset.manifest import Settings
 from naswot_ray.dataset.storage import Storage
+from naswot_ray.engines.engine import Engine, Scores, default_engine, get_engine
+from naswot_ray.engines.score import as_batch
+from naswot_ray.engines.weights import SeededWeights
+from naswot_ray.grid.grid import Batch, Task
+from naswot_ray.measures import DEFAULT_MEASURES, get_measures
 from naswot_ray.network import Network
-from naswot_ray.run.grid import Batch, Task
 from naswot_ray.run.rows import (
     DeviceLostError,
     Pixels,
@@ -28,9 +31,6 @@ from naswot_ray.run.rows import (
     or_failed,
     write_rows,
 )
-from naswot_ray.scoring.engines import Engine, Score, default_engine, get_engine
-from naswot_ray.scoring.score import as_batch
-from naswot_ray.scoring.weights import SeededWeights
 from naswot_ray.spaces import Space
 
 WRITE_SECONDS = 600.0
@@ -172,7 +172,7 @@ class Worker:
             row |= _or_failed(partial(build, number))
         weights = [SeededWeights(network, batch.seed) for network in networks.values()]
         try:
-            results = engine.score_group(list(networks.values()), images, weights)
+            results = engine.score_group(list(networks.values()), images, weights, get_measures(DEFAULT_MEASURES))
         except torch.AcceleratorError as error:
             raise _device_lost(error) from error
         for number, result in zip(networks, results, strict=True):
@@ -181,14 +181,12 @@ class Worker:
         return [row | {"seconds": seconds} for row in rows]
 
 
-def _scored(result: Score | Exception) -> Row:
+def _scored(result: Scores | Exception) -> Row:
     if isinstance(result, Exception):
         raise result
-    if math.isnan(result.score):
-        raise ArithmeticError("the score is NaN")
     values = {
-        "score": result.score,
-        "score_paper": result.score_paper,
+        "score": result["naswot"],
+        "score_paper": result["naswot_paper"],
         "num_units": result.num_units,
         "status": result.status,
     }

@@ -10,9 +10,9 @@ from typing import Final, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from naswot_ray.engines.engine import get_engine
+from naswot_ray.engines.score import score
 from naswot_ray.errors import SettingsError
-from naswot_ray.scoring.engines import get_engine
-from naswot_ray.scoring.score import score
 from naswot_ray.search.problem import Problem
 from naswot_ray.search.simulated import SimulatedProblem
 from naswot_ray.spaces import Space
@@ -79,5 +79,5 @@ class LiveProblem(Problem):
 def _score(space: Space, images: Images, seed: int, arch_id: str) -> tuple[float, float]:
     before = time.perf_counter()
     network = space.network(arch_id, input_shape=images.shape[1:])
-    found = score(network, images, seed=seed, engine=get_engine(ENGINE)).score
+    found = score(network, images, seed=seed, engine=get_engine(ENGINE))["naswot"]
     return found, time.perf_counter() - before

@@ -13,7 +13,7 @@ import naswot_ray
 from naswot_ray.ablation import results
 from naswot_ray.ablation.results import effects
 from naswot_ray.ablation.scoring import Ablated, Factor, Level, draw_architectures, levels
-from naswot_ray.scoring.images import load_images
+from naswot_ray.images.source import load_images
 from tests.cli.running import naswot, refuses
 
 NOISE = load_images("noise")
@@ -85,7 +85,7 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert table.num_rows == 3 * (2 + 2 + 2)
     for row in table.to_pylist()[:4]:
         images = NOISE.batch(row["batch_size"], row["images_seed"])
-        assert row["score"] == naswot_ray.score(row["arch_id"], images, seed=row["weights_seed"]).score
+        assert row["score"] == naswot_ray.score(row["arch_id"], images, seed=row["weights_seed"])["naswot"]
     assert (out / "ablation.md").read_text() in done.output
     assert (out / "ablation.png").stat().st_size > 10_000
     assert "is not empty" in refuses(tmp_path, "ablate", "-o", out)

@@ -14,8 +14,8 @@ from scipy import stats
 from naswot_ray.analysis.analyse import Analysis, Repeats, analyse
 from naswot_ray.analysis.markdown import render
 from naswot_ray.dataset import layout, schema
+from naswot_ray.dataset.dataset import Dataset
 from naswot_ray.dataset.join import join
-from naswot_ray.dataset.opening import Dataset
 from naswot_ray.errors import DatasetError
 from tests.dataset.making import FAILED, SINGULAR, SPACE, Row, add, make_dataset, mean_accuracy, score_row, write_part
 

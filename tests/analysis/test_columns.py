@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from naswot_ray.analysis.columns import list_points, load_points, rank_correlation, seed_scores
-from naswot_ray.dataset.opening import Dataset
+from naswot_ray.dataset.dataset import Dataset
 from tests.dataset.making import FAILED, SINGULAR, Row, add, arch_id, make_dataset, mean_accuracy
 
 

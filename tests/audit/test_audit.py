@@ -79,7 +79,7 @@ def test_another_engine_agrees_within_the_tolerance(scored: Path) -> None:
 
 
 def test_the_draw_depends_on_its_seed_alone(scored: Path, copy: Path) -> None:
-    from naswot_ray.audit.recomputing import draw_rows  # noqa: PLC0415
+    from naswot_ray.audit.recomputation import draw_rows  # noqa: PLC0415
 
     rewrite(copy, lambda rows: rows[::-1])
     draws = [draw_rows(naswot_ray.open(root), 10, seed) for root, seed in ((scored, 0), (copy, 0), (scored, 1))]

@@ -18,7 +18,7 @@ import pytest
 from naswot_ray.cli import EXIT_PARTIAL
 from naswot_ray.dataset import layout
 from naswot_ray.errors import RunError
-from naswot_ray.scoring.images import load_images
+from naswot_ray.images.source import load_images
 from tests.benchmarks.official_nats import SSS
 from tests.cli.conftest import MAP, write_images
 from tests.cli.running import check_refusal, naswot, naswot_process, prints, refuses

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from naswot_ray.dataset import verified
-from naswot_ray.dataset.opening import Dataset
+from naswot_ray.dataset.dataset import Dataset
 from naswot_ray.dataset.storage import Storage
 from tests import s3
 from tests.cli.conftest import MAP, write_images

@@ -17,8 +17,8 @@ import naswot_ray
 from naswot_ray.cli import EXIT_PARTIAL
 from naswot_ray.dataset.join import join
 from naswot_ray.dataset.runs import GridState, RunRecord
-from naswot_ray.scoring.fast.engine import FastEngine
-from naswot_ray.scoring.images import load_images
+from naswot_ray.engines.fast.engine import FastEngine
+from naswot_ray.images.source import load_images
 from tests.cli.conftest import MAP, SAME, write_images
 from tests.cli.running import naswot, prints
 from tests.dataset.making import FAILED, SPACE, add, arch_id, make_dataset, mean_accuracy, snapshot
@@ -35,7 +35,7 @@ def test_the_rows_are_those_of_the_scoring_function(run: tuple[Path, str]) -> No
     assert [row["arch_id"] for row in rows] == [arch_id(i) for i in range(3)]
     assert {(row["space"], row["images"], row["batch_size"], row["seed"]) for row in rows} == {(SPACE, "cifar10", 4, 5)}
     expected = naswot_ray.score(arch_id(2), source.batch(4, 5), seed=5, space=SPACE)
-    assert (rows[2]["score"], rows[2]["score_paper"]) == (expected.score, expected.score_paper)
+    assert (rows[2]["score"], rows[2]["score_paper"]) == (expected["naswot"], expected["naswot_paper"])
     assert (rows[2]["num_units"], rows[2]["status"]) == (expected.num_units, expected.status)
 
 

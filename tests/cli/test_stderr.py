@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from naswot_ray.cli import _COMMANDS
+from naswot_ray.dataset.dataset import Dataset
 from naswot_ray.dataset.join import join
-from naswot_ray.dataset.opening import Dataset
 from tests.cli.running import naswot_process
 from tests.dataset.making import SPACE, add, mean_accuracy
 from tests.datasets import score_here

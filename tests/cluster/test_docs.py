@@ -11,7 +11,7 @@ from botocore import xform_name
 from botocore.session import Session
 from ray.autoscaler._private.util import prepare_config, validate_config
 
-from naswot_ray.run.grid import MAX_SHARD_SIZE
+from naswot_ray.grid.grid import MAX_SHARD_SIZE
 from tests.cluster.configs import AWS, ROOT, read
 from tests.test_docs import blocks
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from naswot_ray.dataset.opening import Dataset
+from naswot_ray.dataset.dataset import Dataset
 from tests.datasets import score_here
 
 

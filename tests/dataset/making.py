@@ -12,14 +12,14 @@ import pyarrow.parquet as pq
 
 from naswot_ray.dataset import layout, manifest, parts, runs, schema
 from naswot_ray.dataset.accuracies import AccuracyTable, StagedAccuracies, add_accuracies, batches_of, stage
+from naswot_ray.dataset.dataset import Dataset
 from naswot_ray.dataset.manifest import Settings
-from naswot_ray.dataset.opening import Dataset
 from naswot_ray.dataset.parts import Expected
 from naswot_ray.dataset.storage import Storage
-from naswot_ray.run.grid import Batch
+from naswot_ray.engines.weights import WEIGHTS_VERSION
+from naswot_ray.grid.grid import Batch
+from naswot_ray.images.source import BATCH_VERSION, ImageSource, load_images
 from naswot_ray.run.rows import empty_architecture_row, empty_score_row
-from naswot_ray.scoring.images import BATCH_VERSION, ImageSource, load_images
-from naswot_ray.scoring.weights import WEIGHTS_VERSION
 from naswot_ray.spaces import get_space
 
 SPACE = "nasbench201"

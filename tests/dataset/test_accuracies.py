@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from naswot_ray.dataset.accuracies import add_accuracies
+from naswot_ray.dataset.dataset import Dataset
 from naswot_ray.dataset.join import join
-from naswot_ray.dataset.opening import Dataset
 from naswot_ray.errors import DatasetError
 from tests.dataset.making import (
     SPACE,

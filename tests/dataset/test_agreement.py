@@ -12,8 +12,8 @@ import pytest
 from naswot_ray.dataset import check, layout
 from naswot_ray.dataset.agreement import check_agreement
 from naswot_ray.dataset.check import Kind, Problem
+from naswot_ray.dataset.dataset import Dataset
 from naswot_ray.dataset.join import join
-from naswot_ray.dataset.opening import Dataset
 from tests.dataset.making import SPACE, add, make_dataset, mean_accuracy, rewrite, write_sealed
 
 

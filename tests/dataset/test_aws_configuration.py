@@ -12,7 +12,7 @@ import pytest
 
 from naswot_ray.dataset import address
 from naswot_ray.dataset.aws_configuration import AwsConfiguration
-from naswot_ray.dataset.opening import Dataset
+from naswot_ray.dataset.dataset import Dataset
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.errors import DatasetError
 from tests import s3, tls

@@ -14,9 +14,9 @@ import pytest
 from naswot_ray.dataset import check, layout, manifest, removed
 from naswot_ray.dataset.agreement import check_agreement
 from naswot_ray.dataset.check import Kind, Problem
+from naswot_ray.dataset.dataset import Dataset
 from naswot_ray.dataset.join import join
-from naswot_ray.dataset.opening import Dataset
-from naswot_ray.run.coverage import coverage_of
+from naswot_ray.grid.coverage import coverage_of
 from tests.dataset.making import SPACE, add, make_dataset, mean_accuracy, rewrite, snapshot, write_sealed
 
 PART = layout.scores(SPACE, "noise", 4, 0, 0)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from naswot_ray.dataset import address, inputs, retrying
+from naswot_ray.dataset import address, inputs, retry
 from naswot_ray.dataset.inputs import local_path
 from naswot_ray.errors import FetchError
 from tests import s3
@@ -93,7 +93,7 @@ def test_what_breaks_off_is_not_taken_for_a_download(
     uri: str, s3_proxy: s3.Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(address, "SDK_ATTEMPTS", 1)
-    monkeypatch.setattr(retrying, "RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(retry, "RETRY_SECONDS", 0.0)
     monkeypatch.setenv("NASWOT_RAY_CACHE", str(tmp_path))
     s3_proxy.fault = lambda request: s3.Answer(drop_answer=True) if request.key.endswith("000.bin") else None
     with pytest.raises(FetchError, match=r"cannot fetch s3://.*/data/NATS-simple: AWS Error NETWORK_CONNECTION"):

@@ -13,8 +13,8 @@ import pytest
 
 from naswot_ray.dataset import layout, schema
 from naswot_ray.dataset.accuracies import add_accuracies
+from naswot_ray.dataset.dataset import Dataset
 from naswot_ray.dataset.join import check_whole, describe_stale, join, stale_joins, unfinished_joins
-from naswot_ray.dataset.opening import Dataset
 from naswot_ray.errors import DatasetError
 from tests.dataset.making import (
     FAILED,

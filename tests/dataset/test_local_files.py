@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from naswot_ray.dataset import layout, local_files, retrying
+from naswot_ray.dataset import layout, local_files, retry
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.errors import DatasetError
 from tests.dataset.making import snapshot
@@ -98,7 +98,7 @@ def test_a_lock_is_released_by_an_error(tmp_path: Path) -> None:
 
 def test_a_lock_that_fails_for_a_moment_is_asked_for_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As on a network disk whose server comes back."""
-    monkeypatch.setattr(retrying, "FIRST_DELAY_SECONDS", 0.001)
+    monkeypatch.setattr(retry, "FIRST_DELAY_SECONDS", 0.001)
     failures = [OSError(errno.ESTALE, os.strerror(errno.ESTALE))]
     real = fcntl.flock
 

@@ -12,12 +12,12 @@ import pytest
 from naswot_ray.dataset import layout, manifest, runs, schema
 from naswot_ray.dataset.accuracies import AccuracyTable, batches_of, stage
 from naswot_ray.dataset.check import Kind, check_files, list_files
+from naswot_ray.dataset.dataset import Dataset
 from naswot_ray.dataset.manifest import Settings
 from naswot_ray.dataset.names import is_name
-from naswot_ray.dataset.opening import Dataset
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.errors import BenchmarkError, DatasetError
-from naswot_ray.scoring.images import SOURCES
+from naswot_ray.images.source import SOURCES
 from naswot_ray.spaces import SPACES
 from tests.dataset.making import SPACE, add, make_dataset, mean_accuracy, score_row
 

@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 
 import pytest
 
-from naswot_ray.dataset import address, layout, parts, retrying, schema
+from naswot_ray.dataset import address, layout, parts, retry, schema
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.errors import DatasetError
 from tests import s3
@@ -30,8 +30,8 @@ def storage(s3_proxy: s3.Proxy, bucket: str) -> Storage:
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pauses of next to nothing, and an end after a second."""
     monkeypatch.setattr(address, "SDK_ATTEMPTS", 1)
-    monkeypatch.setattr(retrying, "FIRST_DELAY_SECONDS", 0.001)
-    monkeypatch.setattr(retrying, "RETRY_SECONDS", 1.0)
+    monkeypatch.setattr(retry, "FIRST_DELAY_SECONDS", 0.001)
+    monkeypatch.setattr(retry, "RETRY_SECONDS", 1.0)
 
 
 def only(number: int, answer: s3.Answer, method: str = "PUT") -> s3.Fault:

@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from naswot_ray.dataset import layout, schema
+from naswot_ray.dataset.dataset import Dataset
 from naswot_ray.dataset.join import join
-from naswot_ray.dataset.opening import Dataset
 from naswot_ray.dataset.storage import Storage
 from tests.dataset.making import FAILED, SPACE, Row, add, make_dataset, mean_accuracy, score_row, write_part
 

@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from naswot_ray.dataset import layout, schema, seal
+from naswot_ray.dataset.dataset import Dataset
 from naswot_ray.dataset.join import join
-from naswot_ray.dataset.opening import Dataset
 from naswot_ray.dataset.seal import BrokenSealError
 from naswot_ray.errors import DatasetError
 from tests.dataset.making import SPACE, add, make_dataset, mean_accuracy

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 import naswot_ray
-from naswot_ray.dataset.opening import Dataset
+from naswot_ray.dataset.dataset import Dataset
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.errors import DatasetError
 from tests.cli.running import prints

@@ -17,14 +17,14 @@ from naswot_ray.dataset import manifest
 from naswot_ray.dataset.runs import GridRecord
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.errors import DatasetError, RunError
+from naswot_ray.grid.grid import Grid, Task
+from naswot_ray.grid.survey import Survey
 from naswot_ray.run import batches
 from naswot_ray.run.driver import Driver, Policy
-from naswot_ray.run.grid import Grid, Task
 from naswot_ray.run.job import score_spaces
 from naswot_ray.run.options import ScoreOptions
 from naswot_ray.run.ray_pool import RayPool, WorkerFactory
 from naswot_ray.run.rows import Receipt, write_failed
-from naswot_ray.run.survey import Survey
 from tests.datasets import logical_rows, score_here
 from tests.faults.processes import LIMIT_SECONDS
 from tests.faults.workers import (

@@ -10,7 +10,8 @@ from typing import Self
 
 import pytest
 
-from naswot_ray.run import job, plans
+from naswot_ray.grid import plans
+from naswot_ray.run import job
 from tests.cli.running import naswot
 from tests.datasets import logical_architectures, logical_rows, score_here
 

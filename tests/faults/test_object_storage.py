@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from naswot_ray.dataset.opening import Dataset
+from naswot_ray.dataset.dataset import Dataset
 from tests import s3
 from tests.datasets import logical_architectures, logical_rows, score_here
 from tests.faults.processes import LIMIT_SECONDS, actors, finish, start, wait_until

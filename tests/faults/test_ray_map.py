@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import ray
 
+from naswot_ray.images.source import load_images
 from naswot_ray.run.ray_map import TASKS_PER_CPU, ray_map
-from naswot_ray.scoring.images import load_images
 from naswot_ray.search.live import LiveProblem
 from naswot_ray.spaces import get_space
 from tests.faults import workers

@@ -10,8 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from naswot_ray.grid.grid import Task
 from naswot_ray.run.driver import Driver
-from naswot_ray.run.grid import Task
 from tests import s3
 from tests.cli.running import naswot
 from tests.dataset.making import rewrite

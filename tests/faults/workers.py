@@ -13,7 +13,7 @@ import torch
 
 from naswot_ray.dataset.manifest import Settings
 from naswot_ray.errors import DatasetError
-from naswot_ray.run.grid import Batch, Task
+from naswot_ray.grid.grid import Batch, Task
 from naswot_ray.run.rows import DeviceLostError, Pixels, Receipt, Row
 from naswot_ray.run.worker import Worker
 from naswot_ray.spaces import Space

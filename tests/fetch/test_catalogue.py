@@ -12,7 +12,7 @@ import typer.main
 from naswot_ray.cli import app
 from naswot_ray.errors import FetchError
 from naswot_ray.fetch.catalogue import CATALOGUE, get_entry
-from naswot_ray.scoring.image_files import FILES
+from naswot_ray.images.files import FILES
 
 DOCS = Path(__file__).parents[2] / "docs" / "fetching.md"
 

@@ -17,17 +17,17 @@ from naswot_ray import safe_pickle
 from naswot_ray.benchmarks.reading import read_accuracies
 from naswot_ray.dataset import manifest, runs
 from naswot_ray.dataset.check import check_files, list_files
+from naswot_ray.dataset.dataset import Dataset
 from naswot_ray.dataset.join import join
-from naswot_ray.dataset.opening import Dataset
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.errors import DatasetError
 from naswot_ray.fetch.unpack import Archive, unpack
-from naswot_ray.scoring import image_files
+from naswot_ray.images import files
 from naswot_ray.spaces.nds import NdsSpace
 from tests.benchmarks.nasbench101_files import Training, write_tfrecord
 from tests.dataset import making
 from tests.fetch.archives import tar_bytes, tree, zip_bytes
-from tests.scoring import official
+from tests.images import official
 from tests.spaces.nds_files import ANYNET, CELL_NET, nds_record, write_nds_json, write_nds_zip
 
 
@@ -165,7 +165,7 @@ def _npz(folder: Path) -> Path:
 
 
 def _pixels(path: Path) -> object:
-    return image_files.read_pixels("cifar10", path.parent).tobytes()
+    return files.read_pixels("cifar10", path.parent).tobytes()
 
 
 def _pickle(folder: Path) -> Path:

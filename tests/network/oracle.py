@@ -12,8 +12,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from naswot_ray.measures.kernel import IntMatrix
 from naswot_ray.network import Network, ops
-from naswot_ray.scoring.kernel import IntMatrix
 
 Weights = Callable[[ops.Weighted], torch.Tensor]
 

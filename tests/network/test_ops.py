@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from naswot_ray.engines.weights import SeededWeights
 from naswot_ray.network import Network, NetworkBuilder, ops
-from naswot_ray.scoring.weights import SeededWeights
 from tests.network.oracle import measure
 from tests.network.strategies import networks
 

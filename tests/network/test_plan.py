@@ -7,20 +7,21 @@ import pytest
 import torch
 from hypothesis import event, given, settings
 
+from naswot_ray import philox
+from naswot_ray.engines.exact import ExactEngine
+from naswot_ray.engines.weights import SeededWeights
+from naswot_ray.measures.kernel import Kernels
 from naswot_ray.network import Network, NetworkBuilder, ops
 from naswot_ray.network.plan import Codes
-from naswot_ray.scoring import random
-from naswot_ray.scoring.exact import compute_kernels
-from naswot_ray.scoring.kernel import Kernels
-from naswot_ray.scoring.weights import SeededWeights
+from tests.engines.forward import kernels_of
 from tests.network.oracle import measure
 from tests.network.strategies import ancestors, networks, relus
 
-IMAGES = torch.from_numpy(random.normal(("test images",), 4 * 3 * 8 * 8).reshape(4, 3, 8, 8))
+IMAGES = torch.from_numpy(philox.normal(("test images",), 4 * 3 * 8 * 8).reshape(4, 3, 8, 8))
 
 
 def _kernels(network: Network) -> Kernels:
-    return compute_kernels(network, IMAGES, SeededWeights(network, 0))
+    return kernels_of(ExactEngine(), network, IMAGES, SeededWeights(network, 0))
 
 
 @settings(max_examples=400, deadline=None)
@@ -202,4 +203,4 @@ def test_images_of_the_wrong_shape_are_refused() -> None:
     b = NetworkBuilder((3, 8, 8))
     network = b.build(b.relu(b.input), arch_id="relu")
     with pytest.raises(ValueError, match=r"images of shape \(3, 4, 4\) for a network that takes \(3, 8, 8\)"):
-        compute_kernels(network, IMAGES[:, :, :4, :4], SeededWeights(network, 0))
+        kernels_of(ExactEngine(), network, IMAGES[:, :, :4, :4], SeededWeights(network, 0))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from naswot_ray.scoring.engines import ENGINES
+from naswot_ray.engines.engine import ENGINES
 from tests.parity.check import NETWORKS, VECTORS, VectorsError, batch_sizes, compare_case, read_vectors
 
 

@@ -20,12 +20,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from naswot_ray.engines.engine import Engine
+from naswot_ray.engines.score import score_with_weights
+from naswot_ray.engines.weights import WeightSource
 from naswot_ray.errors import NaswotError
+from naswot_ray.measures.kernel import IntMatrix
 from naswot_ray.network import Network, ops
-from naswot_ray.scoring.engines import Engine
-from naswot_ray.scoring.kernel import IntMatrix
-from naswot_ray.scoring.score import score_with_weights
-from naswot_ray.scoring.weights import WeightSource
 from naswot_ray.spaces import get_space, nasbench101, nds
 
 Case = Mapping[str, Any]
@@ -136,16 +136,16 @@ def compare_case(recipe: Recipe, case: Case, batch_size: int, *, engine: Engine 
         wanted = "a NaswotError or ValueError" if expect_error else "a score"
         return Comparison(case, batch_size, (f"expected {wanted}, got {message}",))
     if expect_error:
-        return Comparison(case, batch_size, (f"expected a NaswotError or ValueError, got the score {result.score}",))
+        return Comparison(case, batch_size, (f"expected a NaswotError or ValueError, got the score {result['naswot']}",))
     expected = case["results"][str(batch_size)]
     try:
         differences = [
             *_integer_differences(expected, result.kernel, result.num_units),
-            *_score_difference(float(expected["score"]), result.score),
+            *_score_difference(float(expected["score"]), result["naswot"]),
         ]
     except KeyError as error:
         return Comparison(case, batch_size, (f"the vector lacks {error}",))
-    score_error = abs(float(expected["score"]) - result.score)
+    score_error = abs(float(expected["score"]) - result["naswot"])
     return Comparison(
         case,
         batch_size,
@@ -161,7 +161,7 @@ def _compare_without_head(recipe: Recipe, case: Case, batch_size: int, engine: E
     networks = [NETWORKS[case["space"]](record) for record in records]
     batch = batch_of(case, batch_size)
     expected, got = (
-        score_with_weights(network, batch, weights_of(recipe, network), engine=engine).score for network in networks
+        score_with_weights(network, batch, weights_of(recipe, network), engine=engine)["naswot"] for network in networks
     )
     differences = _score_difference(expected, got) if math.isfinite(expected) else [f"score: expected finite, got {expected}"]
     return Comparison(case, batch_size, tuple(differences))

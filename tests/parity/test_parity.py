@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import torch
 
+from naswot_ray.engines import score as score_module
+from naswot_ray.engines.weights import WeightSource
 from naswot_ray.network import ops
-from naswot_ray.scoring import score as score_module
-from naswot_ray.scoring.weights import WeightSource
 from tests.parity import check
 from tests.parity.__main__ import main
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from naswot_ray.dataset.dataset import Dataset
 from naswot_ray.dataset.join import join
-from naswot_ray.dataset.opening import Dataset
 from naswot_ray.publish.compaction import FileFormat
 from naswot_ray.publish.publish import publish
 from tests.dataset.making import FAILED, SINGULAR, SPACE, Row, add, make_dataset, mean_accuracy

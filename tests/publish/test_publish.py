@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import naswot_ray
-from naswot_ray.dataset.opening import Dataset
+from naswot_ray.dataset.dataset import Dataset
 from naswot_ray.errors import DatasetError, SettingsError
 from naswot_ray.publish import croissant
 from naswot_ray.publish.publish import publish

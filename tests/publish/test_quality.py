@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from naswot_ray.analysis.summary import Group
-from naswot_ray.dataset.opening import Dataset
+from naswot_ray.dataset.dataset import Dataset
 from naswot_ray.publish import quality as module
 from naswot_ray.publish.publish import publish
 from tests.dataset.making import make_dataset

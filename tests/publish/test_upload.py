@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from naswot_ray.dataset.opening import Dataset
+from naswot_ray.dataset.dataset import Dataset
 from naswot_ray.errors import PublishError
 from naswot_ray.publish.upload import check_ready, upload
 from tests.cli.running import naswot_process, refuses

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from naswot_ray.dataset.dataset import Dataset
 from naswot_ray.dataset.join import join
-from naswot_ray.dataset.opening import Dataset
 from tests.dataset.making import SINGULAR, SPACE, Row, add, make_dataset, mean_accuracy
 
 NUM_ARCHITECTURES = 40

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from naswot_ray.analysis.columns import load_points, rank_correlation
-from naswot_ray.dataset.opening import Dataset
+from naswot_ray.dataset.dataset import Dataset
 from naswot_ray.report.cells import pack_cell
 from naswot_ray.report.contents import GridCount, describe
 from naswot_ray.report.page import fill, make_page

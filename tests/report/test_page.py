@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from naswot_ray.analysis.analyse import analyse
 from naswot_ray.analysis.columns import Column, Points, load_points
 from naswot_ray.dataset import layout, schema
+from naswot_ray.dataset.dataset import Dataset
 from naswot_ray.dataset.join import join
-from naswot_ray.dataset.opening import Dataset
 from naswot_ray.report import plots
 from naswot_ray.report.cells import pack_cell
 from naswot_ray.report.contents import GridCount, describe

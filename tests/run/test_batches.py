@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 import naswot_ray
+from naswot_ray.grid.grid import Batch, Point, Shard, Task
+from naswot_ray.images.source import ImageSource
 from naswot_ray.run import batches
 from naswot_ray.run.batches import Batches
-from naswot_ray.run.grid import Batch, Point, Shard, Task
 from naswot_ray.run.rows import Pixels
-from naswot_ray.scoring.images import ImageSource
 from tests.datasets import logical_rows, score_here
 
 OPTIONS = {"limit": 2, "batch_size": [4], "seed": list(range(6))}

@@ -9,8 +9,8 @@ from pathlib import PurePosixPath
 import pytest
 
 from naswot_ray.errors import DatasetError
+from naswot_ray.grid.grid import Batch, Point, Shard, Task
 from naswot_ray.run.driver import Driver, Policy
-from naswot_ray.run.grid import Batch, Point, Shard, Task
 from naswot_ray.run.pool import Done, Event, Gone, Lost, Ready, WorkerId
 from naswot_ray.run.rows import Receipt
 

@@ -11,8 +11,8 @@ import pytest
 import naswot_ray
 from naswot_ray.benchmarks.reading import read_accuracies
 from naswot_ray.dataset.accuracies import add_accuracies, stage
+from naswot_ray.dataset.dataset import Dataset
 from naswot_ray.dataset.join import join
-from naswot_ray.dataset.opening import Dataset
 from naswot_ray.errors import SettingsError
 from naswot_ray.spaces import get_space
 from tests.benchmarks.nasbench101_files import Training, write_tfrecord

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
-import torch
 
 import naswot_ray
 from naswot_ray.dataset import schema
 from naswot_ray.dataset.storage import Storage
+from naswot_ray.engines.fast.engine import FastEngine
 from naswot_ray.errors import NaswotError, SettingsError
+from naswot_ray.grid.grid import Batch, Point, Shard, Task
+from naswot_ray.measures import ForwardPass
 from naswot_ray.run import worker
 from naswot_ray.run.driver import Driver
-from naswot_ray.run.grid import Batch, Point, Shard, Task
-from naswot_ray.scoring.fast.engine import FastEngine
-from naswot_ray.scoring.kernel import Kernels
-from naswot_ray.scoring.weights import WeightSource
 from tests.data import find_images
 from tests.dataset.making import settings
 from tests.datasets import logical_architectures, logical_rows, part_files, score_here
@@ -36,8 +35,8 @@ def test_rows_are_what_the_score_function_gives(tmp_path: Path) -> None:
     for row in naswot_ray.open(tmp_path / "d").scores.to_table().to_pylist():
         expected = naswot_ray.score(row["arch_id"], images, seed=0)
         assert (row["score"], row["score_paper"], row["num_units"]) == (
-            expected.score,
-            expected.score_paper,
+            expected["naswot"],
+            expected["naswot_paper"],
             expected.num_units,
         )
         assert (row["status"], row["error"], row["engine"], row["dtype"]) == ("ok", None, "fast", "float32")
@@ -87,15 +86,15 @@ def test_another_image_source_extends_a_dataset(tmp_path: Path) -> None:
 def test_an_architecture_that_raises_is_a_row_and_costs_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     culprit = naswot_ray.get_space("nasbench201")[5]
 
-    compute_kernels = FastEngine.compute_kernels
+    run_forward = FastEngine.run_forward
 
-    def sabotaged(engine: FastEngine, network: naswot_ray.Network, images: torch.Tensor, weights: WeightSource) -> Kernels:
+    def sabotaged(engine: FastEngine, network: naswot_ray.Network, *arguments: Any) -> ForwardPass:
         if network.arch_id == culprit:
             raise RuntimeError("out of luck")
-        return compute_kernels(engine, network, images, weights)
+        return run_forward(engine, network, *arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(FastEngine, "compute_kernels", sabotaged)
+        patch.setattr(FastEngine, "run_forward", sabotaged)
         assert score_here(tmp_path / "d", **OPTIONS).counts == {"rows": 10, "ok": 9, "failed": 1}
         rows = naswot_ray.open(tmp_path / "d").scores.to_table().to_pylist()
         (failed,) = [row for row in rows if row["status"] == schema.STATUS_FAILED]

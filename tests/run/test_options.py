@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from naswot_ray.dataset import manifest
-from naswot_ray.dataset.opening import Dataset
+from naswot_ray.dataset.dataset import Dataset
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.errors import SettingsError
+from naswot_ray.grid.settings import settings_of
+from naswot_ray.images.source import load_images
 from naswot_ray.publish.provenance import score_commands
 from naswot_ray.run.options import DECIDES, Decides, ScoreOptions
-from naswot_ray.run.settings import settings_of
-from naswot_ray.scoring.images import load_images
 from naswot_ray.spaces import open_spaces
 from tests.datasets import score_here
 

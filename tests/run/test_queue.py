@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from naswot_ray.run.grid import Batch, Point, Shard, Task
+from naswot_ray.grid.grid import Batch, Point, Shard, Task
 from naswot_ray.run.queue import TaskQueue
 
 A, B, Z = 1, 2, 9

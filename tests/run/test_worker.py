@@ -9,14 +9,14 @@ import torch
 
 import naswot_ray
 from naswot_ray.dataset.storage import Storage
+from naswot_ray.engines.fast.engine import FastEngine
 from naswot_ray.errors import RunError
+from naswot_ray.grid.grid import Batch, Point, Shard, Task
 from naswot_ray.network import Network
 from naswot_ray.run import worker
-from naswot_ray.run.grid import Batch, Point, Shard, Task
 from naswot_ray.run.pool import InProcessPool
 from naswot_ray.run.rows import DeviceLostError, Receipt, architecture_row, write_failed
 from naswot_ray.run.worker import Worker
-from naswot_ray.scoring.fast.engine import FastEngine
 from tests.dataset.making import settings
 
 SPACE = naswot_ray.get_space("nasbench201")

@@ -16,9 +16,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from naswot_ray import score_module
+from naswot_ray.engines.engine import Scores
+from naswot_ray.engines.score import score_with_weights
 from naswot_ray.network import Network
-from naswot_ray.scoring.engines import Score
-from naswot_ray.scoring.score import score_with_weights
 
 Net = Mapping[str, Any]
 
@@ -184,7 +184,7 @@ def weights_of(module: nn.Module) -> list[torch.Tensor]:
     return [m.weight.detach() for m in module.modules() if isinstance(m, (nn.Conv2d, nn.Linear))]
 
 
-def compare(network: Network, module: nn.Module, hw: int, *, n: int = 4) -> Score:
+def compare(network: Network, module: nn.Module, hw: int, *, n: int = 4) -> Scores:
     """Assert that a graph and a module with the same weights have the same counts, parameters and kernels; return the score."""
     images = torch.from_numpy(np.random.default_rng(hw).standard_normal((n, 3, hw, hw), dtype=np.float32))
     weights = weights_of(module)

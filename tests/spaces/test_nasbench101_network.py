@@ -17,11 +17,11 @@ from nasbench_pytorch.model.model import compute_vertex_channels
 from torch import nn
 
 from naswot_ray import load_images, score_module
+from naswot_ray.engines.engine import Scores
+from naswot_ray.engines.score import score_with_weights
+from naswot_ray.engines.weights import SeededWeights, WeightSource
 from naswot_ray.errors import ArchitectureError
 from naswot_ray.network import Network, ops
-from naswot_ray.scoring.engines import Score
-from naswot_ray.scoring.score import score_with_weights
-from naswot_ray.scoring.weights import SeededWeights, WeightSource
 from naswot_ray.spaces.nasbench101 import build_network, vertex_channels
 from naswot_ray.spaces.nasbench101_cells import OPS, Cell, list_cells, read_cell
 from tests.spaces.nasbench101_oracle import cells
@@ -76,7 +76,7 @@ def oracle(
     return module
 
 
-def kernel(score: Score) -> list[Any]:
+def kernel(score: Scores) -> list[Any]:
     assert score.kernel is not None
     rows: list[Any] = score.kernel.tolist()
     return rows
@@ -90,7 +90,7 @@ def test_kernels_are_the_oracles() -> None:
         expected = score_module(oracle(cell, weights), torch.as_tensor(BATCH), return_kernel=True)
         assert own.num_units == own.num_units_paper == expected.num_units, cell
         assert kernel(own) == kernel(expected), cell
-        assert own.score == own.score_paper == expected.score
+        assert own["naswot"] == own["naswot_paper"] == expected["naswot"]
 
 
 @pytest.mark.parametrize(("stem_channels", "num_stacks", "cells_per_stack"), [(5, 1, 2), (7, 2, 1), (24, 2, 2)])

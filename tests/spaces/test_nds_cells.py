@@ -12,9 +12,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from naswot_ray.engines.score import score_with_weights
 from naswot_ray.errors import ArchitectureError
 from naswot_ray.network import Network, NetworkBuilder, ops
-from naswot_ray.scoring.score import score_with_weights
 from naswot_ray.spaces import nds_cells
 from naswot_ray.spaces.nds import build_network
 from tests.network.oracle import measure

@@ -1,0 +1,255 @@
+"""The engine `cuda`: scores of many architectures at a time."""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+from collections import deque
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from naswot_ray.engines.cuda.draws import Drawing, drawing_of
+from naswot_ray.engines.cuda.group import merge
+from naswot_ray.engines.cuda.jobs import Lowered, lower
+from naswot_ray.engines.cuda.memory import SHARE, Workspace
+from naswot_ray.engines.engine import Engine, Scores, check_shape, scores_of, statistics_of
+from naswot_ray.engines.weights import WeightSource
+from naswot_ray.errors import SettingsError
+from naswot_ray.measures.kernel import Kernels, log_det
+from naswot_ray.measures.measure import Measure
+from naswot_ray.measures.statistics import ForwardPass, LogDets, Statistic
+from naswot_ray.network import Network
+from naswot_ray.network.plan import Codes
+
+LOCKSTEP = 64
+"""Architectures that run together, where memory allows: enough to fill a device, and to share what a launch costs."""
+
+_DTYPES = {"float32": (torch.float32, "ieee"), "tf32": (torch.float32, "tf32"), "bfloat16": (torch.bfloat16, "ieee")}
+"""What activations and weights are stored as, and how convolutions multiply them; they always add in float32."""
+
+_DOUBT = 1e-6
+"""A kernel with a pivot below this share of its largest entry is decided in integers, on the CPU (`kernel.log_det`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """An architecture on the host, ready to be merged."""
+
+    position: int
+    codes: tuple[Codes, ...]
+    lowered: Lowered
+    drawing: Drawing
+
+
+@dataclass(frozen=True, slots=True)
+class _Running:
+    """A group whose kernels have been launched. Pivots are on the host once `done` has come."""
+
+    group: Sequence[_Prepared]
+    distances: torch.Tensor
+    pivots: torch.Tensor | None
+    done: torch.cuda.Event | None
+
+    def kernels(self, number: int) -> Kernels:
+        """Those of an architecture, copied from the device."""
+        published, paper = self.group[number].lowered.num_units_column() - self.distances[number].cpu().numpy()
+        return Kernels(published, paper)
+
+
+class CudaEngine(Engine):
+    """Executes the programs of a group of architectures in lockstep, on one GPU.
+
+    `score_group` gives no kernels: they stay on the device. A score depends on its own network, images and weights alone, to
+    the bit, not on what else is in its group.
+
+    Args:
+        dtype: `float32`; `tf32`: products of convolutions rounded to 10 bits; `bfloat16`: activations and weights as well.
+            K is exact for the bits it is made of in any of them.
+
+    Raises:
+        SettingsError: an unknown dtype, no GPU, or no Triton. With Triton's interpreter (TRITON_INTERPRET=1) the CPU will do.
+    """
+
+    name = "cuda"
+    statistics = frozenset({Statistic.KERNELS, Statistic.LOG_DETS})
+    dtypes = tuple(_DTYPES)
+    max_group = 16 * LOCKSTEP  # while the device runs some, the host prepares the next
+
+    def __init__(self, dtype: str = "float32") -> None:
+        super().__init__(dtype)
+        if not torch.cuda.is_available() and os.environ.get("TRITON_INTERPRET") != "1":
+            raise SettingsError("engine cuda: PyTorch sees no CUDA device; use engine fast or exact")
+        try:
+            from naswot_ray.engines.cuda import launches  # noqa: PLC0415  Triton is not there on every platform
+        except ImportError as error:
+            raise SettingsError(f"engine cuda: needs Triton, which PyTorch's CUDA builds for Linux bring ({error})") from error
+        self._launches = launches
+        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._storage, self._precision = _DTYPES[dtype]
+        self._workspace = Workspace(self._device, self._storage)
+        self._quantiles = launches.quantiles_on(self._device)
+        self._lock = threading.Lock()  # one caller at a time has the workspace
+
+    def run_forward(
+        self, network: Network, images: torch.Tensor, weights: WeightSource, wanted: Collection[Statistic]
+    ) -> ForwardPass:
+        """Run a network on a batch; arguments and errors as in `exact`.
+
+        Raises:
+            torch.OutOfMemoryError: the device has not enough memory left.
+        """
+        prepared = _prepare(0, network, images, weights)
+        with self._lock:
+            kernels = self._start([prepared], self._flat(images), len(images)).kernels(0)
+        found: dict[Statistic, Any] = {Statistic.KERNELS: kernels}
+        if Statistic.LOG_DETS in wanted:
+            found[Statistic.LOG_DETS] = LogDets(log_det(kernels.published), log_det(kernels.paper))
+        return ForwardPass(network.plan.codes, len(images), found)
+
+    def score_group(
+        self,
+        networks: Sequence[Network],
+        images: torch.Tensor,
+        weights: Sequence[WeightSource],
+        measures: Sequence[Measure],
+    ) -> list[Scores | Exception]:
+        """Score networks on one batch.
+
+        While the device runs a group of them, the host prepares the next one.
+
+        Args:
+            networks: any number, of any space; the more alike, the fewer launches.
+            images: as in `run_forward`, on any device.
+            weights: one source a network. `SeededWeights` are drawn on the device.
+            measures: what to take of each.
+
+        Returns:
+            for each network its scores, or what it raised. A group that fails, for want of memory say, is halved until the
+            architectures that fail do so alone.
+
+        Raises:
+            torch.AcceleratorError: the device computes nothing more in this process.
+        """
+        with self._lock:
+            return self._score_in_lockstep(networks, images, weights, measures)
+
+    def _score_in_lockstep(
+        self,
+        networks: Sequence[Network],
+        images: torch.Tensor,
+        weights: Sequence[WeightSource],
+        measures: Sequence[Measure],
+    ) -> list[Scores | Exception]:
+        results: dict[int, Scores | Exception] = {}
+        wanted = statistics_of(measures)
+        flat = self._flat(images)
+        todo = deque(range(len(networks)))
+        ready: deque[_Prepared] = deque()
+        running: _Running | None = None
+        limit = LOCKSTEP
+        while todo or ready or running is not None:
+            group = self._next_group(todo, ready, limit, networks, images, weights, results)
+            started = None
+            if group:
+                try:
+                    started = self._start(group, flat, len(images))
+                    limit = min(LOCKSTEP, 2 * limit)
+                except Exception as error:  # out of memory, or whatever else one of them brings about
+                    self._recover(error)
+                    if len(group) == 1:
+                        results[group[0].position] = error.with_traceback(None)
+                    else:
+                        ready.extendleft(reversed(group))
+                        limit = len(group) // 2
+            if running is not None:
+                for one, forward in _finished(running, len(images), wanted):
+                    results[one.position] = scores_of(networks[one.position], forward, measures)
+            running = started
+        return [results[position] for position in range(len(networks))]
+
+    def _flat(self, images: torch.Tensor) -> torch.Tensor:
+        """Images as the kernels read them: NHWC, on the device."""
+        return images.to(self._device).permute(0, 2, 3, 1).reshape(-1).to(self._storage)
+
+    def _next_group(
+        self,
+        todo: deque[int],
+        ready: deque[_Prepared],
+        limit: int,
+        networks: Sequence[Network],
+        images: torch.Tensor,
+        weights: Sequence[WeightSource],
+        results: dict[int, Scores | Exception],
+    ) -> list[_Prepared]:
+        """Take as many architectures as `limit` and memory allow, at least one if there is any; those that raise are done."""
+        free = self._workspace.free_bytes()
+        budget = math.inf if free is None else SHARE * free
+        group: list[_Prepared] = []
+        while len(group) < limit and (ready or todo):
+            if not ready:
+                position = todo.popleft()
+                try:
+                    ready.append(_prepare(position, networks[position], images, weights[position]))
+                except Exception as error:  # of one architecture, and recorded as such
+                    results[position] = error
+                    continue
+            budget -= self._workspace.estimate(ready[0].lowered, len(images))
+            if group and budget < 0:
+                break
+            group.append(ready.popleft())
+        return group
+
+    def _recover(self, error: Exception) -> None:
+        """Give memory back; raises torch.AcceleratorError if the device is lost, whatever told of it."""
+        if isinstance(error, torch.AcceleratorError):
+            raise error
+        self._workspace.release()
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+
+    def _start(self, group: Sequence[_Prepared], flat_images: torch.Tensor, n: int) -> _Running:
+        launches = self._launches
+        merged = merge([one.lowered for one in group], len(flat_images))
+        drawings = [one.drawing for one in group]
+        tables = launches.copy_tables(merged, drawings, self._device)
+        buffers = self._workspace.buffers(merged, n)
+        buffers.arena[: len(flat_images)].copy_(flat_images)
+        launches.draw_weights(tables, merged, drawings, buffers, self._quantiles)
+        launches.run(merged, tables, buffers, n, self._precision)
+        distances = launches.hamming_distances(merged, tables, buffers, n)
+        pivots = launches.eliminate(distances, tables) if n <= launches.MAX_ELIMINATED else None
+        done = None
+        if self._device.type == "cuda":
+            if pivots is not None:
+                pivots = torch.empty(pivots.shape, dtype=pivots.dtype, pin_memory=True).copy_(pivots, non_blocking=True)
+            done = torch.cuda.Event()
+            done.record()
+        return _Running(group, distances, pivots, done)
+
+
+def _prepare(position: int, network: Network, images: torch.Tensor, source: WeightSource) -> _Prepared:
+    check_shape(network, images)
+    lowered = lower(network, len(images))
+    return _Prepared(position, network.plan.codes, lowered, drawing_of(lowered.layers, source))
+
+
+def _finished(running: _Running, num_images: int, wanted: Collection[Statistic]) -> Iterator[tuple[_Prepared, ForwardPass]]:
+    """Wait for a group, and find what is wanted of each of its architectures."""
+    if running.done is not None:
+        running.done.synchronize()
+    pivots = None if running.pivots is None else running.pivots.numpy()
+    for number, one in enumerate(running.group):
+        found: dict[Statistic, Any] = {}
+        doubtful = pivots is None or not (pivots[number].min(axis=1) > _DOUBT * np.array(one.lowered.num_units)).all()
+        if doubtful or Statistic.KERNELS in wanted:
+            found[Statistic.KERNELS] = kernels = running.kernels(number)
+            if doubtful:
+                found[Statistic.LOG_DETS] = LogDets(log_det(kernels.published), log_det(kernels.paper))
+        if pivots is not None and not doubtful:
+            found[Statistic.LOG_DETS] = LogDets(*np.log(pivots[number]).sum(axis=1).tolist())
+        yield one, ForwardPass(one.codes, num_images, found)

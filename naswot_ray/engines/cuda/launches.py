@@ -1,0 +1,166 @@
+"""A merged group on the device: kernels launched one after the other on the current stream, never waiting for any of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from naswot_ray import philox
+from naswot_ray.engines.cuda import draws
+from naswot_ray.engines.cuda.draws import Drawing
+from naswot_ray.engines.cuda.group import Launch, Merged
+from naswot_ray.engines.cuda.jobs import BLOCK_M, IntArray, Kind, pixel_block
+from naswot_ray.engines.cuda.kernels import combine, convolve, gram, weights
+from naswot_ray.engines.cuda.memory import Buffers
+
+MAX_ELIMINATED = 128
+"""Images whose kernel one program can hold in registers as float64."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """A group's job tables on the device, each flat, int64."""
+
+    jobs: dict[Kind, torch.Tensor]
+    terms: torch.Tensor
+    grams: torch.Tensor
+    num_units: torch.Tensor
+    uniform: torch.Tensor
+    uniform_tiles: torch.Tensor
+    normal: torch.Tensor
+    normal_tiles: torch.Tensor
+
+
+def copy_tables(merged: Merged, drawings: Sequence[Drawing], device: torch.device) -> Tables:
+    """Copy all that a group's kernels read to the device, in one transfer that does not wait."""
+    arrays: dict[str, IntArray] = {"terms": merged.terms, "grams": merged.grams, "num_units": merged.num_units}
+    arrays["uniform"], arrays["uniform_tiles"] = _draw_rows([d.uniform for d in drawings], merged.bases["weights"], "uniform")
+    arrays["normal"], arrays["normal_tiles"] = _draw_rows([d.normal for d in drawings], merged.bases["weights"], "normal")
+    flat = [array.ravel() for array in (*arrays.values(), *merged.jobs.values())]
+    host = torch.from_numpy(np.concatenate(flat))
+    if device.type == "cuda":
+        host = host.pin_memory()
+    copied = host.to(device, non_blocking=True).split([len(array) for array in flat])
+    named = dict(zip(arrays, copied[: len(arrays)], strict=True))
+    return Tables(jobs=dict(zip(merged.jobs, copied[len(arrays) :], strict=True)), **named)
+
+
+def _draw_rows(tables: Sequence[IntArray], bases: IntArray, distribution: str) -> tuple[IntArray, IntArray]:
+    rows = np.concatenate(tables)
+    rows[:, 3] += np.repeat(bases, [len(table) for table in tables])
+    return rows, draws.tiles_of(rows, distribution)
+
+
+def draw_weights(
+    tables: Tables, merged: Merged, drawings: Sequence[Drawing], buffers: Buffers, quantiles: torch.Tensor
+) -> None:
+    """Fill the weights of all architectures."""
+    for rows, tiles, is_normal in (
+        (tables.uniform, tables.uniform_tiles, False),
+        (tables.normal, tables.normal_tiles, True),
+    ):
+        if len(tiles):
+            grid = (len(tiles) // 2,)
+            blocks = (draws.BLOCK, is_normal, weights.COLUMNS)
+            weights.draw[grid](buffers.weights, quantiles, rows, tiles, *blocks, num_warps=8)
+    for base, one in zip(merged.bases["weights"].tolist(), drawings, strict=True):
+        for place, weight in one.given:
+            buffers.weights[base + place : base + place + len(weight)].copy_(weight)
+
+
+def quantiles_on(device: torch.device) -> torch.Tensor:
+    """What normally distributed weights are picked from."""
+    return torch.from_numpy(philox.normal_quantiles()).to(device)
+
+
+def run(merged: Merged, tables: Tables, buffers: Buffers, num_images: int, precision: str) -> None:
+    """Run all architectures up to their codes. The images and the weights are in place."""
+    for launch in merged.launches:
+        match launch.kind:
+            case Kind.COMBINE | Kind.POOL:
+                _run_elementwise(launch, tables, buffers, num_images)
+            case _:
+                _run_reducing(launch, tables, buffers, num_images, precision)
+
+
+def _run_elementwise(launch: Launch, tables: Tables, buffers: Buffers, num_images: int) -> None:
+    block, blocks, pixels, aligned = launch.shape
+    block_p = pixel_block(block, pixels)
+    grid = (-(-pixels // block_p), launch.num_jobs, num_images * blocks)
+    jobs = tables.jobs[launch.kind]
+    if launch.kind == Kind.POOL:
+        blocks_of = (block_p, block, bool(aligned), combine.POOL_COLUMNS)
+        combine.pool[grid](buffers.arena, jobs, launch.first_job, num_images, *blocks_of, num_warps=8)
+        return
+    combine.combine[grid](
+        buffers.arena,
+        buffers.stats,
+        buffers.words,
+        tables.terms,
+        jobs,
+        launch.first_job,
+        num_images,
+        pixels,
+        block_p,
+        block,
+        bool(aligned),
+        combine.COLUMNS,
+        combine.TERM_COLUMNS,
+        num_warps=8,
+    )
+
+
+def _run_reducing(launch: Launch, tables: Tables, buffers: Buffers, num_images: int, precision: str) -> None:
+    block, blocks, pixels, variant = launch.shape
+    rows, tiles, jobs, first = pixels * num_images, launch.tiles(num_images), tables.jobs[launch.kind], launch.first_job
+    grid = (tiles, launch.num_jobs, blocks)
+    block_m, columns = BLOCK_M, convolve.COLUMNS
+    arena, partials = buffers.arena, buffers.partials
+    options: dict[str, Any] = {"num_warps": 8 if block >= 64 else 4}
+    match launch.kind:
+        case Kind.CONVOLVE:
+            block_k, flat, aligned = variant >> 2, bool(variant & 2), bool(variant & 1)
+            convolve.convolve[grid](
+                arena, buffers.weights, partials, jobs, first, tiles, num_images,
+                block_m, block, block_k, flat, aligned, precision, columns, **options,
+            )  # fmt: skip
+        case Kind.CONVOLVE_GROUPS:
+            convolve.convolve_groups[grid](
+                arena, buffers.weights, partials, jobs, first, tiles, num_images,
+                block_m, block, bool(variant), columns, **options,
+            )  # fmt: skip
+        case _:
+            columns = convolve.MEASURE_COLUMNS
+            convolve.measure[grid](arena, partials, jobs, first, tiles, rows, block_m, block, columns, **options)
+    block_t = min(128, 2048 // block)
+    convolve.finalise[(launch.num_jobs, blocks)](
+        partials, buffers.stats, jobs, first, tiles, rows, block_m, block, block_t, columns, **options
+    )
+
+
+def hamming_distances(merged: Merged, tables: Tables, buffers: Buffers, num_images: int) -> torch.Tensor:
+    """Sums over all codes of multiplicity times Hamming distance, shape (architectures, 2, n, n), int64."""
+    distances = torch.zeros(len(merged.num_units), 2, num_images, num_images, dtype=torch.int64, device=tables.grams.device)
+    if len(merged.grams):
+        block = min(128, max(16, 1 << (num_images - 1).bit_length()))
+        blocks = -(-num_images // block)
+        grid = (len(merged.grams), blocks, blocks)
+        options: dict[str, Any] = {"num_warps": 8 if block == 128 else 4}
+        gram.add_distances[grid](
+            distances, buffers.words, tables.grams, num_images, block, 4, blocks == 1, gram.COLUMNS, **options
+        )
+    return distances
+
+
+def eliminate(distances: torch.Tensor, tables: Tables) -> torch.Tensor:
+    """The pivots of each kernel, shape (architectures, 2, n), float64; n <= `MAX_ELIMINATED`."""
+    num_architectures, _, n, _ = distances.shape
+    pivots = torch.empty(num_architectures, 2, n, dtype=torch.float64, device=distances.device)
+    block = max(16, 1 << (n - 1).bit_length())
+    options: dict[str, Any] = {"num_warps": 32 if block == 128 else 4}
+    gram.eliminate[(2 * num_architectures,)](pivots, distances, tables.num_units, n, block, **options)
+    return pivots

@@ -1,0 +1,74 @@
+"""The engine `fast`: the same score as `exact` up to rounding, on a CPU, in a fraction of the time."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import torch
+
+from naswot_ray.engines import exact
+from naswot_ray.engines.engine import Engine, check_shape
+from naswot_ray.engines.fast import program_torch
+from naswot_ray.engines.fast.compiler import BuildError
+from naswot_ray.engines.fast.deep import enlarges_rounding, exact_bytes
+from naswot_ray.engines.fast.memory import check_memory
+from naswot_ray.engines.fast.program_native import NativeExecutor
+from naswot_ray.engines.fast.shared_library import load_kernels
+from naswot_ray.engines.weights import WeightSource
+from naswot_ray.measures.kernel import constant_kernels, log_det
+from naswot_ray.measures.statistics import ForwardPass, LogDets, Statistic
+from naswot_ray.network import Network
+
+
+class FastEngine(Engine):
+    """Executes a network's program in the kernels of kernels.cpp, or in torch where these cannot be built.
+
+    Networks that enlarge rounding are executed as `exact` does (deep.py).
+
+    Attributes:
+        note: what an operator should know: why it runs in torch, or had to build its kernels.
+        last_stages: seconds of the last network by stage; empty where torch executed it.
+    """
+
+    name = "fast"
+    statistics = frozenset({Statistic.KERNELS, Statistic.LOG_DETS})
+
+    def __init__(self, dtype: str = "float32") -> None:
+        super().__init__(dtype)
+        self._native: NativeExecutor | None = None
+        try:
+            loaded = load_kernels()
+        except BuildError as error:
+            self.note = f"engine fast runs in torch alone and takes longer: {error}"
+        else:
+            self.note = loaded.note
+            self._native = NativeExecutor(loaded.functions)
+        self.last_stages: Mapping[str, float] = {}
+
+    def run_forward(
+        self, network: Network, images: torch.Tensor, weights: WeightSource, wanted: Collection[Statistic]
+    ) -> ForwardPass:
+        """Run a network on a batch; arguments and errors as in `exact`.
+
+        Raises:
+            MemoryError: it would take more memory than there is; nothing was computed.
+        """
+        check_shape(network, images)
+        if images.device.type != "cpu":
+            raise ValueError(f"engine fast runs on a CPU, the images are on {images.device}")
+        self.last_stages = {}
+        if enlarges_rounding(network.plan):
+            check_memory(exact_bytes(network.plan, len(images)))
+            return exact.run_forward(network, images, weights, wanted)
+        program = network.program
+        kernels = constant_kernels(program.codes, len(images))
+        if program.phases and self._native is None:
+            program_torch.execute(program, images, weights, kernels)
+        elif program.phases and self._native is not None:
+            self._native.execute(program, images, weights, kernels)
+            self.last_stages = self._native.last_stages
+        found: dict[Statistic, Any] = {Statistic.KERNELS: kernels}
+        if Statistic.LOG_DETS in wanted:
+            found[Statistic.LOG_DETS] = LogDets(log_det(kernels.published), log_det(kernels.paper))
+        return ForwardPass(program.codes, len(images), found)

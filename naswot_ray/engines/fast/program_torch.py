@@ -1,0 +1,100 @@
+"""Executes the program of a network with torch, for machines without a C++ compiler. The memory format is channels last."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from naswot_ray.engines.activations import agreements
+from naswot_ray.engines.weights import WeightSource
+from naswot_ray.measures.kernel import Kernels
+from naswot_ray.network import ops
+from naswot_ray.network.program import Combine, Convolve, Instruction, Place, Pool, Program, Shift, Term, View
+
+
+def execute(program: Program, images: torch.Tensor, weights: WeightSource, kernels: Kernels) -> None:
+    """Add what a network's codes agree in to its kernels.
+
+    Args:
+        program: of the network.
+        images: normalised, shape (n, *network.input_shape), float32.
+        weights: gives each layer its weight.
+        kernels: those of the codes that are the same for all images.
+    """
+    run = _Run(program, images, weights, kernels)
+    with torch.no_grad():
+        for number, phase in enumerate(program.phases):
+            for instruction in phase:
+                run.execute(instruction)
+            run.drop_read_last_in(number)
+
+
+class _Run:
+    def __init__(self, program: Program, images: torch.Tensor, weights: WeightSource, kernels: Kernels) -> None:
+        self._program = program
+        self._weights = weights
+        self._kernels = kernels
+        self._n = len(images)
+        self._tensors = {0: images.contiguous(memory_format=torch.channels_last)}
+
+    def drop_read_last_in(self, phase: int) -> None:
+        for number in [n for n in self._tensors if self._program.tensors[n].last == phase]:
+            del self._tensors[number]
+
+    def execute(self, instruction: Instruction) -> None:
+        match instruction:
+            case Convolve(op, view, output):
+                weight = self._weights(op)
+                self._tensors[output] = F.conv2d(self._read(view), weight, None, op.stride, op.padding, op.dilation, op.groups)
+            case Pool(ops.AvgPool() as op, view, output):
+                self._tensors[output] = F.avg_pool2d(
+                    self._read(view), op.kernel, op.stride, op.padding, count_include_pad=False
+                )
+            case Pool(op, view, output):
+                self._tensors[output] = F.max_pool2d(self._read(view), op.kernel, op.stride, op.padding)
+            case Shift(view, output):
+                self._tensors[output] = F.pad(self._read(view), (0, 1, 0, 1))[:, :, 1:, 1:]
+            case Combine():
+                self._combine(instruction)
+
+    def _combine(self, combine: Combine) -> None:
+        total: torch.Tensor | None = None
+        for term in combine.terms:
+            value = self._value(term)
+            total = value if total is None else total + value
+        if total is None:
+            total = torch.zeros(self._n, *combine.shape, dtype=torch.float32, device="cpu")
+        self._take(combine.codes, total)
+        if combine.total is not None:
+            self._write(combine.total, total)
+        if combine.rectified is not None:
+            self._write(combine.rectified, F.relu(total))
+
+    def _value(self, term: Term) -> torch.Tensor:
+        value = self._read(term.view)
+        if term.normalised:
+            value = F.batch_norm(value, None, None, training=True, eps=1e-5)
+        self._take(term.codes, value)
+        return F.relu(value) if term.rectified else value
+
+    def _read(self, view: View) -> torch.Tensor:
+        return self._tensors[view.tensor][:, view.offset : view.offset + view.channels]
+
+    def _write(self, place: Place, value: torch.Tensor) -> None:
+        shape = self._program.tensors[place.index].shape
+        if value.shape[1:] == shape:
+            self._tensors[place.index] = value
+            return
+        if place.index not in self._tensors:
+            self._tensors[place.index] = torch.empty(
+                self._n, *shape, dtype=value.dtype, device=value.device, memory_format=torch.channels_last
+            )
+        self._tensors[place.index][:, place.offset : place.offset + value.shape[1]] = value
+
+    def _take(self, place: Place | None, value: torch.Tensor) -> None:
+        if place is not None:
+            codes = self._program.codes[place.index]
+            K_nn = agreements(value)
+            np.add(self._kernels.published, codes.multiplicity * K_nn, out=self._kernels.published)
+            np.add(self._kernels.paper, codes.num_relus * K_nn, out=self._kernels.paper)

@@ -1,0 +1,124 @@
+"""Which parts a dataset has and what rows each of them holds: one listing per table, and a look at parts that are not known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import PurePosixPath
+from typing import Any
+
+from naswot_ray.dataset import layout, parts
+from naswot_ray.dataset.manifest import Settings
+from naswot_ray.dataset.parts import Expected, PartState, UntrustedPartError
+from naswot_ray.dataset.storage import Storage, StoredFile
+from naswot_ray.dataset.verified import VerifiedFiles, in_threads
+from naswot_ray.grid.grid import Point, Shard, fingerprint_of, point_of
+
+
+class Inventory:
+    """The parts of a dataset at one moment. What a part holds is found out when it is asked for, and once.
+
+    A part is read and verified unless that was done before and its size and time of change are the same (`verified`).
+
+    Args:
+        storage: the dataset.
+        settings: of the dataset, or of a run that is going to write there.
+        fresh: whether to read every part, whatever is known of it.
+
+    Attributes:
+        faults: the parts that were asked for and cannot be trusted, and why. None of their rows counts.
+
+    Raises:
+        DatasetError: the storage cannot be read.
+    """
+
+    def __init__(self, storage: Storage, settings: Settings, *, fresh: bool = False) -> None:
+        self._storage = storage
+        self._settings = settings
+        self._verified = VerifiedFiles(storage, fresh=fresh)
+        self._there: dict[Point, dict[int, StoredFile]] = {}
+        self._found: dict[Shard, PartState] = {}
+        self._fingerprints: dict[Point, str | None] = {}
+        self.faults: dict[PurePosixPath, str] = {}
+        for folder in (layout.ARCHITECTURES, layout.SCORES):
+            files = storage.list_files(folder)
+            self._verified.forget_others(folder.name, files)
+            for file in files:
+                part = layout.table_file(file.path)
+                if part is not None and part.number is not None:
+                    self._there.setdefault(point_of(part), {})[part.number] = file
+
+    @property
+    def points(self) -> list[Point]:
+        """The points of the grid that have parts, in the order of their files."""
+        return list(self._there)
+
+    def numbers(self, point: Point) -> list[int]:
+        """The numbers of the parts that a point has."""
+        return list(self._there.get(point, ()))
+
+    def states(self, shards: Iterable[Shard]) -> dict[Shard, PartState]:
+        """What the parts of some shards hold; shards without a part, or with one of `faults`, are left out.
+
+        Raises:
+            DatasetError: a part cannot be read.
+        """
+        found: dict[Shard, PartState] = {}
+        unknown: list[tuple[Shard, StoredFile, Expected]] = []
+        for shard in shards:
+            file = self._there.get(shard.point, {}).get(shard.number)
+            if file is None or file.path in self.faults:
+                continue
+            fingerprint = self._fingerprint_of(shard.point)
+            known = self._verified.find(file)
+            if shard in self._found:
+                found[shard] = self._found[shard]
+            elif fingerprint is None:
+                self.faults[file.path] = f"holds rows of a space or image source that {layout.MANIFEST} does not tell of"
+            elif known is not None and (state := _state(known.facts, shard, fingerprint)) is not None:
+                found[shard] = self._found[shard] = state
+            else:
+                unknown.append((shard, file, Expected(shard.path, shard.range, fingerprint)))
+        if not unknown:  # a thousand points may ask, one after the other
+            return found
+        for (shard, file, expected), result in zip(
+            unknown, in_threads(lambda one: self._inspect(one[2]), unknown), strict=True
+        ):
+            if isinstance(result, str):
+                self.faults[file.path] = result
+            else:
+                found[shard] = self._found[shard] = result
+                self._verified.add(file, result.digest, _facts(result, expected))
+        self._verified.save()
+        return found
+
+    def _fingerprint_of(self, point: Point) -> str | None:
+        if point not in self._fingerprints:
+            try:
+                self._fingerprints[point] = fingerprint_of(self._settings, point)
+            except KeyError:
+                self._fingerprints[point] = None
+        return self._fingerprints[point]
+
+    def _inspect(self, expected: Expected) -> PartState | str:
+        try:
+            return parts.inspect(self._storage, expected)
+        except UntrustedPartError as error:
+            return error.reason
+
+
+def _facts(state: PartState, expected: Expected) -> list[Any]:
+    """What is kept of a part: what it was held against, and its state. Null stands for all positions."""
+    full_range = expected.full_range
+    present = None if isinstance(state.present, range) else sorted(state.present)
+    return [expected.fingerprint, full_range.start, full_range.stop, present, sorted(state.failed)]
+
+
+def _state(facts: Any, shard: Shard, fingerprint: str) -> PartState | None:
+    """The state in `_facts`; None if there is none, or it was held against something else."""
+    try:
+        told, start, stop, present, failed = facts
+        if (told, start, stop) != (fingerprint, shard.start, shard.stop):
+            return None
+        return PartState(shard.range if present is None else frozenset(present), frozenset(failed))
+    except (TypeError, ValueError):
+        return None

@@ -1,0 +1,27 @@
+"""What a run's rows depend on besides their keys, gathered from its spaces and image sources."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from naswot_ray.dataset.manifest import Settings
+from naswot_ray.engines.weights import WEIGHTS_VERSION
+from naswot_ray.images.source import BATCH_VERSION, ImageSource
+from naswot_ray.spaces import Space
+
+
+def settings_of(spaces: Mapping[str, Space], sources: Iterable[ImageSource], values: Mapping[str, Any]) -> Settings:
+    """The settings of rows that this version computes.
+
+    Args:
+        spaces, sources: what the rows are of.
+        values: the options that move a value by themselves, `ScoreOptions.deciding(Decides.VALUE)`.
+    """
+    return Settings(
+        weights=WEIGHTS_VERSION,
+        batches=BATCH_VERSION,
+        values=dict(values),
+        spaces={name: dict(space.settings()) for name, space in spaces.items()},
+        images={source.name: dict(source.settings()) for source in sources},
+    )

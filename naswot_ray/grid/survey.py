@@ -1,0 +1,115 @@
+"""What a dataset holds of a grid, at one moment, and what is left to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from naswot_ray.dataset.manifest import Settings
+from naswot_ray.dataset.parts import PartState
+from naswot_ray.dataset.runs import GridState
+from naswot_ray.dataset.storage import Storage
+from naswot_ray.grid.grid import Grid, Point, Shard, Task
+from naswot_ray.grid.inventory import Inventory
+
+_EMPTY = PartState()
+
+
+@dataclass(slots=True)
+class Coverage:
+    """The rows of a point of the grid.
+
+    Attributes:
+        wanted: how many were asked for.
+        present: how many of these are there, the failed ones too.
+        failed: how many of these are there without a value.
+        unplanned: how many are there besides, which no run asks for any more.
+        untrusted: parts that are not what they should be; none of their rows counts.
+    """
+
+    wanted: int = 0
+    present: int = 0
+    failed: int = 0
+    unplanned: int = 0
+    untrusted: int = 0
+
+
+class Survey:
+    """The state of every part of a grid.
+
+    Args:
+        grid: what is wanted.
+        storage: the dataset.
+        settings: that its rows depend on.
+
+    Raises:
+        DatasetError: a part cannot be read.
+    """
+
+    def __init__(self, grid: Grid, storage: Storage, settings: Settings) -> None:
+        self._grid = grid
+        self._inventory = Inventory(storage, settings)
+        shards = (grid.shard(point, number) for point in grid.points() for number in grid.numbers(point))
+        self._states = self._inventory.states(shards)
+
+    @property
+    def faults(self) -> dict[PurePosixPath, str]:
+        """The grid's parts that cannot be trusted, and why. Their rows are missing."""
+        return self._inventory.faults
+
+    def missing(self, *, retry_failed: bool = False, backwards: bool = False) -> Iterator[Task]:
+        """The tasks that are left to do, one after the other: there may be hundreds of thousands.
+
+        Args:
+            retry_failed: whether rows whose status is `failed` are to be done again.
+            backwards: the last shard first, for a run that shares the dataset with another one.
+        """
+        for shard, state in self._shards(backwards):
+            wanted = self._grid.wanted(shard)
+            if state is _EMPTY:
+                yield Task(shard, wanted)
+            elif state.present != shard.range or (retry_failed and state.failed):
+                done = frozenset(state.present) - state.failed if retry_failed else state.present
+                if todo := tuple(i for i in wanted if i not in done):
+                    yield Task(shard, todo)
+
+    def coverage(self) -> dict[Point, Coverage]:
+        """How many rows each point wants and has."""
+        found = {point: Coverage() for point in self._grid.points()}
+        for shard, state in self._shards():
+            wanted, coverage = self._grid.wanted(shard), found[shard.point]
+            coverage.wanted += len(wanted)
+            if state.present == shard.range and not state.failed:
+                coverage.present += len(wanted)
+            else:
+                coverage.present += sum(i in state.present for i in wanted)
+                coverage.failed += sum(i in state.failed for i in wanted)
+        return found
+
+    def _shards(self, backwards: bool = False) -> Iterator[tuple[Shard, PartState]]:
+        """Range by range, all points of a range side by side; a space's rows of the architectures table come first."""
+        in_turn = reversed if backwards else iter
+        of_space: dict[str, list[Point]] = {}
+        for point in self._grid.points():
+            of_space.setdefault(point.space, []).append(point)
+        for points in in_turn(list(of_space.values())):
+            for some in in_turn([[p for p in points if p.batch is None], [p for p in points if p.batch is not None]]):
+                for number in in_turn(self._grid.numbers(points[0])):
+                    for point in in_turn(some):
+                        shard = self._grid.shard(point, number)
+                        yield shard, self._states.get(shard, _EMPTY)
+
+
+def state_of(survey: Survey) -> GridState:
+    """What a dataset holds of a grid."""
+    found = survey.coverage().items()
+    scores = [coverage for point, coverage in found if point.batch is not None]
+    architectures = [coverage for point, coverage in found if point.batch is None]
+    return GridState(
+        wanted=sum(c.wanted for c in scores),
+        present=sum(c.present for c in scores),
+        failed=sum(c.failed for c in scores),
+        missing_architectures=sum(c.wanted - c.present for c in architectures),
+        failed_architectures=sum(c.failed for c in architectures),
+    )

@@ -1,0 +1,75 @@
+"""What is taken of a network: one file a measure. Needs neither torch nor Ray.
+
+A module in this folder that holds a `Measure` is found here, and so is a measure that another installed package offers under
+the entry point group `naswot_ray.measures` (docs/adding-a-measure.md).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from functools import cache
+from typing import Final
+
+from naswot_ray.errors import SettingsError
+from naswot_ray.measures.measure import Measure, Pass, Tolerance, measure
+from naswot_ray.measures.statistics import ForwardPass, Statistic
+from naswot_ray.registry import modules_of, nearest, offered
+
+__all__ = [
+    "DEFAULT_MEASURES",
+    "ForwardPass",
+    "Measure",
+    "Pass",
+    "Statistic",
+    "Tolerance",
+    "all_measures",
+    "get_measures",
+    "measure",
+]
+
+ALL: Final = "all"
+"""Stands for every measure, wherever names of measures are asked for."""
+
+DEFAULT_MEASURES: Final = ("naswot", "naswot_paper")
+
+ENTRY_POINTS: Final = "naswot_ray.measures"
+
+
+@cache
+def all_measures() -> dict[str, Measure]:
+    """Name -> measure: ours in the order of their names, then those of other installed packages.
+
+    Raises:
+        SettingsError: a measure of another package cannot be imported, is none, or has the name of another one.
+    """
+    found = {
+        value.name: value
+        for module in modules_of(sys.modules[__name__])
+        for value in vars(module).values()
+        if isinstance(value, Measure)
+    }
+    for name, value in offered(ENTRY_POINTS):
+        if not isinstance(value, Measure):
+            raise SettingsError(f"{ENTRY_POINTS} {name!r}: expected a measure, found {type(value).__name__}")
+        if value.name in found:
+            raise SettingsError(f"{ENTRY_POINTS} {name!r}: there is a measure {value.name} already; give it another name")
+        found[value.name] = value
+    return found
+
+
+def get_measures(names: Iterable[str]) -> tuple[Measure, ...]:
+    """The measures of some names, each once, in the order of `all_measures`.
+
+    Args:
+        names: of measures, or `all`.
+
+    Raises:
+        SettingsError: there is none of that name; tells the nearest one. Or there is no name at all.
+    """
+    known, wanted = all_measures(), set(names)
+    for name in wanted - {ALL, *known}:
+        raise SettingsError(f"unknown measure {name[:80]!r}; there are: {', '.join(known)}{nearest(name, known)}")
+    if not wanted:
+        raise SettingsError(f"no measure: expected one of {', '.join(known)}, or {ALL}")
+    return tuple(one for name, one in known.items() if name in wanted or ALL in wanted)

@@ -1,0 +1,36 @@
+"""`expressivity`: how evenly the channels' principal components share the variance."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from naswot_ray.measures.measure import Tolerance, measure
+from naswot_ray.measures.statistics import FloatArray, ForwardPass, Statistic
+
+_OFFSET = 1e-8
+"""Inside the logarithm (AZ-NAS's published code)."""
+
+
+@measure(
+    version=1,
+    statistics=[Statistic.COVARIANCE_SPECTRA],
+    formula="sum over tensors t of -sum_i p_i log(p_i + 1e-8), p the normalised eigenvalues of the channels' covariance",
+    source="Lee and Ham, AZ-NAS, CVPR 2024; cvlab-yonsei/AZ-NAS, compute_az_nas_score.py",
+    differs="the published code takes the outputs of blocks instead of what ReLUs read",
+    weak="grows with the number of tensors and channels, whatever the images",
+    cost="channel covariances over all images, and their eigenvalues",
+    tolerance=Tolerance(absolute=1e-3, relative=1e-3),
+)
+def expressivity(forward: ForwardPass) -> float:
+    """The sum of the tensors' entropies; 0 for a network without live ReLUs."""
+    return sum((_entropy(spectrum) for spectrum in forward.covariance_spectra), 0.0)
+
+
+def _entropy(spectrum_c: FloatArray) -> float:
+    """Of eigenvalues, shape (c,): negative ones count as 0. 0 where all of them are 0."""
+    positive_c = np.maximum(spectrum_c, 0.0)
+    total = positive_c.sum()
+    if total == 0:
+        return 0.0
+    p_c = positive_c / total
+    return float(-(p_c * np.log(p_c + _OFFSET)).sum())

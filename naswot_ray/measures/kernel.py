@@ -1,0 +1,97 @@
+"""The kernel K_H of a set of binary codes, and log|det K_H| (Mellor et al., ICML 2021, section 3).
+
+Shape suffix: n images. `K_nn[i, j] = N_A - hamming(code_i, code_j)`, exact integers throughout.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.linalg import lapack
+
+from naswot_ray.network.plan import Codes
+
+IntMatrix = npt.NDArray[np.int64]
+
+_WELL_CONDITIONED = 1000
+"""How far, in roundings of n terms, a kernel has to be from singular to need no closer look."""
+
+
+@dataclass(frozen=True)
+class Kernels:
+    """The two kernels of a network on a batch, both shape (n, n), int64.
+
+    Attributes:
+        published: every ReLU with its multiplicity in the published code.
+        paper: every counted ReLU once.
+    """
+
+    published: IntMatrix
+    paper: IntMatrix
+
+
+def constant_kernels(codes: Iterable[Codes], n: int) -> Kernels:
+    """The part of the kernels that needs no computing: on tensors that are zero for every image all images agree."""
+    zero = [c for c in codes if c.node is None]
+    return Kernels(
+        published=np.full((n, n), sum(c.multiplicity * c.num_units for c in zero), np.int64),
+        paper=np.full((n, n), sum(c.num_relus * c.num_units for c in zero), np.int64),
+    )
+
+
+def log_det(K_nn: IntMatrix) -> float:
+    """log|det K| of a kernel, -inf where K is singular.
+
+    Kernels are positive semi-definite integer matrices. Floating-point elimination cannot tell a singular one from an
+    ill-conditioned one (the published code returns rounding noise there), so a doubtful one is decided by its rank modulo
+    a prime, in integers. -inf as well where elimination in float64 finds a determinant that is not positive, as defined.
+
+    Args:
+        K_nn: shape (n, n), int64, symmetric.
+    """
+    n = len(K_nn)
+    # Two images with one code: the commonest singular kernel, seen without any elimination.
+    d_n = K_nn.diagonal()
+    same_nn = (K_nn == d_n[:, None]) & (K_nn == d_n[None, :])
+    if n == 0 or d_n.min() <= 0 or same_nn.sum() > n:
+        return -math.inf
+    K = K_nn.astype(np.float64)
+    factor, failed = lapack.dpotrf(K, lower=True, clean=False)
+    if not failed:
+        rcond, _ = lapack.dpocon(factor, np.abs(K).sum(0).max(), uplo="L")
+        # Of a symmetric matrix the condition number in the 1-norm, estimated here to a small factor, is no less than the one in
+        # the 2-norm, which decides below: a kernel that passes here would pass there.
+        if rcond > _WELL_CONDITIONED * n * np.finfo(np.float64).eps:
+            return float(2 * np.log(factor.diagonal()).sum())
+    sign, value = np.linalg.slogdet(K)
+    eigenvalues = np.linalg.eigvalsh(K)
+    trustworthy = eigenvalues[0] > n * np.finfo(np.float64).eps * eigenvalues[-1]
+    if sign <= 0 or (not trustworthy and _is_singular(K_nn)):
+        return -math.inf
+    return float(value)
+
+
+def _is_singular(K_nn: IntMatrix) -> bool:
+    """Whether det K = 0, by elimination modulo two primes.
+
+    A determinant that is not 0 modulo a prime is not 0; one that is 0 modulo both primes is 0 but for a chance of about
+    2^-60 per kernel.
+    """
+    return all(_is_singular_modulo(K_nn, prime) for prime in (2**31 - 1, 2**31 - 19))
+
+
+def _is_singular_modulo(K_nn: IntMatrix, prime: int) -> bool:
+    a = K_nn % prime
+    for k in range(len(a)):
+        pivots = np.flatnonzero(a[k:, k])
+        if not len(pivots):
+            return True
+        p = k + pivots[0]
+        a[[k, p]] = a[[p, k]]
+        factors = a[k + 1 :, k] * pow(int(a[k, k]), -1, prime) % prime
+        a[k + 1 :, k:] = (a[k + 1 :, k:] - factors[:, None] * a[k, k:][None, :]) % prime
+    return False

@@ -1,0 +1,21 @@
+"""`meco`: the minimum eigenvalues of the correlations of feature maps."""
+
+from __future__ import annotations
+
+from naswot_ray.measures.measure import Tolerance, measure
+from naswot_ray.measures.statistics import ForwardPass, Statistic
+
+
+@measure(
+    version=1,
+    statistics=[Statistic.SMALLEST_CORRELATIONS],
+    formula="sum over tensors t of the smallest eigenvalue of the channels' Pearson correlation over the first image's pixels",
+    source="Jiang et al., MeCo, NeurIPS 2023; HamsterMimi/MeCo, meco.py",
+    differs="the published code takes the output of every module instead of what ReLUs read",
+    weak="a tensor with no more pixels than channels adds 0: deep stages of small maps do not count",
+    cost="eigenvalues for each tensor, of one image",
+    tolerance=Tolerance(absolute=1e-3, relative=1e-3),
+)
+def meco(forward: ForwardPass) -> float:
+    """The sum of the tensors' smallest eigenvalues; 0 for a network without live ReLUs."""
+    return float(forward.smallest_correlations.sum())

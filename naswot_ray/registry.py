@@ -1,0 +1,55 @@
+"""How the package finds things of a kind: in the files of a folder, and in other installed packages that offer some.
+
+Another package offers a thing by an entry point in its pyproject.toml, so that it is there in every process of a run:
+
+    [project.entry-points."naswot_ray.measures"]
+    my_measure = "my_package.my_module:my_measure"
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import pkgutil
+from collections.abc import Collection, Iterator
+from importlib.metadata import entry_points
+from types import ModuleType
+from typing import Any
+
+from naswot_ray.errors import SettingsError
+
+_COMPARED_CHARACTERS = 80
+"""How much of an unknown name is shown and compared; comparing takes quadratic time."""
+
+
+def modules_of(package: ModuleType) -> Iterator[ModuleType]:
+    """The modules in a package's folder, in the order of their names."""
+    for name in sorted(info.name for info in pkgutil.iter_modules(package.__path__)):
+        yield importlib.import_module(f"{package.__name__}.{name}")
+
+
+def offered(group: str) -> Iterator[tuple[str, Any]]:
+    """What other installed packages offer, as (name, thing), in the order of the names.
+
+    Args:
+        group: of entry points, such as `naswot_ray.measures`.
+
+    Raises:
+        SettingsError: one of them cannot be imported; names it and its package.
+    """
+    for entry in sorted(entry_points(group=group), key=lambda entry: entry.name):
+        try:
+            thing = entry.load()
+        except Exception as error:  # whatever the module of somebody else does when it is imported
+            package = f"package {entry.dist.name}" if entry.dist is not None else "an installed package"
+            raise SettingsError(
+                f"{entry.value}, which {package} offers as {group} {entry.name!r}, cannot be imported: "
+                f"{type(error).__name__}: {error}"
+            ) from error
+        yield entry.name, thing
+
+
+def nearest(name: str, known: Collection[str]) -> str:
+    """`; did you mean X?` where one of the known names looks like this one, else nothing."""
+    near = difflib.get_close_matches(name[:_COMPARED_CHARACTERS], known, n=1)
+    return f"; did you mean {near[0]}?" if near else ""

@@ -1,1 +1,0 @@
-"""Images, weights, kernel, score and the engines. Needs torch; neither Ray nor pyarrow."""

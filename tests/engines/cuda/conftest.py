@@ -1,0 +1,67 @@
+"""The engine on a real device where there is one, else on the CPU in Triton's interpreter, which is slow: small sizes then."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from naswot_ray.engines.engine import get_engine
+from tests.interpreter import ENVIRONMENT, INTERPRETED, triton
+
+
+@dataclass(frozen=True)
+class Size:
+    """Of a batch."""
+
+    num_images: int
+    height: int
+
+    def images(self, num_images: int | None = None) -> torch.Tensor:
+        generator = torch.Generator().manual_seed(1)
+        return torch.randn(num_images or self.num_images, 3, self.height, self.height, generator=generator)
+
+
+@pytest.fixture(scope="package", autouse=True)
+def interpreter() -> Iterator[None]:
+    """Triton's interpreter, for this folder alone, where no device is there."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in ENVIRONMENT.items():
+            patch.setenv(name, value)
+        if triton is not None and INTERPRETED:
+            patch.setattr(triton.runtime.interpreter.InterpreterBuilder, "create_dot", _dot)
+        yield
+    get_engine.cache_clear()  # other tests find no GPU
+
+
+def _dot(builder: Any, a: Any, b: Any, d: Any, input_precision: Any, max_num_imprecise_acc: int) -> Any:
+    """A product as tensor cores take it. The interpreter's own multiplies the bit patterns of bfloat16, and knows no tf32."""
+    left, right = (_as_multiplied(x, is_tf32="TF32" in str(input_precision)) for x in (a, b))
+    return type(d)(np.matmul(left, right, dtype=d.data.dtype) + d.data, d.dtype.scalar)
+
+
+def _as_multiplied(x: Any, *, is_tf32: bool) -> Any:
+    if str(x.dtype.scalar) == "bf16":
+        return (x.data.astype(np.uint32) << 16).view(np.float32)
+    if str(x.dtype.scalar) == "fp32" and is_tf32:
+        return ((x.data.view(np.uint32) + (1 << 12)) >> 13 << 13).view(np.float32)  # 10 bits behind the point
+    return x.data
+
+
+@pytest.fixture
+def size() -> Size:
+    return Size(3, 8) if INTERPRETED else Size(128, 32)
+
+
+@pytest.fixture
+def make_engine() -> Any:
+    """The engine's class; skips the test without Triton. Its memory holds NaN at first, so what nobody wrote shows."""
+    if triton is None:
+        pytest.skip("needs triton")
+    from naswot_ray.engines.cuda.engine import CudaEngine  # noqa: PLC0415  imports Triton
+
+    return CudaEngine

@@ -1,0 +1,61 @@
+"""Networks for the tests of this folder."""
+
+from __future__ import annotations
+
+from naswot_ray.engines.weights import SeededWeights, WeightSource
+from naswot_ray.network import Network, NetworkBuilder
+from naswot_ray.spaces import get_space
+
+CELL = "|nor_conv_3x3~0|+|none~0|nor_conv_1x1~1|+|avg_pool_3x3~0|skip_connect~1|nor_conv_3x3~2|"
+NOTHING = "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|"
+
+
+def of_spaces(height: int) -> list[Network]:
+    """Architectures of all spaces that need no file: NAS-Bench-201, NATS-Bench SSS, NAS-Bench-101 (uneven channels)."""
+    shape = (3, height, height)
+    nb201, sss, nb101 = get_space("nasbench201"), get_space("nats_sss"), get_space("nasbench101")
+    return [
+        nb201.network(CELL, input_shape=shape),
+        sss.network("8:16:24:40:64", input_shape=shape),
+        nb101.network(nb101[1000], input_shape=shape),
+    ]
+
+
+def of_every_operation(height: int, arch_id: str = "every operation") -> Network:
+    """A network with all operations and the combinations of them that no space above has."""
+    b = NetworkBuilder((3, height, height))
+    stem = b.relu(b.batch_norm(b.conv(b.input, 12, 3, padding=1)))
+    depthwise = b.conv(b.relu(stem), 12, 5, padding=4, dilation=2, groups=12)
+    grouped = b.batch_norm(b.conv(stem, 24, 3, padding=1, groups=3))
+    separable = b.batch_norm(b.conv(b.conv(stem, 12, (1, 7), padding=(0, 3)), 12, (7, 1), padding=(3, 0)))
+    both = b.add(depthwise, separable)
+    wide = b.relu(b.concat(both, b.truncate(grouped, 7), b.shift(stem)), multiplicity=2)
+    halved = b.relu(b.batch_norm(b.max_pool(wide, 3, stride=2, padding=1)))
+    mean = b.avg_pool(b.conv(wide, 130, 1), 2, stride=2)
+    dense = b.relu(b.batch_norm(mean))
+    nothing = b.relu(b.zero(dense))
+    strided = b.conv(halved, 130, 3, stride=(2, 2), padding=(1, 1))
+    total = b.add(b.avg_pool(dense, 3, stride=2, padding=1), strided, b.zero(dense, stride=2), b.avg_pool(nothing, 2, stride=2))
+    last = b.relu(b.batch_norm(total))
+    return b.build(b.linear(b.global_avg_pool(last), 10), arch_id=arch_id)
+
+
+def without_relu(height: int) -> Network:
+    """A network in which nothing counts."""
+    b = NetworkBuilder((3, height, height))
+    b.relu(b.conv(b.input, 8, 3, padding=1))
+    return b.build(b.linear(b.global_avg_pool(b.conv(b.input, 8, 1)), 10), arch_id="without ReLU")
+
+
+def small(height: int, arch_id: str = "small") -> Network:
+    """A network that is soon done."""
+    b = NetworkBuilder((3, height, height))
+    x = b.relu(b.batch_norm(b.conv(b.input, 16, 3, padding=1)))
+    x = b.relu(b.batch_norm(b.conv(x, 16, 1)))
+    return b.build(b.linear(b.global_avg_pool(x), 10), arch_id=arch_id)
+
+
+def given(network: Network, seed: int = 0) -> WeightSource:
+    """The weights of a seed, but drawn on the host."""
+    source = SeededWeights(network, seed)
+    return lambda layer: source(layer)

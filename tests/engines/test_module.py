@@ -1,0 +1,300 @@
+"""`score_module`: the published rule on any torch module."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from naswot_ray import get_space, load_images, score_module
+from naswot_ray.engines.activations import agreements
+from naswot_ray.engines.score import score_with_weights
+from naswot_ray.engines.weights import SeededWeights
+from tests.engines.nasbench201_module import ReLUConvBN, TinyNetwork, load_weights
+
+IMAGES = torch.from_numpy(load_images("noise").batch(8, seed=0)[:, :, :16, :16].copy())
+
+
+@pytest.mark.parametrize(
+    "arch_id",
+    [
+        "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_1x1~1|+|skip_connect~0|nor_conv_3x3~1|avg_pool_3x3~2|",
+        "|nor_conv_3x3~0|+|none~0|nor_conv_1x1~1|+|nor_conv_1x1~0|none~1|none~2|",
+        "|none~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|avg_pool_3x3~0|nor_conv_1x1~1|avg_pool_3x3~2|",
+        "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|",
+        pytest.param(
+            "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|skip_connect~0|nor_conv_3x3~0|nor_conv_3x3~1|",
+            id="literal indices leave node 2 dead",
+        ),
+    ],
+)
+def test_agrees_with_the_space(arch_id: str) -> None:
+    """The same architecture as modules and as a graph, with the same weights: the same kernel to the last bit."""
+    network = get_space("nasbench201").network(arch_id, input_shape=(3, 16, 16))
+    weights = SeededWeights(network, 0)
+    module = TinyNetwork(arch_id)
+    load_weights(module, network, weights)
+    expected = score_with_weights(network, IMAGES, weights, engine="exact", return_kernel=True)
+    found = score_module(module, IMAGES, return_kernel=True)
+    assert expected.kernel is not None
+    np.testing.assert_array_equal(found.kernel, expected.kernel)
+    assert (found.num_units, found.num_units_paper) == (expected.num_units, expected.num_units_paper)
+    assert (found["naswot"], found["naswot_paper"]) == (expected["naswot"], expected["naswot_paper"])
+
+
+class Small(nn.Module):
+    """conv - ReLU - conv - batch norm - ReLU, and a head; hooks for what a test wants to vary."""
+
+    def __init__(self, *, inplace: bool = False, wrap: Callable[[torch.Tensor], Any] = lambda x: x) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv1, self.conv2 = nn.Conv2d(3, 6, 3), nn.Conv2d(6, 4, 3)
+        self.bn = nn.BatchNorm2d(4)
+        self.relu1, self.relu2 = nn.ReLU(inplace), nn.ReLU(inplace)
+        self.wrap = wrap
+
+    def forward(self, x: torch.Tensor) -> Any:
+        return self.wrap(self.relu2(self.bn(self.conv2(self.relu1(self.conv1(x))))).mean((2, 3)))
+
+
+UNITS = (6 * 14 * 14, 4 * 12 * 12)
+
+
+def test_counts_and_kernel() -> None:
+    module = Small()
+    result = score_module(module, IMAGES, return_kernel=True)
+    assert result.num_units == result.num_units_paper == sum(UNITS)
+    with torch.no_grad():
+        first = module.conv1(IMAGES)
+        second = module.bn(module.conv2(torch.relu(first)))
+    np.testing.assert_array_equal(result.kernel, agreements(first) + agreements(second))
+    assert math.isfinite(result["naswot"])
+    assert result["naswot"] == result["naswot_paper"]
+    assert score_module(module, IMAGES).kernel is None
+
+
+def test_relus_in_place() -> None:
+    one, other = (score_module(Small(inplace=inplace), IMAGES, return_kernel=True) for inplace in (False, True))
+    np.testing.assert_array_equal(one.kernel, other.kernel)
+    assert one.num_units == other.num_units
+
+
+def test_relu_in_place_on_the_images() -> None:
+    before = IMAGES.clone()
+    result = score_module(nn.Sequential(nn.ReLU(inplace=True), nn.Conv2d(3, 4, 3)), IMAGES)
+    assert result.num_units == 3 * 16 * 16
+    assert torch.equal(IMAGES, before)
+
+
+def test_block_named_relu_counts_twice() -> None:
+    result = score_module(ReLUConvBN(3, 4, 3), IMAGES, return_kernel=True)
+    assert (result.num_units, result.num_units_paper) == (2 * 3 * 16 * 16, 3 * 16 * 16)
+    np.testing.assert_array_equal(result.kernel, 2 * agreements(IMAGES))
+
+
+def test_a_module_called_twice_counts_twice() -> None:
+    relu = nn.ReLU()
+    module = nn.Sequential(nn.Conv2d(3, 4, 3), relu, nn.Conv2d(4, 4, 3), relu)
+    assert score_module(module, IMAGES).num_units == 4 * 14 * 14 + 4 * 12 * 12
+
+
+def test_every_kind_of_relu_counts() -> None:
+    kinds = (nn.ReLU(), nn.ReLU6(), nn.LeakyReLU(), nn.PReLU())
+    module = nn.Sequential(*(part for kind in kinds for part in (nn.Conv2d(3, 3, 1), kind)), nn.GELU())
+    assert score_module(module, IMAGES).num_units == 4 * 3 * 16 * 16
+
+
+class Branches(Small):
+    """A ReLU that nothing reads, one that is detached, and one behind a multiplication by zero."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dead, self.detached, self.zeroed = nn.ReLU(), nn.ReLU(), nn.ReLU()
+
+    def forward(self, x: torch.Tensor) -> Any:
+        stem = self.conv1(x)
+        self.conv2(self.dead(stem))
+        stem = stem + self.detached(stem).detach() + self.zeroed(stem) * 0
+        return self.relu1(stem)
+
+
+def test_dead_relu_does_not_count() -> None:
+    """As in the published code, multiplication by zero leaves a ReLU connected."""
+    assert score_module(Branches(), IMAGES).num_units == 2 * UNITS[0]
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda x: (x, x + 1),
+        lambda x: [x],
+        lambda x: {"logits": x},
+        lambda x: OrderedDict(logits=(x, None), loss=None),
+    ],
+)
+def test_outputs_may_be_nested(wrap: Callable[[torch.Tensor], Any]) -> None:
+    assert score_module(Small(wrap=wrap), IMAGES) == score_module(Small(), IMAGES)
+
+
+def test_any_output_keeps_a_relu_alive() -> None:
+    class TwoHeads(Small):
+        def forward(self, x: torch.Tensor) -> Any:
+            stem = self.conv1(x)
+            return {"features": self.relu1(stem), "logits": self.conv2(stem)}
+
+    assert score_module(TwoHeads(), IMAGES).num_units == UNITS[0]
+
+
+class TestModuleComesBackAsItWas:
+    def test_state(self) -> None:
+        module = Small()
+        before = copy.deepcopy(module.state_dict())
+        score_module(module, IMAGES)
+        after = module.state_dict()
+        assert list(after) == list(before)
+        for name, value in before.items():
+            assert torch.equal(after[name], value), name
+
+    def test_modes(self) -> None:
+        module = Small()
+        module.eval()
+        module.bn.train()
+        score_module(module, IMAGES)
+        assert [m.training for m in module.modules()] == [m is module.bn for m in module.modules()]
+
+    def test_gradients(self) -> None:
+        module = Small()
+        assert module.conv1.weight.grad is None
+        score_module(module, IMAGES)
+        assert module.conv1.weight.grad is None
+        module(IMAGES).sum().backward()
+        gradient = module.conv1.weight.grad
+        assert gradient is not None
+        before = gradient.clone()
+        score_module(module, IMAGES)
+        assert torch.equal(gradient, before)
+        assert module.conv1.weight.grad is gradient
+
+    def test_images(self) -> None:
+        images = IMAGES.clone()
+        score_module(Small(inplace=True), images)
+        assert torch.equal(images, IMAGES)
+        assert not images.requires_grad
+
+    def test_hooks(self) -> None:
+        module = Small()
+        score_module(module, IMAGES)
+        assert all(not m._forward_hooks for m in module.modules())
+
+    def test_even_if_it_fails(self) -> None:
+        module = Small(wrap=lambda x: x.no_such_attribute).eval()  # type: ignore[attr-defined]
+        before = copy.deepcopy(module.state_dict())
+        with pytest.raises(AttributeError, match="no_such_attribute"):
+            score_module(module, IMAGES)
+        assert not any(m._forward_hooks or m.training for m in module.modules())
+        assert all(torch.equal(module.state_dict()[name], value) for name, value in before.items())
+
+    def test_replaced_buffers(self) -> None:
+        class Counts(Small):
+            calls: torch.Tensor
+
+            def __init__(self) -> None:
+                super().__init__()
+                self.register_buffer("calls", torch.zeros(()))
+
+            def forward(self, x: torch.Tensor) -> Any:
+                self.calls = self.calls + 1
+                return super().forward(x)
+
+        module = Counts()
+        score_module(module, IMAGES)
+        assert module.calls.item() == 0
+
+
+class TestSurroundings:
+    """What a caller may have done before has no influence."""
+
+    def test_train_mode_is_used(self) -> None:
+        module = Small().eval()
+        module.bn.running_mean = torch.full((4,), 100.0)
+        expected = score_module(Small(), IMAGES, return_kernel=True)
+        np.testing.assert_array_equal(score_module(module, IMAGES, return_kernel=True).kernel, expected.kernel)
+
+    def test_frozen_parameters(self) -> None:
+        assert score_module(Small().requires_grad_(False), IMAGES) == score_module(Small(), IMAGES)
+
+    def test_without_gradients(self) -> None:
+        expected = score_module(Small(), IMAGES)
+        with torch.no_grad():
+            assert score_module(Small(), IMAGES) == expected
+
+    def test_inference_mode(self) -> None:
+        expected = score_module(Small(), IMAGES)
+        module = Small()
+        with torch.inference_mode():
+            assert score_module(module, IMAGES) == expected
+
+    def test_numpy_images(self) -> None:
+        assert score_module(Small(), IMAGES.numpy()) == score_module(Small(), IMAGES)
+
+    def test_earlier_calls(self) -> None:
+        module = Small()
+        first = score_module(module, IMAGES)
+        score_module(module, IMAGES[:4])
+        assert score_module(module, IMAGES) == first
+
+
+class TestErrors:
+    def test_relus_as_functions(self) -> None:
+        class Functional(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.conv = nn.Conv2d(3, 4, 3)
+
+            def forward(self, x: torch.Tensor) -> torch.Tensor:
+                return F.relu(self.conv(x))
+
+        with pytest.raises(
+            ValueError, match=r"^Functional called no module with 'ReLU' in its class's name \(F.relu is not seen\)$"
+        ):
+            score_module(Functional(), IMAGES)
+
+    def test_images(self) -> None:
+        with pytest.raises(ValueError, match="images must be floating point"):
+            score_module(Small(), IMAGES[0])
+        with pytest.raises(ValueError, match="1 image: a kernel needs at least 2"):
+            score_module(Small(), IMAGES[:1])
+
+    def test_outputs_that_hold_no_tensor(self) -> None:
+        class Output:
+            def __init__(self, logits: torch.Tensor) -> None:
+                self.logits = logits
+
+        with pytest.raises((TypeError, ValueError), match="Output"):
+            score_module(Small(wrap=Output), IMAGES)
+
+    def test_relu_called_by_keyword(self) -> None:
+        class Keyword(Small):
+            def forward(self, x: torch.Tensor) -> Any:
+                return self.relu1(input=self.conv1(x))
+
+        assert score_module(Keyword(), IMAGES).num_units == UNITS[0]
+
+    def test_relu_over_a_folded_batch(self) -> None:
+        class Folded(Small):
+            def forward(self, x: torch.Tensor) -> Any:
+                y = self.conv1(x)
+                return self.relu1(y.reshape(2 * len(y), -1)).sum(1)
+
+        with pytest.raises(
+            ValueError, match=f"ReLU reads a tensor of {2 * len(IMAGES)} rows, expected .* {len(IMAGES)} images"
+        ):
+            score_module(Folded(), IMAGES)
