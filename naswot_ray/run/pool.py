@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Protocol
 from naswot_ray.dataset.manifest import Settings
 from naswot_ray.errors import RunError
 from naswot_ray.grid.grid import Batch, Task
+from naswot_ray.measures import DEFAULT_MEASURES
 from naswot_ray.run.batches import Batches
-from naswot_ray.run.rows import DeviceLostError, Pixels, Receipt
+from naswot_ray.run.receipt import DeviceLostError, Pixels, Receipt
 from naswot_ray.spaces import Space
 
 if TYPE_CHECKING:
@@ -91,11 +92,12 @@ def make_worker(
     *,
     engine: str | None = None,
     dtype: str = "float32",
+    measures: Sequence[str] = DEFAULT_MEASURES,
 ) -> Worker:
     """A `Worker`. Its module loads torch, which takes 2 s: a driver whose tasks are done elsewhere need not wait for that."""
     from naswot_ray.run.worker import Worker  # noqa: PLC0415
 
-    return Worker(root, run_id, settings, num_threads, engine=engine, dtype=dtype)
+    return Worker(root, run_id, settings, num_threads, engine=engine, dtype=dtype, measures=measures)
 
 
 class InProcessPool:

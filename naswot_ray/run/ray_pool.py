@@ -25,7 +25,7 @@ from naswot_ray.grid.grid import Batch, Task
 from naswot_ray.run.batches import Batches
 from naswot_ray.run.pool import Done, Event, Gone, Lost, Ready, WorkerId, make_worker
 from naswot_ray.run.ray_environment import LOCAL
-from naswot_ray.run.rows import DeviceLostError, Pixels, Receipt
+from naswot_ray.run.receipt import DeviceLostError, Pixels, Receipt
 from naswot_ray.spaces import Space
 
 if TYPE_CHECKING:

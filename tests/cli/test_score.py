@@ -35,7 +35,7 @@ def test_the_rows_are_those_of_the_scoring_function(run: tuple[Path, str]) -> No
     assert [row["arch_id"] for row in rows] == [arch_id(i) for i in range(3)]
     assert {(row["space"], row["images"], row["batch_size"], row["seed"]) for row in rows} == {(SPACE, "cifar10", 4, 5)}
     expected = naswot_ray.score(arch_id(2), source.batch(4, 5), seed=5, space=SPACE)
-    assert (rows[2]["score"], rows[2]["score_paper"]) == (expected["naswot"], expected["naswot_paper"])
+    assert (rows[2]["naswot"], rows[2]["naswot_paper"]) == (expected["naswot"], expected["naswot_paper"])
     assert (rows[2]["num_units"], rows[2]["status"]) == (expected.num_units, expected.status)
 
 
@@ -55,7 +55,7 @@ def test_the_output_names_the_rows_the_dataset_and_the_best(run: tuple[Path, str
     assert re.search(r"^3 rows scored in [\d.]+ s in this process: [\d.]+ rows/s, 0 failed, 0 singular$", text, re.MULTILINE)
     assert f"dataset: {root}" in text.splitlines()
     assert f"{SPACE}, cifar10, batch size 4: 3 rows, 1 seed, 0 failed, 0 singular" in text
-    scores = {row["arch_id"]: row["score"] for row in naswot_ray.open(root).scores.to_table().to_pylist()}
+    scores = {row["arch_id"]: row["naswot"] for row in naswot_ray.open(root).scores.to_table().to_pylist()}
     best = sorted(scores, key=lambda name: -scores[name])
     assert [line.split() for line in text.splitlines() if line.startswith("  ")] == [[f"{scores[n]:.3f}", n] for n in best]
 
@@ -63,14 +63,14 @@ def test_the_output_names_the_rows_the_dataset_and_the_best(run: tuple[Path, str
 def test_the_duckdb_line_runs_as_it_stands(run: tuple[Path, str]) -> None:
     root, text = run
     line = text.partition("Continue in DuckDB:\n")[2].strip()
-    scores = {row["arch_id"]: row["score"] for row in naswot_ray.open(root).scores.to_table().to_pylist()}
+    scores = {row["arch_id"]: row["naswot"] for row in naswot_ray.open(root).scores.to_table().to_pylist()}
     best_first = sorted(scores, key=lambda name: -scores[name])
     assert duckdb.execute(line).fetchall() == [(SPACE, "cifar10", 4, name, scores[name]) for name in best_first]
 
 
 def test_the_duckdb_line_runs_where_the_path_is_odd(tmp_path: Path) -> None:
     make_dataset(tmp_path / "it's a data set", batch_sizes=(4, 8), seeds=(0, 1))
-    text = prints("score", "-o", tmp_path / "it's a data set", "--in-process", *SAME)
+    text = prints("naswot", "-o", tmp_path / "it's a data set", "--in-process", *SAME)
     rows = duckdb.execute(text.partition("Continue in DuckDB:\n")[2].strip()).fetchall()
     assert len(rows) == 10
     assert rows[0] == (SPACE, "noise", 4, arch_id(7), 107.0)
@@ -79,7 +79,7 @@ def test_the_duckdb_line_runs_where_the_path_is_odd(tmp_path: Path) -> None:
 def test_a_long_path_stays_on_one_line(tmp_path: Path) -> None:
     root = tmp_path / ("a-directory-with-a-long-name-" * 4)
     make_dataset(root, indices=range(2))
-    text = prints("score", "-o", root, "--in-process", "--limit", 2, "--batch-size", 4)
+    text = prints("naswot", "-o", root, "--in-process", "--limit", 2, "--batch-size", 4)
     assert f"dataset: {root}" in text.splitlines()
 
 
@@ -143,7 +143,7 @@ def test_the_run_record_holds_every_option(run: tuple[Path, str]) -> None:
 
 def test_the_same_command_again_finds_nothing_to_do(root: Path) -> None:
     before = snapshot(root)
-    text = prints("score", "-o", root, "--in-process", *SAME)
+    text = prints("naswot", "-o", root, "--in-process", *SAME)
     assert text.startswith("nothing to do: every row of the grid is there\n")
     after = snapshot(root)
     assert {name: after[name] for name in before} == before
@@ -153,12 +153,12 @@ def test_the_same_command_again_finds_nothing_to_do(root: Path) -> None:
 
 
 def test_nothing_to_do_needs_no_cluster(root: Path) -> None:
-    assert "nothing to do" in prints("score", "-o", root, *SAME)
+    assert "nothing to do" in prints("naswot", "-o", root, *SAME)
 
 
 def test_more_rows_extend_the_dataset(root: Path) -> None:
     before = snapshot(root)
-    text = prints("score", "-o", root, "--in-process", "--limit", 9, "--batch-size", 4)
+    text = prints("naswot", "-o", root, "--in-process", "--limit", 9, "--batch-size", 4)
     assert text.startswith("1 rows scored in ")
     after = snapshot(root)
     assert {name: after[name] for name in before} == before
@@ -172,7 +172,7 @@ def test_more_rows_extend_the_dataset(root: Path) -> None:
 def test_failed_rows_are_kept_unless_asked_for(tmp_path: Path) -> None:
     root = tmp_path / "d"
     make_dataset(root, indices=range(2), change=lambda row: FAILED if row["arch_index"] == 1 else {})
-    same = ("score", "-o", root, "--in-process", "--limit", 2, "--batch-size", 4)
+    same = ("naswot", "-o", root, "--in-process", "--limit", 2, "--batch-size", 4)
     told = "1 of 2 rows that were asked for has failed; the column `error` says why; --retry-failed scores them again"
     for _ in range(2):  # a scheduler that goes by the exit status must not take the second for a success
         again = naswot(*same)
@@ -184,7 +184,7 @@ def test_failed_rows_are_kept_unless_asked_for(tmp_path: Path) -> None:
     assert text.startswith("1 rows scored in ")
     rows = naswot_ray.open(root).scores.to_table().sort_by("arch_index").to_pylist()
     assert [row["status"] for row in rows] == ["ok", "ok"]
-    assert rows[0]["score"] == 100.0, "the good row is the one that was there"
+    assert rows[0]["naswot"] == 100.0, "the good row is the one that was there"
     assert rows[1]["error"] is None
 
 
@@ -193,11 +193,11 @@ def test_failed_rows_make_the_exit_status_1(tmp_path: Path, monkeypatch: pytest.
         raise RuntimeError("no convergence")
 
     monkeypatch.setattr(FastEngine, "compute_kernels", fails)
-    result = naswot("score", "-o", tmp_path / "d", "--in-process", "--limit", 2, "--batch-size", 4)
+    result = naswot("naswot", "-o", tmp_path / "d", "--in-process", "--limit", 2, "--batch-size", 4)
     assert result.exit_code == 1
     assert "2 failed, 0 singular" in result.stdout
     rows = naswot_ray.open(tmp_path / "d").scores.to_table().to_pylist()
-    assert [(row["score"], row["status"], row["error"]) for row in rows] == [
+    assert [(row["naswot"], row["status"], row["error"]) for row in rows] == [
         (None, "failed", "RuntimeError: no convergence")
     ] * 2
     assert records(tmp_path / "d")[0].counts == {"rows": 2, "failed": 2}
@@ -208,7 +208,7 @@ def test_the_exit_status_is_that_of_the_rows_asked_for(tmp_path: Path) -> None:
     """A failed row outside of them is no business of this invocation."""
     root = tmp_path / "d"
     make_dataset(root, indices=range(4), seeds=(0, 1), change=lambda row: FAILED if row["arch_index"] == 3 else {})
-    arguments = ("score", "-o", root, "--in-process", "--batch-size", 4)
+    arguments = ("naswot", "-o", root, "--in-process", "--batch-size", 4)
     assert prints(*arguments, "--limit", 3).startswith("nothing to do: every row of the grid is there")
     more = naswot(*arguments, "--limit", 4, "--seed", 0, "--seed", 2)
     assert more.exit_code == EXIT_PARTIAL
@@ -223,7 +223,7 @@ def test_failed_rows_of_the_architectures_table_make_the_exit_status_1(tmp_path:
         raise RuntimeError("no network")
 
     monkeypatch.setattr(type(naswot_ray.get_space(SPACE)), "trained_network", fails)
-    arguments = ("score", "-o", tmp_path / "d", "--in-process", "--limit", 2, "--batch-size", 4)
+    arguments = ("naswot", "-o", tmp_path / "d", "--in-process", "--limit", 2, "--batch-size", 4)
     for _ in range(2):
         result = naswot(*arguments)
         assert result.exit_code == EXIT_PARTIAL
@@ -233,7 +233,7 @@ def test_failed_rows_of_the_architectures_table_make_the_exit_status_1(tmp_path:
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
 def test_accuracies_are_joined_at_the_end(root: Path, accuracies: Path, suffix: str) -> None:
-    text = prints("score", "-o", root, "--in-process", *SAME, "--accuracies", accuracies.with_suffix(suffix), *MAP)
+    text = prints("naswot", "-o", root, "--in-process", *SAME, "--accuracies", accuracies.with_suffix(suffix), *MAP)
     assert f"{SPACE}: 32 joined rows, 8 architectures matched" in text
     assert f"2 with an accuracy, no score, such as {min(arch_id(8), arch_id(9))}" in text
     assert str(root / "unmatched" / f"{SPACE}.csv") in text
@@ -248,14 +248,14 @@ def test_accuracies_are_joined_at_the_end(root: Path, accuracies: Path, suffix: 
 
 def test_two_image_sources_lie_in_one_dataset(root: Path, tmp_path: Path) -> None:
     data = write_images(tmp_path / "data", seed=1)
-    text = prints("score", "-o", root, "--in-process", "--limit", 1, "--batch-size", 4, "--images", "cifar10", "--data", data)
+    text = prints("naswot", "-o", root, "--in-process", "--limit", 1, "--batch-size", 4, "--images", "cifar10", "--data", data)
     assert f"{SPACE}, cifar10, batch size 4: 1 rows" in text
     assert f"{SPACE}, noise, batch size 8: 16 rows, 2 seeds" in text
     assert set(naswot_ray.open(root).manifest.settings.images) == {"noise", "cifar10"}
 
 
 def test_scores_are_finite(run: tuple[Path, str]) -> None:
-    assert all(math.isfinite(value) for value in naswot_ray.open(run[0]).scores.to_table()["score"].to_pylist())
+    assert all(math.isfinite(value) for value in naswot_ray.open(run[0]).scores.to_table()["naswot"].to_pylist())
 
 
 def test_a_damaged_joined_file_is_told_and_does_not_make_a_run_fail(root: Path) -> None:
@@ -264,6 +264,6 @@ def test_a_damaged_joined_file_is_told_and_does_not_make_a_run_fail(root: Path) 
     join(dataset, SPACE)
     path = sorted((root / "joined").iterdir())[0]
     path.write_bytes(path.read_bytes()[:-1])
-    done = naswot("score", "-o", root, "--in-process", *SAME)
+    done = naswot("naswot", "-o", root, "--in-process", *SAME)
     assert done.exit_code == 0, done.output
     assert f"no summary: {path} is not a whole Parquet file; `naswot-ray check {root}` tells" in done.stdout

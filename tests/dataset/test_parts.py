@@ -16,11 +16,12 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from naswot_ray.dataset import layout, parts, schema
+from naswot_ray.dataset import layout, parts
 from naswot_ray.dataset.parts import PartState, UntrustedPartError
 from naswot_ray.dataset.storage import Storage
 from tests.dataset.making import (
     SPACE,
+    TABLES,
     Row,
     architecture_row,
     expected,
@@ -42,7 +43,7 @@ def storage(tmp_path: Path) -> Storage:
 
 
 def write(storage: Storage, rows: Sequence[Row]) -> None:
-    write_part(storage, PATH, schema.SCORES, rows)
+    write_part(storage, PATH, rows)
 
 
 def read(storage: Storage) -> list[Row]:
@@ -79,8 +80,8 @@ def test_new_rows_join_those_that_are_there(storage: Storage) -> None:
 def test_rows_of_the_same_architecture_are_replaced(storage: Storage) -> None:
     write(storage, [score_row(4), failed_row(5), score_row(6)])
     assert num_failed(storage) == 1
-    write(storage, [score_row(5, score=1.5), score_row(7)])
-    assert read(storage) == [score_row(4), score_row(5, score=1.5), score_row(6), score_row(7)]
+    write(storage, [score_row(5, naswot=1.5), score_row(7)])
+    assert read(storage) == [score_row(4), score_row(5, naswot=1.5), score_row(6), score_row(7)]
     assert num_failed(storage) == 0
 
 
@@ -122,7 +123,7 @@ def test_a_partial_part(storage: Storage) -> None:
 
 
 def test_failed_rows_are_present_and_failed(storage: Storage) -> None:
-    write(storage, [failed_row(4), score_row(5), score_row(6, score=float("-inf"), status="singular"), failed_row(7)])
+    write(storage, [failed_row(4), score_row(5), score_row(6, naswot=float("-inf"), status="singular"), failed_row(7)])
     assert inspect(storage) == PartState(FULL, frozenset({4, 7}))
 
 
@@ -142,12 +143,12 @@ def test_the_footer_tells_failures_and_settings(storage: Storage) -> None:
 
 def test_architecture_parts_work_alike(storage: Storage) -> None:
     path = layout.architectures(SPACE, 1)
-    write_part(storage, path, schema.ARCHITECTURES, [architecture_row(4), architecture_row(5) | {"status": "failed"}])
+    write_part(storage, path, [architecture_row(4), architecture_row(5) | {"status": "failed"}])
     assert parts.inspect(storage, expected(path, FULL)) == PartState(frozenset({4, 5}), frozenset({5}))
 
 
 def as_table(rows: Sequence[Row]) -> pa.Table:
-    return pa.Table.from_pylist(list(rows), schema=schema.SCORES)
+    return pa.Table.from_pylist(list(rows), schema=TABLES["scores"])
 
 
 FOREIGN: dict[str, list[int]] = {
@@ -227,7 +228,7 @@ def test_a_part_of_another_program_is_refused(storage: Storage) -> None:
 
 def test_a_copy_of_another_part_is_refused(storage: Storage) -> None:
     other = layout.scores(SPACE, "noise", 4, 0, 2)
-    write_part(storage, other, schema.SCORES, [score_row(8)])
+    write_part(storage, other, [score_row(8)])
     shutil.copy(storage.path(other), storage.path(PATH))
     refuses(storage, f"is a copy of {other}")
 

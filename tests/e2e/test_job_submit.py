@@ -19,6 +19,7 @@ from tests import s3
 from tests.datasets import logical_rows, part_files, score_here
 from tests.faults.processes import LIMIT_SECONDS, ROOT, environment, wait_until
 from tests.head import RAY, Head, free_port
+from tests.dataset.making import TABLES
 
 GRID = {"limit": 12, "batch_size": [4, 8], "seed": [0], "shard_size": 4}
 ARGS = ["--limit", "12", "--batch-size", "4", "--batch-size", "8", "--seed", "0", "--shard-size", "4"]
@@ -103,7 +104,7 @@ def test_a_run_shows_in_the_metrics_and_ray_job_stop_drains_it_and_the_same_comm
     status, output = submit(head, working_dir, "jobs/score.py", "--output", str(root), "--limit", "24", *args)
     assert status == 0, output
     score_here(tmp_path / "undisturbed", limit=24, batch_size=[16], seed=[0, 1], shard_size=4, engine="exact")
-    index = schema.SCORES.get_field_index("arch_index")
+    index = TABLES["scores"].get_field_index("arch_index")
     assert [row for row in logical_rows(root) if row[index] < 24] == logical_rows(tmp_path / "undisturbed")
 
 

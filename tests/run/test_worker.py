@@ -12,10 +12,11 @@ from naswot_ray.dataset.storage import Storage
 from naswot_ray.engines.fast.engine import FastEngine
 from naswot_ray.errors import RunError
 from naswot_ray.grid.grid import Batch, Point, Shard, Task
+from naswot_ray.grid.rows import architecture_row, write_failed
 from naswot_ray.network import Network
 from naswot_ray.run import worker
 from naswot_ray.run.pool import InProcessPool
-from naswot_ray.run.rows import DeviceLostError, Receipt, architecture_row, write_failed
+from naswot_ray.run.receipt import DeviceLostError, Receipt
 from naswot_ray.run.worker import Worker
 from tests.dataset.making import settings
 
@@ -78,7 +79,7 @@ def test_graphs_serve_all_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
             assert one.run(Task(shard, (4, 5, 6)), SPACE, images).rows == 3
     assert built == [SPACE[4], SPACE[5], SPACE[6]]
     monkeypatch.setattr(worker, "NUM_NETWORKS", 2)
-    one.score_rows(SPACE, [5, 7, 5, 4], BATCH, torch.from_numpy(IMAGES))
+    one.score_rows(SPACE, [5, 7, 5, 4], BATCH, torch.from_numpy(IMAGES), ["naswot"])
     assert built[3:] == [SPACE[7], SPACE[4]]  # what was used last is kept longest
 
 
@@ -94,8 +95,8 @@ def test_a_long_task_is_written_in_pieces(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_failed_rows_that_are_there_are_scored_again(tmp_path: Path) -> None:
-    failed = write_failed(Storage(tmp_path), SPACE, Task(SHARD, (5,)), "it died", "run", settings())
-    assert failed.counts == {"failed": 1}
+    write_failed(Storage(tmp_path), SPACE, Task(SHARD, (5,)), "it died", "run", settings())
+    assert [row["status"] for row in rows(tmp_path)] == ["failed"]
     receipt = run(tmp_path, (5,))
     assert receipt.skipped == 0
     assert "failed" not in receipt.counts

@@ -15,7 +15,7 @@ import pytest
 
 from naswot_ray.errors import ArchitectureError, BenchmarkError, SettingsError
 from naswot_ray.network import Network
-from naswot_ray.run.rows import architecture_row
+from naswot_ray.grid.rows import architecture_row
 from naswot_ray.spaces import SPACES, get_space, open_spaces
 from naswot_ray.spaces.nds import NdsSpace
 from tests.spaces.nds_files import ANYNET, CELL_NET, nds_record, write_nds_json, write_nds_zip
