@@ -144,7 +144,8 @@ def test_a_failed_row_becomes_one_with_values(tmp_path: Path) -> None:
     assert parts.inspect(storage, expected(PART)).failed == {1}
     write_part(storage, PART, [score_row(1, meco=2.0)])
     state = parts.inspect(storage, expected(PART))
-    assert (state.failed, state.lacking["meco"]) == (frozenset(), {0})
+    assert state.failed == frozenset()
+    assert state.lacking["meco"] == frozenset({0})
 
 
 def test_units_that_differ_are_told_and_nothing_is_filled(tmp_path: Path) -> None:
