@@ -70,7 +70,7 @@ def test_duckdb_views_have_the_columns_and_types(dataset: Dataset, table: str) -
 def test_views_filter_on_partition_columns(dataset: Dataset) -> None:
     with dataset.connect() as connection:
         found = connection.sql(
-            f"SELECT arch_id, naswot FROM scores WHERE batch_size = 8 AND seed = {2**40} AND images = 'noise' AND arch_index < 2"
+            f"SELECT arch_id, naswot FROM scores WHERE batch_size = 8 AND seed = {2**40} AND arch_index < 2"
         ).fetchall()
     assert sorted(found) == sorted([(arch_id(0), 100.0), (arch_id(1), 101.0)])
 

@@ -142,7 +142,7 @@ def test_a_device_that_fails_is_not_blamed_on_the_architecture(tmp_path: Path, m
     with pytest.raises(DeviceLostError, match=r"^CUDA error: an illegal memory access was encountered$"):
         run(tmp_path, (4, 5))
     assert not Storage(tmp_path).exists(SHARD.path)
-    pool = InProcessPool(lambda: Worker(str(tmp_path), "run", settings()), {SPACE.name: SPACE}, lambda batch: IMAGES)
+    pool = InProcessPool(lambda: Worker(str(tmp_path), "run", settings()), {SPACE.name: SPACE}, lambda batch: IMAGES, 1)
     pool.wait(0)
     pool.submit(0, Task(SHARD, (4,)))
     with pytest.raises(RunError, match=r"the GPU failed .* leave out --in-process"):
