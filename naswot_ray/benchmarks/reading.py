@@ -19,6 +19,7 @@ from naswot_ray.errors import BenchmarkError, SettingsError
 from naswot_ray.fetch.catalogue import known_digest
 from naswot_ray.regular_file import check_regular
 from naswot_ray.spaces import nds_file
+from naswot_ray.spaces.nds_families import FAMILIES
 
 
 def read_accuracies(
@@ -63,7 +64,7 @@ def told_space(path: Path) -> str | None:
     if path.suffix == nasbench201.SUFFIX:
         return nasbench201.SPACE
     if path.suffix in nds_file.SUFFIXES:
-        return nds_file.FAMILIES.get(path.stem)
+        return FAMILIES[path.stem].space if path.stem in FAMILIES else None
     return nats_space(path) if is_nats_directory(path) or is_nats_file(path) else None
 
 
@@ -72,9 +73,10 @@ def _read_official(space: str, path: Path, mapping: Sequence[str], progress: Pro
         _check(path, nasbench101.SPACE, space, mapping)
         _check_digest(path)
         return read_nasbench101(path, progress)
-    if path.is_file() and path.suffix in nds_file.SUFFIXES and space in nds_file.FAMILIES.values():
+    families = [stem for stem, family in FAMILIES.items() if family.space == space]
+    if path.is_file() and path.suffix in nds_file.SUFFIXES and families:
         _check(path, space, space, mapping)
-        return read_nds(path, next(family for family, name in nds_file.FAMILIES.items() if name == space))
+        return read_nds(path, families[0])
     if path.is_file() and path.suffix == nasbench201.SUFFIX:
         _check(path, nasbench201.SPACE, space, mapping)
         return read_nasbench201(path, progress)

@@ -16,7 +16,8 @@ from naswot_ray.benchmarks.reading import read_accuracies
 from naswot_ray.dataset import schema
 from naswot_ray.dataset.accuracies import batches_of, stage
 from naswot_ray.errors import BenchmarkError, SettingsError
-from naswot_ray.spaces.nds_file import FAMILIES, read_records
+from naswot_ray.spaces.nds_families import FAMILIES
+from naswot_ray.spaces.nds_file import read_records
 from tests.spaces.nds_files import ANYNET, CELL_NET, nds_record, write_nds_json, write_nds_zip
 
 RECORDS = [
@@ -67,7 +68,7 @@ def test_the_table_has_the_schema_and_says_where_it_comes_from(path: Path) -> No
 
 def test_families_in_imagenet(path: Path) -> None:
     assert {row["dataset"] for row in rows_of(path, "DARTS_lr-wd_in")} == {"imagenet"}
-    assert sum(family.endswith("_in") for family in FAMILIES) == 10
+    assert sum(family.trained_on == "imagenet" for family in FAMILIES.values()) == 10
 
 
 def test_reruns_are_architectures_of_their_own(tmp_path: Path) -> None:
