@@ -14,13 +14,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from naswot_ray.benchmarks.sources import digest_of, percentage
+from naswot_ray.benchmarks.format import Format
+from naswot_ray.benchmarks.sources import Progress, digest_of, percentage
 from naswot_ray.dataset.accuracies import AccuracyTable, batches_of
 from naswot_ray.errors import BenchmarkError
 from naswot_ray.spaces.nds_families import FAMILIES
-from naswot_ray.spaces.nds_file import NdsRecord, canonical_json, read_records
+from naswot_ray.spaces.nds_file import SUFFIXES, NdsRecord, canonical_json, read_records
 
 
 def read_nds(path: Path, family: str) -> AccuracyTable:
@@ -86,3 +87,29 @@ def _optimiser(optim: Any) -> str:
         return canonical_json(optim)
     except ValueError as error:
         raise ValueError("a number in optim is not finite") from error
+
+
+_FAMILY_OF: Final = {family.space: stem for stem, family in FAMILIES.items()}
+
+
+def _recognises(path: Path) -> bool:
+    """A JSON file is known by the name that it has in the archive."""
+    return path.suffix in SUFFIXES and (path.suffix != ".json" or path.stem in FAMILIES) and not path.is_dir()
+
+
+def _spaces_in(path: Path) -> tuple[str, ...]:
+    return (FAMILIES[path.stem].space,) if path.suffix == ".json" else tuple(_FAMILY_OF)
+
+
+def _read(path: Path, space: str, progress: Progress) -> AccuracyTable:
+    return read_nds(path, _FAMILY_OF[space])
+
+
+NDS: Final = Format(
+    name="nds",
+    file="a data.zip, or a .json file out of it under its own name such as DARTS.json",
+    holds="NDS",
+    recognises=_recognises,
+    spaces_in=_spaces_in,
+    read=_read,
+)

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from naswot_ray.benchmarks.formats import read_accuracies
 from naswot_ray.benchmarks.nds import read_nds
-from naswot_ray.benchmarks.reading import read_accuracies
 from naswot_ray.dataset import schema
 from naswot_ray.dataset.accuracies import batches_of, stage
 from naswot_ray.errors import BenchmarkError, SettingsError
@@ -154,9 +154,14 @@ def test_read_accuracies_takes_archive_and_json_file(path: Path) -> None:
     json_file = write_nds_json(path.parent, "DARTS", RECORDS)
     archive = read_accuracies("nds_darts", path).read_all().drop_columns("source_digest")
     assert archive.equals(read_accuracies("nds_darts", json_file).read_all().drop_columns("source_digest"))
-    with pytest.raises(BenchmarkError, match=r"expected data.zip or ENAS.json"):
+    with pytest.raises(BenchmarkError, match=r"DARTS.json holds accuracies of nds_darts, not of nds_enas$"):
         read_accuracies("nds_enas", json_file)
-    with pytest.raises(BenchmarkError, match=r"expected a NATS-"):
+    with pytest.raises(
+        BenchmarkError, match=r"mine.json: expected .* a data.zip, or a .json file out of it under its own name"
+    ):
+        read_accuracies("nds_darts", json_file.rename(path.with_name("mine.json")))
+    several = r"holds accuracies of nds_amoeba, nds_amoeba_in, nds_darts and 31 more spaces, not of nasbench201$"
+    with pytest.raises(BenchmarkError, match=several):
         read_accuracies("nasbench201", path)
     with pytest.raises(SettingsError, match=r"--map is for tables; .*data.zip is an official file of nds_darts"):
         read_accuracies("nds_darts", path, ["cifar10/test/100=x"])

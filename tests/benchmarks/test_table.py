@@ -14,8 +14,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from naswot_ray.benchmarks.formats import read_accuracies
 from naswot_ray.benchmarks.members import Members
-from naswot_ray.benchmarks.reading import read_accuracies
 from naswot_ray.benchmarks.table import parse_map, read_table
 from naswot_ray.dataset import schema
 from naswot_ray.errors import SettingsError
@@ -324,7 +324,9 @@ def test_a_table_without_a_row(tmp_path: Path) -> None:
 def test_another_kind_of_file(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("arch,acc\na,1\n")
     message = refuses(tmp_path / name)
-    assert "expected a NATS-...-simple directory with a meta.pickle.pbz2, a NATS-....pickle.pbz2 file" in message
+    assert (
+        "a NATS-...-simple directory with a meta.pickle.pbz2 (NATS-Bench), a NATS-....pickle.pbz2 file (NATS-Bench)" in message
+    )
 
 
 def test_a_directory_of_something_else(tmp_path: Path) -> None:
