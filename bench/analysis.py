@@ -77,14 +77,14 @@ def make(root: Path, accuracies: Path | None) -> None:
             own = {
                 "batch_size": pa.repeat(pa.scalar(batch_size, pa.int32()), n),
                 "seed": pa.repeat(pa.scalar(seed, pa.int64()), n),
-                "score": score,
-                "score_paper": score + generator.normal(scale=0.01, size=n),
+                "naswot": score,
+                "naswot_paper": score + generator.normal(scale=0.01, size=n),
                 "status": np.where(is_singular, schema.STATUS_SINGULAR, schema.STATUS_OK),
             }
             columns = same | own
-            table = pa.table([columns[name] for name in schema.JOINED.names], names=schema.JOINED.names)
+            table = pa.table([columns[name] for name in JOINED.names], names=JOINED.names)
             metadata = {JOIN_KEY: "made up", NUM_FILES_KEY: str(len(BATCH_SIZES) * len(SEEDS))}
-            rows = table.cast(schema.JOINED).replace_schema_metadata(metadata)
+            rows = table.cast(JOINED).replace_schema_metadata(metadata)
             storage.write_table(layout.joined(SPACE, "synthetic", batch_size, seed), rows)
 
 

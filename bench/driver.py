@@ -25,12 +25,13 @@ from naswot_ray.dataset.schema import STATUS_OK
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.engines.weights import WEIGHTS_VERSION
 from naswot_ray.grid.grid import Grid, Task
+from naswot_ray.grid.rows import empty_score_row, write_rows
 from naswot_ray.grid.survey import Survey
 from naswot_ray.images.source import BATCH_VERSION, load_images
 from naswot_ray.run import ray_environment
 from naswot_ray.run.driver import Driver, Policy
 from naswot_ray.run.progress import ConsoleProgress
-from naswot_ray.run.rows import Pixels, Receipt, empty_score_row, write_rows
+from naswot_ray.run.receipt import Pixels, Receipt
 from naswot_ray.run.worker import Worker
 from naswot_ray.spaces import Space, get_space
 
@@ -53,7 +54,7 @@ class SleepingWorker(Worker):
             time.sleep(self.seconds_per_shard)
         batch = task.shard.point.batch
         assert batch is not None
-        done = {"score": 1.0, "score_paper": 1.0, "num_units": 1, "status": STATUS_OK}
+        done = {"naswot": 1.0, "naswot_paper": 1.0, "num_units": 1, "status": STATUS_OK}
         rows = [empty_score_row(space, i, batch, run_id=self._run_id) | done for i in task.indices]
         part = write_rows(self._storage, task.shard, rows, self._run_id, self._settings)
         return Receipt({STATUS_OK: len(rows)}, part=part)

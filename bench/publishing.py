@@ -69,8 +69,8 @@ def make_dataset(root: Path, architectures: int, points: int, shard_size: int) -
                 "batch_size": BATCH_SIZE,
                 "seed": seed,
                 "num_units": 10**6,
-                "score": rng.normal(750, 50, len(ids)),
-                "score_paper": rng.normal(750, 50, len(ids)),
+                "naswot": rng.normal(750, 50, len(ids)),
+                "naswot_paper": rng.normal(750, 50, len(ids)),
                 "engine": "fast",
                 "dtype": "float32",
                 "device": "cpu",
@@ -78,7 +78,7 @@ def make_dataset(root: Path, architectures: int, points: int, shard_size: int) -
                 "seconds": rng.uniform(0.01, 0.1, len(ids)),
             }
             path = layout.scores(SPACE, IMAGES, BATCH_SIZE, seed, start // shard_size)
-            _write(storage, settings, path, schema.SCORES, common | made_up)
+            _write(storage, settings, path, SCORES, common | made_up)
     now = datetime(2026, 1, 1, tzinfo=UTC)
     grid = runs.GridRecord(
         spaces=(SPACE,),
@@ -113,7 +113,7 @@ def _write(storage: Storage, settings: Settings, path: PurePosixPath, columns: p
         for field in columns
     ]
     table = pa.Table.from_arrays(arrays, schema=columns)
-    images = IMAGES if columns is schema.SCORES else None
+    images = IMAGES if columns is SCORES else None
     metadata = {
         parts.VERSION_KEY: schema.SCHEMA_VERSION,
         parts.NUM_FAILED_KEY: "0",

@@ -21,10 +21,10 @@ import typer.main
 import naswot_ray
 from naswot_ray.cli import app
 from naswot_ray.cli.app import path_options
-from naswot_ray.dataset import layout, schema
+from naswot_ray.dataset import layout
 from naswot_ray.dataset.join import join
 from tests.cli.running import naswot
-from tests.dataset.making import FAILED, SINGULAR, SPACE, add, make_dataset, mean_accuracy, score_row, write_part
+from tests.dataset.making import FAILED, SINGULAR, SPACE, TABLES, add, make_dataset, mean_accuracy, score_row, write_part
 from tests.datasets import score_here
 
 ROOT = Path(__file__).parents[1]
@@ -85,7 +85,7 @@ def test_the_example_of_a_space_is_that_space() -> None:
 
 def test_every_column_is_explained() -> None:
     text = (ROOT / "docs" / "dataset.md").read_text()
-    for table, columns in schema.TABLES.items():
+    for table, columns in TABLES.items():
         section = text.partition(f"\n## {table}\n")[2].partition("\n## ")[0]
         for name in columns.names:
             assert f"`{name}`" in section, f"{table}.{name}"
@@ -177,9 +177,9 @@ def test_the_python_of_readme_and_tutorial_gives_a_correlation_for_all_that_diff
     """Two batch sizes, seeds, image sources, datasets and trainings: 32 correlations, each +1 or -1 and none between."""
     dataset = make_dataset(tmp_path / "scores", batch_sizes=(4, 8), seeds=(0, 1))
     for batch_size, seed in itertools.product((4, 8), (0, 1)):
-        rows = [score_row(i, images="cifar10", batch_size=batch_size, seed=seed, score=50.0 - i) for i in range(8)]
+        rows = [score_row(i, images="cifar10", batch_size=batch_size, seed=seed, naswot=50.0 - i) for i in range(8)]
         path = layout.scores(SPACE, "cifar10", batch_size, seed, 0)
-        write_part(dataset.storage, path, schema.SCORES, rows, range(8))
+        write_part(dataset.storage, path, rows, range(8))
     for sign, name, epochs in ((1, "cifar10", 200), (-1, "cifar10", 12), (-1, "cifar100", 200), (1, "cifar100", 12)):
         add(
             dataset,

@@ -58,6 +58,6 @@ def load_images_of(dataset: Dataset, names: Iterable[str], data: str | os.PathLi
 def _check(dataset: Dataset, spaces: dict[str, Space], sources: Iterable[ImageSource]) -> None:
     try:
         settings = dataset.manifest.settings
-        settings.extended_by(settings_of(spaces, sources, settings.values))
+        settings.extended_by(settings_of(spaces, sources, settings.values, ()))
     except SettingsError as error:
         raise SettingsError(f"{dataset.storage.root} was computed from something else: {error}") from error

@@ -13,6 +13,7 @@ from naswot_ray.cli import (
     import_accuracies,
     info,
     join,
+    measures,
     plan,
     publish,
     query,
@@ -42,6 +43,7 @@ _COMMANDS = {
     "publish": publish.publish_dataset,
     "fetch": fetch.fetch_files,
     "spaces": spaces.spaces,
+    "measures": measures.measures,
 }
 """In the order in which --help lists them."""
 

@@ -46,6 +46,10 @@ def score(accuracies: Accuracies = None, mapping: Mapping = None, **values: Any)
             check_addition(there, staged, compare(there, staged))
     elif mapping:
         raise SettingsError("--map says how to read --accuracies, which is not given")
+    if options.in_process:
+        from naswot_ray.run.process import dedicate_process  # noqa: PLC0415  torch
+
+        dedicate_process(options.cpus_per_actor)
     record = score_spaces(options)
     dataset = open_dataset(options.output)
     console.print_run(stdout, dataset, record)

@@ -63,7 +63,9 @@ def _check_joined_rows(dataset: Dataset, stale: Collection[PurePosixPath], again
         for path in current:
             named = layout.table_file(path)
             assert named is not None
-            rows = joined_rows(connection, named.space, named.images or "", named.batch_size or 0, named.seed or 0)
+            rows = joined_rows(
+                connection, dataset.measures, named.space, named.images or "", named.batch_size or 0, named.seed or 0
+            )
             with dataset.storage.open_parquet(path) as file:
                 if not file.read().equals(rows):
                     reason = f"holds other rows than the scores, architectures and accuracies give: {again}"

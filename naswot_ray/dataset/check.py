@@ -163,7 +163,7 @@ def _check_parquet(dataset: Dataset, path: PurePosixPath, paths: Collection[Pure
         yield Problem(Kind.FOREIGN, path, "no file of a dataset")
     elif named is None:
         yield Problem(Kind.FOREIGN, path, _bad_name(table) or "no file of a dataset")
-    elif table.schema.remove_metadata() != schema.TABLES[named.table]:
+    elif not _has_columns_of(dataset, named.table, table):
         yield Problem(Kind.FOREIGN, path, "has other columns than this version writes: move it away")
     elif named.number is not None:
         yield from _check_part(dataset, path, named, table, paths)
@@ -198,7 +198,7 @@ def _check_copy(
 ) -> Problem:
     """A file that was written elsewhere or by another program, as programs that synchronise folders make them."""
     name = path.parts[0]
-    if table.schema.remove_metadata() != schema.TABLES[name]:
+    if not _has_columns_of(dataset, name, table):
         return Problem(Kind.FOREIGN, path, "no file of a dataset")
     if name in layout.TABLES_OF_PARTS:
         if reason := _bad_name(table):
@@ -252,18 +252,29 @@ def _read_verified(dataset: Dataset, path: PurePosixPath) -> pa.Table:
         except KeyError as error:
             raise UntrustedPartError(dataset.storage, path, f"is of {error.args[0]}, unknown to {layout.MANIFEST}") from error
         full_range = range(named.number * size, (named.number + 1) * size)
-        parts.inspect(dataset.storage, Expected(path, full_range, fingerprint))
+        measures = dataset.manifest.settings.measures if named.images is not None else {}
+        parts.inspect(dataset.storage, Expected(path, full_range, fingerprint, measures))
     with dataset.storage.open_parquet(path) as file:
         return file.read()
 
 
 def _num_not_in(table: pa.Table, others: Sequence[pa.Table], name: str) -> int:
     """How many rows of a table no other table has; provenance does not count."""
-    columns = [column for column in schema.TABLES[name].names if name != "scores" or column not in schema.SCORE_PROVENANCE]
+    columns = [column for column in table.column_names if name != "scores" or column not in schema.SCORE_PROVENANCE]
+    others = [other for other in others if set(columns) <= set(other.column_names)]
     if any(table.select(columns).equals(other.select(columns)) for other in others):
         return 0
     held = {row for other in others for row in _rows(other.select(columns))}
     return sum(row not in held for row in _rows(table.select(columns)))
+
+
+def _has_columns_of(dataset: Dataset, name: str, table: pa.Table) -> bool:
+    """Whether rows have a table's columns. Those of a part may lack measures that the dataset has got since."""
+    found = [str(column) for column in table.schema.remove_metadata()]
+    if name != layout.SCORES.name:
+        return found == [str(column) for column in dataset.schema_of(name)]
+    measures = [column for column in dataset.measures if column in table.column_names]
+    return sorted(found) == sorted(map(str, schema.schema_of(name, measures)))
 
 
 def _rows(table: pa.Table) -> Iterator[tuple[object, ...]]:

@@ -55,8 +55,17 @@ class Dataset:
         return runs.read_all(self.storage)
 
     @property
+    def measures(self) -> tuple[str, ...]:
+        """The measures that score rows have columns of. A value is null where it was not computed."""
+        return tuple(self.manifest.settings.measures)
+
+    def schema_of(self, table: str) -> pa.Schema:
+        """The columns of a table."""
+        return schema.schema_of(table, self.measures)
+
+    @property
     def scores(self) -> pads.Dataset:
-        """Score rows; `schema.SCORES`."""
+        """Score rows, with a column for each of `measures`."""
         return self._table("scores")
 
     @property
@@ -71,7 +80,7 @@ class Dataset:
 
     @property
     def joined(self) -> pads.Dataset:
-        """Scores with mean accuracies and baselines; `schema.JOINED`. `join.check_whole` refuses what a killed join left."""
+        """Scores with mean accuracies and baselines. `join.check_whole` refuses what a killed join left."""
         return self._table("joined")
 
     def connect(
@@ -158,7 +167,7 @@ class Dataset:
         return self._arrow_dataset(name, self._verified_files(name))
 
     def _arrow_dataset(self, name: str, files: list[StoredFile]) -> pads.Dataset:
-        columns = schema.TABLES[name]
+        columns = self.schema_of(name)
         if not files:
             return pads.dataset(columns.empty_table())
         format_ = pads.ParquetFileFormat(page_checksum_verification=True)
@@ -217,7 +226,7 @@ def open(path: str | os.PathLike[str]) -> Dataset:
         DatasetError: there is no dataset, or it cannot be read.
 
     Example:
-        >>> means = "SELECT space, images, batch_size, arch_id, avg(score) FROM scores GROUP BY ALL"
+        >>> means = "SELECT space, images, batch_size, arch_id, avg(naswot) FROM scores GROUP BY ALL"
         >>> naswot_ray.open("scores").connect().sql(means).show()
     """
     storage = Storage(path)

@@ -22,8 +22,9 @@ import pyarrow.csv as pacsv
 
 from naswot_ray.dataset import layout
 from naswot_ray.dataset.dataset import Dataset
-from naswot_ray.dataset.schema import JOINED
+from naswot_ray.dataset.schema import BASELINES, schema_of
 from naswot_ray.dataset.seal import BrokenSealError
+from naswot_ray.dataset.sql import quoted
 from naswot_ray.dataset.verified import in_threads
 from naswot_ray.errors import DatasetError
 from naswot_ray.sheet import guarded
@@ -138,7 +139,7 @@ def join(dataset: Dataset, space: str) -> JoinReport:
         made_from = {point: json.dumps(sources.digests_of(point)) for point in points}
         join_id = hashlib.sha256(json.dumps([[*point, made_from[point]] for point in points]).encode()).hexdigest()[:16]
         for point in points:
-            rows = joined_rows(connection, *point)
+            rows = joined_rows(connection, dataset.measures, *point)
             metadata = {JOINED_FROM_KEY: made_from[point], JOIN_KEY: join_id, NUM_FILES_KEY: str(len(points))}
             path = layout.joined(*point)
             storage.write_table(path, rows.replace_schema_metadata(metadata))
@@ -337,20 +338,31 @@ def _check_once(dataset: Dataset, connection: duckdb.DuckDBPyConnection, space: 
         )
 
 
-def joined_rows(connection: duckdb.DuckDBPyConnection, space: str, images: str, batch_size: int, seed: int) -> pa.Table:
-    """The joined rows of one point of the grid; `schema.JOINED`, sorted by architecture and accuracy.
+def joined_rows(
+    connection: duckdb.DuckDBPyConnection, measures: Sequence[str], space: str, images: str, batch_size: int, seed: int
+) -> pa.Table:
+    """The joined rows of one point of the grid, sorted by architecture and accuracy.
 
     Args:
         connection: has `scores`, `architectures` and `accuracies`.
+        measures: of the scores.
         space, images, batch_size, seed: the point.
     """
-    rows: pa.Table = connection.sql(_JOIN, params=[space, images, batch_size, seed]).to_arrow_table()
-    return rows.cast(JOINED)
+    columns = schema_of("joined", measures)
+    names = ", ".join(_SOURCES.get(name, f"s.{quoted(name)}") for name in columns.names)
+    rows: pa.Table = connection.sql(f"SELECT {names} {_JOIN}", params=[space, images, batch_size, seed]).to_arrow_table()
+    return rows.cast(columns)
 
+
+_SOURCES: Final = {
+    "space": "space",
+    "arch_id": "arch_id",
+    **{name: f"t.{name}" for name in BASELINES},
+    **{name: f"a.{name}" for name in ("dataset", "split", "epochs", "accuracy", "max_accuracy", "num_repeats")},
+}
+"""Column -> where it comes from; all others are of the scores."""
 
 _JOIN = """
-    SELECT space, arch_id, s.arch_index, s.images, s.batch_size, s.seed, s.score, s.score_paper, s.num_units, s.status,
-        t.params, t.flops, t.num_relus, t.num_layers, a.dataset, a.split, a.epochs, a.accuracy, a.max_accuracy, a.num_repeats
     FROM scores s JOIN accuracies a USING (space, arch_id) LEFT JOIN architectures t USING (space, arch_id)
     WHERE space = ? AND s.images = ? AND s.batch_size = ? AND s.seed = ? AND a.seed IS NULL
     ORDER BY s.arch_index, a.dataset, a.split, a.epochs

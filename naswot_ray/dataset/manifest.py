@@ -2,7 +2,8 @@
 
 The settings are everything, besides a row's own key, that a row's value depends on: how weights and batches are drawn, the
 dtype of the arithmetic, the macro structure and initialisation of each space, the pixels and normalisation of each image
-source. A run may add spaces and image sources; it may not change one, since rows of two meanings would then lie side by side.
+source, the version of each measure. A run may add spaces, image sources and measures; it may not change one, since rows of two
+meanings would then lie side by side.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ class Settings(BaseModel):
         values: options of a run that move every value, such as the dtype of the arithmetic.
         spaces: name -> macro structure and initialisation.
         images: name -> digest, size and normalisation.
+        measures: name -> version of the measures that score rows have columns of.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -50,6 +52,7 @@ class Settings(BaseModel):
     values: dict[str, Any]
     spaces: dict[Name, dict[str, Any]]
     images: dict[Name, dict[str, Any]]
+    measures: dict[Name, Annotated[int, Field(gt=0)]]
 
     @property
     def fingerprint(self) -> str:
@@ -60,6 +63,8 @@ class Settings(BaseModel):
     def fingerprint_of(self, space: str, images: str | None) -> str:
         """SHA-256 of the settings that the rows of one space depend on, on one image source or (None) on none.
 
+        Measures do not count: a part tells itself which of them it holds, at which version.
+
         Raises:
             KeyError: the settings lack the space or the image source.
         """
@@ -69,6 +74,7 @@ class Settings(BaseModel):
             values=self.values,
             spaces={space: self.spaces[space]},
             images={} if images is None else {images: self.images[images]},
+            measures={},
         ).fingerprint
 
     def extended_by(self, other: Settings) -> Settings:
@@ -87,6 +93,7 @@ class Settings(BaseModel):
             values=self.values,
             spaces=self.spaces | other.spaces,
             images=self.images | other.images,
+            measures=self.measures | other.measures,
         )
 
 
@@ -178,11 +185,25 @@ def extend(storage: Storage, settings: Settings, *, shard_size: int | None, defa
     return create(merged, shard_size=manifest.shard_size)
 
 
-def write(storage: Storage, manifest: Manifest) -> None:
-    """Write `dataset.json` unless it is there already, word for word."""
-    data = (manifest.model_dump_json(indent=2) + "\n").encode()
-    if not (storage.exists(layout.MANIFEST) and storage.read_bytes(layout.MANIFEST) == data):
-        storage.write_bytes(layout.MANIFEST, data)
+def write(storage: Storage, manifest: Manifest) -> Manifest:
+    """Write `dataset.json` unless it is there already, word for word.
+
+    What another run has added since the manifest was read is kept.
+
+    Returns:
+        what is there now.
+
+    Raises:
+        SettingsError: another run has added something of another meaning.
+    """
+    with storage.locked(layout.MANIFEST):
+        if storage.exists(layout.MANIFEST):
+            there = read(storage)
+            manifest = create(there.settings.extended_by(manifest.settings), shard_size=manifest.shard_size)
+            if manifest == there:
+                return there
+        storage.write_bytes(layout.MANIFEST, (manifest.model_dump_json(indent=2) + "\n").encode())
+    return manifest
 
 
 def _fingerprint(settings: Settings, shard_size: int) -> str:

@@ -1,13 +1,15 @@
 """Parts: the files of one shard's rows. Written whole, merged with what is there, in the shard's order.
 
-A part's footer tells how many of its rows failed and the fingerprint of the settings that its rows depend on. A part that is
-not what it should be is never merged with new rows: it is set aside (`removed`), and its rows are computed again.
+A part's footer tells how many of its rows failed, which measures it holds at which version, and the fingerprint of the settings
+that its rows depend on. A part that is not what it should be is never merged with new rows: it is set aside (`removed`), and
+its rows are computed again.
 """
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any, Final
@@ -17,6 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from naswot_ray.dataset import layout, removed, schema, seal
+from naswot_ray.dataset.rows import TableRow, merged, read_errors
 from naswot_ray.dataset.schema import SCHEMA_VERSION, STATUS_FAILED
 from naswot_ray.dataset.seal import BrokenSealError
 from naswot_ray.dataset.storage import Storage
@@ -24,6 +27,9 @@ from naswot_ray.errors import DatasetError
 
 VERSION_KEY: Final = b"naswot_ray.schema_version"
 NUM_FAILED_KEY: Final = b"naswot_ray.num_failed"
+"""How many rows failed, or have a measure that did."""
+MEASURES_KEY: Final = b"naswot_ray.measures"
+"""JSON, measure -> [its version, how many rows lack it], for the measures that any row has a value of."""
 FINGERPRINT_KEY: Final = b"naswot_ray.fingerprint"
 
 
@@ -46,12 +52,58 @@ class PartState:
     Attributes:
         present: `arch_index` of every row; a range where the part is complete.
         failed: those whose status is `failed`.
+        lacking: measure -> the rows that have neither a value of it nor a reason why not. A measure that is not named here is
+            one that no row has, in the version that the dataset holds.
+        failed_alone: measure -> the rows that have a reason instead of a value; measures without such rows are left out.
         digest: of the file's seal.
     """
 
     present: Collection[int] = range(0)
     failed: frozenset[int] = frozenset()
+    lacking: Mapping[str, frozenset[int]] = field(default_factory=dict)
+    failed_alone: Mapping[str, frozenset[int]] = field(default_factory=dict)
     digest: str = field(default="", compare=False)
+
+    def is_whole(self, full_range: range, measures: Iterable[str]) -> bool:
+        """Whether every row of the shard is there with all of some measures, and nothing has failed."""
+        return (
+            self.present == full_range
+            and not self.failed
+            and not self.failed_alone
+            and all(self.lacking.get(name, full_range) == frozenset() for name in measures)
+        )
+
+    def needs(self, index: int, measures: Iterable[str], *, retry_failed: bool = False) -> tuple[str, ...] | None:
+        """What a row needs still.
+
+        Args:
+            index: of the row; need not be there.
+            measures: what is wanted. The architectures table has none.
+            retry_failed: whether what failed is to be done again.
+
+        Returns:
+            the measures that are to be computed; all of them if there is no such row. None if nothing is to be done.
+        """
+        if index not in self.present or (retry_failed and index in self.failed):
+            return tuple(measures)
+        if index in self.failed:
+            return None
+        needed = [
+            name
+            for name in measures
+            if name not in self.lacking
+            or index in self.lacking[name]
+            or (retry_failed and index in self.failed_alone.get(name, ()))
+        ]
+        return tuple(needed) or None
+
+    def has(self, index: int, measures: Iterable[str]) -> bool:
+        """Whether a row is there and needs none of some measures."""
+        return self.needs(index, measures) is None
+
+    def has_failed(self, index: int, measures: Iterable[str]) -> bool:
+        """Whether a row that is there failed, or one of some measures did."""
+        return index in self.failed or any(index in self.failed_alone.get(name, ()) for name in measures)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +114,18 @@ class Expected:
         path: of the part.
         full_range: the positions that it holds when it is complete.
         fingerprint: of the settings that its rows depend on.
+        measures: name -> version of those that the dataset has columns of; none for the architectures table.
     """
 
     path: PurePosixPath
     full_range: range
     fingerprint: str
+    measures: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def columns(self) -> pa.Schema:
         """Of its table."""
-        return schema.TABLES[self.path.parts[0]]
+        return schema.schema_of(self.path.parts[0], self.measures)
 
 
 def inspect(storage: Storage, expected: Expected) -> PartState:
@@ -89,16 +143,24 @@ def inspect(storage: Storage, expected: Expected) -> PartState:
         with storage.open_parquet(expected.path) as file:
             metadata = file.metadata.metadata
             digest = metadata[seal.DIGEST_KEY].decode()
-            if file.schema_arrow.remove_metadata() != expected.columns:
+            told = _told_measures(metadata)
+            if not _has_columns(file.schema_arrow, expected, told):
                 raise UntrustedPartError(storage, expected.path, "has other columns than this version writes")
             if metadata.get(FINGERPRINT_KEY, b"").decode() != expected.fingerprint:
                 reason = "was written under other settings of its space, images, weights or batches"
                 raise UntrustedPartError(storage, expected.path, reason)
             belongs = _belongs(file.metadata, expected)
             num_failed = int(metadata.get(NUM_FAILED_KEY, b"-1"))
-            if belongs and file.metadata.num_rows == len(expected.full_range) and num_failed == 0:
-                return PartState(expected.full_range, digest=digest)
-            table = file.read(columns=["arch_index", "status"])
+            columns = file.schema_arrow.names
+            held = [n for n, (version, _) in told.items() if n in columns and expected.measures.get(n) == version]
+            if (
+                belongs
+                and file.metadata.num_rows == len(expected.full_range)
+                and num_failed == 0
+                and all(told[name][1] == 0 for name in held)
+            ):
+                return PartState(expected.full_range, lacking=dict.fromkeys(held, frozenset()), digest=digest)
+            table = file.read(columns=["arch_index", "status", "error", *held])
     except BrokenSealError as error:
         raise UntrustedPartError(storage, expected.path, error.reason) from None
     present = table["arch_index"].to_pylist()
@@ -108,7 +170,7 @@ def inspect(storage: Storage, expected: Expected) -> PartState:
             f"{expected.full_range.stop - 1}, each once, and the values that its name tells)"
         )
         raise UntrustedPartError(storage, expected.path, reason)
-    return _state(table, expected.full_range, digest)
+    return _state(table, expected.full_range, held, digest)
 
 
 def trusted_state(storage: Storage, expected: Expected, run_id: str) -> PartState | None:
@@ -156,54 +218,151 @@ def count_statuses(storage: Storage, path: PurePosixPath, run_id: str, indices: 
     return Counter(table.filter(mine)["status"].to_pylist())
 
 
-def write(storage: Storage, expected: Expected, rows: Sequence[Mapping[str, Any]], *, run_id: str) -> None:
-    """Add rows to a part, or replace those with the same `arch_index`, in one step.
+def write(storage: Storage, expected: Expected, rows: Sequence[TableRow], *, run_id: str, wanted: Collection[str] = ()) -> None:
+    """Add rows to a part, or what they have more than those with the same `arch_index`, in one step.
 
-    A score is never replaced by a `failed` row, so that a part only ever gets better, whoever writes it and in what order. A
-    part that is there and cannot be trusted is overwritten, once `removed/` has it.
+    A value that is there is never replaced, nor is a row with values by a failed one, so that a part only ever gets better,
+    whoever writes it and in what order. A part that is there and cannot be trusted is overwritten, once `removed/` has it.
 
     Args:
         storage: the dataset.
         expected: of the part, which need not exist.
-        rows: column -> value, all columns of the table.
+        rows: of the part's table.
         run_id: of the run that writes.
+        wanted: the measures that the rows were asked for: what failed where a row failed.
 
     Raises:
         DatasetError: the part that is there cannot be read, or writing failed.
     """
-    path, columns = expected.path, expected.columns
-    table = pa.Table.from_pylist(list(rows), schema=columns)
+    path = expected.path
     with storage.locked(path):
-        is_final = table.num_rows == len(expected.full_range) and not _num_failed(table)
-        if not is_final and trusted_state(storage, expected, run_id) is not None:
-            with storage.open_parquet(path) as file:
-                table = _merge(file.read(columns=columns.names).cast(columns), table)
-        table = table.sort_by("arch_index").combine_chunks()
-        metadata = {
-            VERSION_KEY: SCHEMA_VERSION,
-            NUM_FAILED_KEY: str(_num_failed(table)),
-            FINGERPRINT_KEY: expected.fingerprint,
-        }
-        storage.write_table(path, table.replace_schema_metadata(metadata))
+        before = _read_trusted(storage, expected, run_id)
+        measures = dict(expected.measures)
+        if before is not None:
+            # Another run may have added a measure that this one does not know of.
+            measures |= {name: version for name, (version, _) in _told(before).items() if name not in measures}
+        columns = schema.schema_of(path.parts[0], measures)
+        table = pa.Table.from_pylist([dict(row.columns()) for row in rows], schema=columns)
+        if before is not None:
+            table = _merge(_with_columns(before, columns, measures), table, tuple(measures), wanted)
+        _write_table(storage, path, table.sort_by("arch_index"), measures, expected.fingerprint)
 
 
-def _merge(before: pa.Table, new: pa.Table) -> pa.Table:
-    scored = before.filter(pc.not_equal(before["status"], STATUS_FAILED))["arch_index"]
-    useless = pc.and_(pc.equal(new["status"], STATUS_FAILED), pc.is_in(new["arch_index"], scored.combine_chunks()))
-    new = new.filter(pc.invert(useless))
-    kept = before.filter(pc.invert(pc.is_in(before["arch_index"], new["arch_index"].combine_chunks())))
-    return pa.concat_tables([kept, new])
+def widen(storage: Storage, expected: Expected, *, run_id: str) -> None:
+    """Give a part the columns of measures that the dataset has got since it was written; no value is touched.
+
+    Common readers take the columns of a folder's first file for those of all.
+
+    Args:
+        storage: the dataset.
+        expected: of the part; one that does not exist, or cannot be trusted, is left alone.
+        run_id: of the run that asks.
+
+    Raises:
+        DatasetError: the part cannot be read or written.
+    """
+    with storage.locked(expected.path):
+        if not storage.exists(expected.path):
+            return
+        try:
+            inspect(storage, expected)
+        except UntrustedPartError:
+            return
+        with storage.open_parquet(expected.path) as file:
+            table = file.read()
+        if set(expected.columns.names) <= set(table.column_names):
+            return
+        measures = dict(expected.measures) | {name: version for name, (version, _) in _told(table).items()}
+        columns = schema.schema_of(expected.path.parts[0], measures)
+        _write_table(storage, expected.path, _with_columns(table, columns, {}), measures, expected.fingerprint)
 
 
-def _num_failed(table: pa.Table) -> int:
-    return pc.sum(pc.equal(table["status"], STATUS_FAILED)).as_py() or 0
+def _read_trusted(storage: Storage, expected: Expected, run_id: str) -> pa.Table | None:
+    if trusted_state(storage, expected, run_id) is None:
+        return None
+    with storage.open_parquet(expected.path) as file:
+        return file.read()
 
 
-def _state(table: pa.Table, full_range: range, digest: str) -> PartState:
-    failed = frozenset(table.filter(pc.equal(table["status"], STATUS_FAILED))["arch_index"].to_pylist())
-    if table.num_rows == len(full_range):
-        return PartState(full_range, failed, digest)
-    return PartState(frozenset(table["arch_index"].to_pylist()), failed, digest)
+def _write_table(storage: Storage, path: PurePosixPath, table: pa.Table, measures: Mapping[str, int], fingerprint: str) -> None:
+    state = _state(table, range(0), measures, "")
+    lacking = {
+        name: [version, len(state.lacking[name])]
+        for name, version in measures.items()
+        if table[name].null_count < table.num_rows or name in state.failed_alone
+    }
+    metadata = {
+        VERSION_KEY: SCHEMA_VERSION,
+        NUM_FAILED_KEY: str(len(state.failed.union(*state.failed_alone.values()))),
+        MEASURES_KEY: json.dumps(lacking),
+        FINGERPRINT_KEY: fingerprint,
+    }
+    storage.write_table(path, table.combine_chunks().replace_schema_metadata(metadata))
+
+
+def _with_columns(table: pa.Table, columns: pa.Schema, measures: Mapping[str, int]) -> pa.Table:
+    """A part's rows with these columns: null where it has none, or has a measure in another version than one of these."""
+    told = _told(table)
+    outdated = {name for name, version in measures.items() if name in told and told[name][0] != version}
+    kept = set(table.column_names) - outdated
+    arrays = [table[field.name] if field.name in kept else pa.nulls(len(table), field.type) for field in columns]
+    return pa.table(arrays, schema=columns)
+
+
+def _told(table: pa.Table) -> dict[str, tuple[int, int]]:
+    return _told_measures(table.schema.metadata or {})
+
+
+def _told_measures(metadata: Mapping[bytes, bytes]) -> dict[str, tuple[int, int]]:
+    """Measure -> its version, and how many rows lack it, by the footer; values of others are not believed."""
+    try:
+        told = json.loads(metadata.get(MEASURES_KEY, b"{}"))
+        return {str(name): (int(version), int(lacking)) for name, (version, lacking) in told.items()}
+    except (ValueError, TypeError, AttributeError):
+        return {}
+
+
+def _has_columns(found: pa.Schema, expected: Expected, told: Mapping[str, tuple[int, int]]) -> bool:
+    """Whether a part has its table's columns. It may lack measures, and have more than the dataset is known to have."""
+    measures = [name for name in found.names if name in expected.measures or name in told]
+    table = expected.path.parts[0]
+    wanted = schema.schema_of(table, measures if table == layout.SCORES.name else ())
+    return sorted(map(str, found.remove_metadata())) == sorted(map(str, wanted))
+
+
+def _merge(before: pa.Table, new: pa.Table, measures: Collection[str], wanted: Collection[str]) -> pa.Table:
+    both = pc.is_in(new["arch_index"], before["arch_index"].combine_chunks())
+    again = new.filter(both)["arch_index"].combine_chunks()
+    old_rows = {row["arch_index"]: row for row in before.filter(pc.is_in(before["arch_index"], again)).to_pylist()}
+    rows = [_merged(old_rows[row["arch_index"]], row, measures, wanted) for row in new.filter(both).to_pylist()]
+    kept = before.filter(pc.invert(pc.is_in(before["arch_index"], again)))
+    return pa.concat_tables([kept, new.filter(pc.invert(both)), pa.Table.from_pylist(rows, schema=new.schema)])
+
+
+def _merged(
+    old: Mapping[str, Any], new: Mapping[str, Any], measures: Collection[str], wanted: Collection[str]
+) -> Mapping[str, Any]:
+    if "run_id" in old:
+        return merged(old, new, measures, wanted)
+    return old if new["status"] == STATUS_FAILED and old["status"] != STATUS_FAILED else new
+
+
+def _state(table: pa.Table, full_range: range, measures: Iterable[str], digest: str) -> PartState:
+    indices = table["arch_index"].to_pylist()
+    failed_rows = pc.equal(table["status"], STATUS_FAILED)
+    failed = frozenset(table.filter(failed_rows)["arch_index"].to_pylist())
+    names = tuple(measures)
+    told: dict[str, set[int]] = {name: set() for name in names}
+    erring = table.filter(pc.and_(pc.is_valid(table["error"]), pc.invert(failed_rows)))
+    for index, error in zip(erring["arch_index"].to_pylist(), erring["error"].to_pylist(), strict=True):
+        for name in read_errors(error, names):
+            told[name].add(index)
+    lacking = {
+        name: frozenset(table.filter(pc.is_null(table[name]))["arch_index"].to_pylist()) - failed - told[name] for name in names
+    }
+    present = full_range if len(indices) == len(full_range) else frozenset(indices)
+    failed_alone = {name: frozenset(rows) for name, rows in told.items() if rows}
+    return PartState(present, failed, lacking, failed_alone, digest)
 
 
 def _belongs(metadata: pq.FileMetaData, expected: Expected) -> bool:

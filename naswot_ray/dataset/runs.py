@@ -14,6 +14,7 @@ from naswot_ray.dataset.models import parse_json, validated
 from naswot_ray.dataset.names import Name, RunId
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.errors import DatasetError
+from naswot_ray.measures import DEFAULT_MEASURES
 
 RunStatus = Literal["running", "finished", "interrupted", "failed"]
 
@@ -35,6 +36,7 @@ class GridRecord(BaseModel):
         num_architectures: how many each of the spaces has, in their order.
         limit: only the first `limit` architectures of each space; None for all.
         sample: only `sample` architectures of each space, drawn at random; None for all.
+        measures: what each row was to have a value of.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -46,6 +48,7 @@ class GridRecord(BaseModel):
     num_architectures: tuple[Annotated[int, Field(ge=0, le=MAX_ARCHITECTURES)], ...]
     limit: Annotated[int, Field(ge=0)] | None = None
     sample: Annotated[int, Field(gt=0)] | None = None
+    measures: tuple[Name, ...] = DEFAULT_MEASURES
 
     @model_validator(mode="after")
     def _is_a_grid(self) -> GridRecord:
@@ -54,8 +57,8 @@ class GridRecord(BaseModel):
                 f"expected a number of architectures for each of {len(self.spaces)} spaces, found {len(self.num_architectures)}"
             )
         axes = (self.spaces, self.batch_sizes, self.seeds)
-        if any(len(set(axis)) != len(axis) for axis in axes):
-            raise ValueError("a space, a batch size or a seed is there twice")
+        if any(len(set(axis)) != len(axis) for axis in (*axes, self.measures)):
+            raise ValueError("a space, a batch size, a seed or a measure is there twice")
         if (num_points := prod(map(len, axes))) > MAX_POINTS:
             raise ValueError(f"{num_points:,} points (spaces x batch sizes x seeds), expected at most {MAX_POINTS:,}")
         return self

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 import numpy as np
@@ -34,23 +35,56 @@ def coverage_of(dataset: Dataset, *, fresh: bool = False) -> dict[Point, Coverag
     for grid in grids:
         for point in grid.points():
             asking.setdefault(point, []).append(grid)
-    masks: dict[tuple[str, tuple[Grid, ...]], tuple[npt.NDArray[np.bool_], int]] = {}
-    wanted: dict[Point, tuple[npt.NDArray[np.bool_], int]] = {}
+    demands: dict[tuple[str, bool, tuple[Grid, ...]], _Demand] = {}
+    of_points: dict[Point, _Demand] = {}
     for point in [*asking, *(point for point in inventory.points if point not in asking)]:
-        mine = tuple(asking.get(point, ()))
-        if (point.space, mine) not in masks:
-            mask = _mask(mine, point.space)
-            masks[point.space, mine] = mask, int(mask.sum())
-        wanted[point] = masks[point.space, mine]
+        key = point.space, point.batch is None, tuple(asking.get(point, ()))
+        if key not in demands:
+            demands[key] = _Demand.of(point, key[2])
+        of_points[point] = demands[key]
     shards = {
-        point: [_shard(point, number, shard_size, len(mask) or None) for number in inventory.numbers(point)]
-        for point, (mask, _) in wanted.items()
+        point: [_shard(point, number, shard_size, len(demand.rows) or None) for number in inventory.numbers(point)]
+        for point, demand in of_points.items()
     }
     states = inventory.states(shard for some in shards.values() for shard in some)
-    return {point: _coverage(*of_point, shards[point], states, inventory.faults) for point, of_point in wanted.items()}
+    return {point: _coverage(demand, shards[point], states, inventory.faults) for point, demand in of_points.items()}
 
 
-def _mask(grids: Iterable[Grid], space: str) -> npt.NDArray[np.bool_]:
+Mask = npt.NDArray[np.bool_]
+"""One bool for each position of a space."""
+
+
+@dataclass(frozen=True)
+class _Demand:
+    """What some grids ask of a point.
+
+    Attributes:
+        rows: those that any grid asks for.
+        measures: measure -> the rows that are to have a value of it.
+        num_rows: how many rows are asked for.
+    """
+
+    rows: Mask
+    measures: Mapping[str, Mask]
+    num_rows: int
+
+    @classmethod
+    def of(cls, point: Point, grids: Sequence[Grid]) -> _Demand:
+        rows = _mask(grids, point.space)
+        names = dict.fromkeys(name for grid in grids for name in grid.measures(point))
+        measures = {name: _mask([g for g in grids if name in g.measures(point)], point.space) for name in names}
+        return cls(rows, measures, int(rows.sum()))
+
+    def asked(self, index: int) -> tuple[str, ...]:
+        """The measures that a row is to have."""
+        return tuple(name for name, mask in self.measures.items() if index < len(mask) and mask[index])
+
+    def is_wanted(self, index: int) -> bool:
+        """Whether any grid asks for a row."""
+        return index < len(self.rows) and bool(self.rows[index])
+
+
+def _mask(grids: Iterable[Grid], space: str) -> Mask:
     """Which positions of a space any of the grids takes."""
     wanted = np.zeros(max((grid.size(space) for grid in grids), default=0), np.bool_)
     for grid in grids:
@@ -63,31 +97,31 @@ def _mask(grids: Iterable[Grid], space: str) -> npt.NDArray[np.bool_]:
 
 
 def _coverage(
-    wanted: npt.NDArray[np.bool_],
-    num_wanted: int,
-    shards: Iterable[Shard],
-    states: Mapping[Shard, PartState],
-    faults: Collection[PurePosixPath],
+    demand: _Demand, shards: Iterable[Shard], states: Mapping[Shard, PartState], faults: Collection[PurePosixPath]
 ) -> Coverage:
-    coverage = Coverage(wanted=num_wanted)
+    coverage = Coverage(wanted=demand.num_rows)
     for shard in shards:
         if shard.path in faults:
             coverage.untrusted += 1
         elif shard in states:
-            present, failed = _count(wanted, shard, states[shard])
-            coverage.present += present
-            coverage.failed += failed
-            coverage.unplanned += len(states[shard].present) - present
+            _count(coverage, demand, shard, states[shard])
     return coverage
 
 
-def _count(wanted: npt.NDArray[np.bool_], shard: Shard, state: PartState) -> tuple[int, int]:
-    """How many of the wanted rows a part holds, and how many of these failed."""
-    if isinstance(state.present, range):
-        present = int(wanted[state.present.start : state.present.stop].sum())
-    else:
-        present = sum(index < len(wanted) and bool(wanted[index]) for index in state.present)
-    return present, sum(index < len(wanted) and bool(wanted[index]) for index in state.failed)
+def _count(coverage: Coverage, demand: _Demand, shard: Shard, state: PartState) -> None:
+    """Add what a part holds to a point's coverage."""
+    if state.is_whole(shard.range, demand.measures):
+        num_wanted = int(demand.rows[shard.start : shard.stop].sum())
+        coverage.present += num_wanted
+        coverage.unplanned += len(shard.range) - num_wanted
+        return
+    for index in state.present:
+        if not demand.is_wanted(index):
+            coverage.unplanned += 1
+            continue
+        measures = demand.asked(index)
+        coverage.present += state.has(index, measures)
+        coverage.failed += state.has_failed(index, measures)
 
 
 def _shard(point: Point, number: int, shard_size: int, size: int | None) -> Shard:

@@ -96,7 +96,8 @@ class Shard:
         Raises:
             KeyError: the settings lack the shard's space or image source.
         """
-        return Expected(self.path, self.range, fingerprint_of(settings, self.point))
+        measures = settings.measures if self.point.batch is not None else {}
+        return Expected(self.path, self.range, fingerprint_of(settings, self.point), measures)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +134,10 @@ class Grid:
         if self.record.sample is not None:
             return _sample(space, size, self.record.sample)
         return range(size if self.record.limit is None else min(self.record.limit, size))
+
+    def measures(self, point: Point) -> tuple[str, ...]:
+        """What the rows of a point are to have values of; nothing for the architectures table."""
+        return self.record.measures if point.batch is not None else ()
 
     def batches(self) -> list[Batch]:
         """Every batch of the grid."""

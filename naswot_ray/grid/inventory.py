@@ -7,11 +7,12 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from naswot_ray.dataset import layout, parts
-from naswot_ray.dataset.manifest import Settings
+from naswot_ray.dataset.manifest import Manifest, Settings
 from naswot_ray.dataset.parts import Expected, PartState, UntrustedPartError
 from naswot_ray.dataset.storage import Storage, StoredFile
 from naswot_ray.dataset.verified import VerifiedFiles, in_threads
 from naswot_ray.grid.grid import Point, Shard, fingerprint_of, point_of
+from naswot_ray.measures import own_measures
 
 
 class Inventory:
@@ -68,16 +69,16 @@ class Inventory:
             file = self._there.get(shard.point, {}).get(shard.number)
             if file is None or file.path in self.faults:
                 continue
-            fingerprint = self._fingerprint_of(shard.point)
+            expected = self._expected(shard)
             known = self._verified.find(file)
             if shard in self._found:
                 found[shard] = self._found[shard]
-            elif fingerprint is None:
+            elif expected is None:
                 self.faults[file.path] = f"holds rows of a space or image source that {layout.MANIFEST} does not tell of"
-            elif known is not None and (state := _state(known.facts, shard, fingerprint)) is not None:
+            elif known is not None and (state := _state(known.facts, expected)) is not None:
                 found[shard] = self._found[shard] = state
             else:
-                unknown.append((shard, file, Expected(shard.path, shard.range, fingerprint)))
+                unknown.append((shard, file, expected))
         if not unknown:  # a thousand points may ask, one after the other
             return found
         for (shard, file, expected), result in zip(
@@ -91,13 +92,17 @@ class Inventory:
         self._verified.save()
         return found
 
-    def _fingerprint_of(self, point: Point) -> str | None:
-        if point not in self._fingerprints:
+    def _expected(self, shard: Shard) -> Expected | None:
+        """What a shard's part must be; None if the settings do not tell of it."""
+        if shard.point not in self._fingerprints:
             try:
-                self._fingerprints[point] = fingerprint_of(self._settings, point)
+                self._fingerprints[shard.point] = fingerprint_of(self._settings, shard.point)
             except KeyError:
-                self._fingerprints[point] = None
-        return self._fingerprints[point]
+                self._fingerprints[shard.point] = None
+        fingerprint = self._fingerprints[shard.point]
+        if fingerprint is None:
+            return None
+        return Expected(shard.path, shard.range, fingerprint, self._settings.measures if shard.point.batch is not None else {})
 
     def _inspect(self, expected: Expected) -> PartState | str:
         try:
@@ -106,19 +111,62 @@ class Inventory:
             return error.reason
 
 
-def _facts(state: PartState, expected: Expected) -> list[Any]:
+def widen_parts(storage: Storage, contract: Manifest, *, run_id: str) -> None:
+    """Give all parts of a dataset the columns of measures that it has got since they were written.
+
+    Only measures of other packages are added to a dataset that has rows, so there is rarely anything to do.
+
+    Args:
+        storage: the dataset.
+        contract: what it is now.
+        run_id: of the run that asks.
+
+    Raises:
+        DatasetError: a part cannot be read or written.
+    """
+    if all(name in own_measures() for name in contract.settings.measures):
+        return
+
+    def widen(path: PurePosixPath) -> None:
+        file = layout.table_file(path)
+        assert file is not None
+        assert file.number is not None
+        start = file.number * contract.shard_size
+        try:
+            fingerprint = fingerprint_of(contract.settings, point_of(file))
+        except KeyError:
+            return
+        expected = Expected(path, range(start, start + contract.shard_size), fingerprint, contract.settings.measures)
+        parts.widen(storage, expected, run_id=run_id)
+
+    in_threads(widen, [file.path for file in storage.list_files(layout.SCORES) if layout.table_file(file.path) is not None])
+
+
+def _facts(state: PartState, expected: Expected) -> dict[str, Any]:
     """What is kept of a part: what it was held against, and its state. Null stands for all positions."""
-    full_range = expected.full_range
-    present = None if isinstance(state.present, range) else sorted(state.present)
-    return [expected.fingerprint, full_range.start, full_range.stop, present, sorted(state.failed)]
+    return {
+        "expected": _told(expected),
+        "present": None if isinstance(state.present, range) else sorted(state.present),
+        "failed": sorted(state.failed),
+        "lacking": {name: sorted(rows) for name, rows in state.lacking.items()},
+        "failed_alone": {name: sorted(rows) for name, rows in state.failed_alone.items()},
+    }
 
 
-def _state(facts: Any, shard: Shard, fingerprint: str) -> PartState | None:
+def _state(facts: Any, expected: Expected) -> PartState | None:
     """The state in `_facts`; None if there is none, or it was held against something else."""
     try:
-        told, start, stop, present, failed = facts
-        if (told, start, stop) != (fingerprint, shard.start, shard.stop):
+        if facts["expected"] != _told(expected):
             return None
-        return PartState(shard.range if present is None else frozenset(present), frozenset(failed))
-    except (TypeError, ValueError):
+        return PartState(
+            expected.full_range if facts["present"] is None else frozenset(facts["present"]),
+            frozenset(facts["failed"]),
+            {name: frozenset(rows) for name, rows in facts["lacking"].items()},
+            {name: frozenset(rows) for name, rows in facts["failed_alone"].items()},
+        )
+    except (TypeError, ValueError, KeyError, AttributeError):
         return None
+
+
+def _told(expected: Expected) -> list[Any]:
+    return [expected.fingerprint, expected.full_range.start, expected.full_range.stop, dict(expected.measures)]

@@ -8,15 +8,19 @@ from typing import Any
 from naswot_ray.dataset.manifest import Settings
 from naswot_ray.engines.weights import WEIGHTS_VERSION
 from naswot_ray.images.source import BATCH_VERSION, ImageSource
+from naswot_ray.measures import Measure, own_measures
 from naswot_ray.spaces import Space
 
 
-def settings_of(spaces: Mapping[str, Space], sources: Iterable[ImageSource], values: Mapping[str, Any]) -> Settings:
+def settings_of(
+    spaces: Mapping[str, Space], sources: Iterable[ImageSource], values: Mapping[str, Any], measures: Iterable[Measure]
+) -> Settings:
     """The settings of rows that this version computes.
 
     Args:
         spaces, sources: what the rows are of.
         values: the options that move a value by themselves, `ScoreOptions.deciding(Decides.VALUE)`.
+        measures: what is taken of the rows. Score rows have columns of these, and of all measures of this package.
     """
     return Settings(
         weights=WEIGHTS_VERSION,
@@ -24,4 +28,5 @@ def settings_of(spaces: Mapping[str, Space], sources: Iterable[ImageSource], val
         values=dict(values),
         spaces={name: dict(space.settings()) for name, space in spaces.items()},
         images={source.name: dict(source.settings()) for source in sources},
+        measures={one.name: one.version for one in (*own_measures().values(), *measures)},
     )

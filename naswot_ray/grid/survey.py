@@ -22,8 +22,8 @@ class Coverage:
 
     Attributes:
         wanted: how many were asked for.
-        present: how many of these are there, the failed ones too.
-        failed: how many of these are there without a value.
+        present: how many of these are there with all measures that were asked for, the failed ones too.
+        failed: how many of these failed, or have a measure that did.
         unplanned: how many are there besides, which no run asks for any more.
         untrusted: parts that are not what they should be; none of their rows counts.
     """
@@ -66,25 +66,26 @@ class Survey:
             backwards: the last shard first, for a run that shares the dataset with another one.
         """
         for shard, state in self._shards(backwards):
-            wanted = self._grid.wanted(shard)
+            wanted, measures = self._grid.wanted(shard), self._grid.measures(shard.point)
             if state is _EMPTY:
                 yield Task(shard, wanted)
-            elif state.present != shard.range or (retry_failed and state.failed):
-                done = frozenset(state.present) - state.failed if retry_failed else state.present
-                if todo := tuple(i for i in wanted if i not in done):
+            elif not state.is_whole(shard.range, measures):
+                todo = tuple(i for i in wanted if state.needs(i, measures, retry_failed=retry_failed) is not None)
+                if todo:
                     yield Task(shard, todo)
 
     def coverage(self) -> dict[Point, Coverage]:
         """How many rows each point wants and has."""
         found = {point: Coverage() for point in self._grid.points()}
         for shard, state in self._shards():
-            wanted, coverage = self._grid.wanted(shard), found[shard.point]
+            wanted, measures = self._grid.wanted(shard), self._grid.measures(shard.point)
+            coverage = found[shard.point]
             coverage.wanted += len(wanted)
-            if state.present == shard.range and not state.failed:
+            if state.is_whole(shard.range, measures):
                 coverage.present += len(wanted)
             else:
-                coverage.present += sum(i in state.present for i in wanted)
-                coverage.failed += sum(i in state.failed for i in wanted)
+                coverage.present += sum(state.has(i, measures) for i in wanted)
+                coverage.failed += sum(state.has_failed(i, measures) for i in wanted)
         return found
 
     def _shards(self, backwards: bool = False) -> Iterator[tuple[Shard, PartState]]:

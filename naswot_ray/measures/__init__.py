@@ -26,6 +26,7 @@ __all__ = [
     "all_measures",
     "get_measures",
     "measure",
+    "own_measures",
 ]
 
 ALL: Final = "all"
@@ -37,11 +38,11 @@ ENTRY_POINTS: Final = "naswot_ray.measures"
 
 
 @cache
-def all_measures() -> dict[str, Measure]:
-    """Name -> measure: ours in the order of their names, then those of other installed packages.
+def own_measures() -> dict[str, Measure]:
+    """Name -> measure of this package: the default ones, then the others in the order of their names.
 
     Raises:
-        SettingsError: a measure of another package cannot be imported, is none, or has the name of another one.
+        SettingsError: a file of the folder cannot be imported; names it.
     """
     found = {
         value.name: value
@@ -49,6 +50,17 @@ def all_measures() -> dict[str, Measure]:
         for value in vars(module).values()
         if isinstance(value, Measure)
     }
+    return {name: found[name] for name in sorted(found, key=lambda name: (name not in DEFAULT_MEASURES, name))}
+
+
+@cache
+def all_measures() -> dict[str, Measure]:
+    """Name -> measure: those of this package, then those of other installed packages.
+
+    Raises:
+        SettingsError: a measure of another package cannot be imported, is none, or has the name of another one.
+    """
+    found = dict(own_measures())
     for name, value in offered(ENTRY_POINTS):
         if not isinstance(value, Measure):
             raise SettingsError(f"{ENTRY_POINTS} {name!r}: expected a measure, found {type(value).__name__}")

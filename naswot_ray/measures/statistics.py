@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from naswot_ray.measures.kernel import Kernels
 from naswot_ray.network.plan import Codes
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # reading a dataset needs neither
     import torch
+
+    from naswot_ray.measures.kernel import Kernels
 
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]

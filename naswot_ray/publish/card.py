@@ -14,7 +14,6 @@ from rich.filesize import decimal
 from naswot_ray import markdown
 from naswot_ray.dataset import schema
 from naswot_ray.publish import literature
-from naswot_ray.publish.columns import MEANING, TABLE_MEANING
 from naswot_ray.publish.compaction import PublishedTable
 from naswot_ray.publish.contents import Contents
 from naswot_ray.publish.examples import first_query, loading
@@ -78,7 +77,9 @@ def card(contents: Contents) -> str:
         groups="\n".join(_groups(contents)),
         status_line=f"Rows that failed: {quality.num_failed:,}. Rows that runs were asked for and are not there: "
         f"{quality.num_missing:,}.",
-        columns="\n\n".join(_columns(name) for name in schema.TABLES if any(t.table == name for t in contents.tables)),
+        columns="\n\n".join(
+            _columns(contents, name) for name in schema.TABLES if any(t.table == name for t in contents.tables)
+        ),
         settings=_settings(contents),
         runs=_runs(contents),
         commands=markdown.block(contents.commands, "bash"),
@@ -173,7 +174,7 @@ def _incomplete(contents: Contents) -> str:
 
 def _table_row(contents: Contents, table: PublishedTable) -> str:
     size = decimal(sum(file.num_bytes for file in contents.files_of(table)))
-    return f"| `{table.config}` | {TABLE_MEANING[table.table]} | {table.num_rows:,} | {len(table.paths)} | {size} |"
+    return f"| `{table.config}` | {schema.TABLES[table.table]} | {table.num_rows:,} | {len(table.paths)} | {size} |"
 
 
 def _groups(contents: Contents) -> list[str]:
@@ -195,17 +196,17 @@ def _groups(contents: Contents) -> list[str]:
     ]
 
 
-def _columns(table: str) -> str:
+def _table_names(contents: Contents) -> list[str]:
+    return [name for name in schema.TABLES if any(table.table == name for table in contents.tables)]
+
+
+def _columns(contents: Contents, table: str) -> str:
     rows = [
-        (
-            f"`{field.name}`",
-            f"{field.type}{'' if field.nullable else ', never null'}",
-            MEANING[table][field.name].replace("|", "\\|"),
-        )
-        for field in schema.TABLES[table]
+        (f"`{column.name}`", f"{column.type}{', never null' if column.required else ''}", column.meaning.replace("|", "\\|"))
+        for column in schema.columns_of(table, contents.measures)
     ]
     return "\n".join(
-        [f"### {table}", "", TABLE_MEANING[table].capitalize() + ".", "", *_markdown(("column", "type", ""), rows)]
+        [f"### {table}", "", schema.TABLES[table].capitalize() + ".", "", *_markdown(("column", "type", ""), rows)]
     )
 
 

@@ -83,7 +83,7 @@ def write_table(
         DatasetError: two rows have the same key, or the disk is full.
     """
     metadata = {"naswot_ray.schema_version": manifest.schema_version, "naswot_ray.fingerprint": manifest.settings.fingerprint}
-    columns = schema.TABLES[table].with_metadata(metadata)
+    columns = schema.schema_of(table, manifest.settings.measures).with_metadata(metadata)
     folder.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
     writer: pq.ParquetWriter | pa.ipc.RecordBatchFileWriter | None = None

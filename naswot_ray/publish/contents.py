@@ -63,6 +63,11 @@ class Contents:
         """The spaces, sorted."""
         return sorted({table.space for table in self.tables})
 
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """The measures that score rows have columns of."""
+        return tuple(self.settings.settings.measures)
+
     def files_of(self, table: PublishedTable) -> list[DataFile]:
         """The files of a table, in order."""
         return [self.files[path] for path in table.paths]

@@ -10,7 +10,6 @@ import pyarrow as pa
 
 from naswot_ray.dataset import schema
 from naswot_ray.publish import card
-from naswot_ray.publish.columns import MEANING, TABLE_MEANING
 from naswot_ray.publish.compaction import KEYS, FileFormat, PublishedTable
 from naswot_ray.publish.contents import Contents
 
@@ -90,7 +89,7 @@ def describe(contents: Contents) -> dict[str, Any]:
         | _responsible(contents)
         | {
             "distribution": [entry for table in contents.tables for entry in _distribution(contents, table)],
-            "recordSet": [_record_set(table) for table in contents.tables],
+            "recordSet": [_record_set(contents, table) for table in contents.tables],
         }
     )
 
@@ -145,23 +144,23 @@ def _distribution(contents: Contents, table: PublishedTable) -> Iterator[dict[st
     }
 
 
-def _record_set(table: PublishedTable) -> dict[str, Any]:
+def _record_set(contents: Contents, table: PublishedTable) -> dict[str, Any]:
     return {
         "@type": "cr:RecordSet",
         "@id": table.config,
         "name": table.config,
-        "description": TABLE_MEANING[table.table],
+        "description": schema.TABLES[table.table],
         "key": [{"@id": f"{table.config}/{name}"} for name in KEYS[table.table]],
         "field": [
             {
                 "@type": "cr:Field",
-                "@id": f"{table.config}/{field.name}",
-                "name": field.name,
-                "description": MEANING[table.table][field.name],
-                "dataType": _data_type(field.type),
-                "source": {"fileSet": {"@id": f"files/{table.config}"}, "extract": {"column": field.name}},
+                "@id": f"{table.config}/{column.name}",
+                "name": column.name,
+                "description": column.meaning,
+                "dataType": _data_type(column.type),
+                "source": {"fileSet": {"@id": f"files/{table.config}"}, "extract": {"column": column.name}},
             }
-            for field in schema.TABLES[table.table]
+            for column in schema.columns_of(table.table, contents.measures)
         ],
     }
 

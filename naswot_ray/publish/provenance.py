@@ -127,8 +127,8 @@ def _engines(dataset: Dataset) -> dict[str, str]:
     with dataset.naming_damaged_files(), dataset.connect() as connection:
         return dict(
             connection.execute(
-                "SELECT run_id, any_value(engine) FROM scores WHERE status <> 'failed' GROUP BY run_id "
-                "HAVING count(DISTINCT engine) = 1"
+                "SELECT run_id, any_value(engine) FROM scores WHERE status <> 'failed' AND engine NOT LIKE '%+%' "
+                "GROUP BY run_id HAVING count(DISTINCT engine) = 1"
             ).fetchall()
         )
 
@@ -143,6 +143,7 @@ def _command(run: RunRecord, shard_size: int, engine: str | None) -> str:
     """
     words = ["naswot-ray", "score", "--output", DATASET]
     options = {"engine": engine} | {name: value for name, value in run.options.items() if value is not None}
+    options["measure"] = run.grid.measures  # by name: `all` may mean more one day
     for name in (name for name, decides in DECIDES.items() if decides is not Decides.NOTHING):
         value = options.get(name)
         if value is None or value == []:

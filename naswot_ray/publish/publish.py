@@ -80,7 +80,7 @@ def publish(
     files = sources.checked_files(dataset, progress)
     with _staged(target) as (folder, scratch):
         tables = _write_tables(dataset, files, folder / "data", scratch, file_format, include_accuracies)
-        with sources.connect(tables, file_format, scratch) as connection:
+        with sources.connect(tables, dataset.measures, file_format, scratch) as connection:
             quality = assess(dataset, tables, connection)
             contents = Contents(
                 tables=tables,
@@ -158,8 +158,8 @@ def _write_tables(
         if include_accuracies and space in trained:
             pieces = sources.accuracies_of(dataset, space, scratch)
             tables.append(write_table(home, space, "accuracies", pieces, dataset.manifest, file_format))
-            with sources.connect(tables, file_format, scratch) as connection:
-                pieces = sources.joined_of(connection, space)
+            with sources.connect(tables, dataset.measures, file_format, scratch) as connection:
+                pieces = sources.joined_of(connection, dataset.measures, space)
                 tables.append(write_table(home, space, "joined", pieces, dataset.manifest, file_format))
     return [table for table in tables if table.num_rows]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -175,7 +176,7 @@ def assess(dataset: Dataset, tables: list[PublishedTable], connection: duckdb.Du
         num_failed=sum(group.failed for group in groups),
         points=points,
         groups=groups,
-        ranges=[found for table in tables for found in _ranges(table, connection)],
+        ranges=[found for table in tables for found in _ranges(table, dataset.measures, connection)],
         tau=_tau(dataset),
         checks=_checks(tables, connection),
     )
@@ -213,8 +214,8 @@ def _groups(connection: duckdb.DuckDBPyConnection) -> list[GroupCount]:
     return groups
 
 
-def _ranges(table: PublishedTable, connection: duckdb.DuckDBPyConnection) -> list[ColumnRange]:
-    names = [field.name for field in schema.TABLES[table.table] if not pa.types.is_string(field.type)]
+def _ranges(table: PublishedTable, measures: Sequence[str], connection: duckdb.DuckDBPyConnection) -> list[ColumnRange]:
+    names = [field.name for field in schema.schema_of(table.table, measures) if not pa.types.is_string(field.type)]
     aggregates = ", ".join(
         f"count(*) - count({name}), count(*) FILTER (isinf({name}::DOUBLE)), min({name}) FILTER (isfinite({name}::DOUBLE)), "
         f"max({name}) FILTER (isfinite({name}::DOUBLE))"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -66,7 +66,7 @@ def rows_of_parts(dataset: Dataset, files: list[StoredFile], table: str, space: 
     mine = [(found.order, path) for found, path in named if (found.table, found.space) == (table, space)]
     for _, path in sorted(mine):
         with dataset.storage.open_parquet(path) as file:
-            yield file.read(columns=schema.TABLES[table].names).sort_by("arch_index")
+            yield file.read().select(dataset.schema_of(table).names).sort_by("arch_index")
 
 
 def accuracies_of(dataset: Dataset, space: str, scratch: Path) -> Iterator[pa.Table]:
@@ -84,27 +84,31 @@ def accuracies_of(dataset: Dataset, space: str, scratch: Path) -> Iterator[pa.Ta
         yield from (pa.Table.from_batches([batch]) for batch in batches)
 
 
-def joined_of(connection: duckdb.DuckDBPyConnection, space: str) -> Iterator[pa.Table]:
+def joined_of(connection: duckdb.DuckDBPyConnection, measures: Sequence[str], space: str) -> Iterator[pa.Table]:
     """Scores of a space with mean accuracies, sorted by the table's key.
 
     Joined anew from the published tables, so that they fit together, whenever `join` was last run on the dataset.
 
     Args:
         connection: with views of the published tables.
+        measures: of the scores.
         space: whose.
     """
     points = connection.execute(
         "SELECT DISTINCT images, batch_size, seed FROM scores WHERE space = ? ORDER BY ALL", [space]
     ).fetchall()
     for point in points:
-        yield joined_rows(connection, space, *point)
+        yield joined_rows(connection, measures, space, *point)
 
 
-def connect(tables: list[PublishedTable], file_format: FileFormat, scratch: Path) -> duckdb.DuckDBPyConnection:
+def connect(
+    tables: list[PublishedTable], measures: Sequence[str], file_format: FileFormat, scratch: Path
+) -> duckdb.DuckDBPyConnection:
     """A DuckDB connection with views of published tables, by the names of the dataset's."""
     kind = "parquet" if file_format is FileFormat.PARQUET else "ipc"
     views = {}
-    for name, columns in schema.TABLES.items():
+    for name in schema.TABLES:
+        columns = schema.schema_of(name, measures)
         paths = [str(path) for table in tables if table.table == name for path in table.paths]
         views[name] = pads.dataset(paths, schema=columns, format=kind) if paths else pads.dataset(columns.empty_table())
     return _connect(views, scratch)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Final, Generic, TypeVar
 
 from naswot_ray.grid.grid import Batch, Task
-from naswot_ray.run.rows import Pixels
+from naswot_ray.run.receipt import Pixels
 
 MAX_BYTES: Final = 2**30
 """How many bytes of images are kept, the last batch whatever its size: 650 of 128 images of 32 pixels."""

@@ -18,7 +18,7 @@ from naswot_ray.grid.grid import Shard, Task
 from naswot_ray.run.pool import Done, Gone, Lost, Pool, Ready, WorkerId
 from naswot_ray.run.progress import Progress
 from naswot_ray.run.queue import TaskQueue
-from naswot_ray.run.rows import Receipt
+from naswot_ray.run.receipt import Receipt
 
 POLL_SECONDS = 0.5
 NUM_READERS = 16

@@ -17,23 +17,27 @@ from pathlib import Path, PurePosixPath
 from types import FrameType
 from typing import Any, Final
 
-from naswot_ray.dataset import manifest, runs
+from naswot_ray.dataset import manifest, runs, schema
 from naswot_ray.dataset.inputs import local_option, local_path
-from naswot_ray.dataset.manifest import Manifest, Settings
+from naswot_ray.dataset.manifest import Manifest
 from naswot_ray.dataset.runs import GridRecord, GridState, RunRecord, RunStatus
+from naswot_ray.dataset.schema import STATUS_FAILED
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.errors import NaswotError, RunError, SettingsError
 from naswot_ray.grid.grid import Batch, Grid, Task, default_shard_size
+from naswot_ray.grid.inventory import widen_parts
 from naswot_ray.grid.plans import HEARTBEAT, seems_to_go_on
+from naswot_ray.grid.rows import count_written, write_failed
 from naswot_ray.grid.settings import settings_of
 from naswot_ray.grid.survey import Survey, state_of
 from naswot_ray.images.source import ImageSource, load_images
+from naswot_ray.measures import get_measures
 from naswot_ray.run import ray_environment
 from naswot_ray.run.driver import Driver, Policy
 from naswot_ray.run.options import Decides, ScoreOptions
 from naswot_ray.run.pool import InProcessPool, Pool, make_worker
 from naswot_ray.run.progress import ConsoleProgress, Progress
-from naswot_ray.run.rows import Pixels, Receipt, count_written, write_failed
+from naswot_ray.run.receipt import Pixels, Receipt
 from naswot_ray.spaces import Space, open_spaces
 from naswot_ray.terminal import complain
 
@@ -56,6 +60,9 @@ def score_spaces(options: ScoreOptions) -> RunRecord:
         NaswotError: bad options, unreadable images, a dataset of other settings, storage that cannot be written, no cluster.
         KeyboardInterrupt: on Ctrl-C or SIGTERM; everything written stays.
     """
+    measures = get_measures(options.measure)
+    for one in measures:
+        schema.check_measure_name(one.name)
     spaces = open_spaces(options.space, [local_option(entry) for entry in options.space_option])
     data = None if options.data is None else local_path(options.data)
     source = load_images(options.images, data, image_size=options.image_size)
@@ -70,8 +77,9 @@ def score_spaces(options: ScoreOptions) -> RunRecord:
         seeds=tuple(options.seed),
         limit=options.limit,
         sample=options.sample,
+        measures=tuple(one.name for one in measures),
     )
-    settings = settings_of(spaces, [source], options.deciding(Decides.VALUE))
+    settings = settings_of(spaces, [source], options.deciding(Decides.VALUE), measures)
     storage = Storage(options.output)
     contract = manifest.extend(
         storage, settings, shard_size=options.shard_size, default_shard_size=default_shard_size(grid_record)
@@ -98,7 +106,7 @@ def score_spaces(options: ScoreOptions) -> RunRecord:
             complain(f"preparing {name}")
         spaces[name].prepare()
     policy = Policy(options.max_attempts, options.shard_timeout)
-    run = _Run(storage, grid, spaces, settings, contract, record, policy)
+    run = _Run(storage, grid, spaces, contract, record, policy)
     with _pool(options, run, source, nothing_to_do=not tasks) as pool:
         return run.drive(pool, survey, tasks)
 
@@ -110,7 +118,6 @@ class _Run:
     storage: Storage
     grid: Grid
     spaces: Mapping[str, Space]
-    settings: Settings
     contract: Manifest
     record: RunRecord
     policy: Policy
@@ -156,6 +163,7 @@ class _Run:
         if not self.planned:
             manifest.write(self.storage, self.contract)
             runs.write(self.storage, self.record)
+            widen_parts(self.storage, self.contract, run_id=self.record.run_id)
             self.planned = True
 
     def _count_written(self, task: Task) -> Mapping[str, int]:
@@ -198,8 +206,9 @@ class _Run:
         runs.write(self.storage, self.record)
 
     def _record_failed(self, task: Task, error: str) -> Receipt:
-        space = self.spaces[task.shard.point.space]
-        return write_failed(self.storage, space, task, error, self.record.run_id, self.settings)
+        space, measures = self.spaces[task.shard.point.space], self.grid.record.measures
+        part = write_failed(self.storage, space, task, error, self.record.run_id, self.contract.settings, measures)
+        return Receipt({STATUS_FAILED: 1}, part=part, notes=self.storage.take_notes())
 
 
 class Tasks:
@@ -265,9 +274,10 @@ def _pool(options: ScoreOptions, run: _Run, source: ImageSource, *, nothing_to_d
         return source.batch(batch.batch_size, batch.seed)
 
     root, run_id = run.storage.address.pinned, run.record.run_id
-    factory = partial(make_worker, engine=options.engine, dtype=options.dtype)
+    factory = partial(make_worker, engine=options.engine, dtype=options.dtype, measures=run.grid.record.measures)
     if options.in_process or nothing_to_do:
-        yield InProcessPool(partial(factory, root, run_id, run.settings, options.cpus_per_actor), run.spaces, make_batch)
+        make = partial(factory, root, run_id, run.contract.settings)
+        yield InProcessPool(make, run.spaces, make_batch, options.cpus_per_actor)
         return
     address = ray_environment.resolve(options.address)
     ray_environment.prepare(address)
@@ -277,7 +287,7 @@ def _pool(options: ScoreOptions, run: _Run, source: ImageSource, *, nothing_to_d
     pool = ray_pool.RayPool(
         root,
         run_id,
-        run.settings,
+        run.contract.settings,
         run.spaces,
         make_batch,
         num_actors=options.num_actors,

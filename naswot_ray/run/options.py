@@ -20,6 +20,7 @@ from pydantic import (
 from naswot_ray.dataset.manifest import MAX_SHARD_SIZE
 from naswot_ray.dataset.runs import MAX_POINTS
 from naswot_ray.errors import SettingsError
+from naswot_ray.measures import DEFAULT_MEASURES
 from naswot_ray.paths import INPUT, OUTPUT, SPACE_OPTION, PathOption
 
 
@@ -30,7 +31,7 @@ class Decides(StrEnum):
     """
 
     ROWS = "rows"
-    """Which rows there are. Rows of another value have other keys and may lie in the same dataset."""
+    """Which rows there are, and which of their measures. Those of another value may lie in the same dataset."""
 
     SPACE = "space"
     """What the networks of a space are: its `settings()` tell, and a run with others is refused."""
@@ -86,6 +87,14 @@ class ScoreOptions(BaseModel):
         SPACE_OPTION,
         Field(description="PARAMETER=VALUE of a space, as in stem_channels=128; repeat for several."),
     ] = []
+    measure: Annotated[
+        list[str],
+        Decides.ROWS,
+        Field(
+            description="Measure to take; repeat for several, or say all. The same command with one more measure fills it in. "
+            "`naswot-ray measures` lists them."
+        ),
+    ] = list(DEFAULT_MEASURES)
     images: Annotated[str, Decides.IMAGES, Field(description="Image source: noise, cifar10, cifar100 or imagenet16-120.")] = (
         "noise"
     )
@@ -176,7 +185,7 @@ class ScoreOptions(BaseModel):
 
     @model_validator(mode="after")
     def _lists_without_repeats(self) -> ScoreOptions:
-        for name in ("space", "batch_size", "seed"):
+        for name in ("space", "batch_size", "seed", "measure"):
             values = getattr(self, name)
             if not values or len(set(values)) != len(values):
                 raise ValueError(f"--{name.replace('_', '-')} needs at least one value, each once, got {values}")

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
 from rich.progress import Progress as RichProgress
 
-from naswot_ray.run.rows import Receipt
+from naswot_ray.run.receipt import Receipt
 from naswot_ray.terminal import Terminal
 
 LINE_SECONDS: Final = 5.0

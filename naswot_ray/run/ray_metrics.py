@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from ray.util.metrics import Counter, Gauge
 
 from naswot_ray.run.progress import Progress
-from naswot_ray.run.rows import Receipt
+from naswot_ray.run.receipt import Receipt
 
 SKIPPED = "skipped"
 """Status of rows that were there already."""

@@ -25,7 +25,7 @@ from naswot_ray.grid.grid import Batch, Task
 from naswot_ray.run.batches import Batches
 from naswot_ray.run.pool import Done, Event, Gone, Lost, Ready, WorkerId, make_worker
 from naswot_ray.run.ray_environment import LOCAL
-from naswot_ray.run.rows import DeviceLostError, Pixels, Receipt
+from naswot_ray.run.receipt import DeviceLostError, Pixels, Receipt
 from naswot_ray.spaces import Space
 
 if TYPE_CHECKING:
@@ -39,14 +39,17 @@ LOOK_SECONDS = 5.0
 class WorkerFactory(Protocol):
     """Makes a worker inside an actor's process: `make_worker`, or a test's variant of `Worker`."""
 
-    def __call__(self, root: str, run_id: str, settings: Settings, num_threads: int | None = None) -> Worker: ...
+    def __call__(self, root: str, run_id: str, settings: Settings) -> Worker: ...
 
 
 class WorkerActor:
     """A worker in a process of its own."""
 
     def __init__(self, factory: WorkerFactory, root: str, run_id: str, settings: Settings, num_threads: int) -> None:
-        self._worker = factory(root, run_id, settings, num_threads)
+        from naswot_ray.run.process import dedicate_process  # noqa: PLC0415  torch, which a driver does without
+
+        dedicate_process(num_threads)
+        self._worker = factory(root, run_id, settings)
 
     def open(self) -> tuple[str, int]:
         """Make ready for scoring; the node it runs on and its process there. It can answer once it has started.

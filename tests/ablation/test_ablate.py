@@ -85,7 +85,7 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert table.num_rows == 3 * (2 + 2 + 2)
     for row in table.to_pylist()[:4]:
         images = NOISE.batch(row["batch_size"], row["images_seed"])
-        assert row["score"] == naswot_ray.score(row["arch_id"], images, seed=row["weights_seed"])["naswot"]
+        assert row["naswot"] == naswot_ray.score(row["arch_id"], images, seed=row["weights_seed"])["naswot"]
     assert (out / "ablation.md").read_text() in done.output
     assert (out / "ablation.png").stat().st_size > 10_000
     assert "is not empty" in refuses(tmp_path, "ablate", "-o", out)

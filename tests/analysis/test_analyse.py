@@ -13,7 +13,7 @@ from scipy import stats
 
 from naswot_ray.analysis.analyse import Analysis, Repeats, analyse
 from naswot_ray.analysis.markdown import render
-from naswot_ray.dataset import layout, schema
+from naswot_ray.dataset import layout
 from naswot_ray.dataset.dataset import Dataset
 from naswot_ray.dataset.join import join
 from naswot_ray.errors import DatasetError
@@ -36,7 +36,7 @@ def joined(root: Path, special: Mapping[tuple[int, int], Row] | None = None, **o
     special = special or {}
 
     def change(row: Row) -> Row:
-        return special.get((row["arch_index"], row["seed"]), {"score": score_of(row)})
+        return special.get((row["arch_index"], row["seed"]), {"naswot": score_of(row)})
 
     grid = {"batch_sizes": (4, 8), "seeds": (0, 1, 2)} | options
     dataset = make_dataset(root, indices=range(NUM), change=change, **grid)
@@ -51,7 +51,7 @@ def find(analysis: Analysis, **wanted: Any) -> list[Row]:
 
 
 def one(analysis: Analysis, **wanted: Any) -> Row:
-    (row,) = find(analysis, **({"given": None, "predictor": "score", "batch_size": 4, "seed": None} | wanted))
+    (row,) = find(analysis, **({"given": None, "predictor": "naswot", "batch_size": 4, "seed": None} | wanted))
     return row
 
 
@@ -144,8 +144,8 @@ def test_singular_and_failed_rows(tmp_path: Path) -> None:
 
 def test_means_are_of_architectures_that_every_seed_has(tmp_path: Path) -> None:
     dataset = joined(tmp_path / "d", batch_sizes=(4,))
-    rows = [score_row(i, seed=3, score=score_of({"arch_index": i, "batch_size": 4, "seed": 3})) for i in range(4)]
-    write_part(dataset.storage, layout.scores(SPACE, "noise", 4, 3, 0), schema.SCORES, rows)
+    rows = [score_row(i, seed=3, naswot=score_of({"arch_index": i, "batch_size": 4, "seed": 3})) for i in range(4)]
+    write_part(dataset.storage, layout.scores(SPACE, "noise", 4, 3, 0), rows)
     join(dataset, SPACE)
     analysis = analyse(dataset)
     assert one(analysis, measure="tau")["num_architectures"] == 4
@@ -156,8 +156,8 @@ def test_means_are_of_architectures_that_every_seed_has(tmp_path: Path) -> None:
 
 def test_image_sources_are_compared(tmp_path: Path) -> None:
     dataset = joined(tmp_path / "d", batch_sizes=(4,), seeds=(0,))
-    rows = [score_row(i, images="cifar10", score=100.0 - i) for i in range(4)]
-    write_part(dataset.storage, layout.scores(SPACE, "cifar10", 4, 0, 0), schema.SCORES, rows)
+    rows = [score_row(i, images="cifar10", naswot=100.0 - i) for i in range(4)]
+    write_part(dataset.storage, layout.scores(SPACE, "cifar10", 4, 0, 0), rows)
     join(dataset, SPACE)
     (pair,) = analyse(dataset).stability.to_pylist()
     assert (pair["compared"], pair["images"], pair["other_images"], pair["num_architectures"]) == (

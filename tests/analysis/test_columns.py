@@ -19,7 +19,7 @@ def scores(row: Row) -> Row:
         return SINGULAR
     if row["arch_index"] == 2 and row["seed"] == 1:
         return FAILED
-    return {"score": 100.0 + row["arch_index"] + row["seed"]}
+    return {"naswot": 100.0 + row["arch_index"] + row["seed"]}
 
 
 @pytest.fixture

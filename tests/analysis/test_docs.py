@@ -32,7 +32,7 @@ def test_the_queries_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     by_batch, beside = (rows_of(query) for query in re.findall(r"^```sql\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL))
     assert [(row["batch_size"], row["tau"]) for row in by_batch] == [(4, -1.0), (8, -1.0)]
     assert [row["params"] for row in beside] == [-1.0, -1.0]
-    assert beside[0].keys() >= {"flops", "num_layers", "params", "score", "score_paper"}
+    assert beside[0].keys() >= {"flops", "num_layers", "params", "naswot", "naswot_paper"}
 
 
 def rows_of(query: str) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ import pytest
 from scipy.stats import kendalltau
 
 from naswot_ray.analysis.summary import NUM_BEST, PREDICTORS, Group, summarise
-from naswot_ray.dataset import layout, schema
+from naswot_ray.dataset import layout
 from naswot_ray.dataset.dataset import Dataset
 from naswot_ray.dataset.join import join
 from tests.dataset.making import FAILED, SINGULAR, SPACE, Row, add, arch_id, make_dataset, mean_accuracy, score_row, write_part
@@ -28,7 +28,7 @@ def scored(root: Path, scores: Mapping[int, list[float | None]]) -> Dataset:
         score = scores[row["arch_index"]][row["seed"]]
         if score is None:
             return FAILED
-        return SINGULAR if score == -INF else {"score": score}
+        return SINGULAR if score == -INF else {"naswot": score}
 
     return make_dataset(root, indices=scores, seeds=seeds, change=change)
 
@@ -69,7 +69,7 @@ def test_ties_among_the_best_are_in_a_stable_order(tmp_path: Path) -> None:
 def test_the_sign_is_kept(tmp_path: Path, sign: int) -> None:
     dataset = scored(tmp_path / "d", {i: [float(i)] for i in range(5)})
     group = with_accuracies(dataset, {i: 50.0 + sign * i for i in range(5)})
-    assert group.tau["cifar10"]["score"] == pytest.approx(sign)
+    assert group.tau["cifar10"]["naswot"] == pytest.approx(sign)
     assert group.num_joined == {"cifar10": 5}
 
 
@@ -81,10 +81,10 @@ def test_tau_is_scipys_of_the_mean_scores_with_ties(tmp_path: Path) -> None:
     means = [sum(score or 0.0 for score in scores[i]) / 2 for i in range(16)]
     expected = kendalltau(means, list(accuracies.values()), variant="b").statistic
     assert len(set(means)) < 16, "there are ties"
-    assert group.tau["cifar10"]["score"] == pytest.approx(expected, abs=1e-12)
+    assert group.tau["cifar10"]["naswot"] == pytest.approx(expected, abs=1e-12)
     assert abs(expected) < 0.9
     first_seed = kendalltau([scores[i][0] for i in range(16)], list(accuracies.values())).statistic
-    assert group.tau["cifar10"]["score"] != pytest.approx(first_seed)
+    assert group.tau["cifar10"]["naswot"] != pytest.approx(first_seed)
 
 
 def test_singular_architectures_rank_last_and_tie(tmp_path: Path) -> None:
@@ -92,20 +92,20 @@ def test_singular_architectures_rank_last_and_tie(tmp_path: Path) -> None:
     accuracies = {0: 10.0, 1: 60.0, 2: 50.0, 3: 90.0, 4: 80.0}
     group = with_accuracies(dataset, accuracies)
     expected = kendalltau([-1000, -5, 3, -1000, 7], list(accuracies.values())).statistic
-    assert group.tau["cifar10"]["score"] == pytest.approx(expected)
+    assert group.tau["cifar10"]["naswot"] == pytest.approx(expected)
     assert group.num_joined == {"cifar10": 5}
 
 
 def test_an_architecture_singular_on_one_seed_ranks_last(tmp_path: Path) -> None:
     dataset = scored(tmp_path / "d", {0: [100.0, -INF], 1: [1.0, 1.0], 2: [2.0, 2.0]})
     group = with_accuracies(dataset, {0: 10.0, 1: 20.0, 2: 30.0})
-    assert group.tau["cifar10"]["score"] == pytest.approx(1.0)
+    assert group.tau["cifar10"]["naswot"] == pytest.approx(1.0)
 
 
 def test_architectures_with_a_failed_row_are_left_out_and_counted(tmp_path: Path) -> None:
     dataset = scored(tmp_path / "d", {0: [1.0, 1.0], 1: [2.0, 2.0], 2: [9.0, None], 3: [None, None], 4: [3.0, 3.0]})
     group = with_accuracies(dataset, {0: 10.0, 1: 20.0, 2: 5.0, 3: 99.0, 4: 30.0})
-    assert group.tau["cifar10"]["score"] == pytest.approx(1.0)
+    assert group.tau["cifar10"]["naswot"] == pytest.approx(1.0)
     assert group.num_joined == {"cifar10": 3}
     assert group.num_failed == 3
 
@@ -114,7 +114,7 @@ def test_architectures_without_an_accuracy_are_left_out(tmp_path: Path) -> None:
     dataset = scored(tmp_path / "d", {i: [float(i)] for i in range(5)})
     group = with_accuracies(dataset, {0: 10.0, 1: 20.0, 4: 5.0, 100: 99.0})
     assert group.num_joined == {"cifar10": 3}
-    assert group.tau["cifar10"]["score"] == pytest.approx(kendalltau([0, 1, 4], [10, 20, 5]).statistic)
+    assert group.tau["cifar10"]["naswot"] == pytest.approx(kendalltau([0, 1, 4], [10, 20, 5]).statistic)
 
 
 def test_only_the_test_split_at_the_most_epochs_counts(tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_only_the_test_split_at_the_most_epochs_counts(tmp_path: Path) -> None:
     )
     join(dataset, SPACE)
     (group,) = summarise(dataset)
-    assert {name: tau["score"] for name, tau in group.tau.items()} == {
+    assert {name: tau["naswot"] for name, tau in group.tau.items()} == {
         "cifar10": pytest.approx(1.0),
         "cifar100": pytest.approx(-1.0),
     }
@@ -148,7 +148,7 @@ def test_where_there_is_no_order_there_is_no_tau(
     tmp_path: Path, scores: dict[int, float], accuracies: dict[int, float]
 ) -> None:
     group = with_accuracies(scored(tmp_path / "d", {i: [score] for i, score in scores.items()}), accuracies)
-    assert math.isnan(group.tau["cifar10"]["score"])
+    assert math.isnan(group.tau["cifar10"]["naswot"])
     assert group.num_joined == {"cifar10": len(scores)}
 
 
@@ -157,11 +157,11 @@ def test_groups_are_kept_apart_and_in_order(tmp_path: Path) -> None:
         tmp_path / "d",
         batch_sizes=(16, 4),
         seeds=(0, 1),
-        change=lambda row: {"score": float(row["arch_index"] * (1 if row["batch_size"] == 4 else -1))},
+        change=lambda row: {"naswot": float(row["arch_index"] * (1 if row["batch_size"] == 4 else -1))},
     )
     rows = [score_row(i, images="cifar10") for i in range(4)]
     path = layout.scores(SPACE, "cifar10", 4, 0, 0)
-    write_part(dataset.storage, path, schema.SCORES, rows)
+    write_part(dataset.storage, path, rows)
     add(dataset, [mean_accuracy(i, accuracy=50.0 + i) for i in range(8)])
     join(dataset, SPACE)
     groups = summarise(dataset)
@@ -170,7 +170,7 @@ def test_groups_are_kept_apart_and_in_order(tmp_path: Path) -> None:
         ("noise", 4, 2, 16),
         ("noise", 16, 2, 16),
     ]
-    assert [{name: tau["score"] for name, tau in g.tau.items()} for g in groups] == [
+    assert [{name: tau["naswot"] for name, tau in g.tau.items()} for g in groups] == [
         {"cifar10": pytest.approx(1.0)},
         {"cifar10": pytest.approx(1.0)},
         {"cifar10": pytest.approx(-1.0)},
@@ -183,7 +183,7 @@ def test_accuracies_of_another_space_are_not_mixed_in(tmp_path: Path) -> None:
     dataset = scored(tmp_path / "d", {i: [float(i)] for i in range(3)})
     add(dataset, [mean_accuracy(i, accuracy=90.0 - i) for i in range(3)], space="other", source="other.csv", digest="e" * 64)
     group = with_accuracies(dataset, {i: 50.0 + i for i in range(3)})
-    assert group.tau["cifar10"]["score"] == pytest.approx(1.0)
+    assert group.tau["cifar10"]["naswot"] == pytest.approx(1.0)
 
 
 def test_the_baselines_stand_beside_the_score(tmp_path: Path) -> None:

@@ -17,8 +17,7 @@ import naswot_ray
 from naswot_ray.audit import rows as audit_rows
 from naswot_ray.audit.comparison import chance_to_find
 from naswot_ray.audit.rows import PointCounts, find_contradictions, find_wrong_counts
-from naswot_ray.dataset import layout, parts
-from naswot_ray.dataset.parts import Expected
+from naswot_ray.dataset import layout
 from naswot_ray.dataset.storage import Storage
 from tests.cli.running import naswot, refuses
 from tests.dataset import making
@@ -53,15 +52,13 @@ def rewrite(root: Path, change: Callable[[list[Row]], list[Row]]) -> None:
     storage = Storage(root)
     for path in sorted((root / "scores").rglob("*.parquet")):
         relative = PurePosixPath(path.relative_to(root).as_posix())
-        metadata = pq.read_schema(path).metadata
         before = pq.read_table(path, partitioning=None).to_pylist()
         path.unlink()
         named = layout.table_file(relative)
         assert named is not None
         assert named.number is not None
-        fingerprint = metadata[parts.FINGERPRINT_KEY].decode()
         full_range = range(named.number * 8, named.number * 8 + 8)
-        parts.write(storage, Expected(relative, full_range, fingerprint), change(before), run_id="run")
+        write_part(storage, relative, change(before), full_range)
 
 
 def test_a_good_dataset_passes(scored: Path) -> None:
@@ -93,7 +90,7 @@ def test_ten_altered_rows_are_found_out(copy: Path) -> None:
     count: Iterator[int] = iter(range(2 * NUM))
 
     def change(rows: list[Row]) -> list[Row]:
-        return [row | ({"score": row["score"] - 0.01} if next(count) in altered else {}) for row in rows]
+        return [row | ({"naswot": row["naswot"] - 0.01} if next(count) in altered else {}) for row in rows]
 
     rewrite(copy, change)
     assert chance_to_find(10, 2 * NUM, 24) > 0.999
@@ -143,7 +140,7 @@ def test_wrong_images_are_found_out(tmp_path: Path, scored: Path, copy: Path) ->
     other = tmp_path / "other"
     score_here(other, **OPTIONS | {"images": "cifar10", "data": tmp_path / "data", "seed": [0], "limit": 8})
     scores = {row["arch_id"]: row for row in naswot_ray.open(other).scores.to_table().to_pylist()}
-    rewrite(copy, lambda rows: [row | {"score": scores.get(row["arch_id"], row)["score"]} for row in rows])
+    rewrite(copy, lambda rows: [row | {"naswot": scores.get(row["arch_id"], row)["naswot"]} for row in rows])
     done = naswot("audit", copy, "--sample", 48)
     assert done.exit_code == 1
     assert done.output.count("disagrees: ") >= 12  # of eight architectures, two seeds; few units may agree by chance
@@ -155,7 +152,7 @@ def test_wrong_images_are_found_out(tmp_path: Path, scored: Path, copy: Path) ->
 
 def test_swapped_architectures_are_found_out(copy: Path) -> None:
     def swap(rows: list[Row]) -> list[Row]:
-        columns = ("score", "score_paper", "num_units", "status")
+        columns = ("naswot", "naswot_paper", "num_units", "status")
         return [row | {c: other[c] for c in columns} for row, other in zip(rows, [*rows[1::-1], *rows[2:]], strict=True)]
 
     rewrite(copy, swap)
@@ -177,16 +174,16 @@ def test_an_architecture_under_another_index_is_found_out(copy: Path) -> None:
 
 
 CONTRADICTIONS: dict[str, tuple[Row, str]] = {
-    "ok without a score": ({"score": None}, "a score that its status does not have"),
-    "ok but singular": ({"score": -math.inf}, "a score that its status does not have"),
+    "ok without a score": ({"naswot": None}, "a score that its status does not have"),
+    "ok but singular": ({"naswot": -math.inf}, "a score that its status does not have"),
     "singular but ok": ({"status": "singular"}, "a score that its status does not have"),
     "failed with a score": ({"status": "failed", "error": "x"}, "a score that its status does not have"),
-    "failed without a reason": ({"status": "failed", "score": None}, "a score that its status does not have"),
-    "not a number": ({"score": math.nan}, "a score that its status does not have"),
+    "failed without a reason": ({"status": "failed", "naswot": None}, "a score that its status does not have"),
+    "not a number": ({"naswot": math.nan}, "a score that its status does not have"),
     "unknown status": ({"status": "fine"}, "a score that its status does not have"),
-    "beyond Hadamard's bound": ({"score": 4 * math.log(1003) + 0.01}, "a score that no kernel has"),
-    "below a determinant of 1": ({"score": -0.5, "score_paper": -1.0}, "a score that no kernel has"),
-    "the paper's above the published": ({"score_paper": 25.0}, "a score that no kernel has"),
+    "beyond Hadamard's bound": ({"naswot": 4 * math.log(1003) + 0.01}, "a score that no kernel has"),
+    "below a determinant of 1": ({"naswot": -0.5, "naswot_paper": -1.0}, "a score that no kernel has"),
+    "the paper's above the published": ({"naswot_paper": 25.0}, "a score that no kernel has"),
     "no units": ({"num_units": None}, "a score that no kernel has"),
     "other units than at another seed": ({"num_units": 1004}, "other num_units than the same network elsewhere"),
 }
@@ -197,7 +194,7 @@ def test_rows_that_contradict_themselves(tmp_path: Path, name: str) -> None:
     wrong, reason = CONTRADICTIONS[name]
 
     def change(row: Row) -> Row:
-        good = {"score": 20.0, "score_paper": 19.0}
+        good = {"naswot": 20.0, "naswot_paper": 19.0}
         return good | (wrong if (row["arch_index"], row["seed"]) == (3, 1) else {})
 
     dataset = make_dataset(tmp_path / "d", seeds=(0, 1), change=change)
@@ -207,7 +204,7 @@ def test_rows_that_contradict_themselves(tmp_path: Path, name: str) -> None:
 
 
 def test_a_key_twice(tmp_path: Path) -> None:
-    dataset = make_dataset(tmp_path / "d", change=lambda row: {"score": 20.0, "score_paper": 19.0})
+    dataset = make_dataset(tmp_path / "d", change=lambda row: {"naswot": 20.0, "naswot_paper": 19.0})
     part = next((tmp_path / "d/scores").rglob("part-*.parquet"))
     making.rewrite(part, lambda table: pa.concat_tables([table, table.slice(0, 2)]))
     (finding,) = find_contradictions(dataset)

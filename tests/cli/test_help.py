@@ -92,7 +92,7 @@ def test_a_command_says_what_it_needs(command: str, needed: list[str]) -> None:
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["score"], "Missing option '--output'"),
+        (["naswot"], "Missing option '--output'"),
         (["score", "-o", "x", "--limit", "many"], "Invalid value for '--limit'"),
         (["score", "-o", "x", "--limt", "4"], "No such option: --limt"),
         (["join"], "Missing argument 'DATASET'"),

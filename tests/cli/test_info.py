@@ -13,7 +13,7 @@ from rich.console import Console
 import naswot_ray
 from naswot_ray import console
 from naswot_ray.cli import EXIT_PARTIAL
-from naswot_ray.dataset import layout, manifest, runs, schema
+from naswot_ray.dataset import layout, manifest, runs
 from naswot_ray.dataset.dataset import Dataset
 from naswot_ray.dataset.storage import Storage
 from tests.benchmarks.official_nats import TSS
@@ -176,7 +176,7 @@ def test_the_summary_tells_what_its_numbers_are_of(tmp_path: Path) -> None:
     assert "highest mean scores over 2 seeds, of 7 architectures with a score for each:\n     106.000  " in text
     assert "; 7 architectures), mean score over 2 seeds, accuracy after 200 epochs\n" in text
     path = layout.scores(SPACE, "noise", 4, 2, 0)
-    write_part(dataset.storage, path, schema.SCORES, [score_row(1, seed=2)])
+    write_part(dataset.storage, path, [score_row(1, seed=2)])
     out = io.StringIO()
     console.print_summary(Console(file=out, width=200), Dataset(tmp_path / "d"))
     assert "highest mean scores over 3 seeds, of 1 architecture with a score for each:\n     101.000  " in out.getvalue()

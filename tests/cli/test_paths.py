@@ -35,7 +35,7 @@ PATHS: Final = [
     for parameter, label, path in path_options(callback)
 ]
 NO_PATHS: Final = {
-    "score": {"space", "batch_size", "seed", "images", "engine", "dtype", "address", "mapping"},
+    "naswot": {"space", "batch_size", "seed", "images", "engine", "dtype", "address", "mapping"},
     "accuracies": {"space", "mapping"},
     "join": {"space", "mapping"},
     "query": {"sql"},

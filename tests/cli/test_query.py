@@ -25,7 +25,7 @@ from rich.cells import cell_len
 from tests.cli.running import check_refusal, naswot, naswot_process, prints, refuses
 from tests.dataset.making import arch_id, snapshot
 
-BEST = "SELECT arch_id, avg(score) AS mean FROM scores WHERE batch_size = 8 GROUP BY ALL ORDER BY mean DESC LIMIT 2"
+BEST = "SELECT arch_id, avg(naswot) AS mean FROM scores WHERE batch_size = 8 GROUP BY ALL ORDER BY mean DESC LIMIT 2"
 ROWS = [(arch_id(7), 107.0), (arch_id(6), 106.0)]
 
 
@@ -116,11 +116,11 @@ NO_QUERIES = {
     "a comment": "/* nothing */",
     "a semicolon": ";",
     "two": "SELECT 1; SELECT 2",
-    "two pivots": "PIVOT scores ON seed USING avg(score); PIVOT scores ON seed USING avg(score)",
+    "two pivots": "PIVOT scores ON seed USING avg(naswot); PIVOT scores ON seed USING avg(naswot)",
     "create": "CREATE TABLE t (x INT)",
-    "create from a pivot": "CREATE TABLE t AS PIVOT scores ON seed USING avg(score)",
+    "create from a pivot": "CREATE TABLE t AS PIVOT scores ON seed USING avg(naswot)",
     "copy": "COPY scores TO 'leaked'",
-    "copy of a pivot": "COPY (PIVOT scores ON seed USING avg(score)) TO 'leaked'",
+    "copy of a pivot": "COPY (PIVOT scores ON seed USING avg(naswot)) TO 'leaked'",
     "copy explained": "EXPLAIN ANALYZE COPY scores TO 'leaked'",
     "copy explained with options": "EXPLAIN (ANALYZE, FORMAT json) COPY scores TO 'leaked'",
     "copy explained with options in another order": "EXPLAIN (FORMAT json, ANALYZE true) COPY scores TO 'leaked'",
@@ -147,7 +147,7 @@ def test_what_is_no_query(root: Path, tmp_path: Path, sql: str, monkeypatch: pyt
     [
         ("WITH x AS (COPY scores TO 'leaked') FROM x", "COPY"),
         ("WITH y AS (SELECT 1), x AS NOT MATERIALIZED ( copy scores TO 'leaked') FROM x", "COPY"),
-        ("WITH x AS (COPY scores TO 'leaked') PIVOT scores ON seed USING avg(score)", "COPY"),
+        ("WITH x AS (COPY scores TO 'leaked') PIVOT scores ON seed USING avg(naswot)", "COPY"),
         ("WITH x AS (DELETE FROM scores RETURNING *) FROM x", "DELETE"),
     ],
 )

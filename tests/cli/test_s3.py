@@ -148,7 +148,7 @@ def test_any_prefix(s3_server: s3.S3Server, bucket: str, tmp_path: Path, prefix:
     prints("score", "-o", root, "--in-process", *GRID)
     prints("score", "-o", tmp_path / "d", "--in-process", *GRID)
     assert all(key.startswith(f"{unquote(prefix)}/") for key in s3_server.objects(bucket))
-    sql = "SELECT images, batch_size, seed, count(*) AS n, max(score) AS best FROM scores GROUP BY ALL ORDER BY ALL"
+    sql = "SELECT images, batch_size, seed, count(*) AS n, max(naswot) AS best FROM scores GROUP BY ALL ORDER BY ALL"
     assert prints("query", root, sql) == prints("query", tmp_path / "d", sql)
     assert logical_rows(root) == logical_rows(tmp_path / "d")
     assert prints("info", root).splitlines()[-1] == "complete"
@@ -167,7 +167,7 @@ def test_storage_that_fails_while_it_is_read(root: str, s3_proxy: s3.Proxy) -> N
     prints("score", "-o", root, "--in-process", *GRID)
     denied = [s3.Answer(status=403)]
     s3_proxy.fault = lambda request: denied.pop() if denied and request.key.endswith(".000000.parquet") else None
-    result = naswot("query", root, "SELECT sum(score) FROM scores")
+    result = naswot("query", root, "SELECT sum(naswot) FROM scores")
     assert result.exit_code == 2
     assert result.stderr.startswith(f"error: cannot read {root.partition('?')[0]}/scores/part-")
     assert ".000000.parquet: AWS Error ACCESS_DENIED" in result.stderr

@@ -208,7 +208,7 @@ def test_kuberay_submits_a_job_with_options_that_exist() -> None:
     program, script, *arguments = shlex.split(kuberay()[0]["spec"]["entrypoint"])
     home = re.findall(r"^WORKDIR (.*)$", CONTAINERFILE.read_text(), re.MULTILINE)[0]
     assert (program, script) == ("python", f"{home}/jobs/score.py")
-    score = typer.main.get_command(app).commands["score"]  # type: ignore[attr-defined]
+    score = typer.main.get_command(app).commands["naswot"]  # type: ignore[attr-defined]
     score.make_context("score", arguments)
 
 

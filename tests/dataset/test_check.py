@@ -70,7 +70,7 @@ def test_a_score_that_another_program_altered(dataset: Dataset) -> None:
     """It takes over the metadata, so that there is a seal, and a wrong one."""
     with pq.ParquetFile(file(dataset, PART)) as content:
         table = content.read()
-    pq.write_table(with_column(table, "score", pc.add(table["score"], 1e-9)), file(dataset, PART))
+    pq.write_table(with_column(table, "naswot", pc.add(table["naswot"], 1e-9)), file(dataset, PART))
     (problem,) = problems_of(dataset)
     assert (problem.kind, problem.removable) == (Kind.CORRUPT, True)
 
@@ -111,7 +111,7 @@ def test_a_copy_with_other_values_is_kept_and_one_that_another_run_computed_is_n
     shutil.copy(file(dataset, PART), file(dataset, copy))
     rewrite(file(dataset, PART), lambda t: with_column(t, "seconds", pc.add(t["seconds"], 1.0)))
     assert [(p.path, p.removable) for p in problems_of(dataset)] == [(copy, True)]
-    rewrite(file(dataset, PART), lambda t: with_column(t, "score", pc.add(t["score"], 1.0)))
+    rewrite(file(dataset, PART), lambda t: with_column(t, "naswot", pc.add(t["naswot"], 1.0)))
     assert [(p.path, p.removable) for p in problems_of(dataset)] == [(copy, False)]
 
 

@@ -19,7 +19,7 @@ from naswot_ray.dataset.storage import Storage
 from naswot_ray.errors import BenchmarkError, DatasetError
 from naswot_ray.images.source import SOURCES
 from naswot_ray.spaces import all_spaces
-from tests.dataset.making import SPACE, add, make_dataset, mean_accuracy, score_row
+from tests.dataset.making import SPACE, TABLES, add, make_dataset, mean_accuracy, score_row
 
 BAD = [
     "",
@@ -104,7 +104,7 @@ def test_a_part_whose_space_is_no_name_is_no_part_and_check_says_why(tmp_path: P
     dataset = make_dataset(tmp_path)
     path = layout.scores("../x", "noise", 4, 0, 0)
     rows = [score_row(index) | {"space": "../x"} for index in range(4)]
-    dataset.storage.write_table(path, pa.Table.from_pylist(rows, schema.SCORES))
+    dataset.storage.write_table(path, pa.Table.from_pylist(rows, TABLES["scores"]))
     assert dataset.scores.count_rows() == 8
     problems = [problem for of_file in check_files(dataset, list_files(dataset)) for problem in of_file]
     (problem,) = problems

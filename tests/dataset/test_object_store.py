@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 
 import pytest
 
-from naswot_ray.dataset import address, layout, parts, retry, schema
+from naswot_ray.dataset import address, layout, parts, retry
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.errors import DatasetError
 from tests import s3
@@ -94,8 +94,8 @@ def test_removing(storage: Storage) -> None:
 
 def test_parts(storage: Storage) -> None:
     rows = [score_row(i) for i in range(4)]
-    write_part(storage, PART, schema.SCORES, rows[:2])
-    write_part(storage, PART, schema.SCORES, rows[2:])
+    write_part(storage, PART, rows[:2])
+    write_part(storage, PART, rows[2:])
     assert parts.inspect(storage, expected(PART)).present == range(4)
     with storage.open_parquet(PART) as file:
         assert file.read().to_pylist() == rows

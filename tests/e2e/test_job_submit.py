@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 
 import naswot_ray
-from naswot_ray.dataset import schema
 from tests import s3
+from tests.dataset.making import TABLES
 from tests.datasets import logical_rows, part_files, score_here
 from tests.faults.processes import LIMIT_SECONDS, ROOT, environment, wait_until
 from tests.head import RAY, Head, free_port
@@ -103,7 +103,7 @@ def test_a_run_shows_in_the_metrics_and_ray_job_stop_drains_it_and_the_same_comm
     status, output = submit(head, working_dir, "jobs/score.py", "--output", str(root), "--limit", "24", *args)
     assert status == 0, output
     score_here(tmp_path / "undisturbed", limit=24, batch_size=[16], seed=[0, 1], shard_size=4, engine="exact")
-    index = schema.SCORES.get_field_index("arch_index")
+    index = TABLES["scores"].get_field_index("arch_index")
     assert [row for row in logical_rows(root) if row[index] < 24] == logical_rows(tmp_path / "undisturbed")
 
 

@@ -18,13 +18,14 @@ from naswot_ray.dataset.runs import GridRecord
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.errors import DatasetError, RunError
 from naswot_ray.grid.grid import Grid, Task
+from naswot_ray.grid.rows import write_failed
 from naswot_ray.grid.survey import Survey
 from naswot_ray.run import batches
 from naswot_ray.run.driver import Driver, Policy
 from naswot_ray.run.job import score_spaces
 from naswot_ray.run.options import ScoreOptions
 from naswot_ray.run.ray_pool import RayPool, WorkerFactory
-from naswot_ray.run.rows import Receipt, write_failed
+from naswot_ray.run.receipt import Receipt
 from tests.datasets import logical_rows, score_here
 from tests.faults.processes import LIMIT_SECONDS
 from tests.faults.workers import (
@@ -64,7 +65,7 @@ def drive(root: Path, worker_factory: WorkerFactory, policy: Policy) -> tuple[Dr
     progress = SilentProgress()
 
     def record_failed(task: Task, error: str) -> Receipt:
-        return write_failed(storage, SPACE, task, error, "test", contract.settings)
+        return Receipt({"failed": 1}, part=write_failed(storage, SPACE, task, error, "test", contract.settings))
 
     driver = Driver(pool, policy, record_failed, lambda part: None, progress)
     try:

@@ -15,10 +15,10 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from naswot_ray.dataset import runs, schema
+from naswot_ray.dataset import runs
 from naswot_ray.publish.publish import publish
 from naswot_ray.spaces.nasbench201 import NasBench201
-from tests.dataset.making import SPACE, add, make_dataset, mean_accuracy
+from tests.dataset.making import SPACE, TABLES, add, make_dataset, mean_accuracy
 from tests.publish.conftest import make
 
 
@@ -44,7 +44,7 @@ def test_the_configs_are_the_files(published: dict[str, Path], name: str) -> Non
         (split,) = config["data_files"]
         assert split["split"] == "train"
         found[config["config_name"]] = list(folder.glob(split["path"]))
-    tables = ["scores", "architectures"] if name == "own" else list(schema.TABLES)
+    tables = ["scores", "architectures"] if name == "own" else list(TABLES)
     assert list(found) == [SPACE if table == "scores" else f"{SPACE}_{table}" for table in tables]
     assert sorted(path for paths in found.values() for path in paths) == sorted((folder / "data").rglob("*.*"))
 
@@ -122,11 +122,11 @@ def test_the_lines_that_load_it_run(
                 loaded = loaded.collect()
             if isinstance(loaded, pandas.DataFrame):
                 assert loaded["arch_id"].tolist() == expected["arch_id"].to_pylist()
-                assert loaded["score"].notna().sum() == 28
+                assert loaded["naswot"].notna().sum() == 28
             else:
                 found = rows_of(loaded)
                 assert found.num_rows == expected.num_rows
-                assert same(found["score"].to_pylist(), expected["score"].to_pylist())
+                assert same(found["naswot"].to_pylist(), expected["naswot"].to_pylist())
                 assert found.column_names == expected.column_names
                 assert found["error"].type in (pa.string(), pa.large_string(), pa.string_view())
             continue
@@ -151,10 +151,10 @@ def same(a: list[float | None], b: list[float | None]) -> bool:
     return all(x == y or (x is not None and y is not None and math.isclose(x, y)) for x, y in zip(a, b, strict=True))
 
 
-@pytest.mark.parametrize("table", schema.TABLES)
+@pytest.mark.parametrize("table", TABLES)
 def test_every_column_is_in_the_card(published: dict[str, Path], table: str) -> None:
     section = body(published["all"]).partition(f"\n### {table}\n")[2].partition("\n#")[0]
-    for field in schema.TABLES[table]:
+    for field in TABLES[table]:
         assert f"| `{field.name}` | {field.type}" in section
 
 

@@ -109,7 +109,7 @@ def test_rows_that_were_altered_are_found(dataset: Dataset, tmp_path: Path) -> N
     path = min((tmp_path / "d" / "scores").rglob("*.parquet"))
     rows = pq.read_table(path)
     position = rows.schema.get_field_index("score")
-    scores = [1.0, *rows["score"].to_pylist()[1:]]
+    scores = [1.0, *rows["naswot"].to_pylist()[1:]]
     altered = rows.set_column(position, rows.schema.field("score"), [scores])
     pq.write_table(altered.replace_schema_metadata(rows.schema.metadata), path)
     refused(dataset, tmp_path, "has no seal: another program wrote it", DatasetError)

@@ -25,7 +25,7 @@ def test_counts_against_the_plan(published: dict[str, Path]) -> None:
     assert ranges["scores", "score"] == {
         "space": "nasbench201",
         "table": "scores",
-        "column": "score",
+        "column": "naswot",
         "num_null": 4,
         "num_infinite": 4,
         "min": 100.0,
@@ -53,7 +53,7 @@ def test_one_seed_has_no_correlation_between_seeds(tmp_path: Path) -> None:
 def test_tau_is_compared_with_what_is_published(
     dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, images: str, number: int, tau: float, inside: bool | None
 ) -> None:
-    taus = {"score": tau, "params": 0.5, "flops": 0.7, "num_layers": float("nan")}
+    taus = {"naswot": tau, "params": 0.5, "flops": 0.7, "num_layers": float("nan")}
     group = Group("nasbench201", images, 4, 2, 32, 4, 4, [], {"cifar10": taus}, {"cifar10": number})
     monkeypatch.setattr(module, "summarise", lambda dataset: [group])
     quality = publish(dataset, tmp_path / "out").quality

@@ -16,7 +16,7 @@ def make_joined(root: Path) -> Dataset:
     root.parent.mkdir(parents=True, exist_ok=True)
 
     def change(row: Row) -> Row:
-        return SINGULAR if row["arch_index"] == 0 else {"score": 101.0 + row["arch_index"] // 3 + row["seed"] / 2}
+        return SINGULAR if row["arch_index"] == 0 else {"naswot": 101.0 + row["arch_index"] // 3 + row["seed"] / 2}
 
     dataset = make_dataset(root, indices=range(NUM_ARCHITECTURES), batch_sizes=(4, 8), seeds=(0, 1), change=change)
     add(dataset, [mean_accuracy(i, accuracy=90.0 - i if i % 5 else 60.0 + i) for i in range(NUM_ARCHITECTURES)])

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from naswot_ray.analysis.analyse import analyse
 from naswot_ray.analysis.columns import Column, Points, load_points
-from naswot_ray.dataset import layout, schema
+from naswot_ray.dataset import layout
 from naswot_ray.dataset.dataset import Dataset
 from naswot_ray.dataset.join import join
 from naswot_ray.report import plots
@@ -161,7 +161,7 @@ def test_the_page_has_the_exact_tau_of_every_two_columns(tmp_path: Path) -> None
         tmp_path / "d",
         indices=range(40),
         seeds=(0, 1, 2),
-        change=lambda row: {"score": 100.0 + (row["arch_index"] * 7 % 40) * 3e-4 + row["seed"] / 3},
+        change=lambda row: {"naswot": 100.0 + (row["arch_index"] * 7 % 40) * 3e-4 + row["seed"] / 3},
     )
     add(dataset, [mean_accuracy(i, accuracy=80.0 + (i * 11 % 40) * 1e-4) for i in range(40)])
     join(dataset, "nasbench201")
@@ -172,9 +172,9 @@ def test_the_page_has_the_exact_tau_of_every_two_columns(tmp_path: Path) -> None
     (analysed,) = [
         row["value"]
         for row in analyse(dataset).rows.to_pylist()
-        if (row["predictor"], row["measure"], row["given"], row["seed"]) == ("score", "tau", None, None)
+        if (row["predictor"], row["measure"], row["given"], row["seed"]) == ("naswot", "tau", None, None)
     ]
-    assert found["tau"] == correlation["score"] == analysed
+    assert found["tau"] == correlation["naswot"] == analysed
     assert (found["n"], found["num_singular"]) == (40, 0)
     keys = [column["key"] for column in plot["columns"]]
     assert len(plot["taus"]) == len(keys) * (len(keys) + 1) / 2
@@ -188,7 +188,7 @@ def test_the_page_has_the_exact_tau_of_every_two_columns(tmp_path: Path) -> None
 
 def test_architectures_without_a_score_for_every_seed_are_in_no_tau(tmp_path: Path) -> None:
     def change(row: Row) -> Row:
-        return FAILED if row["seed"] == 1 and row["arch_index"] > 4 else {"score": 100.0 + row["arch_index"] % 5}
+        return FAILED if row["seed"] == 1 and row["arch_index"] > 4 else {"naswot": 100.0 + row["arch_index"] % 5}
 
     dataset = make_dataset(tmp_path / "d", seeds=(0, 1), change=change)
     add(dataset, [mean_accuracy(i) for i in range(8)])
@@ -196,7 +196,7 @@ def test_architectures_without_a_score_for_every_seed_are_in_no_tau(tmp_path: Pa
     data = data_of(make_page(dataset, GRID))
     (plot,) = data["plots"]
     (found,) = [tau for tau in plot["taus"] if (tau["x"], tau["y"]) == ("score_4", "cifar10_test_200")]
-    assert (found["tau"], found["n"]) == (data["correlations"][0]["score"], 5) == (-1, 5)
+    assert (found["tau"], found["n"]) == (data["correlations"][0]["naswot"], 5) == (-1, 5)
     assert data["correlations"][0]["num_architectures"] == 5
     (score,) = [column for column in plot["columns"] if column["kind"] == "score"]
     with dataset.connect(unsafe=True) as connection:
@@ -209,7 +209,7 @@ def test_architectures_of_two_image_sources_are_counted_once(tmp_path: Path) -> 
     dataset = make_dataset(tmp_path / "d", indices=range(4))
     path = layout.scores("nasbench201", "cifar10", 4, 0, 0)
     rows = [score_row(i, images="cifar10") for i in (3, 4, 5)]
-    write_part(dataset.storage, path, schema.SCORES, rows, range(8))
+    write_part(dataset.storage, path, rows, range(8))
     assert describe(dataset, [])["num_architectures"] == 6
 
 
@@ -236,7 +236,7 @@ def test_a_large_space_is_sampled_with_its_best_and_a_density_of_all(monkeypatch
     assert len(plot["arch_ids"]) == 150
     assert plot["num_architectures"] == 1000
     score = plot["columns"][0]["values"]
-    assert set(range(900, 1000)) <= set(score)
+    assert set(range(900, 1000)) <= set(naswot)
     assert plot["arch_ids"] == sorted(plot["arch_ids"], key=points.arch_ids.index)
     (density,) = plot["densities"]
     assert (density["x"], density["y"]) == ("score_4", "params")

@@ -12,7 +12,7 @@ from naswot_ray.errors import DatasetError
 from naswot_ray.grid.grid import Batch, Point, Shard, Task
 from naswot_ray.run.driver import Driver, Policy
 from naswot_ray.run.pool import Done, Event, Gone, Lost, Ready, WorkerId
-from naswot_ray.run.rows import Receipt
+from naswot_ray.run.receipt import Receipt
 
 POINT = Point("nasbench201", Batch("noise", 4, 0))
 

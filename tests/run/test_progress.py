@@ -7,7 +7,7 @@ import io
 from rich.console import Console
 
 from naswot_ray.run.progress import LINE_SECONDS, ConsoleProgress, Rate
-from naswot_ray.run.rows import Receipt
+from naswot_ray.run.receipt import Receipt
 
 
 class Clock:
