@@ -162,7 +162,7 @@ def scaling(
 ) -> None:
     """Weak scaling with an engine that sleeps: the same work for each actor, whatever their number."""
     ray_environment.prepare(ray_environment.LOCAL)
-    from naswot_ray.run.ray_pool import ray  # noqa: PLC0415
+    import ray  # noqa: PLC0415  after `prepare`
 
     ray.init(address=ray_environment.LOCAL, include_dashboard=False, log_to_driver=False, num_cpus=max(actors or [8]))
     worker = type("SleepingWorker", (SleepingWorker,), {"seconds_per_shard": seconds_per_shard})
