@@ -1,4 +1,4 @@
-"""Imports run one way (docs: README, Develop), and heavy packages stay in their rooms."""
+"""Imports run one way (docs/architecture.md), and heavy packages stay in their rooms."""
 
 from __future__ import annotations
 
