@@ -1,7 +1,7 @@
 """Which formats of accuracies there are, and which of them a file has.
 
 A module in this folder that holds a `Format` is found here, and so is a format that another installed package offers under the
-entry point group `naswot_ray.benchmarks` (docs/accuracies.md).
+entry point group `naswot_ray.benchmarks` (docs/adding-a-format.md).
 """
 
 from __future__ import annotations
