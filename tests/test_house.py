@@ -24,7 +24,7 @@ ROOMS = {
     "run": {"run", "grid", "engines", "measures", "images", "dataset", "spaces", "network", "paths", "errors", "terminal"},
     "benchmarks": {"benchmarks", "fetch", "dataset", "spaces", "registry", "errors", "safe_pickle", "regular_file"},
     "fetch": {"fetch", "images", "cache", "private_folder", "errors", "terminal"},
-    "analysis": {"analysis", "dataset", "measures", "spaces", "errors", "markdown", "terminal"},
+    "analysis": {"analysis", "dataset", "measures", "spaces", "registry", "errors", "markdown", "terminal"},
     # run: options; grid: coverage; fetch: licences of sources
     "publish": {
         "publish",

@@ -1,6 +1,6 @@
 """Time and memory of `naswot-ray publish` on a dataset of made-up scores, as many as a whole grid over NAS-Bench-101 has.
 
-    python bench/publishing.py --points 40 --shard-size 4096
+    python bench/publication.py --points 40 --shard-size 4096
 
 The parts are written first, which takes longer than publishing them and is not counted. Peak memory is the process's own.
 """
