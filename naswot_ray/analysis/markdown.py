@@ -9,7 +9,7 @@ from dataclasses import astuple
 from typing import Any
 
 from naswot_ray.analysis.analyse import Analysis
-from naswot_ray.analysis.published import PUBLISHED, published
+from naswot_ray.analysis.literature import PUBLISHED, published
 from naswot_ray.dataset.label import Label, main_labels
 from naswot_ray.markdown import escape
 

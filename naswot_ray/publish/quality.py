@@ -10,7 +10,7 @@ from typing import Any, Final
 import duckdb
 import pyarrow as pa
 
-from naswot_ray.analysis.published import published as published_figures
+from naswot_ray.analysis.literature import published as published_figures
 from naswot_ray.analysis.summary import summarise
 from naswot_ray.dataset import schema
 from naswot_ray.dataset.dataset import Dataset

@@ -1,12 +1,13 @@
 """Time and memory of `naswot-ray publish` on a dataset of made-up scores, as many as a whole grid over NAS-Bench-101 has.
 
-    python bench/publishing.py --points 40 --shard-size 4096
+    python bench/publication.py --points 40 --shard-size 4096
 
 The parts are written first, which takes longer than publishing them and is not counted. Peak memory is the process's own.
 """
 
 from __future__ import annotations
 
+import json
 import tempfile
 import time
 from datetime import UTC, datetime
@@ -21,9 +22,11 @@ from naswot_ray.dataset import layout, manifest, parts, runs, schema
 from naswot_ray.dataset.dataset import Dataset
 from naswot_ray.dataset.manifest import Settings
 from naswot_ray.dataset.storage import Storage
+from naswot_ray.measures import DEFAULT_MEASURES, get_measures
 from naswot_ray.publish.publish import publish
 
 SPACE, IMAGES, BATCH_SIZE = "nasbench101", "cifar10", 64
+MEASURES = {one.name: one.version for one in get_measures(DEFAULT_MEASURES)}
 
 
 def main(
@@ -53,7 +56,9 @@ def resident_mib(field: str) -> float:
 def make_dataset(root: Path, architectures: int, points: int, shard_size: int) -> Dataset:
     """A dataset of made-up scores, `points` seeds with all architectures."""
     storage = Storage(root)
-    settings = Settings(weights="made up", batches="made up", values={}, spaces={SPACE: {}}, images={IMAGES: {}})
+    settings = Settings(
+        weights="made up", batches="made up", values={}, spaces={SPACE: {}}, images={IMAGES: {}}, measures=MEASURES
+    )
     contract = manifest.create(settings, shard_size=shard_size)
     manifest.write(storage, contract)
     rng = np.random.default_rng(0)
@@ -78,7 +83,7 @@ def make_dataset(root: Path, architectures: int, points: int, shard_size: int) -
                 "seconds": rng.uniform(0.01, 0.1, len(ids)),
             }
             path = layout.scores(SPACE, IMAGES, BATCH_SIZE, seed, start // shard_size)
-            _write(storage, settings, path, SCORES, common | made_up)
+            _write(storage, settings, path, schema.schema_of("scores", MEASURES), common | made_up)
     now = datetime(2026, 1, 1, tzinfo=UTC)
     grid = runs.GridRecord(
         spaces=(SPACE,),
@@ -113,8 +118,10 @@ def _write(storage: Storage, settings: Settings, path: PurePosixPath, columns: p
         for field in columns
     ]
     table = pa.Table.from_arrays(arrays, schema=columns)
-    images = IMAGES if columns is SCORES else None
+    is_scores = "batch_size" in columns.names
+    images = IMAGES if is_scores else None
     metadata = {
+        parts.MEASURES_KEY: json.dumps({name: [version, 0] for name, version in MEASURES.items()} if is_scores else {}),
         parts.VERSION_KEY: schema.SCHEMA_VERSION,
         parts.NUM_FAILED_KEY: "0",
         parts.FINGERPRINT_KEY: settings.fingerprint_of(SPACE, images),
