@@ -172,6 +172,17 @@ def inspect(storage: Storage, expected: Expected) -> PartState:
     return _state(table, expected.full_range, held, digest)
 
 
+def measure_versions(storage: Storage, path: PurePosixPath) -> dict[str, int]:
+    """Measure -> version, of the values that a part holds, by its footer alone; the part is not verified.
+
+    Raises:
+        OSError, ArrowException: it cannot be read.
+    """
+    with storage.filesystem.open_input_file(storage.inner_path(path)) as file:
+        told = _told_measures(pq.read_metadata(file).metadata or {}) or {}
+    return {name: version for name, (version, _) in told.items()}
+
+
 def trusted_state(storage: Storage, expected: Expected, run_id: str) -> PartState | None:
     """Which rows a part holds that need not be computed. One that cannot be trusted is copied to `removed/`, and noted: the run
     that asks is going to overwrite it.

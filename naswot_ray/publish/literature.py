@@ -1,4 +1,4 @@
-"""Names and citations of the search spaces, and of the score."""
+"""Names and citations of the search spaces and the measures."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Work:
     bibtex: str
 
 
-NASWOT: Final = Work(
+_NASWOT: Final = Work(
     "NASWOT",
     """@inproceedings{mellor2021naswot,
   title = {Neural Architecture Search without Training},
@@ -28,6 +28,46 @@ NASWOT: Final = Work(
   year = {2021}
 }""",
 )
+
+_MECO: Final = Work(
+    "MeCo",
+    """@inproceedings{jiang2023meco,
+  title = {{MeCo}: Zero-Shot {NAS} with One Data and Single Forward Pass via Minimum Eigenvalue of Correlation},
+  author = {Jiang, Tangyu and Wang, Haodi and Bie, Rongfang},
+  booktitle = {Advances in Neural Information Processing Systems},
+  year = {2023}
+}""",
+)
+
+_SWAP: Final = Work(
+    "SWAP-NAS",
+    """@inproceedings{peng2024swapnas,
+  title = {{SWAP-NAS}: Sample-Wise Activation Patterns for Ultra-fast {NAS}},
+  author = {Peng, Yameng and Song, Andy and Fayek, Haytham M. and Ciesielski, Vic and Chang, Xiaojun},
+  booktitle = {International Conference on Learning Representations},
+  year = {2024}
+}""",
+)
+
+_AZ_NAS: Final = Work(
+    "AZ-NAS",
+    """@inproceedings{lee2024aznas,
+  title = {{AZ-NAS}: Assembling Zero-Cost Proxies for Network Architecture Search},
+  author = {Lee, Junghyup and Ham, Bumsub},
+  booktitle = {IEEE/CVF Conference on Computer Vision and Pattern Recognition},
+  year = {2024}
+}""",
+)
+
+MEASURES: Final = {
+    "naswot": _NASWOT,
+    "naswot_paper": _NASWOT,
+    "naswot_layerwise": _NASWOT,
+    "expressivity": _AZ_NAS,
+    "meco": _MECO,
+    "swap": _SWAP,
+}
+"""Measure -> the publication that it goes back to. A measure that is not here is cited by its `source` alone."""
 
 _NASBENCH101: Final = Work(
     "NAS-Bench-101",
