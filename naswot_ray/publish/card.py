@@ -20,6 +20,7 @@ from naswot_ray.publish.compaction import PublishedTable
 from naswot_ray.publish.contents import Contents
 from naswot_ray.publish.examples import first_query, loading
 from naswot_ray.publish.limits import limits
+from naswot_ray.spaces import facts_of
 
 SPLIT: Final = "train"
 """What loaders expect the one split of a table to be called."""
@@ -36,7 +37,7 @@ _SIZES: Final = {
 
 def title(contents: Contents) -> str:
     """What the dataset is called."""
-    names = list(dict.fromkeys(literature.work_of(space).title for space in contents.spaces))
+    names = list(dict.fromkeys(facts_of(space).title for space in contents.spaces))
     return f"Training-free scores of {listed(names)}"
 
 
@@ -45,7 +46,7 @@ def summary(contents: Contents) -> str:
     groups = contents.quality.groups
     sizes = {(g.space, g.num_architectures) for g in groups}
     largest = {space: max(n for s, n in sizes if s == space) for space in contents.spaces}
-    of = listed([f"{largest[space]:,} architectures of {literature.work_of(space).title}" for space in contents.spaces])
+    of = listed([f"{largest[space]:,} architectures of {facts_of(space).title}" for space in contents.spaces])
     rows = sum(group.num_rows for group in groups)
     batches = listed([str(n) for n in sorted({group.batch_size for group in groups})])
     images = listed(sorted({group.images for group in groups}))
@@ -95,6 +96,7 @@ def card(contents: Contents) -> str:
         tau="\n".join(tau(contents)),
         licence="\n".join(_licence(contents)),
         bibtex="\n\n".join(bibtex(contents)),
+        uncited="".join(f"\n{line}\n" for line in _uncited(contents)),
     )
 
 
@@ -135,8 +137,14 @@ def tau(contents: Contents) -> Iterator[str]:
 
 def bibtex(contents: Contents) -> list[str]:
     """The entries to cite: the measures', and the spaces'."""
-    of_measures = (literature.MEASURES[name].bibtex for name in contents.measured if name in literature.MEASURES)
-    return list(dict.fromkeys([*of_measures, *(literature.work_of(s).bibtex for s in contents.spaces)]))
+    works = [*map(literature.MEASURES.get, contents.measured), *(facts_of(space).work for space in contents.spaces)]
+    return list(dict.fromkeys(work.bibtex for work in works if work is not None))
+
+
+def _uncited(contents: Contents) -> Iterable[str]:
+    spaces = [markdown.code(space) for space in contents.spaces if facts_of(space).work is None]
+    if spaces:
+        yield f"No citation is known of {listed(spaces)}: ask whoever made {'it' if len(spaces) == 1 else 'them'}."
 
 
 def _licence_yaml(contents: Contents) -> list[str]:

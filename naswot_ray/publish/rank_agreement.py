@@ -17,8 +17,8 @@ import numpy.typing as npt
 from naswot_ray.analysis import intervals
 from naswot_ray.analysis.correlation import FloatArray, Ranked, kendall
 from naswot_ray.analysis.published import published as published_figures
-from naswot_ray.analysis.scores import Label, main_labels
 from naswot_ray.dataset.dataset import Dataset
+from naswot_ray.dataset.label import Label, main_labels
 from naswot_ray.dataset.schema import BASELINES
 from naswot_ray.errors import DatasetError
 from naswot_ray.publish.seed_means import Group, SeedMean
@@ -143,7 +143,7 @@ class _Trained:
         ).fetchnumpy()
         if len(np.unique(rows["arch_index"])) != len(rows["arch_index"]):
             raise DatasetError(
-                f"an architecture of {space} has two accuracies on {label.dataset} {label.split} after {label.epochs} epochs: "
+                f"an architecture of {space} has two accuracies on {label.told}: "
                 "`naswot-ray check` names the file that is a copy"
             )
         return self._aligned(rows["arch_index"], rows["accuracy"])

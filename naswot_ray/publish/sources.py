@@ -75,12 +75,15 @@ def _check_versions(dataset: Dataset, files: Sequence[StoredFile]) -> None:
     if not others:
         return
     (name, version), holding = next(iter(others.items()))
-    named = ", ".join(dataset.storage.path(path) for path in holding[:NUM_NAMED])
-    more = f" and {len(holding) - NUM_NAMED:,} more parts" if len(holding) > NUM_NAMED else ""
-    verb = "holds" if len(holding) == 1 else "hold"
+    current = versions.get(name, 0)
+    parts_named = ", ".join(dataset.storage.path(path) for path in holding[:NUM_NAMED])
+    if len(holding) > NUM_NAMED:
+        parts_named += f" and {len(holding) - NUM_NAMED:,} more parts"
+    again = f"run the `naswot-ray score` command that made them again, with --measure {name}"
+    remedy = f"{again} --replace-older" if version < current else f"move them away and {again}"
     raise DatasetError(
-        f"{named}{more} {verb} version {version} of the measure {name}, the dataset has version {versions.get(name, 'none')}: "
-        f"run the `naswot-ray score` command that made them again, with --measure {name}; it computes these values anew"
+        f"{parts_named} {'holds' if len(holding) == 1 else 'hold'} version {version} of the measure {name}, the dataset has "
+        f"version {current or 'none'}: {remedy}"
     )
 
 

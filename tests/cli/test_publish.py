@@ -27,7 +27,7 @@ def test_missing_rows_are_told_and_set_the_exit_status(tmp_path: Path) -> None:
     make_dataset(tmp_path / "d", indices=range(6), limit=8)
     result = naswot("publish", tmp_path / "d", "-o", tmp_path / "out")
     assert result.exit_code == 1
-    assert "INCOMPLETE: 2 of 8 score rows are missing or lack a measure;" in result.stdout
+    assert "INCOMPLETE: 2 of 8 score rows are missing or lack a measure. " in result.stdout
     assert (tmp_path / "out" / "README.md").exists()
 
 

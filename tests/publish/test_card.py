@@ -21,8 +21,9 @@ from naswot_ray.dataset import runs
 from naswot_ray.measures import own_measures
 from naswot_ray.publish import measure_sections
 from naswot_ray.publish.publish import publish
+from naswot_ray.spaces.nasbench201 import NasBench201
 from tests.dataset.making import FAILED, MEASURES, SPACE, TABLES, Row, add, make_dataset, mean_accuracy
-from tests.publish.conftest import MECO_FAILED
+from tests.publish.conftest import MECO_FAILED, make
 
 
 def front_matter(folder: Path) -> dict[str, Any]:
@@ -55,6 +56,23 @@ def test_the_configs_are_the_files(published: dict[str, Path], name: str) -> Non
 def test_the_licence_is_mit_until_others_numbers_are_in_it(published: dict[str, Path]) -> None:
     assert front_matter(published["own"])["license"] == "mit"
     assert front_matter(published["all"])["license"] == "other"
+
+
+def test_a_space_is_cited_by_its_own_publication(published: dict[str, Path]) -> None:
+    (bibtex,) = blocks(published["own"], "bibtex")
+    assert re.findall(r"^@\w+{(\w+),", bibtex, re.MULTILINE) == ["mellor2021naswot", "jiang2023meco", "dong2020nasbench201"]
+    assert "No citation is known" not in body(published["own"])
+
+
+def test_a_space_that_names_no_publication_is_cited_by_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(NasBench201, "facts", None)
+    publish(make(tmp_path / "d"), tmp_path / "out", include_accuracies=True)
+    (bibtex,) = blocks(tmp_path / "out", "bibtex")
+    assert re.findall(r"^@\w+{(\w+),", bibtex, re.MULTILINE) == ["mellor2021naswot", "jiang2023meco"]
+    text = body(tmp_path / "out")
+    assert text.endswith("```\n\nNo citation is known of `nasbench201`: ask whoever made it.\n")
+    assert text.startswith("\n# Training-free scores of nasbench201\n")
+    assert "this file's is not known; nor the benchmark's | not known |" in text
 
 
 def test_the_first_thing_is_a_query_that_runs(published: dict[str, Path]) -> None:
@@ -243,8 +261,8 @@ def test_a_newer_description_is_not_taken_for_that_of_the_values(tmp_path: Path,
 
 
 def test_texts_of_records_and_file_names_are_shown_as_they_are(tmp_path: Path) -> None:
-    changes = {"status": "failed", "naswot": None, "naswot_paper": None, "num_units": None, "error": "<img src=y>|[a](b)"}
-    dataset = make_dataset(tmp_path / "d", change=lambda row: changes if row["arch_index"] == 3 else {})
+    failed: Row = {"status": "failed", "naswot": None, "naswot_paper": None, "num_units": None, "error": "<img src=y>|[a](b)"}
+    dataset = make_dataset(tmp_path / "d", change=lambda row: failed if row["arch_index"] == 3 else {})
     add(dataset, [mean_accuracy(i) for i in range(8)], source="<img src=x onerror=alert(1)>|`.csv")
     (record,) = dataset.runs
     hostile = "<script>alert(1)</script>|\n```\n# Title\x1b[2J"

@@ -16,7 +16,7 @@ from naswot_ray.dataset.dataset import Dataset
 from naswot_ray.errors import DatasetError, SettingsError
 from naswot_ray.publish import croissant
 from naswot_ray.publish.publish import publish
-from tests.dataset.making import SPACE, Row, make_dataset, rewrite, score_row, snapshot, write_part
+from tests.dataset.making import MEASURES, SPACE, Row, make_dataset, rewrite, score_row, snapshot, write_part
 from tests.publish.conftest import ACCURACY, make
 
 
@@ -152,18 +152,25 @@ def test_values_that_contradict_the_status_or_the_error_are_found(tmp_path: Path
     refused(dataset, tmp_path, words, DatasetError)
 
 
-def test_parts_with_another_version_of_a_measure_are_named_with_the_remedy(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("version", "remedy"),
+    [
+        (3, "run the `naswot-ray score` command that made them again, with --measure meco --replace-older"),
+        (7, "move them away and run the `naswot-ray score` command that made them again, with --measure meco"),
+    ],
+)
+def test_parts_with_another_version_of_a_measure_are_named_with_the_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: int, remedy: str
+) -> None:
+    monkeypatch.setitem(MEASURES, "meco", 5)
     dataset = make_dataset(tmp_path / "d", seeds=(0, 1, 2), change=lambda row: {"meco": 1.0})
     paths = sorted((tmp_path / "d" / "scores").glob("part-*.parquet"))[1:]
     for path in paths:
         told = json.loads(pq.read_metadata(path).metadata[b"naswot_ray.measures"])
-        rewrite(path, lambda rows: rows, **{"naswot_ray.measures": json.dumps(told | {"meco": [7, 0]})})
+        rewrite(path, lambda rows: rows, **{"naswot_ray.measures": json.dumps(told | {"meco": [version, 0]})})
     named = ", ".join(map(str, paths[:3]))
-    words = (
-        f"{named} and 2 more parts hold version 7 of the measure meco, the dataset has version 1: run the `naswot-ray score` "
-        "command that made them again, with --measure meco"
-    )
-    refused(dataset, tmp_path, re.escape(words), DatasetError)
+    words = f"{named} and 2 more parts hold version {version} of the measure meco, the dataset has version 5: {remedy}"
+    refused(dataset, tmp_path, "^" + re.escape(words) + "$", DatasetError)
 
 
 def test_a_part_from_before_the_dataset_got_a_measure_is_published_with_nulls(tmp_path: Path) -> None:
