@@ -21,7 +21,7 @@ import typer.main
 import naswot_ray
 from naswot_ray.cli import app
 from naswot_ray.cli.app import path_options
-from naswot_ray.dataset import layout, schema
+from naswot_ray.dataset import layout
 from naswot_ray.dataset.join import join
 from tests.cli.running import naswot
 from tests.dataset.making import FAILED, SINGULAR, SPACE, TABLES, add, make_dataset, mean_accuracy, score_row, write_part
@@ -32,7 +32,7 @@ PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob
 
 
 def blocks(page: Path, language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+    return re.findall(rf"^```{language}(?: title=\"[^\"]*\")?\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -74,13 +74,6 @@ DATASET_FIRST = "the word before the first"
 def test_python_parses(page: Path) -> None:
     for block in blocks(page, "python"):
         ast.parse(textwrap.dedent(block))
-
-
-def test_the_example_of_a_space_is_that_space() -> None:
-    source = (ROOT / "naswot_ray" / "spaces" / "nats_sss.py").read_text()
-    for block in blocks(ROOT / "docs" / "spaces.md", "python"):
-        for paragraph in block.strip("\n").split("\n\n"):
-            assert paragraph in source or paragraph.startswith("class NatsSss(Space):"), paragraph
 
 
 def test_every_column_is_explained() -> None:
@@ -207,7 +200,7 @@ def test_the_cookbook_gives_rows(query: str, joined: Path) -> None:
         assert {"space", "images", "batch_size"} <= set(header.replace('"', "").split(",")), "mixes scores that do not compare"
 
 
-@pytest.mark.parametrize("program", [*blocks(COOKBOOK, "python"), *blocks(ROOT / "docs" / "adding-a-score.md", "python")])
+@pytest.mark.parametrize("program", blocks(COOKBOOK, "python"))
 def test_python_examples_run(
     program: str, joined: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

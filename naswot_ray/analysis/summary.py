@@ -91,13 +91,15 @@ def summarise(dataset: Dataset) -> list[Group]:
             correlated |= {(space, *key): found for key, found in _correlated(scores).items()}
         summary = []
         for row in groups:
-            key, (num_seeds, num_rows, num_singular, num_failed), of_measures = row[:3], row[3:7], row[7:]
+            (space, images, batch_size), (num_seeds, num_rows, num_singular, num_failed), of_measures = row[:3], row[3:7], row[7:]
             num_values = {name: count for name, count in zip(dataset.measures, of_measures, strict=True) if count}
             measure = main_measure(num_values)
-            best, num_complete, num_measure_seeds = _best(connection, key, measure) if measure else ((), 0, 0)
+            best, num_complete, num_measure_seeds = _best(connection, row[:3], measure) if measure else ((), 0, 0)
             summary.append(
                 Group(
-                    *key,
+                    space=space,
+                    images=images,
+                    batch_size=batch_size,
                     num_seeds=num_seeds,
                     num_rows=num_rows,
                     num_singular=num_singular,
@@ -107,7 +109,7 @@ def summarise(dataset: Dataset) -> list[Group]:
                     num_measure_seeds=num_measure_seeds,
                     best=best,
                     num_complete=num_complete,
-                    correlated=tuple(correlated.get(key, ())),
+                    correlated=tuple(correlated.get(row[:3], ())),
                 )
             )
     return summary

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from naswot_ray.dataset import layout, removed, schema, seal
-from naswot_ray.dataset.rows import TableRow, merged, read_errors
+from naswot_ray.dataset.rows import TableRow, merged, read_errors, status_of
 from naswot_ray.dataset.schema import SCHEMA_VERSION, STATUS_FAILED
 from naswot_ray.dataset.seal import BrokenSealError
 from naswot_ray.dataset.storage import Storage
@@ -144,14 +144,15 @@ def inspect(storage: Storage, expected: Expected) -> PartState:
             metadata = file.metadata.metadata
             digest = metadata[seal.DIGEST_KEY].decode()
             told = _told_measures(metadata)
-            if told is None or not _has_columns(file.schema_arrow, expected, told):
+            if not _has_columns(file.schema_arrow, expected, told):
                 raise UntrustedPartError(storage, expected.path, "has other columns than this version writes")
             if metadata.get(FINGERPRINT_KEY, b"").decode() != expected.fingerprint:
                 reason = "was written under other settings of its space, images, weights or batches"
                 raise UntrustedPartError(storage, expected.path, reason)
             belongs = _belongs(file.metadata, expected)
             num_failed = int(metadata.get(NUM_FAILED_KEY, b"-1"))
-            held = [name for name, (version, _) in told.items() if expected.measures.get(name) == version]
+            columns = file.schema_arrow.names
+            held = [n for n, (version, _) in told.items() if n in columns and expected.measures.get(n) == version]
             if (
                 belongs
                 and file.metadata.num_rows == len(expected.full_range)
@@ -247,10 +248,11 @@ def write(storage: Storage, expected: Expected, rows: Sequence[TableRow], *, run
         _write_table(storage, path, table.sort_by("arch_index"), measures, expected.fingerprint)
 
 
-def widen(storage: Storage, expected: Expected, *, run_id: str) -> None:
-    """Give a part the columns of measures that the dataset has got since it was written; no value is touched.
+def renew(storage: Storage, expected: Expected, *, run_id: str) -> None:
+    """Give a part the columns of measures that the dataset has got since it was written, and drop values of older versions.
 
-    Common readers take the columns of a folder's first file for those of all.
+    Common readers take the columns of a folder's first file for those of all, and do not ask for versions. A part whose values
+    are dropped is copied to `removed/` first; rows that have no other values go.
 
     Args:
         storage: the dataset.
@@ -260,20 +262,36 @@ def widen(storage: Storage, expected: Expected, *, run_id: str) -> None:
     Raises:
         DatasetError: the part cannot be read or written.
     """
-    with storage.locked(expected.path):
-        if not storage.exists(expected.path):
+    path = expected.path
+    with storage.locked(path):
+        if not storage.exists(path):
             return
         try:
             inspect(storage, expected)
         except UntrustedPartError:
             return
-        with storage.open_parquet(expected.path) as file:
+        with storage.open_parquet(path) as file:
             table = file.read()
-        if set(expected.columns.names) <= set(table.column_names):
+        told = _told(table)
+        older = [name for name, version in expected.measures.items() if name in told and told[name][0] < version]
+        if not older and set(expected.columns.names) <= set(table.column_names):
             return
-        measures = dict(expected.measures) | {name: version for name, (version, _) in _told(table).items()}
-        columns = schema.schema_of(expected.path.parts[0], measures)
-        _write_table(storage, expected.path, _with_columns(table, columns, {}), measures, expected.fingerprint)
+        measures = {name: version for name, (version, _) in told.items()} | dict(expected.measures)
+        table = _with_columns(table, schema.schema_of(path.parts[0], measures), measures)
+        if older:
+            removed.keep_copy(storage, path, f"holds {', '.join(older)} of an older version", run_id=run_id)
+            table = _of_what_is_left(table, tuple(measures))
+        _write_table(storage, path, table, measures, expected.fingerprint)
+
+
+def _of_what_is_left(table: pa.Table, measures: Sequence[str]) -> pa.Table:
+    """Rows of which values have been dropped, with their status anew; without those that have no values any more."""
+    rows = []
+    for row in table.to_pylist():
+        status = status_of(row[name] for name in measures)
+        if status != STATUS_FAILED or row["status"] == STATUS_FAILED:
+            rows.append(row | {"status": status})
+    return pa.Table.from_pylist(rows, schema=table.schema)
 
 
 def _read_trusted(storage: Storage, expected: Expected, run_id: str) -> pa.Table | None:
@@ -309,16 +327,16 @@ def _with_columns(table: pa.Table, columns: pa.Schema, measures: Mapping[str, in
 
 
 def _told(table: pa.Table) -> dict[str, tuple[int, int]]:
-    return _told_measures(table.schema.metadata or {}) or {}
+    return _told_measures(table.schema.metadata or {})
 
 
-def _told_measures(metadata: Mapping[bytes, bytes]) -> dict[str, tuple[int, int]] | None:
-    """Measure -> its version, and how many rows lack it; None if the footer does not tell."""
+def _told_measures(metadata: Mapping[bytes, bytes]) -> dict[str, tuple[int, int]]:
+    """Measure -> its version, and how many rows lack it, by the footer; values of others are not believed."""
     try:
-        told = json.loads(metadata[MEASURES_KEY])
+        told = json.loads(metadata.get(MEASURES_KEY, b"{}"))
         return {str(name): (int(version), int(lacking)) for name, (version, lacking) in told.items()}
-    except (KeyError, ValueError, TypeError, AttributeError):
-        return None
+    except (ValueError, TypeError, AttributeError):
+        return {}
 
 
 def _has_columns(found: pa.Schema, expected: Expected, told: Mapping[str, tuple[int, int]]) -> bool:

@@ -18,6 +18,7 @@ from naswot_ray.publish.compaction import PublishedTable
 from naswot_ray.publish.contents import Contents
 from naswot_ray.publish.examples import first_query, loading
 from naswot_ray.publish.quality import BAND_MARGIN, RankAgreement
+from naswot_ray.spaces import facts_of
 from naswot_ray.tolerance import TOLERANCES
 
 SPLIT: Final = "train"
@@ -35,7 +36,7 @@ _SIZES: Final = {
 
 def title(contents: Contents) -> str:
     """What the dataset is called."""
-    names = list(dict.fromkeys(literature.work_of(space).title for space in contents.spaces))
+    names = list(dict.fromkeys(facts_of(space).title for space in contents.spaces))
     return f"NASWOT scores of {_listed(names)}"
 
 
@@ -44,7 +45,7 @@ def summary(contents: Contents) -> str:
     groups = contents.quality.groups
     sizes = {(g.space, g.num_architectures) for g in groups}
     largest = {space: max(n for s, n in sizes if s == space) for space in contents.spaces}
-    of = _listed([f"{largest[space]:,} architectures of {literature.work_of(space).title}" for space in contents.spaces])
+    of = _listed([f"{largest[space]:,} architectures of {facts_of(space).title}" for space in contents.spaces])
     rows = sum(group.num_rows for group in groups)
     batches = _listed([str(n) for n in sorted({group.batch_size for group in groups})])
     images = _listed(sorted({group.images for group in groups}))
@@ -88,6 +89,7 @@ def card(contents: Contents) -> str:
         tau="\n".join(_tau(contents)),
         licence="\n".join(_licence(contents)),
         bibtex="\n\n".join(bibtex(contents)),
+        uncited="".join(f"\n{line}\n" for line in _uncited(contents)),
     )
 
 
@@ -125,7 +127,14 @@ def quality_page(contents: Contents) -> str:
 
 def bibtex(contents: Contents) -> list[str]:
     """The entries to cite: the score's, and each space's."""
-    return list(dict.fromkeys([literature.NASWOT.bibtex, *(literature.work_of(s).bibtex for s in contents.spaces)]))
+    works = [literature.NASWOT, *(facts_of(space).work for space in contents.spaces)]
+    return list(dict.fromkeys(work.bibtex for work in works if work is not None))
+
+
+def _uncited(contents: Contents) -> Iterable[str]:
+    spaces = [markdown.code(space) for space in contents.spaces if facts_of(space).work is None]
+    if spaces:
+        yield f"No citation is known of {_listed(spaces)}: ask whoever made {'it' if len(spaces) == 1 else 'them'}."
 
 
 def _licence_yaml(contents: Contents) -> list[str]:

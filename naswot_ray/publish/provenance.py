@@ -14,9 +14,10 @@ from naswot_ray.dataset import layout
 from naswot_ray.dataset.dataset import Dataset
 from naswot_ray.dataset.layout import TableFile
 from naswot_ray.dataset.runs import RunRecord
-from naswot_ray.fetch.catalogue import CATALOGUE, get_entry
+from naswot_ray.fetch.catalogue import CATALOGUE
 from naswot_ray.paths import without_credentials
 from naswot_ray.run.options import DECIDES, Decides
+from naswot_ray.spaces import facts_of
 
 DATASET: Final = "scores"
 """What the commands call the dataset; whoever runs them may call it otherwise."""
@@ -102,9 +103,10 @@ def _source(space: str, name: str, sha256: str, num_rows: int, trained_on: list[
     official = next((e for e in CATALOGUE.values() if name in (e.unpacked, *(file.name for file in e.files))), None)
     if official is not None:
         return AccuracySource(space, name, sha256, num_rows, tuple(trained_on), official.terms, official.address)
-    benchmark = get_entry("nds" if space.startswith("nds_") else space.replace("nats_sss", "nats-sss"))
-    terms = f"this file's is not known; the benchmark's: {benchmark.terms}"
-    return AccuracySource(space, name, sha256, num_rows, tuple(trained_on), terms, benchmark.address)
+    benchmark = facts_of(space)
+    its_own = f"the benchmark's: {benchmark.terms}" if benchmark.terms else "nor the benchmark's"
+    terms = f"this file's is not known; {its_own}"
+    return AccuracySource(space, name, sha256, num_rows, tuple(trained_on), terms, benchmark.source or "not known")
 
 
 def _source_name(path: PurePosixPath) -> str:

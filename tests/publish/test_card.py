@@ -15,9 +15,11 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from naswot_ray.dataset import runs, schema
+from naswot_ray.dataset import runs
 from naswot_ray.publish.publish import publish
+from naswot_ray.spaces.nasbench201 import NasBench201
 from tests.dataset.making import SPACE, TABLES, add, make_dataset, mean_accuracy
+from tests.publish.conftest import make
 
 
 def front_matter(folder: Path) -> dict[str, Any]:
@@ -50,6 +52,23 @@ def test_the_configs_are_the_files(published: dict[str, Path], name: str) -> Non
 def test_the_licence_is_mit_until_others_numbers_are_in_it(published: dict[str, Path]) -> None:
     assert front_matter(published["own"])["license"] == "mit"
     assert front_matter(published["all"])["license"] == "other"
+
+
+def test_a_space_is_cited_by_its_own_publication(published: dict[str, Path]) -> None:
+    (bibtex,) = blocks(published["own"], "bibtex")
+    assert re.findall(r"^@\w+{(\w+),", bibtex, re.MULTILINE) == ["mellor2021naswot", "dong2020nasbench201"]
+    assert "No citation is known" not in body(published["own"])
+
+
+def test_a_space_that_names_no_publication_is_cited_by_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(NasBench201, "facts", None)
+    publish(make(tmp_path / "d"), tmp_path / "out", include_accuracies=True)
+    (bibtex,) = blocks(tmp_path / "out", "bibtex")
+    assert re.findall(r"^@\w+{(\w+),", bibtex, re.MULTILINE) == ["mellor2021naswot"]
+    text = body(tmp_path / "out")
+    assert text.endswith("```\n\nNo citation is known of `nasbench201`: ask whoever made it.\n")
+    assert text.startswith("\n# NASWOT scores of nasbench201\n")
+    assert "this file's is not known; nor the benchmark's | not known |" in text
 
 
 def test_the_first_thing_is_a_query_that_runs(published: dict[str, Path]) -> None:
