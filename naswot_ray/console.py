@@ -25,7 +25,8 @@ from naswot_ray.dataset.storage import StoredFile
 from naswot_ray.errors import DatasetError
 from naswot_ray.fetch.catalogue import CATALOGUE, get_entry
 from naswot_ray.fetch.files import state_of
-from naswot_ray.grid.coverage import coverage_of
+from naswot_ray.grid.coverage import contents_of, coverage_of
+from naswot_ray.grid.holdings import Holding
 from naswot_ray.grid.plans import Plan
 
 MAX_SUMMARY_FILES = 10_000
@@ -193,7 +194,8 @@ def print_join(console: Console, report: JoinReport) -> None:
 
 def print_info(console: Console, dataset: Dataset) -> bool:
     """What a dataset holds of what was asked for, its runs and accuracies. Returns whether it is complete."""
-    found = coverage_of(dataset)
+    contents = contents_of(dataset)
+    found = contents.coverage
     table = Table("space", "images", "batch size", "seed", "wanted", "present", "failed", "missing", box=None)
     num_unplanned = sum(c.unplanned for point, c in found.items() if point.batch is not None)
     if num_unplanned:
@@ -208,6 +210,8 @@ def print_info(console: Console, dataset: Dataset) -> bool:
     console.print(f"{dataset.storage.root}: {settings}")
     console.print(table)
     _print_unlisted(console, len(found))
+    for one in contents.holdings:
+        console.print(_told_holding(one))
     for record in dataset.runs:
         rows = record.counts.get("rows", 0)
         rate = f", {rows / record.seconds:.2f} rows/s" if rows and record.seconds else ""
@@ -236,6 +240,22 @@ def print_info(console: Console, dataset: Dataset) -> bool:
     if complete:
         console.print("complete")
     return complete
+
+
+def _told_holding(one: Holding) -> str:
+    """`measure meco, version 1: 3,200 rows`, and what those lack that have other values."""
+    lacking = [f"{one.num_lacking:,} without"] if one.num_lacking else []
+    lacking += [f"{one.num_failed:,} failed"] if one.num_failed else []
+    lacking += [
+        f"version {version} in {counted(number, 'part')}, which does not count" for version, number in sorted(one.older.items())
+    ]
+    if one.installed is None:
+        lacking.append("of a package that is not installed here")
+    elif one.installed > one.version:
+        lacking.append(
+            f"version {one.installed} is installed here: `naswot-ray score --measure {one.name} --replace-older` computes it"
+        )
+    return f"measure {one.name}, version {one.version}: " + ", ".join([counted(one.num_values, "row"), *lacking])
 
 
 def _print_unlisted(console: Console, num_points: int) -> None:

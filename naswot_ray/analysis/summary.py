@@ -91,7 +91,11 @@ def summarise(dataset: Dataset) -> list[Group]:
             correlated |= {(space, *key): found for key, found in _correlated(scores).items()}
         summary = []
         for row in groups:
-            (space, images, batch_size), (num_seeds, num_rows, num_singular, num_failed), of_measures = row[:3], row[3:7], row[7:]
+            (space, images, batch_size), (num_seeds, num_rows, num_singular, num_failed), of_measures = (
+                row[:3],
+                row[3:7],
+                row[7:],
+            )
             num_values = {name: count for name, count in zip(dataset.measures, of_measures, strict=True) if count}
             measure = main_measure(num_values)
             best, num_complete, num_measure_seeds = _best(connection, row[:3], measure) if measure else ((), 0, 0)
