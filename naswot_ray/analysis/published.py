@@ -1,9 +1,16 @@
-"""Published correlations of the NASWOT score, to stand beside ours. Numbers are the publications', signed, as printed there."""
+"""Published correlations of `naswot` and of baselines with accuracy. Numbers are the publications', signed, as printed there.
+
+A figure stands beside the predictor that it was published for, never beside another measure: several measures here take other
+tensors than the code that their papers tell of.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Final
+
+NASWOT: Final = "naswot"
+"""The measure that the figures are of."""
 
 _PAPER: Final = "Mellor et al., ICML 2021 (arXiv 2006.04647)"
 _SAMPLE: Final = "about 1,000 random networks"
@@ -18,7 +25,7 @@ class Published:
     Attributes:
         space, dataset: as in our datasets.
         predictor: `naswot`, or the baseline.
-        measure: `tau` or `spearman`.
+        metric: `tau` or `spearman`.
         value: as printed.
         subset: which architectures it is of.
         batch_size: None where the source does not say, or the predictor has none.
@@ -28,7 +35,7 @@ class Published:
     space: str
     dataset: str
     predictor: str
-    measure: str
+    metric: str
     value: float
     subset: str
     batch_size: int | None
@@ -40,7 +47,7 @@ class Published:
 
 
 def _paper(space: str, dataset: str, value: float, subset: str = _SAMPLE) -> Published:
-    return Published(space, dataset, "naswot", "tau", value, subset, 128, _PAPER)
+    return Published(space, dataset, NASWOT, "tau", value, subset, 128, _PAPER)
 
 
 def _whole(dataset: str, **values: float) -> list[Published]:
@@ -61,13 +68,13 @@ PUBLISHED: Final = (
     _paper("nds_nasnet", "cifar10", 0.304),
     _paper("nds_pnas", "cifar10", 0.382),
     _paper("nds_darts_in", "imagenet", 0.535, "121 networks"),
-    Published("nats_sss", "cifar10", "naswot", "spearman", 0.45, "about that, all 32,768", None, _LATER),
-    Published("nats_sss", "cifar100", "naswot", "spearman", 0.18, "about that, all 32,768", None, _LATER),
-    Published("nats_sss", "imagenet16-120", "naswot", "spearman", 0.41, "about that, all 32,768", None, _LATER),
+    Published("nats_sss", "cifar10", NASWOT, "spearman", 0.45, "about that, all 32,768", None, _LATER),
+    Published("nats_sss", "cifar100", NASWOT, "spearman", 0.18, "about that, all 32,768", None, _LATER),
+    Published("nats_sss", "imagenet16-120", NASWOT, "spearman", 0.41, "about that, all 32,768", None, _LATER),
 )
 
 
-def published(space: str, dataset: str, predictor: str, measure: str) -> list[Published]:
+def published(space: str, dataset: str, predictor: str, metric: str) -> list[Published]:
     """What is published of a predictor, the paper's own figure first."""
-    wanted = (space, dataset, predictor, measure)
-    return [p for p in PUBLISHED if (p.space, p.dataset, p.predictor, p.measure) == wanted]
+    wanted = (space, dataset, predictor, metric)
+    return [p for p in PUBLISHED if (p.space, p.dataset, p.predictor, p.metric) == wanted]
