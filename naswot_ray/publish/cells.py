@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 from naswot_ray.publish.rank_agreement import RankAgreement, Tau
-
-BASELINE_NAMES: Final = {"params": "params", "flops": "FLOPs", "num_relus": "ReLU layers", "num_layers": "layers"}
-"""Column of the architectures table -> how tables call it."""
 
 
 def listed(names: Sequence[str]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from naswot_ray.analysis.summary import MAIN_MEASURE, main_measure
 from naswot_ray.dataset.sql import quoted
 from naswot_ray.measures import own_measures
 from naswot_ray.publish.compaction import FileFormat
@@ -13,9 +14,6 @@ from naswot_ray.publish.rank_agreement import REAL_IMAGES
 
 UNKNOWN_REPOSITORY: Final = "OWNER/NAME"
 """Stands for the repository on the Hub while nobody has said which it is."""
-
-MAIN_MEASURE: Final = "naswot"
-"""What examples rank by, unless the dataset has no value of it."""
 
 
 @dataclass(frozen=True)
@@ -32,11 +30,6 @@ class _Chosen:
     images: str
     batch_size: int
     num_seeds: int | None
-
-
-def main_measure(measured: list[str]) -> str:
-    """The measure that examples are of, of those that have values."""
-    return MAIN_MEASURE if MAIN_MEASURE in measured or not measured else measured[0]
 
 
 def first_query(contents: Contents) -> str:
@@ -67,10 +60,10 @@ That is DuckDB, which reads only the columns and rows it needs. In a download, l
 def _choose(contents: Contents, space: str) -> _Chosen:
     """The largest batches of real images, if there are any, that the measure has values of."""
     counts = [count for count in contents.quality.measures if count.space == space and count.num_values]
-    if not counts:  # every row failed
+    measure = main_measure(count.measure for count in counts)
+    if measure is None:  # every row failed
         group = next(group for group in contents.quality.groups if group.space == space)
         return _Chosen(MAIN_MEASURE, group.images, group.batch_size, None)
-    measure = main_measure([count.measure for count in counts])
     count = max((c for c in counts if c.measure == measure), key=lambda c: (c.images in REAL_IMAGES, c.batch_size))
     has_all = not (count.num_failed or count.num_failed_alone or count.num_not_computed)
     return _Chosen(measure, count.images, count.batch_size, None if has_all else count.num_seeds)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from naswot_ray import markdown
+from naswot_ray.analysis.published import NASWOT
+from naswot_ray.analysis.summary import main_measure
 from naswot_ray.publish import cells
 from naswot_ray.publish.contents import Contents
-from naswot_ray.publish.examples import MAIN_MEASURE, main_measure
 from naswot_ray.publish.quality import Quality
 from naswot_ray.publish.rank_agreement import RankAgreement, Tau
 
@@ -27,7 +28,7 @@ def limits(contents: Contents) -> Iterator[str]:
         )
     yield from _seeds(quality)
     yield from _baselines(quality)
-    if MAIN_MEASURE in contents.measured:
+    if NASWOT in contents.measured:
         yield (
             "In the literature NASWOT is weak on NAS-Bench-101 (tau 0.285), on NDS Amoeba (0.223) and NASNet (0.304), and on "
             "NATS-Bench's size space (Spearman about 0.45, 0.18 and 0.41 on CIFAR-10, CIFAR-100 and ImageNet16-120)."
@@ -66,7 +67,8 @@ def _baselines(quality: Quality) -> Iterator[str]:
         "Compare simple baselines. In so many of the comparisons with trained accuracy below, parameters, FLOPs or the number "
         f"of layers or ReLU layers order architectures at least as well as the measure: {cells.listed(beaten)}."
     )
-    main = main_measure([name for name in quality.measured if any(a.measure == name for a in quality.tau)])
+    compared = {agreement.measure for agreement in quality.tau}
+    main = main_measure(name for name in quality.measured if name in compared)
     known = sorted(
         (a for a in quality.tau if a.measure == main and a.tau.value is not None), key=lambda agreement: _value(agreement.tau)
     )

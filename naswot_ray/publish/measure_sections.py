@@ -8,6 +8,7 @@ from textwrap import shorten
 from typing import Final
 
 from naswot_ray import markdown
+from naswot_ray.analysis.names import BASELINE_NAMES
 from naswot_ray.dataset.schema import BASELINES
 from naswot_ray.measures import Measure, Tolerance, all_measures, own_measures
 from naswot_ray.publish import cells
@@ -73,7 +74,7 @@ def tau_table(quality: Quality) -> list[str]:
             )
         )
     header = ("space", "images", "batch size", "trained on", "architectures")
-    names = [f"`{name}`" for name in quality.measured] + [cells.BASELINE_NAMES[name] for name in BASELINES]
+    names = [f"`{name}`" for name in quality.measured] + [BASELINE_NAMES[name] for name in BASELINES]
     return markdown.table((*header, *names), rows)
 
 
@@ -82,7 +83,7 @@ def agreement_table(quality: Quality, measure: str) -> list[str]:
     found = [agreement for agreement in quality.tau if agreement.measure == measure]
     has_published = any(agreement.published for agreement in found)
     header = ["space", "images", "batch size", "seeds", "trained on", "architectures", f"`{measure}`"]
-    header += [cells.BASELINE_NAMES[name] for name in BASELINES]
+    header += [BASELINE_NAMES[name] for name in BASELINES]
     header += ["published", "inside the band"] if has_published else []
     return markdown.table(
         header,
