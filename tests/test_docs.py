@@ -7,6 +7,7 @@ import hashlib
 import itertools
 import os
 import re
+import runpy
 import shlex
 import shutil
 import subprocess
@@ -76,12 +77,16 @@ def test_python_parses(page: Path) -> None:
         ast.parse(textwrap.dedent(block))
 
 
-def test_every_column_is_explained() -> None:
+def test_the_tables_of_columns_are_those_of_the_schema() -> None:
+    """`python docs/columns.py` writes them."""
     text = (ROOT / "docs" / "dataset.md").read_text()
+    with_columns = runpy.run_path(str(ROOT / "docs" / "columns.py"))["with_columns"]
+    assert with_columns(text) == text
     for table, columns in TABLES.items():
         section = text.partition(f"\n## {table}\n")[2].partition("\n## ")[0]
-        for name in columns.names:
-            assert f"`{name}`" in section, f"{table}.{name}"
+        assert f"<!-- columns of {table} -->" in section
+        for column in columns:
+            assert f"| `{column.name}` | {column.type}" in section, f"{table}.{column.name}"
 
 
 def test_the_queries_of_the_readme_run(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Any, Final
 
@@ -55,6 +55,7 @@ class PartState:
         lacking: measure -> the rows that have neither a value of it nor a reason why not. A measure that is not named here is
             one that no row has, in the version that the dataset holds.
         failed_alone: measure -> the rows that have a reason instead of a value; measures without such rows are left out.
+        older: measure -> its version in the part, where that is older than the dataset's. Its values count as lacking.
         digest: of the file's seal.
     """
 
@@ -62,6 +63,7 @@ class PartState:
     failed: frozenset[int] = frozenset()
     lacking: Mapping[str, frozenset[int]] = field(default_factory=dict)
     failed_alone: Mapping[str, frozenset[int]] = field(default_factory=dict)
+    older: Mapping[str, int] = field(default_factory=dict)
     digest: str = field(default="", compare=False)
 
     def is_whole(self, full_range: range, measures: Iterable[str]) -> bool:
@@ -153,13 +155,14 @@ def inspect(storage: Storage, expected: Expected) -> PartState:
             num_failed = int(metadata.get(NUM_FAILED_KEY, b"-1"))
             columns = file.schema_arrow.names
             held = [n for n, (version, _) in told.items() if n in columns and expected.measures.get(n) == version]
+            older = {name: version for name, (version, _) in told.items() if version < expected.measures.get(name, 0)}
             if (
                 belongs
                 and file.metadata.num_rows == len(expected.full_range)
                 and num_failed == 0
                 and all(told[name][1] == 0 for name in held)
             ):
-                return PartState(expected.full_range, lacking=dict.fromkeys(held, frozenset()), digest=digest)
+                return PartState(expected.full_range, lacking=dict.fromkeys(held, frozenset()), older=older, digest=digest)
             table = file.read(columns=["arch_index", "status", "error", *held])
     except BrokenSealError as error:
         raise UntrustedPartError(storage, expected.path, error.reason) from None
@@ -170,7 +173,18 @@ def inspect(storage: Storage, expected: Expected) -> PartState:
             f"{expected.full_range.stop - 1}, each once, and the values that its name tells)"
         )
         raise UntrustedPartError(storage, expected.path, reason)
-    return _state(table, expected.full_range, held, digest)
+    return replace(_state(table, expected.full_range, held), older=older, digest=digest)
+
+
+def measure_versions(storage: Storage, path: PurePosixPath) -> dict[str, int]:
+    """Measure -> version, of the values that a part holds, by its footer alone; the part is not verified.
+
+    Raises:
+        OSError, ArrowException: it cannot be read.
+    """
+    with storage.filesystem.open_input_file(storage.inner_path(path)) as file:
+        told = _told_measures(pq.read_metadata(file).metadata or {})
+    return {name: version for name, (version, _) in told.items()}
 
 
 def trusted_state(storage: Storage, expected: Expected, run_id: str) -> PartState | None:
@@ -302,7 +316,7 @@ def _read_trusted(storage: Storage, expected: Expected, run_id: str) -> pa.Table
 
 
 def _write_table(storage: Storage, path: PurePosixPath, table: pa.Table, measures: Mapping[str, int], fingerprint: str) -> None:
-    state = _state(table, range(0), measures, "")
+    state = _state(table, range(0), measures)
     lacking = {
         name: [version, len(state.lacking[name])]
         for name, version in measures.items()
@@ -364,7 +378,7 @@ def _merged(
     return old if new["status"] == STATUS_FAILED and old["status"] != STATUS_FAILED else new
 
 
-def _state(table: pa.Table, full_range: range, measures: Iterable[str], digest: str) -> PartState:
+def _state(table: pa.Table, full_range: range, measures: Iterable[str]) -> PartState:
     indices = table["arch_index"].to_pylist()
     failed_rows = pc.equal(table["status"], STATUS_FAILED)
     failed = frozenset(table.filter(failed_rows)["arch_index"].to_pylist())
@@ -379,7 +393,7 @@ def _state(table: pa.Table, full_range: range, measures: Iterable[str], digest: 
     }
     present = full_range if len(indices) == len(full_range) else frozenset(indices)
     failed_alone = {name: frozenset(rows) for name, rows in told.items() if rows}
-    return PartState(present, failed, lacking, failed_alone, digest)
+    return PartState(present, failed, lacking, failed_alone)
 
 
 def _belongs(metadata: pq.FileMetaData, expected: Expected) -> bool:

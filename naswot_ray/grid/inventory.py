@@ -145,6 +145,7 @@ def _facts(state: PartState, expected: Expected) -> dict[str, Any]:
         "failed": sorted(state.failed),
         "lacking": {name: sorted(rows) for name, rows in state.lacking.items()},
         "failed_alone": {name: sorted(rows) for name, rows in state.failed_alone.items()},
+        "older": dict(state.older),
     }
 
 
@@ -158,6 +159,7 @@ def _state(facts: Any, expected: Expected) -> PartState | None:
             frozenset(facts["failed"]),
             {name: frozenset(rows) for name, rows in facts["lacking"].items()},
             {name: frozenset(rows) for name, rows in facts["failed_alone"].items()},
+            {str(name): int(version) for name, version in facts["older"].items()},
         )
     except (TypeError, ValueError, KeyError, AttributeError):
         return None

@@ -13,9 +13,12 @@ import pyarrow.compute as pc
 from naswot_ray.dataset import layout
 from naswot_ray.dataset.dataset import Dataset
 from naswot_ray.dataset.layout import TableFile
+from naswot_ray.dataset.manifest import Settings
 from naswot_ray.dataset.runs import RunRecord
 from naswot_ray.fetch.catalogue import CATALOGUE
+from naswot_ray.measures import all_measures
 from naswot_ray.paths import without_credentials
+from naswot_ray.publish.quality import Quality
 from naswot_ray.run.options import DECIDES, Decides
 from naswot_ray.spaces import facts_of
 
@@ -75,6 +78,20 @@ def accuracy_commands(dataset: Dataset) -> list[str]:
 def runs(dataset: Dataset) -> list[dict[str, Any]]:
     """The records of all runs, oldest first, as plain values."""
     return [_without_paths(run) for run in dataset.runs]
+
+
+def measures(quality: Quality, settings: Settings) -> dict[str, dict[str, Any]]:
+    """The measures that the dataset has values of: version, formula, source, and how many score rows have a value."""
+    known = all_measures()
+    return {
+        name: {
+            "version": settings.measures[name],
+            "formula": known[name].formula if name in known else None,
+            "source": known[name].source if name in known else None,
+            "num_values": sum(count.num_values for count in quality.measures if count.measure == name),
+        }
+        for name in quality.measured
+    }
 
 
 def last_change(dataset: Dataset) -> datetime | None:
