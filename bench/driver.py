@@ -25,12 +25,12 @@ from naswot_ray.dataset.schema import STATUS_OK
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.engines.weights import WEIGHTS_VERSION
 from naswot_ray.grid.grid import Grid, Task
+from naswot_ray.grid.rows import empty_score_row, write_rows
 from naswot_ray.grid.survey import Survey
 from naswot_ray.images.source import BATCH_VERSION, load_images
 from naswot_ray.run import ray_environment
 from naswot_ray.run.driver import Driver, Policy
 from naswot_ray.run.progress import ConsoleProgress
-from naswot_ray.grid.rows import empty_score_row, write_rows
 from naswot_ray.run.receipt import Pixels, Receipt
 from naswot_ray.run.worker import Worker
 from naswot_ray.spaces import Space, get_space

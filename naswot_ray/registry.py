@@ -23,9 +23,17 @@ _COMPARED_CHARACTERS = 80
 
 
 def modules_of(package: ModuleType) -> Iterator[ModuleType]:
-    """The modules in a package's folder, in the order of their names."""
-    for name in sorted(info.name for info in pkgutil.iter_modules(package.__path__)):
-        yield importlib.import_module(f"{package.__name__}.{name}")
+    """The modules in a package's folder, in the order of their names.
+
+    Raises:
+        SettingsError: one of them cannot be imported; names it.
+    """
+    for info in sorted(pkgutil.iter_modules(package.__path__), key=lambda info: info.name):
+        name = f"{package.__name__}.{info.name}"
+        try:
+            yield importlib.import_module(name)
+        except Exception as error:  # whatever a module does when it is imported
+            raise SettingsError(f"{name} cannot be imported: {_told(error)}") from error
 
 
 def offered(group: str) -> Iterator[tuple[str, Any]]:
@@ -43,10 +51,13 @@ def offered(group: str) -> Iterator[tuple[str, Any]]:
         except Exception as error:  # whatever the module of somebody else does when it is imported
             package = f"package {entry.dist.name}" if entry.dist is not None else "an installed package"
             raise SettingsError(
-                f"{entry.value}, which {package} offers as {group} {entry.name!r}, cannot be imported: "
-                f"{type(error).__name__}: {error}"
+                f"{entry.value}, which {package} offers as {group} {entry.name!r}, cannot be imported: {_told(error)}"
             ) from error
         yield entry.name, thing
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def nearest(name: str, known: Collection[str]) -> str:

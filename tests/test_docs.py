@@ -21,7 +21,7 @@ import typer.main
 import naswot_ray
 from naswot_ray.cli import app
 from naswot_ray.cli.app import path_options
-from naswot_ray.dataset import layout, schema
+from naswot_ray.dataset import layout
 from naswot_ray.dataset.join import join
 from tests.cli.running import naswot
 from tests.dataset.making import FAILED, SINGULAR, SPACE, TABLES, add, make_dataset, mean_accuracy, score_row, write_part

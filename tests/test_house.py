@@ -48,7 +48,7 @@ OUTSIDE = {
     "torch": {"engines", "measures", "run"},  # measures: for a type
     "pyarrow": {"dataset", "benchmarks", "ablation", "analysis", "search", "publish", "cli"},
     "duckdb": {"dataset", "analysis", "search", "publish", "cli"},
-    "matplotlib": {"ablation", "analysis", "search", "cli"},
+    "matplotlib": {"ablation", "analysis", "search"},
     "plotly": {"report"},
     "ray": {"run"},
     "requests": {"fetch"},

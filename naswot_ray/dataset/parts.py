@@ -144,14 +144,15 @@ def inspect(storage: Storage, expected: Expected) -> PartState:
             metadata = file.metadata.metadata
             digest = metadata[seal.DIGEST_KEY].decode()
             told = _told_measures(metadata)
-            if told is None or not _has_columns(file.schema_arrow, expected, told):
+            if not _has_columns(file.schema_arrow, expected, told):
                 raise UntrustedPartError(storage, expected.path, "has other columns than this version writes")
             if metadata.get(FINGERPRINT_KEY, b"").decode() != expected.fingerprint:
                 reason = "was written under other settings of its space, images, weights or batches"
                 raise UntrustedPartError(storage, expected.path, reason)
             belongs = _belongs(file.metadata, expected)
             num_failed = int(metadata.get(NUM_FAILED_KEY, b"-1"))
-            held = [name for name, (version, _) in told.items() if expected.measures.get(name) == version]
+            columns = file.schema_arrow.names
+            held = [n for n, (version, _) in told.items() if n in columns and expected.measures.get(n) == version]
             if (
                 belongs
                 and file.metadata.num_rows == len(expected.full_range)
@@ -309,16 +310,16 @@ def _with_columns(table: pa.Table, columns: pa.Schema, measures: Mapping[str, in
 
 
 def _told(table: pa.Table) -> dict[str, tuple[int, int]]:
-    return _told_measures(table.schema.metadata or {}) or {}
+    return _told_measures(table.schema.metadata or {})
 
 
-def _told_measures(metadata: Mapping[bytes, bytes]) -> dict[str, tuple[int, int]] | None:
-    """Measure -> its version, and how many rows lack it; None if the footer does not tell."""
+def _told_measures(metadata: Mapping[bytes, bytes]) -> dict[str, tuple[int, int]]:
+    """Measure -> its version, and how many rows lack it, by the footer; values of others are not believed."""
     try:
-        told = json.loads(metadata[MEASURES_KEY])
+        told = json.loads(metadata.get(MEASURES_KEY, b"{}"))
         return {str(name): (int(version), int(lacking)) for name, (version, lacking) in told.items()}
-    except (KeyError, ValueError, TypeError, AttributeError):
-        return None
+    except (ValueError, TypeError, AttributeError):
+        return {}
 
 
 def _has_columns(found: pa.Schema, expected: Expected, told: Mapping[str, tuple[int, int]]) -> bool:

@@ -39,7 +39,11 @@ ENTRY_POINTS: Final = "naswot_ray.measures"
 
 @cache
 def own_measures() -> dict[str, Measure]:
-    """Name -> measure of this package: the default ones, then the others in the order of their names."""
+    """Name -> measure of this package: the default ones, then the others in the order of their names.
+
+    Raises:
+        SettingsError: a file of the folder cannot be imported; names it.
+    """
     found = {
         value.name: value
         for module in modules_of(sys.modules[__name__])

@@ -276,8 +276,8 @@ def _pool(options: ScoreOptions, run: _Run, source: ImageSource, *, nothing_to_d
     root, run_id = run.storage.address.pinned, run.record.run_id
     factory = partial(make_worker, engine=options.engine, dtype=options.dtype, measures=run.grid.record.measures)
     if options.in_process or nothing_to_do:
-        make = partial(factory, root, run_id, run.contract.settings, options.cpus_per_actor)
-        yield InProcessPool(make, run.spaces, make_batch)
+        make = partial(factory, root, run_id, run.contract.settings)
+        yield InProcessPool(make, run.spaces, make_batch, options.cpus_per_actor)
         return
     address = ray_environment.resolve(options.address)
     ray_environment.prepare(address)

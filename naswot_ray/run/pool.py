@@ -88,7 +88,6 @@ def make_worker(
     root: str,
     run_id: str,
     settings: Settings,
-    num_threads: int | None = None,
     *,
     engine: str | None = None,
     dtype: str = "float32",
@@ -97,7 +96,7 @@ def make_worker(
     """A `Worker`. Its module loads torch, which takes 2 s: a driver whose tasks are done elsewhere need not wait for that."""
     from naswot_ray.run.worker import Worker  # noqa: PLC0415
 
-    return Worker(root, run_id, settings, num_threads, engine=engine, dtype=dtype, measures=measures)
+    return Worker(root, run_id, settings, engine=engine, dtype=dtype, measures=measures)
 
 
 class InProcessPool:
@@ -107,11 +106,17 @@ class InProcessPool:
         make_worker: makes what does the tasks.
         spaces: by name.
         make_batch: makes the images of a task when it is done.
+        num_threads: how many threads torch's CPU operations take while a task is done.
     """
 
     def __init__(
-        self, make_worker: Callable[[], Worker], spaces: Mapping[str, Space], make_batch: Callable[[Batch], Pixels]
+        self,
+        make_worker: Callable[[], Worker],
+        spaces: Mapping[str, Space],
+        make_batch: Callable[[Batch], Pixels],
+        num_threads: int,
     ) -> None:
+        self._num_threads = num_threads
         self._make_worker = make_worker
         self._worker: Worker | None = None
         self._spaces = spaces
@@ -133,8 +138,11 @@ class InProcessPool:
         if self._task is None:
             return []
         task, self._task = self._task, None
+        from naswot_ray.run.process import limited_threads  # noqa: PLC0415  torch, which a driver does without
+
         try:
-            return [Done(0, self._worker.run(task, self._spaces[task.shard.point.space], self._batches.of(task)))]
+            with limited_threads(self._num_threads):
+                return [Done(0, self._worker.run(task, self._spaces[task.shard.point.space], self._batches.of(task)))]
         except DeviceLostError as error:
             raise RunError(f"the GPU failed ({error}); leave out --in-process to have such architectures isolated") from error
 

@@ -39,14 +39,17 @@ LOOK_SECONDS = 5.0
 class WorkerFactory(Protocol):
     """Makes a worker inside an actor's process: `make_worker`, or a test's variant of `Worker`."""
 
-    def __call__(self, root: str, run_id: str, settings: Settings, num_threads: int | None = None) -> Worker: ...
+    def __call__(self, root: str, run_id: str, settings: Settings) -> Worker: ...
 
 
 class WorkerActor:
     """A worker in a process of its own."""
 
     def __init__(self, factory: WorkerFactory, root: str, run_id: str, settings: Settings, num_threads: int) -> None:
-        self._worker = factory(root, run_id, settings, num_threads)
+        from naswot_ray.run.process import dedicate_process  # noqa: PLC0415  torch, which a driver does without
+
+        dedicate_process(num_threads)
+        self._worker = factory(root, run_id, settings)
 
     def open(self) -> tuple[str, int]:
         """Make ready for scoring; the node it runs on and its process there. It can answer once it has started.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
-import gc
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -41,7 +39,6 @@ class Worker:
         root: of the dataset.
         run_id: of the run, written to each row.
         settings: of the run.
-        num_threads: of torch's CPU operations; None leaves them as they are.
         engine: what scores; None for the one that suits the device.
         dtype: what its convolutions multiply.
         measures: what each row is to have, by name.
@@ -52,7 +49,6 @@ class Worker:
         root: str,
         run_id: str,
         settings: Settings,
-        num_threads: int | None = None,
         *,
         engine: str | None = None,
         dtype: str = "float32",
@@ -66,10 +62,6 @@ class Worker:
         self._open_engine = partial(get_engine, engine or default_engine(self._device), dtype)
         self._told = False
         self._networks: dict[tuple[object, ...], Network] = {}
-        if num_threads is not None:
-            torch.set_num_threads(num_threads)
-        _keep_freed_memory()
-        gc.freeze()  # what is there now stays: looking for garbage in all of torch takes as long as scoring a network
 
     def run(self, task: Task, space: Space, images: Pixels | None) -> Receipt:
         """Do a task: compute its rows and write them to the shard's part.
@@ -200,14 +192,3 @@ class Worker:
 def _device_lost(error: torch.AcceleratorError) -> DeviceLostError:
     """Whatever CUDA reports but for a want of memory (an illegal address, a device assertion) stays: each later call fails."""
     return DeviceLostError(str(error).strip().partition("\n")[0])
-
-
-def _keep_freed_memory() -> None:
-    """Have glibc keep the memory of freed tensors instead of giving it back and mapping it anew (bench/throughput.py)."""
-    m_trim_threshold, m_mmap_threshold = -1, -3  # <malloc.h>
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except AttributeError:  # another C library
-        return
-    mallopt(m_mmap_threshold, 32 * 2**20)  # the most it takes
-    mallopt(m_trim_threshold, 2**31 - 1)

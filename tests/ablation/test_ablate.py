@@ -70,7 +70,7 @@ def test_singular_architectures_rank_last_and_are_in_no_deviation() -> None:
 
 
 def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("naswot_ray.cli.ablating.BATCH_SIZES", (4, 8))
+    monkeypatch.setattr("naswot_ray.cli.ablate.BATCH_SIZES", (4, 8))
     out = tmp_path / "out"
     done = naswot("ablate", "--num", 3, "--repeats", 2, "--batch-size", 4, "-o", out)
     assert done.exit_code == 0, done.output

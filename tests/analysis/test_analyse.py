@@ -13,7 +13,7 @@ from scipy import stats
 
 from naswot_ray.analysis.analyse import Analysis, Repeats, analyse
 from naswot_ray.analysis.markdown import render
-from naswot_ray.dataset import layout, schema
+from naswot_ray.dataset import layout
 from naswot_ray.dataset.dataset import Dataset
 from naswot_ray.dataset.join import join
 from naswot_ray.errors import DatasetError

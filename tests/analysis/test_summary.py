@@ -12,7 +12,7 @@ import pytest
 from scipy.stats import kendalltau
 
 from naswot_ray.analysis.summary import NUM_BEST, PREDICTORS, Group, summarise
-from naswot_ray.dataset import layout, schema
+from naswot_ray.dataset import layout
 from naswot_ray.dataset.dataset import Dataset
 from naswot_ray.dataset.join import join
 from tests.dataset.making import FAILED, SINGULAR, SPACE, Row, add, arch_id, make_dataset, mean_accuracy, score_row, write_part

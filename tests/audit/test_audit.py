@@ -17,8 +17,7 @@ import naswot_ray
 from naswot_ray.audit import rows as audit_rows
 from naswot_ray.audit.comparison import chance_to_find
 from naswot_ray.audit.rows import PointCounts, find_contradictions, find_wrong_counts
-from naswot_ray.dataset import layout, parts
-from naswot_ray.dataset.parts import Expected
+from naswot_ray.dataset import layout
 from naswot_ray.dataset.storage import Storage
 from tests.cli.running import naswot, refuses
 from tests.dataset import making

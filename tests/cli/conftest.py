@@ -51,6 +51,6 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     folder = tmp_path_factory.mktemp("run")
     data = write_images(folder / "data", seed=0)
     grid = ("--limit", 3, "--batch-size", 4, "--seed", 5, "--shard-size", 2, "--images", "cifar10", "--data", data)
-    done = naswot_process("naswot", "-o", folder / "d", "--in-process", *grid)
+    done = naswot_process("score", "-o", folder / "d", "--in-process", *grid)
     assert done.returncode == 0, done.stderr
     return folder / "d", done.stdout

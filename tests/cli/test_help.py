@@ -11,7 +11,7 @@ from naswot_ray.run.options import ScoreOptions
 from naswot_ray.spaces import SPACES
 from tests.cli.running import naswot, naswot_process, prints
 
-COMMANDS = ("naswot", "accuracies", "join", "query", "info", "figures", "report", "fetch", "spaces")
+COMMANDS = ("score", "accuracies", "join", "query", "info", "figures", "report", "fetch", "spaces")
 
 
 def help_of(*args: str, flag: str = "--help") -> str:
@@ -35,7 +35,7 @@ def test_no_command_shows_the_help() -> None:
 
 def score_options() -> str:
     """The list of options in the help of `score`."""
-    return prints("naswot", "--help").partition("\nOptions:\n")[2]
+    return prints("score", "--help").partition("\nOptions:\n")[2]
 
 
 @pytest.mark.parametrize("name", ScoreOptions.model_fields)
@@ -62,7 +62,7 @@ def test_score_has_no_option_twice_and_none_besides() -> None:
     ("command", "needed"),
     [
         (
-            "naswot",
+            "score",
             [
                 "--output",
                 "[required]",
@@ -93,8 +93,8 @@ def test_a_command_says_what_it_needs(command: str, needed: list[str]) -> None:
     ("args", "message"),
     [
         (["naswot"], "Missing option '--output'"),
-        (["naswot", "-o", "x", "--limit", "many"], "Invalid value for '--limit'"),
-        (["naswot", "-o", "x", "--limt", "4"], "No such option: --limt"),
+        (["score", "-o", "x", "--limit", "many"], "Invalid value for '--limit'"),
+        (["score", "-o", "x", "--limt", "4"], "No such option: --limt"),
         (["join"], "Missing argument 'DATASET'"),
         (["query", "x"], "Missing argument 'SQL'"),
         (["query", "x", "SELECT 1", "--format", "xlsx"], "Invalid value for '--format'"),
@@ -120,7 +120,7 @@ def test_spaces_are_listed_with_their_size() -> None:
 
 
 def test_help_needs_neither_torch_nor_ray() -> None:
-    done = naswot_process("naswot", "--help", PYTHONPROFILEIMPORTTIME="1")
+    done = naswot_process("score", "--help", PYTHONPROFILEIMPORTTIME="1")
     assert done.returncode == 0
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert "pyarrow" in imported

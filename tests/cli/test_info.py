@@ -13,7 +13,7 @@ from rich.console import Console
 import naswot_ray
 from naswot_ray import console
 from naswot_ray.cli import EXIT_PARTIAL
-from naswot_ray.dataset import layout, manifest, runs, schema
+from naswot_ray.dataset import layout, manifest, runs
 from naswot_ray.dataset.dataset import Dataset
 from naswot_ray.dataset.storage import Storage
 from tests.benchmarks.official_nats import TSS

@@ -32,7 +32,7 @@ def foreign(tmp_path: Path) -> Path:
 @pytest.fixture
 def two(root: Path) -> Path:
     """The dataset with two rows of another space."""
-    prints("naswot", "-o", root, "--space", "nats_sss", "--in-process", "--limit", 2, "--batch-size", 4)
+    prints("score", "-o", root, "--space", "nats_sss", "--in-process", "--limit", 2, "--batch-size", 4)
     return root
 
 
@@ -41,7 +41,7 @@ def test_accuracies_of_another_space(root: Path, foreign: Path, command: str) ->
     arguments: dict[str, tuple[object, ...]] = {
         "accuracies": ("accuracies", SPACE, foreign, "--dataset", root),
         "join": ("join", root, "--accuracies", foreign),
-        "naswot": ("naswot", "-o", root, "--in-process", *SAME, "--accuracies", foreign),
+        "naswot": ("score", "-o", root, "--in-process", *SAME, "--accuracies", foreign),
     }
     message = refuses(root, *arguments[command], *MAP)
     assert f"{foreign}: row 0, column 'arch': '8:8:8:8:8' is no architecture of {SPACE}" in message
@@ -57,7 +57,7 @@ def test_one_id_that_is_none(root: Path, accuracies: Path) -> None:
 
 def test_no_architecture_in_common(root: Path, tmp_path: Path) -> None:
     others = write_csv(tmp_path / "others.csv", {arch_id(i): 80.0 for i in (100, 101)})
-    result = naswot("naswot", "-o", root, "--in-process", *SAME, "--accuracies", others, *MAP)
+    result = naswot("score", "-o", root, "--in-process", *SAME, "--accuracies", others, *MAP)
     assert result.exit_code == EXIT_ERROR
     assert "nothing to do" in result.stdout
     assert f"none of the 8 architectures of {SPACE} with a score" in result.stderr
@@ -75,7 +75,7 @@ def test_replacing_a_table(root: Path, accuracies: Path, tmp_path: Path) -> None
     assert str(file) in message
     assert "cifar10/test/200" in message
     assert "--replace" in message
-    assert "already holds" in refuses(root, "naswot", "-o", root, "--in-process", *SAME, "--accuracies", other, *MAP)
+    assert "already holds" in refuses(root, "score", "-o", root, "--in-process", *SAME, "--accuracies", other, *MAP)
     text = prints(*importing, "--replace")
     assert "replaced: cifar10 test after 200" in text
     assert f"{SPACE}: the join is older than the accuracies (files to be made again: 4)" in text

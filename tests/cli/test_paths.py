@@ -154,7 +154,7 @@ def test_home_directories(tmp_path: Path, root: Path, accuracies: Path, monkeypa
     monkeypatch.chdir(tmp_path)
     assert "complete" in prints("info", "~/d")
     assert naswot_ray.open("~/d").storage.local == root
-    prints("naswot", "--output=~/new", "--in-process", "--limit", 1, "--batch-size", 2)
+    prints("score", "--output=~/new", "--in-process", "--limit", 1, "--batch-size", 2)
     prints("accuracies", "nasbench201", "~/accuracies.csv", "--dataset=~/d", *MAP)
     prints("query", "~/d", "SELECT 1", "--format", "csv", "-o", "~/one.csv")
     assert prints("fetch", "--cache=~/cache").endswith(f"cache: {tmp_path}/cache\n")
@@ -162,7 +162,7 @@ def test_home_directories(tmp_path: Path, root: Path, accuracies: Path, monkeypa
     assert prints("fetch").endswith(f"cache: {tmp_path}/of-variable\n")
     assert {"d", "new", "one.csv"} <= {path.name for path in tmp_path.iterdir()}
     assert not (tmp_path / "~").exists()
-    prints("naswot", "-o", "./~nobody", "--in-process", "--limit", 1, "--batch-size", 2)
+    prints("score", "-o", "./~nobody", "--in-process", "--limit", 1, "--batch-size", 2)
     assert (tmp_path / "~nobody/dataset.json").exists()
 
 
@@ -237,7 +237,7 @@ class TestJob:
     @pytest.mark.parametrize(
         ("job", "arguments"),
         [
-            ("naswot", ("--output", "scores", "--limit", "1")),
+            ("score", ("--output", "scores", "--limit", "1")),
             ("join", ("scores",)),
             ("analyse", ("scores",)),
             ("search", ("scores",)),
@@ -295,7 +295,7 @@ class TestBucket:
     def test_inputs(self, put: str, bucket: str, tmp_path: Path) -> None:
         data = ("--images", "cifar10", "--data", f"{put}/images")
         root = f"s3://{bucket}/scores"
-        prints("naswot", "-o", root, "--in-process", "--limit", 2, "--batch-size", 4, *data)
+        prints("score", "-o", root, "--in-process", "--limit", 2, "--batch-size", 4, *data)
         assert "2 of 2 random rows agree" in prints("audit", root, "--data", f"{put}/images")
         prints("ablate", "--num", 2, "--repeats", 2, "--batch-size", 4, *data)
         prints("search", "--live", "--space", "nasbench201", "--samples", 2, "--batch-size", 4, *data)
@@ -303,7 +303,7 @@ class TestBucket:
     def test_the_file_of_a_space(self, put: str, bucket: str, tmp_path: Path) -> None:
         source = ("--space-option", f"source={put}/ResNeXt-A.json")
         root, space = f"s3://{bucket}/nds", ("--space", "nds_resnext-a")
-        prints("naswot", "-o", root, "--in-process", "--limit", 1, "--batch-size", 2, *space, *source)
+        prints("score", "-o", root, "--in-process", "--limit", 1, "--batch-size", 2, *space, *source)
         assert "1 of 1 random rows agree" in prints("audit", root), "where the run had it"
         assert "1 of 1 random rows agree" in prints("audit", root, *source)
         prints("ablate", "--num", 2, "--repeats", 2, "--batch-size", 2, *space, *source)

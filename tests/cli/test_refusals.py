@@ -74,27 +74,27 @@ BAD_OPTIONS: dict[str, tuple[tuple[object, ...], str]] = {
 
 @pytest.mark.parametrize(("options", "message"), BAD_OPTIONS.values(), ids=list(BAD_OPTIONS))
 def test_a_bad_option(root: Path, options: tuple[object, ...], message: str) -> None:
-    assert message in refuses(root, "naswot", "-o", root, *HERE, *options)
+    assert message in refuses(root, "score", "-o", root, *HERE, *options)
 
 
 @pytest.mark.parametrize("name", [name for name in BAD_OPTIONS if name != "another shard size"])
 def test_a_bad_option_does_not_even_make_the_directory(tmp_path: Path, name: str) -> None:
     options, message = BAD_OPTIONS[name]
-    assert message in refuses(tmp_path, "naswot", "-o", tmp_path / "new" / "d", *HERE, *options)
+    assert message in refuses(tmp_path, "score", "-o", tmp_path / "new" / "d", *HERE, *options)
     assert snapshot(tmp_path) == {}
 
 
 def test_a_batch_larger_than_the_source(root: Path, tmp_path: Path) -> None:
     data = write_images(tmp_path / "data", seed=0, num_images=8)
     options = ("--images", "cifar10", "--data", data)
-    message = refuses(root, "naswot", "-o", root, "--in-process", "--batch-size", 4, "--batch-size", 9, *options)
+    message = refuses(root, "score", "-o", root, "--in-process", "--batch-size", 4, "--batch-size", 9, *options)
     assert message == "error: batch size 9: cifar10 holds only 8 images here"
 
 
 def test_images_that_are_damaged(root: Path, tmp_path: Path) -> None:
     data = write_images(tmp_path / "data", seed=0)
     (data / "cifar10.npz").write_bytes((data / "cifar10.npz").read_bytes()[:5000])
-    message = refuses(root, "naswot", "-o", root, *HERE, "--images", "cifar10", "--data", data)
+    message = refuses(root, "score", "-o", root, *HERE, "--images", "cifar10", "--data", data)
     assert str(data / "cifar10.npz") in message
     gc.collect()  # a file that is left open warns here, not in another test
 
@@ -102,7 +102,7 @@ def test_images_that_are_damaged(root: Path, tmp_path: Path) -> None:
 def test_a_dataset_of_other_images(tmp_path: Path) -> None:
     old, new = (write_images(tmp_path / name, seed=seed) for seed, name in enumerate(("old", "new")))
     root = Path(make_dataset(tmp_path / "d", source=load_images("cifar10", old)).storage.root)
-    args = ("naswot", "-o", root, "--in-process", "--limit", 8, "--batch-size", 4, "--images", "cifar10", "--data")
+    args = ("score", "-o", root, "--in-process", "--limit", 8, "--batch-size", 4, "--images", "cifar10", "--data")
     assert naswot(*args, old).exit_code == 0
     message = refuses(root, *args, new)
     assert f"{root} holds rows of other settings: images.cifar10.digest is " in message
@@ -113,7 +113,7 @@ def test_a_dataset_of_other_images(tmp_path: Path) -> None:
 def test_a_dataset_of_another_number_of_images(tmp_path: Path) -> None:
     old, new = (write_images(tmp_path / str(n), seed=0, num_images=n) for n in (8, 9))
     root = Path(make_dataset(tmp_path / "d", source=load_images("cifar10", old)).storage.root)
-    message = refuses(root, "naswot", "-o", root, *HERE, "--images", "cifar10", "--data", new)
+    message = refuses(root, "score", "-o", root, *HERE, "--images", "cifar10", "--data", new)
     assert "images.cifar10.num_images is 8 there, 9 in this run" in message
 
 
@@ -205,7 +205,7 @@ def test_a_part_that_cannot_be_trusted_is_told_and_scored_again(root: Path, spoi
     assert done.exit_code == EXIT_PARTIAL
     assert f"1 part cannot be trusted: `naswot-ray check {root}` lists them" in done.stdout
     assert "complete" not in done.stdout
-    done = naswot("naswot", "-o", root, "--in-process", "--limit", 8, "--batch-size", 4)
+    done = naswot("score", "-o", root, "--in-process", "--limit", 8, "--batch-size", 4)
     assert done.exit_code == 0, done.output
     assert f"scores/{part.name} " in done.stderr
     assert "moved to removed/" in done.stderr
@@ -233,7 +233,7 @@ BAD_TABLES = {
 
 
 @pytest.mark.parametrize(("content", "message"), BAD_TABLES.values(), ids=list(BAD_TABLES))
-@pytest.mark.parametrize("name", ["naswot", "join"])
+@pytest.mark.parametrize("name", ["score", "join"])
 def test_bad_accuracies(root: Path, tmp_path: Path, name: str, content: str, message: str) -> None:
     (tmp_path / "acc.csv").write_text(content)
     found = refuses(root, *command(name, root), "--accuracies", tmp_path / "acc.csv", *MAP)
@@ -241,12 +241,12 @@ def test_bad_accuracies(root: Path, tmp_path: Path, name: str, content: str, mes
     assert message in found
 
 
-@pytest.mark.parametrize("name", ["naswot", "join"])
+@pytest.mark.parametrize("name", ["score", "join"])
 def test_accuracies_without_a_map(root: Path, accuracies: Path, name: str) -> None:
     assert "a table needs at least one --map" in refuses(root, *command(name, root), "--accuracies", accuracies)
 
 
-@pytest.mark.parametrize("name", ["naswot", "join"])
+@pytest.mark.parametrize("name", ["score", "join"])
 def test_accuracies_of_another_space(root: Path, nats: Path, name: str) -> None:
     sss = nats / SSS
     assert str(sss) in refuses(root, *command(name, root), "--accuracies", sss)
@@ -280,7 +280,7 @@ def test_a_table_for_one_of_two_spaces(root: Path, accuracies: Path) -> None:
 
 def two_spaces(root: Path) -> Path:
     """The dataset with a row of another space."""
-    naswot("naswot", "-o", root, "--space", "nats_sss", "--in-process", "--limit", 1, "--batch-size", 4)
+    naswot("score", "-o", root, "--space", "nats_sss", "--in-process", "--limit", 1, "--batch-size", 4)
     return root
 
 
@@ -289,7 +289,7 @@ def test_a_cluster_that_does_not_answer(root: Path) -> None:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
     before = snapshot(root)
-    done = naswot_process("naswot", "-o", root, "--limit", 9, "--batch-size", 4, "--address", address)
+    done = naswot_process("score", "-o", root, "--limit", 9, "--batch-size", 4, "--address", address)
     check_refusal(done.returncode, done.stdout, done.stderr)
     assert f"no Ray cluster at {address} (" in done.stderr
     assert "start one with `ray start --head`" in done.stderr
@@ -339,6 +339,6 @@ def test_arguments_that_are_no_text(root: Path, args: tuple[str | bytes, ...]) -
 
 
 def test_an_address_that_is_none(root: Path) -> None:
-    done = naswot_process("naswot", "-o", root, "--limit", 9, "--batch-size", 4, RAY_ADDRESS="head")
+    done = naswot_process("score", "-o", root, "--limit", 9, "--batch-size", 4, RAY_ADDRESS="head")
     check_refusal(done.returncode, done.stdout, done.stderr)
     assert "Ray address 'head': expected host:port or auto" in done.stderr

@@ -29,16 +29,16 @@ def root(s3_proxy: s3.Proxy, bucket: str) -> str:
 
 
 def test_from_scores_to_a_query(root: str, tmp_path: Path, accuracies: Path, s3_server: s3.S3Server, bucket: str) -> None:
-    first = prints("naswot", "-o", root, "--in-process", "--limit", 2, *GRID[2:])
+    first = prints("score", "-o", root, "--in-process", "--limit", 2, *GRID[2:])
     assert "4 rows scored" in first
     s3_server.put(bucket, "tables/accuracies.csv", accuracies.read_bytes())
     table = s3.uri(bucket, "tables/accuracies.csv", s3_server.port)
-    printed = prints("naswot", "-o", root, "--in-process", *GRID, "--accuracies", table, *MAP)
+    printed = prints("score", "-o", root, "--in-process", *GRID, "--accuracies", table, *MAP)
     assert "4 rows scored" in printed
     assert "8 joined rows, 4 architectures matched" in printed
     assert f"dataset: {root}" in printed
     assert f"  all of these: s3://{bucket}/my/scores/unmatched/nasbench201.csv" in printed
-    assert "nothing to do" in prints("naswot", "-o", root, "--in-process", *GRID)
+    assert "nothing to do" in prints("score", "-o", root, "--in-process", *GRID)
 
     score_here(tmp_path / "local", limit=4, batch_size=[4], seed=[0, 1], shard_size=2)
     assert logical_rows(root) == logical_rows(tmp_path / "local")
@@ -62,7 +62,7 @@ def test_from_scores_to_a_query(root: str, tmp_path: Path, accuracies: Path, s3_
     assert prints("query", root, sql).split() == ["n,m", "8,4"]
     prints("query", root, sql, "-o", s3.uri(bucket, "tables/n.csv.gz", s3_server.port))
     assert gzip.decompress(s3_server.objects(bucket)["tables/n.csv.gz"]) == b"n,m\n8,4\n"
-    make_older = prints("naswot", "-o", root, "--in-process", "--limit", 5, *GRID[2:])
+    make_older = prints("score", "-o", root, "--in-process", "--limit", 5, *GRID[2:])
     assert "nasbench201: the join is older than the scores and architectures (files to be made again: 2)" in make_older
     assert f"run `naswot-ray join {shlex.quote(root)} --space nasbench201` again" in prints("info", root)
 
@@ -71,12 +71,12 @@ def test_scoring_and_joining_delete_nothing(root: str, s3_proxy: s3.Proxy, accur
     """So the nodes of a cluster get no permission to (cluster/aws/bucket.json)."""
     s3_proxy.fault = lambda request: s3.Answer(status=403) if request.method == "DELETE" else None
     for limit in (2, 3):  # the second run writes a part anew
-        prints("naswot", "-o", root, "--in-process", "--limit", limit, *GRID[2:], "--accuracies", accuracies, *MAP)
+        prints("score", "-o", root, "--in-process", "--limit", limit, *GRID[2:], "--accuracies", accuracies, *MAP)
     assert "6 joined rows" in prints("join", root)
     damaged = Dataset(root).files("scores")[0].path
     storage = Storage(root)
     storage.write_bytes(damaged, storage.read_bytes(damaged)[:-100])
-    result = naswot("naswot", "-o", root, "--in-process", "--limit", 3, *GRID[2:])
+    result = naswot("score", "-o", root, "--in-process", "--limit", 3, *GRID[2:])
     assert result.exit_code == 0, result.output
     assert f"{damaged} is not a whole Parquet file: moved to removed/" in result.stderr
     assert Dataset(root).scores.count_rows() == 3 * 2
@@ -85,7 +85,7 @@ def test_scoring_and_joining_delete_nothing(root: str, s3_proxy: s3.Proxy, accur
 
 
 def test_a_query_reads_the_parts_it_needs_and_lists_once(root: str, s3_proxy: s3.Proxy) -> None:
-    prints("naswot", "-o", root, "--in-process", *GRID)
+    prints("score", "-o", root, "--in-process", *GRID)
     with Dataset(root).connect() as connection:
         s3_proxy.requests.clear()
         assert connection.sql("SELECT count(arch_id) FROM scores WHERE seed = 1 AND batch_size = 4").fetchall() == [(4,)]
@@ -99,7 +99,7 @@ def test_a_query_reads_the_parts_it_needs_and_lists_once(root: str, s3_proxy: s3
 
 
 def test_accuracies_of_a_bucket(root: str, accuracies: Path, s3_server: s3.S3Server, bucket: str) -> None:
-    prints("naswot", "-o", root, "--in-process", *GRID)
+    prints("score", "-o", root, "--in-process", *GRID)
     s3_server.put(bucket, "table.parquet", accuracies.with_suffix(".parquet").read_bytes())
     table = s3.uri(bucket, "table.parquet", s3_server.port)
     assert "10 rows from table.parquet" in prints("accuracies", "nasbench201", table, "--dataset", root, *MAP)
@@ -107,7 +107,7 @@ def test_accuracies_of_a_bucket(root: str, accuracies: Path, s3_server: s3.S3Ser
 
 
 def test_the_result_of_a_query_goes_to_a_bucket(root: str, tmp_path: Path, s3_server: s3.S3Server, bucket: str) -> None:
-    prints("naswot", "-o", root, "--in-process", *GRID)
+    prints("score", "-o", root, "--in-process", *GRID)
     out = s3.uri(bucket, "results/best.parquet", s3_server.port)
     sql = "SELECT arch_index, score FROM scores ORDER BY ALL"
     assert prints("query", root, sql, "--format", "parquet", "-o", out) == ""
@@ -123,13 +123,13 @@ def test_images_of_a_bucket(root: str, tmp_path: Path, s3_server: s3.S3Server, b
     for file in data.iterdir():
         s3_server.put(bucket, f"images/{file.name}", file.read_bytes())
     options = ("--in-process", "--limit", 2, "--batch-size", 4, "--images", "cifar10", "--data")
-    prints("naswot", "-o", root, *options, s3.uri(bucket, "images", s3_server.port))
-    prints("naswot", "-o", tmp_path / "local", *options, data)
+    prints("score", "-o", root, *options, s3.uri(bucket, "images", s3_server.port))
+    prints("score", "-o", tmp_path / "local", *options, data)
     assert logical_rows(root) == logical_rows(tmp_path / "local")
 
 
 def test_the_duckdb_line_says_what_duckdb_needs(root: str, bucket: str, s3_proxy: s3.Proxy) -> None:
-    printed = prints("naswot", "-o", root, "--in-process", *GRID)
+    printed = prints("score", "-o", root, "--in-process", *GRID)
     how, line = printed.splitlines()[-2:]
     assert how == "Continue in DuckDB (it downloads its httpfs extension, and takes credentials as `CREATE SECRET` says):"
     setup, _, select = line.partition("; SELECT")
@@ -145,8 +145,8 @@ def test_the_duckdb_line_says_what_duckdb_needs(root: str, bucket: str, s3_proxy
 def test_any_prefix(s3_server: s3.S3Server, bucket: str, tmp_path: Path, prefix: str) -> None:
     """As any folder on a disk (tests/dataset/test_wherever.py); a URI is percent-encoded."""
     root = s3.uri(bucket, prefix, s3_server.port)
-    prints("naswot", "-o", root, "--in-process", *GRID)
-    prints("naswot", "-o", tmp_path / "d", "--in-process", *GRID)
+    prints("score", "-o", root, "--in-process", *GRID)
+    prints("score", "-o", tmp_path / "d", "--in-process", *GRID)
     assert all(key.startswith(f"{unquote(prefix)}/") for key in s3_server.objects(bucket))
     sql = "SELECT images, batch_size, seed, count(*) AS n, max(naswot) AS best FROM scores GROUP BY ALL ORDER BY ALL"
     assert prints("query", root, sql) == prints("query", tmp_path / "d", sql)
@@ -157,14 +157,14 @@ def test_any_prefix(s3_server: s3.S3Server, bucket: str, tmp_path: Path, prefix:
 
 def test_a_bucket_that_is_not_there(s3_server: s3.S3Server) -> None:
     root = s3.uri("nowhere-at-all", "scores", s3_server.port)
-    for arguments in (("naswot", "--in-process", *GRID, "-o", root), ("info", root), ("query", root, "SELECT 1")):
+    for arguments in (("score", "--in-process", *GRID, "-o", root), ("info", root), ("query", root, "SELECT 1")):
         result = naswot(*arguments)
         assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (2, "", 1)
         assert "nowhere-at-all" in result.stderr
 
 
 def test_storage_that_fails_while_it_is_read(root: str, s3_proxy: s3.Proxy) -> None:
-    prints("naswot", "-o", root, "--in-process", *GRID)
+    prints("score", "-o", root, "--in-process", *GRID)
     denied = [s3.Answer(status=403)]
     s3_proxy.fault = lambda request: denied.pop() if denied and request.key.endswith(".000000.parquet") else None
     result = naswot("query", root, "SELECT sum(naswot) FROM scores")
@@ -239,7 +239,7 @@ def test_a_key_in_a_uri_is_refused_and_not_shown(
     options: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    result = naswot("naswot", "--in-process", "--limit", 1, *options)
+    result = naswot("score", "--in-process", "--limit", 1, *options)
     assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (2, "", 1)
     assert "s3://bucket/x: credentials do not belong in a URI" in result.stderr
     assert not any(text in result.stderr for text in ("AKIA123", "wJalr"))

@@ -70,7 +70,7 @@ def test_the_duckdb_line_runs_as_it_stands(run: tuple[Path, str]) -> None:
 
 def test_the_duckdb_line_runs_where_the_path_is_odd(tmp_path: Path) -> None:
     make_dataset(tmp_path / "it's a data set", batch_sizes=(4, 8), seeds=(0, 1))
-    text = prints("naswot", "-o", tmp_path / "it's a data set", "--in-process", *SAME)
+    text = prints("score", "-o", tmp_path / "it's a data set", "--in-process", *SAME)
     rows = duckdb.execute(text.partition("Continue in DuckDB:\n")[2].strip()).fetchall()
     assert len(rows) == 10
     assert rows[0] == (SPACE, "noise", 4, arch_id(7), 107.0)
@@ -79,7 +79,7 @@ def test_the_duckdb_line_runs_where_the_path_is_odd(tmp_path: Path) -> None:
 def test_a_long_path_stays_on_one_line(tmp_path: Path) -> None:
     root = tmp_path / ("a-directory-with-a-long-name-" * 4)
     make_dataset(root, indices=range(2))
-    text = prints("naswot", "-o", root, "--in-process", "--limit", 2, "--batch-size", 4)
+    text = prints("score", "-o", root, "--in-process", "--limit", 2, "--batch-size", 4)
     assert f"dataset: {root}" in text.splitlines()
 
 
@@ -143,7 +143,7 @@ def test_the_run_record_holds_every_option(run: tuple[Path, str]) -> None:
 
 def test_the_same_command_again_finds_nothing_to_do(root: Path) -> None:
     before = snapshot(root)
-    text = prints("naswot", "-o", root, "--in-process", *SAME)
+    text = prints("score", "-o", root, "--in-process", *SAME)
     assert text.startswith("nothing to do: every row of the grid is there\n")
     after = snapshot(root)
     assert {name: after[name] for name in before} == before
@@ -153,12 +153,12 @@ def test_the_same_command_again_finds_nothing_to_do(root: Path) -> None:
 
 
 def test_nothing_to_do_needs_no_cluster(root: Path) -> None:
-    assert "nothing to do" in prints("naswot", "-o", root, *SAME)
+    assert "nothing to do" in prints("score", "-o", root, *SAME)
 
 
 def test_more_rows_extend_the_dataset(root: Path) -> None:
     before = snapshot(root)
-    text = prints("naswot", "-o", root, "--in-process", "--limit", 9, "--batch-size", 4)
+    text = prints("score", "-o", root, "--in-process", "--limit", 9, "--batch-size", 4)
     assert text.startswith("1 rows scored in ")
     after = snapshot(root)
     assert {name: after[name] for name in before} == before
@@ -172,7 +172,7 @@ def test_more_rows_extend_the_dataset(root: Path) -> None:
 def test_failed_rows_are_kept_unless_asked_for(tmp_path: Path) -> None:
     root = tmp_path / "d"
     make_dataset(root, indices=range(2), change=lambda row: FAILED if row["arch_index"] == 1 else {})
-    same = ("naswot", "-o", root, "--in-process", "--limit", 2, "--batch-size", 4)
+    same = ("score", "-o", root, "--in-process", "--limit", 2, "--batch-size", 4)
     told = "1 of 2 rows that were asked for has failed; the column `error` says why; --retry-failed scores them again"
     for _ in range(2):  # a scheduler that goes by the exit status must not take the second for a success
         again = naswot(*same)
@@ -193,7 +193,7 @@ def test_failed_rows_make_the_exit_status_1(tmp_path: Path, monkeypatch: pytest.
         raise RuntimeError("no convergence")
 
     monkeypatch.setattr(FastEngine, "compute_kernels", fails)
-    result = naswot("naswot", "-o", tmp_path / "d", "--in-process", "--limit", 2, "--batch-size", 4)
+    result = naswot("score", "-o", tmp_path / "d", "--in-process", "--limit", 2, "--batch-size", 4)
     assert result.exit_code == 1
     assert "2 failed, 0 singular" in result.stdout
     rows = naswot_ray.open(tmp_path / "d").scores.to_table().to_pylist()
@@ -208,7 +208,7 @@ def test_the_exit_status_is_that_of_the_rows_asked_for(tmp_path: Path) -> None:
     """A failed row outside of them is no business of this invocation."""
     root = tmp_path / "d"
     make_dataset(root, indices=range(4), seeds=(0, 1), change=lambda row: FAILED if row["arch_index"] == 3 else {})
-    arguments = ("naswot", "-o", root, "--in-process", "--batch-size", 4)
+    arguments = ("score", "-o", root, "--in-process", "--batch-size", 4)
     assert prints(*arguments, "--limit", 3).startswith("nothing to do: every row of the grid is there")
     more = naswot(*arguments, "--limit", 4, "--seed", 0, "--seed", 2)
     assert more.exit_code == EXIT_PARTIAL
@@ -223,7 +223,7 @@ def test_failed_rows_of_the_architectures_table_make_the_exit_status_1(tmp_path:
         raise RuntimeError("no network")
 
     monkeypatch.setattr(type(naswot_ray.get_space(SPACE)), "trained_network", fails)
-    arguments = ("naswot", "-o", tmp_path / "d", "--in-process", "--limit", 2, "--batch-size", 4)
+    arguments = ("score", "-o", tmp_path / "d", "--in-process", "--limit", 2, "--batch-size", 4)
     for _ in range(2):
         result = naswot(*arguments)
         assert result.exit_code == EXIT_PARTIAL
@@ -233,7 +233,7 @@ def test_failed_rows_of_the_architectures_table_make_the_exit_status_1(tmp_path:
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
 def test_accuracies_are_joined_at_the_end(root: Path, accuracies: Path, suffix: str) -> None:
-    text = prints("naswot", "-o", root, "--in-process", *SAME, "--accuracies", accuracies.with_suffix(suffix), *MAP)
+    text = prints("score", "-o", root, "--in-process", *SAME, "--accuracies", accuracies.with_suffix(suffix), *MAP)
     assert f"{SPACE}: 32 joined rows, 8 architectures matched" in text
     assert f"2 with an accuracy, no score, such as {min(arch_id(8), arch_id(9))}" in text
     assert str(root / "unmatched" / f"{SPACE}.csv") in text
@@ -248,7 +248,7 @@ def test_accuracies_are_joined_at_the_end(root: Path, accuracies: Path, suffix: 
 
 def test_two_image_sources_lie_in_one_dataset(root: Path, tmp_path: Path) -> None:
     data = write_images(tmp_path / "data", seed=1)
-    text = prints("naswot", "-o", root, "--in-process", "--limit", 1, "--batch-size", 4, "--images", "cifar10", "--data", data)
+    text = prints("score", "-o", root, "--in-process", "--limit", 1, "--batch-size", 4, "--images", "cifar10", "--data", data)
     assert f"{SPACE}, cifar10, batch size 4: 1 rows" in text
     assert f"{SPACE}, noise, batch size 8: 16 rows, 2 seeds" in text
     assert set(naswot_ray.open(root).manifest.settings.images) == {"noise", "cifar10"}
@@ -264,6 +264,6 @@ def test_a_damaged_joined_file_is_told_and_does_not_make_a_run_fail(root: Path) 
     join(dataset, SPACE)
     path = sorted((root / "joined").iterdir())[0]
     path.write_bytes(path.read_bytes()[:-1])
-    done = naswot("naswot", "-o", root, "--in-process", *SAME)
+    done = naswot("score", "-o", root, "--in-process", *SAME)
     assert done.exit_code == 0, done.output
     assert f"no summary: {path} is not a whole Parquet file; `naswot-ray check {root}` tells" in done.stdout

@@ -46,14 +46,14 @@ def test_a_plan_of_a_run_whose_id_is_a_path_cannot_be_withdrawn(root: Path, tmp_
 
 
 def test_a_secret_in_the_address_of_a_cluster_is_not_shown_or_recorded(tmp_path: Path) -> None:
-    message = refuses(tmp_path, "naswot", "-o", tmp_path / "d", "--address", "ray://KEY:SECRET@host:10001")
+    message = refuses(tmp_path, "score", "-o", tmp_path / "d", "--address", "ray://KEY:SECRET@host:10001")
     assert "--address: expected HOST:PORT or auto, without anything before an @" in message
     assert "KEY" not in message
 
 
 @pytest.mark.parametrize(
     "arguments",
-    [["s3://KEY:SECRET@b/x"], ["naswot", "--seed", "s3://KEY:SEC/RET@b"], ["info", "x", "--s3://KEY:SECRET@b\x1b[2J"]],
+    [["s3://KEY:SECRET@b/x"], ["score", "--seed", "s3://KEY:SEC/RET@b"], ["info", "x", "--s3://KEY:SECRET@b\x1b[2J"]],
 )
 def test_a_command_line_that_is_wrong_is_told_without_secrets_and_control_characters(arguments: list[str]) -> None:
     result = naswot(*arguments)

@@ -209,7 +209,7 @@ def test_kuberay_submits_a_job_with_options_that_exist() -> None:
     home = re.findall(r"^WORKDIR (.*)$", CONTAINERFILE.read_text(), re.MULTILINE)[0]
     assert (program, script) == ("python", f"{home}/jobs/score.py")
     score = typer.main.get_command(app).commands["naswot"]  # type: ignore[attr-defined]
-    score.make_context("naswot", arguments)
+    score.make_context("score", arguments)
 
 
 def test_the_policies_allow_what_the_configuration_uses_and_little_else() -> None:

@@ -41,7 +41,8 @@ def arch_id(index: int) -> str:
 
 def score_row(index: int, *, images: str = "noise", batch_size: int = 4, seed: int = 0, **changes: Any) -> Row:
     """A score row; its `naswot` is 100 + index unless changed."""
-    row = failed_score_row(get_space(SPACE), index, Batch(images, batch_size, seed), "", run_id="run").columns()
+    row = dict.fromkeys(TABLES["scores"].names)
+    row |= failed_score_row(get_space(SPACE), index, Batch(images, batch_size, seed), "", run_id="run").columns()
     computed = {"naswot": 100.0 + index, "naswot_paper": 50.0 + index, "num_units": 1000 + index, "status": "ok", "error": None}
     provenance = {"engine": "exact", "dtype": "float32", "device": "cpu"}
     return row | provenance | computed | changes

@@ -51,7 +51,7 @@ def test_rows_come_back_as_written(dataset: Dataset) -> None:
 
 def test_pyarrow_filters_on_partition_columns(dataset: Dataset) -> None:
     chosen = (pc.field("batch_size") == 8) & (pc.field("seed") == 2**40) & (pc.field("space") == SPACE)
-    found = dataset.scores.to_table(filter=chosen & (pc.field("score") >= 106)).to_pylist()
+    found = dataset.scores.to_table(filter=chosen & (pc.field("naswot") >= 106)).to_pylist()
     assert [(row["batch_size"], row["seed"], row["arch_index"]) for row in found] == [(8, 2**40, 6), (8, 2**40, 7)]
     assert dataset.scores.count_rows(filter=pc.field("images") == "cifar10") == 0
     assert len(list(dataset.scores.get_fragments(filter=chosen))) == 2, "other folders are not even opened"
@@ -70,7 +70,7 @@ def test_duckdb_views_have_the_columns_and_types(dataset: Dataset, table: str) -
 def test_views_filter_on_partition_columns(dataset: Dataset) -> None:
     with dataset.connect() as connection:
         found = connection.sql(
-            f"SELECT arch_id, score FROM scores WHERE batch_size = 8 AND seed = {2**40} AND images = 'noise' AND arch_index < 2"
+            f"SELECT arch_id, naswot FROM scores WHERE batch_size = 8 AND seed = {2**40} AND arch_index < 2"
         ).fetchall()
     assert sorted(found) == sorted([(arch_id(0), 100.0), (arch_id(1), 101.0)])
 
@@ -149,7 +149,7 @@ def test_a_dataset_of_a_real_run(scored: Dataset) -> None:
     assert all(row["status"] == "ok" and row["num_units"] > 0 for row in rows)
     assert {row["run_id"] for row in rows} == {opened.runs[0].run_id}
     with opened.connect() as connection:
-        joined = connection.sql("SELECT arch_id, score FROM scores JOIN architectures USING (space, arch_id) WHERE params > 0")
+        joined = connection.sql("SELECT arch_id, naswot FROM scores JOIN architectures USING (space, arch_id) WHERE params > 0")
         assert sorted(joined.fetchall()) == sorted((row["arch_id"], row["naswot"]) for row in rows)
 
 

@@ -106,7 +106,7 @@ def test_google_cloud_storage(s3_server: s3.S3Server, port: int) -> None:
 
 
 def test_a_command_says_it_in_one_line(bucket: str, port: int) -> None:
-    for arguments in (("info",), ("naswot", "--in-process", "--limit", 1, "-o")):
+    for arguments in (("info",), ("score", "--in-process", "--limit", 1, "-o")):
         result = naswot(*arguments, uri(bucket, port))
         check_refusal(result.exit_code, result.stdout, result.stderr)
         assert "self-signed certificate" in result.stderr

@@ -14,12 +14,11 @@ import pyarrow.parquet as pq
 import pytest
 
 import naswot_ray
-from naswot_ray.dataset import schema
 from tests import s3
+from tests.dataset.making import TABLES
 from tests.datasets import logical_rows, part_files, score_here
 from tests.faults.processes import LIMIT_SECONDS, ROOT, environment, wait_until
 from tests.head import RAY, Head, free_port
-from tests.dataset.making import TABLES
 
 GRID = {"limit": 12, "batch_size": [4, 8], "seed": [0], "shard_size": 4}
 ARGS = ["--limit", "12", "--batch-size", "4", "--batch-size", "8", "--seed", "0", "--shard-size", "4"]

@@ -212,7 +212,7 @@ class TestImports:
         assert _modules_after(code) == {"torch", "numpy"}
 
     def test_public_names(self) -> None:
-        assert set(naswot_ray.__all__) >= {"Network", "Scores", "get_space", "load_images", "open", "naswot", "score_module"}
+        assert set(naswot_ray.__all__) >= {"Network", "Scores", "get_space", "load_images", "open", "score", "score_module"}
         for name in naswot_ray.__all__:
             assert callable(getattr(naswot_ray, name))
         with pytest.raises(AttributeError, match="module 'naswot_ray' has no attribute 'scores'"):

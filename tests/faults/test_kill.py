@@ -54,7 +54,7 @@ def test_a_run_whose_driver_ends_goes_on_where_it_stopped(
     """With a Ray of its own, which ends with it, where it is killed; else on a cluster, which goes on."""
     root = tmp_path / "d"
     where = [] if number == signal.SIGKILL else ["--address", head.address]
-    first = start(tmp_path / "home", "naswot", "-o", str(root), "--num-actors", "1", *where, *ARGS)
+    first = start(tmp_path / "home", "score", "-o", str(root), "--num-actors", "1", *where, *ARGS)
     wait_until(lambda: len(part_files(root)) >= 4, first)
     workers = actors(head.process if where else first)
     first.send_signal(number)
@@ -76,7 +76,7 @@ def test_a_run_whose_driver_ends_goes_on_where_it_stopped(
 
 def test_killed_actors_cost_nothing(tmp_path: Path, undisturbed: Path, head: Head) -> None:
     root = tmp_path / "d"
-    driver = start(tmp_path / "home", "naswot", "-o", str(root), "--address", head.address, "--num-actors", "2", *ARGS)
+    driver = start(tmp_path / "home", "score", "-o", str(root), "--address", head.address, "--num-actors", "2", *ARGS)
     wait_until(lambda: len(part_files(root)) >= 2, driver)
     one, *_ = actors(head.process)
     one.kill()
@@ -100,7 +100,7 @@ def test_a_full_disk_ends_the_run_with_one_line_and_the_next_one_goes_on(tmp_pat
         pytest.skip("mounting a tmpfs needs root")
     try:
         where = ["--address", head.address, "--num-actors", "1"]
-        status, output = finish(start(tmp_path / "home", "naswot", "-o", str(root / "d"), *where, *ARGS))
+        status, output = finish(start(tmp_path / "home", "score", "-o", str(root / "d"), *where, *ARGS))
         assert status == 2, output
         assert "Traceback" not in output
         (line,) = [line for line in output.splitlines() if line.startswith("error:")]

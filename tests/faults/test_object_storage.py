@@ -53,7 +53,7 @@ def test_a_killed_run_on_failing_storage_goes_on_where_it_stopped(
     tmp_path: Path, root: str, s3_proxy: s3.Proxy, s3_server: s3.S3Server, bucket: str, head: Head
 ) -> None:
     s3_proxy.fault = one_in(6, seed=0)
-    first = start(tmp_path / "home", "naswot", "-o", root, *ARGS, "--address", head.address, "--num-actors", "2")
+    first = start(tmp_path / "home", "score", "-o", root, *ARGS, "--address", head.address, "--num-actors", "2")
     wait_until(lambda: len(parts(s3_server, bucket)) >= 3, first)
     workers = actors(head.process)
     first.send_signal(signal.SIGKILL)
@@ -62,7 +62,7 @@ def test_a_killed_run_on_failing_storage_goes_on_where_it_stopped(
     done = Dataset(root).scores.count_rows()
     assert 0 < done < NUM_ROWS
 
-    status, output = finish(start(tmp_path / "home", "naswot", "-o", root, *ARGS, "--in-process"))
+    status, output = finish(start(tmp_path / "home", "score", "-o", root, *ARGS, "--in-process"))
     assert status == 0, output
     s3_proxy.fault = lambda request: None
     score_here(tmp_path / "undisturbed", **GRID)
@@ -81,7 +81,7 @@ def denied_after_a_while(s3_proxy: s3.Proxy) -> Iterator[None]:
 
 @pytest.mark.usefixtures("denied_after_a_while")
 def test_a_bucket_that_takes_no_more_ends_the_run_with_one_line(tmp_path: Path, root: str, s3_proxy: s3.Proxy) -> None:
-    status, output = finish(start(tmp_path / "home", "naswot", "-o", root, "--in-process", *ARGS))
+    status, output = finish(start(tmp_path / "home", "score", "-o", root, "--in-process", *ARGS))
     assert status == 2, output
     assert "Traceback" not in output
     (line,) = [line for line in output.splitlines() if line.startswith("error:")]

@@ -35,7 +35,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_same_command_twice(tmp_path: Path, undisturbed: Path, head: Head) -> None:
     root = tmp_path / "d"
-    command = ("naswot", "-o", str(root), "--limit", "48", "--address", head.address, "--num-actors", "1", *ARGS)
+    command = ("score", "-o", str(root), "--limit", "48", "--address", head.address, "--num-actors", "1", *ARGS)
     first = start(tmp_path / "home", *command)
     wait_until(lambda: len(part_files(root)) >= 2, first)
     (actor,) = actors(head.process)
@@ -57,7 +57,7 @@ def test_the_same_command_twice_on_an_object_store(
     tmp_path: Path, undisturbed: Path, s3_server: s3.S3Server, bucket: str
 ) -> None:
     root = s3.uri(bucket, "scores", s3_server.port)
-    command = ("naswot", "-o", root, "--limit", "48", "--in-process", *ARGS)
+    command = ("score", "-o", root, "--limit", "48", "--in-process", *ARGS)
 
     def num_parts() -> int:
         return sum("/part-" in key for key in s3_server.objects(bucket))
@@ -106,7 +106,7 @@ def test_runs_that_fill_different_rows_of_the_same_parts(tmp_path: Path, undistu
     with contextlib.ExitStack() as stack:  # each waits until all have begun
         for grid in grids:
             num_runs = len(list((root / "runs").iterdir()))
-            process = start(tmp_path / "home", "naswot", "-o", str(root), *grid, "--in-process", *ARGS)
+            process = start(tmp_path / "home", "score", "-o", str(root), *grid, "--in-process", *ARGS)
             running.append(process)
             wait_until(lambda before=num_runs: len(list((root / "runs").glob("*.json"))) > before, process)  # type: ignore[misc]
             stack.enter_context(stopped(psutil.Process(process.pid)))

@@ -78,9 +78,9 @@ class Confined:
 
     group: Path
 
-    def __call__(self, root: str, run_id: str, settings: Settings, num_threads: int | None = None) -> Worker:
+    def __call__(self, root: str, run_id: str, settings: Settings) -> Worker:
         (self.group / "cgroup.procs").write_text(str(os.getpid()))
-        return GreedyWorker(root, run_id, settings, num_threads)
+        return GreedyWorker(root, run_id, settings)
 
 
 def _address_space() -> int:
@@ -112,8 +112,8 @@ class RaisingWorker(Worker):
 class UnstartableWorker(Worker):
     """Cannot even start."""
 
-    def __init__(self, root: str, run_id: str, settings: Settings, num_threads: int | None = None) -> None:
-        super().__init__(root, run_id, settings, num_threads)
+    def __init__(self, root: str, run_id: str, settings: Settings) -> None:
+        super().__init__(root, run_id, settings)
         raise OSError("libcudart.so: cannot open shared object file")
 
 

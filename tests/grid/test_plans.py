@@ -97,13 +97,13 @@ def test_a_run_that_goes_on_keeps_its_plan(root: Path) -> None:
 def test_a_run_that_cannot_start_plans_nothing(root: Path, how: list[str]) -> None:
     before = snapshot(root)
     engine = ["--engine", "cuda"] if how == ["--in-process"] else []
-    done = naswot("naswot", "-o", root, "--limit", 4, "--batch-size", 4, "--seed", 7, *how, *engine)
+    done = naswot("score", "-o", root, "--limit", 4, "--batch-size", 4, "--seed", 7, *how, *engine)
     assert done.exit_code == EXIT_ERROR, done.output
     assert snapshot(root) == before
 
 
 def test_a_new_dataset_whose_run_cannot_start_is_not_there(tmp_path: Path) -> None:
-    done = naswot("naswot", "-o", tmp_path / "d", "--limit", 4, "--in-process", "--engine", "cuda")
+    done = naswot("score", "-o", tmp_path / "d", "--limit", 4, "--in-process", "--engine", "cuda")
     assert done.exit_code == EXIT_ERROR
     assert not (tmp_path / "d" / layout.MANIFEST).exists()
     assert not (tmp_path / "d" / "runs").exists()

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from naswot_ray.dataset import runs, schema
+from naswot_ray.dataset import runs
 from naswot_ray.publish.publish import publish
 from tests.dataset.making import SPACE, TABLES, add, make_dataset, mean_accuracy
 

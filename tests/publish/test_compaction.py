@@ -10,11 +10,11 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from naswot_ray.publish.columns import MEANING, TABLE_MEANING
 
-from naswot_ray.dataset import manifest, schema
+from naswot_ray.dataset import manifest
 from naswot_ray.errors import DatasetError
 from naswot_ray.publish import compaction
-from naswot_ray.publish.columns import MEANING, TABLE_MEANING
 from naswot_ray.publish.compaction import KEYS, FileFormat, write_table
 from naswot_ray.publish.publish import publish
 from tests.dataset.making import SPACE, TABLES, score_row

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from naswot_ray.analysis.analyse import analyse
 from naswot_ray.analysis.columns import Column, Points, load_points
-from naswot_ray.dataset import layout, schema
+from naswot_ray.dataset import layout
 from naswot_ray.dataset.dataset import Dataset
 from naswot_ray.dataset.join import join
 from naswot_ray.report import plots
@@ -223,7 +223,7 @@ def test_a_packed_cell_tells_labels_and_edges() -> None:
 def large_points(num_points: int) -> Points:
     values = np.random.default_rng(0).permutation(num_points).astype(float)
     columns = {
-        "score_4": Column("naswot", "n", "l", values, "", batch_size=4, num_seeds=1),
+        "score_4": Column("score", "n", "l", values, "", batch_size=4, num_seeds=1),
         "params": Column("baseline", "n", "l", values * 2 + 5, ""),
     }
     return Points("nats_sss", "noise", [f"arch {i}" for i in range(num_points)], [None] * num_points, columns)

@@ -38,7 +38,7 @@ def dataset(tmp_path: Path) -> Dataset:
 
 def test_a_dataset_is_searched(dataset: Dataset, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    command = ("search", tmp_path / "d", "--algorithm", "naswot", "--algorithm", "random", "--runs", 4, "-o", out)
+    command = ("search", tmp_path / "d", "--algorithm", "score", "--algorithm", "random", "--runs", 4, "-o", out)
     done = naswot(*command, "--samples", NUM, "--select", "cifar10-valid/valid/12", "--trainings", NUM)
     assert done.exit_code == 0, done.output
     assert "| naswot, 12 scored | 4 | 79.00 ± 0.00 |  | 12 | 0 |" in done.output  # the highest score is that of the last
@@ -199,7 +199,7 @@ def test_one_run_has_no_deviation() -> None:
 
 def test_a_search_tells_how_many_were_really_scored(dataset: Dataset, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    command = ("search", tmp_path / "d", "--algorithm", "naswot", "--algorithm", "random", "--runs", 3, "-o", out)
+    command = ("search", tmp_path / "d", "--algorithm", "score", "--algorithm", "random", "--runs", 3, "-o", out)
     done = naswot(*command, "--samples", 1000, "--samples", NUM, "--select", "cifar10-valid/valid/12", "--trainings", 99)
     assert f"| naswot, {NUM} scored (all there are; 1,000 asked for) | 3 | 79.00 ± 0.00 |  | {NUM} | 0 |" in done.output
     assert f"| naswot, {NUM} scored | 3 |" in done.output, "that was all of the budget"

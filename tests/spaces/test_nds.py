@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from naswot_ray.errors import ArchitectureError, BenchmarkError, SettingsError
-from naswot_ray.network import Network
 from naswot_ray.grid.rows import architecture_row
+from naswot_ray.network import Network
 from naswot_ray.spaces import SPACES, get_space, open_spaces
 from naswot_ray.spaces.nds import NdsSpace
 from tests.spaces.nds_files import ANYNET, CELL_NET, nds_record, write_nds_json, write_nds_zip
@@ -220,8 +220,8 @@ class TestNetwork:
             assert json.loads(space.architecture(space[index])) == nets[index]
             assert space.neighbours(space[index]) == []
         rows = [architecture_row(space, index) for index in range(5)]
-        assert [row["status"] for row in rows] == ["ok", "ok", "failed", "failed", "ok"]
-        assert "unknown operation 'max_pool_9x9'" in rows[2]["error"]
+        assert [row.status for row in rows] == ["ok", "ok", "failed", "failed", "ok"]
+        assert "unknown operation 'max_pool_9x9'" in str(rows[2].error)
 
 
 def test_settings_tell_files_apart(tmp_path: Path, space: NdsSpace) -> None:

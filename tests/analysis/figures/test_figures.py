@@ -30,7 +30,7 @@ def make_points(num_points: int = 40, num_singular: int = 1) -> Points:
     accuracy[-1] = 0
     score[:num_singular] = -math.inf
     columns = {
-        "score_4": column("naswot", score, batch_size=4, num_seeds=2),
+        "score_4": column("score", score, batch_size=4, num_seeds=2),
         "params": column("baseline", score * 1000),
         "accuracy": column("accuracy", accuracy, dataset="cifar10", split="test", epochs=200),
     }

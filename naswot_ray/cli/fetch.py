@@ -1,4 +1,4 @@
-"""Commands that need no dataset: `fetch`, `spaces`."""
+"""The command `fetch`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from naswot_ray.fetch.catalogue import get_entry
 from naswot_ray.fetch.files import fetch
 from naswot_ray.fetch.progress import ConsoleProgress
 from naswot_ray.paths import LOCAL_OUTPUT
-from naswot_ray.spaces import SPACES, get_space, parameters_of
 from naswot_ray.terminal import complain
 
 
@@ -51,15 +50,3 @@ def fetch_files(
             failed = True
     if failed:
         raise typer.Exit(EXIT_ERROR)
-
-
-@reporting_errors
-def spaces() -> None:
-    """List the search spaces."""
-    from_file = [name for name in sorted(SPACES) if "source" in parameters_of(name)]
-    for name in sorted(SPACES.keys() - from_file):
-        space, parameters = get_space(name), parameters_of(name)
-        stdout.print(f"{name}: {len(space):,} architectures, the first is {space[0]}")
-        if parameters:
-            stdout.print(f"  --space-option {', '.join(f'{key}={default}' for key, default in parameters.items())}")
-    stdout.print(f"opened from their file (`naswot-ray fetch nds`, or --space-option source=PATH): {', '.join(from_file)}")

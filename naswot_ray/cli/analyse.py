@@ -1,4 +1,4 @@
-"""The command that measures what a dataset's scores are worth: `analyse`."""
+"""The command `analyse`: what are a dataset's scores worth?"""
 
 from __future__ import annotations
 

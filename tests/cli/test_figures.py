@@ -1,4 +1,4 @@
-"""`naswot-ray figures` and `naswot-ray report`."""
+"""`naswot-ray figures`."""
 
 from __future__ import annotations
 
@@ -17,17 +17,6 @@ NAMES = {f"nasbench201-noise-{kind}{suffix}" for kind in ("scatter", "batch-size
 @pytest.fixture
 def joined(tmp_path: Path) -> Path:
     return Path(make_joined(tmp_path / "d").storage.root)
-
-
-def test_a_report_is_written_once(joined: Path, tmp_path: Path) -> None:
-    page = tmp_path / "report.html"
-    assert prints("report", joined, "-o", page).startswith(f"{page}: 4.")
-    assert page.read_text().startswith("<!doctype html>")
-    assert refuses(tmp_path, "report", joined, "-o", page) == f"error: {page} exists; name another file or remove it"
-
-
-def test_a_report_of_no_dataset(tmp_path: Path) -> None:
-    assert "does not exist" in refuses(tmp_path, "report", tmp_path / "none", "-o", tmp_path / "report.html")
 
 
 def test_figures_are_written_as_svg_and_png(joined: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The command that gives a dataset to others: `publish`."""
+"""The command `publish`, which gives a dataset to others."""
 
 from __future__ import annotations
 

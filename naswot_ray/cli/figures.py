@@ -1,0 +1,72 @@
+"""The command `figures`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from naswot_ray import console
+from naswot_ray.cli.app import DatasetPath, reporting_errors, stderr, stdout
+from naswot_ray.dataset.dataset import open as open_dataset
+from naswot_ray.dataset.join import check_whole
+from naswot_ray.dataset.storage import Storage
+from naswot_ray.errors import SettingsError
+from naswot_ray.paths import INPUT, OUTPUT
+
+if TYPE_CHECKING:
+    from naswot_ray.analysis.columns import Points
+    from naswot_ray.analysis.figures.selection import ScoredKernel
+
+COLOURS = ("params", "flops", "num_layers", "num_relus")
+
+
+@reporting_errors
+def figures(
+    dataset_path: DatasetPath,
+    output: Annotated[str, typer.Option("--output", "-o", metavar="PATH", help="Folder to write to, as SVG and PNG."), OUTPUT],
+    colour: Annotated[str, typer.Option(metavar="COLUMN", help=f"What colours the scatter: {', '.join(COLOURS)}.")] = "params",
+    data: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATH",
+            help="Directory with the images that the dataset was scored on. The figure of kernels, which the dataset does not "
+            "hold, scores nine networks again and needs them (noise needs none).",
+        ),
+        INPUT,
+    ] = None,
+) -> None:
+    """Draw a dataset's figures: score against accuracy, rank correlation by batch size, kernel matrices.
+
+    Example: naswot-ray figures scores -o figures --data ~/.cache/naswot-ray/cifar10
+    """
+    from naswot_ray.analysis.figures.selection import draw_figures  # noqa: PLC0415  matplotlib takes a second to import
+    from naswot_ray.analysis.figures.style import render  # noqa: PLC0415
+
+    if colour not in COLOURS:
+        raise SettingsError(f"--colour {colour}: there are {', '.join(COLOURS)}")
+    dataset = open_dataset(dataset_path)
+    check_whole(dataset)
+    folder = Storage(output)
+
+    def kernels(points: Points, batch_size: int, arch_ids: Sequence[str]) -> list[ScoredKernel] | None:
+        if points.images != "noise" and data is None:
+            stderr.print(f"{points.space}-{points.images}-kernels left out: say where the images are with --data")
+            return None
+        from naswot_ray.audit.kernels import recompute_kernels  # noqa: PLC0415  torch takes seconds to import
+
+        return list(recompute_kernels(dataset, points.space, points.images, batch_size, arch_ids, data))
+
+    num_drawn = 0
+    for name, figure in draw_figures(dataset, colour, kernels):
+        num_drawn += 1
+        for suffix, content in render(figure).items():
+            folder.write_bytes(PurePosixPath(name + suffix), content)
+        stdout.print(folder.path(PurePosixPath(f"{name}.svg")))
+    console.print_stale_joins(stdout, dataset)
+    if not num_drawn:
+        raise SettingsError(
+            f"{dataset.storage.root} holds no accuracies to draw scores against: add some with `naswot-ray join`"
+        )
