@@ -138,13 +138,13 @@ def _print_summary(console: Console, dataset: Dataset) -> None:
 def print_accuracies(console: Console, staged: StagedAccuracies, addition: Addition) -> None:
     """What an import added, replaced and found there already."""
     console.print(f"{staged.space}: {staged.num_rows:,} rows from {staged.source} (SHA-256 {staged.digest[:12]}...)")
-    for label, keys in (
+    for what, labels in (
         ("dataset, split and epochs", addition.new),
         ("replaced", sorted(addition.different)),
         ("there already, left alone", addition.same),
     ):
-        if keys:
-            console.print(f"  {label}: {', '.join(f'{dataset} {split} after {epochs}' for dataset, split, epochs in keys)}")
+        if labels:
+            console.print(f"  {what}: {', '.join(label.told for label in labels)}")
 
 
 def print_stale_joins(console: Console, dataset: Dataset) -> bool:

@@ -9,7 +9,7 @@ import shlex
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -18,11 +18,12 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from naswot_ray.analysis.correlation import FloatArray, Ranked, kendall, spearman
-from naswot_ray.analysis.scores import SCORES, Label, Point, SpaceScores
+from naswot_ray.analysis.scores import SCORES, Point, SpaceScores
 from naswot_ray.analysis.statistics import Ground, Measured
 from naswot_ray.analysis.tables import ANALYSIS, STABILITY
 from naswot_ray.dataset.dataset import Dataset
 from naswot_ray.dataset.join import check_whole
+from naswot_ray.dataset.label import Label
 from naswot_ray.errors import DatasetError
 
 NUM_THREADS = min(4, os.cpu_count() or 1)
@@ -85,8 +86,7 @@ def _measure(scores: SpaceScores, repeats: Repeats) -> Iterator[dict[str, Any]]:
             accuracies = (scores.accuracies if repeats is Repeats.MEAN else scores.max_accuracies)[label]
             if np.isnan(accuracies).all():
                 raise DatasetError(
-                    f"the accuracies of {scores.space} on {label.dataset} {label.split} after {label.epochs} epochs "
-                    "hold no maximum over repeats; use --label mean"
+                    f"the accuracies of {scores.space} on {label.told} hold no maximum over repeats; use --label mean"
                 )
             group = _Group(scores, label, accuracies, repeats)
             tasks = [(*key, seed) for key in scores.groups() for seed in (None, *scores.seeds_of(*key))]
@@ -100,7 +100,7 @@ class _Group:
     def __init__(self, scores: SpaceScores, label: Label, accuracies: FloatArray, repeats: Repeats) -> None:
         self._scores = scores
         self._accuracies = accuracies
-        self._key = {"space": scores.space, **label._asdict(), "label": f"{repeats} over repeats"}
+        self._key = {"space": scores.space, **asdict(label), "label": f"{repeats} over repeats"}
         self._grounds: dict[bytes, Ground] = {}
         self._of_baselines: dict[bytes, list[tuple[str, Measured]]] = {}
         self._lock = threading.Lock()

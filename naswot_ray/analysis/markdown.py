@@ -5,11 +5,12 @@ from __future__ import annotations
 import itertools
 import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import astuple
 from typing import Any
 
 from naswot_ray.analysis.analyse import Analysis
 from naswot_ray.analysis.published import PUBLISHED, published
-from naswot_ray.analysis.scores import Label, main_labels
+from naswot_ray.dataset.label import Label, main_labels
 from naswot_ray.markdown import escape
 
 Row = Mapping[str, Any]
@@ -47,7 +48,7 @@ class Figures:
     def main_groups(self) -> list[tuple[Any, ...]]:
         """Those on the test split after the longest training of each space and dataset."""
         main = {
-            (space, *label)
+            (space, *astuple(label))
             for space, groups in itertools.groupby(self.groups(), lambda group: group[0])
             for label in main_labels(Label(*group[1:4]) for group in groups)
         }

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import astuple
 from typing import NamedTuple
 
 import duckdb
@@ -10,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from naswot_ray.analysis.correlation import FloatArray
+from naswot_ray.dataset.label import Label, main_labels
 
 BASELINES = ("params", "flops", "num_layers")
 SCORES = ("score", "score_paper")
@@ -21,23 +23,6 @@ class Point(NamedTuple):
     images: str
     batch_size: int
     seed: int
-
-
-class Label(NamedTuple):
-    """What they are compared with."""
-
-    dataset: str
-    split: str
-    epochs: int
-
-
-def main_labels(labels: Iterable[Label]) -> list[Label]:
-    """The test split after the longest training, of each dataset."""
-    longest: dict[str, Label] = {}
-    for label in labels:
-        if label.split == "test" and (label.dataset not in longest or label.epochs > longest[label.dataset].epochs):
-            longest[label.dataset] = label
-    return list(longest.values())
 
 
 class SpaceScores:
@@ -75,7 +60,7 @@ class SpaceScores:
         self.baselines = {name: self._empty() for name in BASELINES}
         for point in self.points:
             for label in self.labels:
-                columns = select(_COLUMNS, _AT, [*point, *label]).fetchnumpy()
+                columns = select(_COLUMNS, _AT, [*point, *astuple(label)]).fetchnumpy()
                 index = columns["arch_index"]
                 self.has_row[point][index] = True
                 targets = {"accuracy": self.accuracies[label], "max_accuracy": self.max_accuracies[label]}

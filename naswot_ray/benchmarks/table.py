@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
@@ -26,12 +27,10 @@ import pyarrow.parquet as pq
 from naswot_ray.benchmarks.members import Members
 from naswot_ray.benchmarks.sources import digest_of, duration, percentage
 from naswot_ray.dataset.accuracies import AccuracyTable, batches_of
+from naswot_ray.dataset.label import Label
 from naswot_ray.errors import BenchmarkError, SettingsError
 
 SUFFIXES = (".parquet", ".csv")
-
-_MAX_DIGITS = 9
-"""Of a number of epochs: what fits the column's int32."""
 
 _SECONDS = "/seconds"
 
@@ -39,18 +38,16 @@ _EMPTY: Final = frozenset({*pacsv.ConvertOptions().null_values, "None", "<NA>"})
 _NUMBER: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?inf(inity)?", re.ASCII | re.IGNORECASE)
 """Infinity is read as well, to be refused for what it is."""
 
-Key = tuple[str, str, int]
 
-
-def parse_map(entries: Sequence[str]) -> tuple[str, dict[Key, str], dict[Key, str]]:
-    """Read a mapping: the name of the arch_id column, (dataset, split, epochs) -> column, and the same for training times.
+def parse_map(entries: Sequence[str]) -> tuple[str, dict[Label, str], dict[Label, str]]:
+    """Read a mapping: the name of the arch_id column, label -> column, and the same for training times.
 
     Raises:
         SettingsError: an entry is malformed, or none names an accuracy.
     """
     arch_id = "arch_id"
-    columns: dict[Key, str] = {}
-    times: dict[Key, str] = {}
+    columns: dict[Label, str] = {}
+    times: dict[Label, str] = {}
     for entry in entries:
         field, equals, column = entry.partition("=")
         if not equals or not column:
@@ -58,19 +55,20 @@ def parse_map(entries: Sequence[str]) -> tuple[str, dict[Key, str], dict[Key, st
         if field == "arch_id":
             arch_id = column
             continue
-        key, is_time = field.removesuffix(_SECONDS).split("/"), field.endswith(_SECONDS)
-        if len(key) != 3 or not all(key) or not (key[2].isdecimal() and len(key[2]) <= _MAX_DIGITS):
-            raise SettingsError(f"--map {entry!r}: expected arch_id or DATASET/SPLIT/EPOCHS before '=', as in cifar10/test/200")
-        dataset, split, epochs = key[0], key[1], int(key[2])
-        mine = times if is_time else columns
-        if (dataset, split, epochs) in mine:
-            raise SettingsError(f"--map {entry!r}: {field} is already column {mine[dataset, split, epochs]!r}")
-        mine[dataset, split, epochs] = column
+        try:
+            label = Label.parse(field.removesuffix(_SECONDS))
+        except SettingsError:
+            expected = "expected arch_id or DATASET/SPLIT/EPOCHS before '=', as in cifar10/test/200"
+            raise SettingsError(f"--map {entry!r}: {expected}") from None
+        mine = times if field.endswith(_SECONDS) else columns
+        if label in mine:
+            raise SettingsError(f"--map {entry!r}: {field} is already column {mine[label]!r}")
+        mine[label] = column
     if not columns:
         raise SettingsError("a table needs at least one --map DATASET/SPLIT/EPOCHS=COLUMN to say which columns are accuracies")
     if alone := times.keys() - columns.keys():
-        field = "/".join(map(str, min(alone)))
-        raise SettingsError(f"--map {field}{_SECONDS}={times[min(alone)]}: there is no --map {field}=COLUMN that it goes with")
+        label = min(alone)
+        raise SettingsError(f"--map {label}{_SECONDS}={times[label]}: there is no --map {label}=COLUMN that it goes with")
     return arch_id, columns, times
 
 
@@ -99,18 +97,17 @@ def read_table(space: str, path: Path, mapping: Sequence[str], members: Members 
     digest = digest_of([path])
     rows: list[dict[str, Any]] = []
     warnings = []
-    for key, column in columns.items():
-        named = dict(zip(("dataset", "split", "epochs"), key, strict=True))
+    for label, column in columns.items():
         accuracies = _values(path, column, arch_ids, table[names[column]], percentage)
         if min(accuracies.values()) >= 0 and 0 < max(accuracies.values()) <= 1:
             warnings.append(
                 f"{path}: column {column!r} has values from {min(accuracies.values()):g} to {max(accuracies.values()):g}, as "
-                f"fractions have; {'/'.join(map(str, key))} is in percent: if they are fractions, multiply the column by 100 "
+                f"fractions have; {label} is in percent: if they are fractions, multiply the column by 100 "
                 "and import it again with --replace"
             )
-        seconds = _values(path, times[key], arch_ids, table[names[times[key]]], duration) if key in times else {}
+        seconds = _values(path, times[label], arch_ids, table[names[times[label]]], duration) if label in times else {}
         rows += [
-            {"arch_id": arch_id, **named, "accuracy": accuracy, "training_seconds": seconds.get(arch_id)}
+            {"arch_id": arch_id, **asdict(label), "accuracy": accuracy, "training_seconds": seconds.get(arch_id)}
             for arch_id, accuracy in accuracies.items()
         ]
     if members is not None:

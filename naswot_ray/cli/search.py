@@ -16,6 +16,7 @@ from naswot_ray.cli.app import only_space, reporting_errors, stderr, stdout
 from naswot_ray.dataset.dataset import Dataset
 from naswot_ray.dataset.dataset import open as open_dataset
 from naswot_ray.dataset.inputs import local_option, local_path
+from naswot_ray.dataset.label import Label
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.errors import SettingsError
 from naswot_ray.paths import INPUT, OUTPUT, SPACE_OPTION
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from naswot_ray.search.live import Map
     from naswot_ray.search.problem import Problem
     from naswot_ray.search.results import Contestant
-    from naswot_ray.search.simulated import AccuracyKey, Lookup
+    from naswot_ray.search.simulated import Lookup
 
 
 MAX_RUNS = 1_000_000
@@ -107,9 +108,8 @@ def search(
     """
     from naswot_ray.search import algorithms, results  # noqa: PLC0415  --help should not wait for numpy
     from naswot_ray.search.problem import Budget  # noqa: PLC0415
-    from naswot_ray.search.simulated import AccuracyKey  # noqa: PLC0415
 
-    key, selected = (None if text is None else AccuracyKey.parse(text) for text in (report, select))
+    key, selected = (None if text is None else Label.parse(text) for text in (report, select))
     if dataset_path is None and not live:
         raise SettingsError("name a dataset to search, or say --live")
     folder = None if output is None else Storage(output)
@@ -228,8 +228,8 @@ def _read(
     space: Space,
     images: str | None,
     batch_size: int | None,
-    key: AccuracyKey | None,
-    selected: AccuracyKey | None,
+    key: Label | None,
+    selected: Label | None,
 ) -> Lookup:
     from naswot_ray.search.simulated import read  # noqa: PLC0415
 

@@ -6,10 +6,12 @@ import shlex
 from collections.abc import Collection
 from pathlib import PurePosixPath
 
-from naswot_ray.dataset import accuracies, layout
+from naswot_ray.dataset import layout
+from naswot_ray.dataset.accuracies import labels_of
 from naswot_ray.dataset.check import Kind, Problem
 from naswot_ray.dataset.dataset import Dataset
 from naswot_ray.dataset.join import TABLES, joined_rows, stale_joins, unfinished_joins
+from naswot_ray.dataset.label import Label
 
 
 def check_agreement(dataset: Dataset, faulty: Collection[PurePosixPath]) -> list[Problem]:
@@ -38,16 +40,16 @@ def check_agreement(dataset: Dataset, faulty: Collection[PurePosixPath]) -> list
 
 
 def _check_accuracies(dataset: Dataset) -> list[Problem]:
-    """Files that hold accuracies of the same (dataset, split, epochs), of which all others depend on which is read first."""
+    """Files that hold accuracies of the same label, of which all others depend on which is read first."""
     problems = []
-    homes: dict[tuple[str, accuracies.Key], PurePosixPath] = {}
+    homes: dict[tuple[str, Label], PurePosixPath] = {}
     for file in dataset.files("accuracies"):
         named = layout.table_file(file.path)
         assert named is not None
-        for key in sorted(accuracies.keys_of(dataset, file.path)):
-            home = homes.setdefault((named.space, key), file.path)
+        for label in sorted(labels_of(dataset, file.path)):
+            home = homes.setdefault((named.space, label), file.path)
             if home != file.path:
-                reason = f"holds {accuracies.name_of(key)} accuracies, and so does {home}: move one of them away"
+                reason = f"holds {label} accuracies, and so does {home}: move one of them away"
                 problems.append(Problem(Kind.DUPLICATE, file.path, reason))
                 break
     return problems

@@ -10,9 +10,9 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
+from naswot_ray.dataset.label import Label
 from naswot_ray.markdown import escape
 from naswot_ray.search.problem import Budget, Problem, Search
-from naswot_ray.search.simulated import AccuracyKey
 from naswot_ray.terminal import printable
 
 SCHEMA: Final = pa.schema(
@@ -58,7 +58,7 @@ PUBLISHED_BATCH_SIZE: Final = 128
 PUBLISHED_EPOCHS: Final = {"nasbench101": 108, "nasbench201": 200, "nats_sss": 90}
 """Space -> the longest training of the benchmark, which the published accuracies are of."""
 
-PUBLISHED_SELECTION: Final = {"nasbench201": AccuracyKey("cifar10-valid", "valid", 12)}
+PUBLISHED_SELECTION: Final = {"nasbench201": Label("cifar10-valid", "valid", 12)}
 """Space -> the accuracy that the published trainings chose by; unknown of other spaces."""
 
 REAL_IMAGES: Final = ("cifar10", "cifar100", "imagenet16-120")
@@ -90,8 +90,8 @@ class Setting:
     images: str
     batch_size: int
     score_seeds: tuple[int, ...] | None
-    reported: AccuracyKey | None
-    selected: AccuracyKey | None
+    reported: Label | None
+    selected: Label | None
     times_known: bool
     num_runs: int
     seed: int

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from naswot_ray.dataset.dataset import Dataset
+from naswot_ray.dataset.label import Label
 from naswot_ray.errors import SettingsError
 from naswot_ray.search.problem import Problem
 from naswot_ray.spaces import Space
@@ -20,33 +21,6 @@ DATASET: Final = "cifar10"
 """What the accuracy of a result is measured on, unless said otherwise."""
 
 Array = npt.NDArray[np.float64]
-
-_MAX_DIGITS: Final = 9
-"""Of a number of epochs: what fits the column's int32."""
-
-
-@dataclass(frozen=True)
-class AccuracyKey:
-    """Which accuracies of a dataset are meant: trained on what, measured on what, after how many epochs."""
-
-    dataset: str
-    split: str
-    epochs: int
-
-    def __str__(self) -> str:
-        return f"{self.dataset}/{self.split}/{self.epochs}"
-
-    @classmethod
-    def parse(cls, text: str) -> AccuracyKey:
-        """From `DATASET/SPLIT/EPOCHS`.
-
-        Raises:
-            SettingsError: it is nothing of the kind.
-        """
-        match text.split("/"):
-            case [dataset, split, epochs] if dataset and split and epochs.isdecimal() and len(epochs) <= _MAX_DIGITS:
-                return cls(dataset, split, int(epochs))
-        raise SettingsError(f"{text!r}: expected DATASET/SPLIT/EPOCHS, as in cifar10/test/200")
 
 
 @dataclass(frozen=True)
@@ -73,8 +47,8 @@ class Lookup:
     selected: Array | None
     training_seconds: Array | None
     reported: Array
-    reported_key: AccuracyKey | None = None
-    selected_key: AccuracyKey | None = None
+    reported_key: Label | None = None
+    selected_key: Label | None = None
     images: str = ""
     batch_size: int = 0
 
@@ -85,7 +59,7 @@ class Lookup:
 
 
 def read(
-    dataset: Dataset, space: Space, images: str, batch_size: int, reported: AccuracyKey | None, selected: AccuracyKey | None
+    dataset: Dataset, space: Space, images: str, batch_size: int, reported: Label | None, selected: Label | None
 ) -> Lookup:
     """Read what a search needs.
 
@@ -149,12 +123,12 @@ def read(
     )
 
 
-def _longest(connection: duckdb.DuckDBPyConnection, space: str) -> AccuracyKey | None:
+def _longest(connection: duckdb.DuckDBPyConnection, space: str) -> Label | None:
     row = connection.execute(
         "SELECT max(epochs) FROM accuracies WHERE space = ? AND dataset = ? AND split = 'test' AND seed IS NULL",
         [space, DATASET],
     ).fetchone()
-    return AccuracyKey(DATASET, "test", row[0]) if row and row[0] is not None else None
+    return Label(DATASET, "test", row[0]) if row and row[0] is not None else None
 
 
 def _there(connection: duckdb.DuckDBPyConnection, space: str) -> str:

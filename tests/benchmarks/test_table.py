@@ -18,6 +18,7 @@ from naswot_ray.benchmarks.members import Members
 from naswot_ray.benchmarks.reading import read_accuracies
 from naswot_ray.benchmarks.table import parse_map, read_table
 from naswot_ray.dataset import schema
+from naswot_ray.dataset.label import Label
 from naswot_ray.errors import SettingsError
 from tests.benchmarks.refusing import refusal
 
@@ -363,7 +364,7 @@ def test_a_bad_map(path: Path, mapping: list[str], message: str) -> None:
 
 
 def test_a_column_name_may_hold_anything() -> None:
-    assert parse_map(["arch_id=a=b", "d/s/1=x/y=z"]) == ("a=b", {("d", "s", 1): "x/y=z"}, {})
+    assert parse_map(["arch_id=a=b", "d/s/1=x/y=z"]) == ("a=b", {Label("d", "s", 1): "x/y=z"}, {})
 
 
 ENTRIES = st.one_of(
@@ -384,8 +385,9 @@ def test_any_map_is_read_or_refused(mapping: list[str]) -> None:
         return
     assert arch_id
     assert times.keys() <= columns.keys()
-    for (dataset, split, epochs), column in columns.items():
-        assert dataset
-        assert split
-        assert epochs >= 0
-        assert any(entry.endswith("=" + column) and entry.startswith(f"{dataset}/{split}/") for entry in mapping)
+    for label, column in columns.items():
+        assert label.dataset
+        assert label.split
+        assert label.epochs >= 0
+        start = f"{label.dataset}/{label.split}/"
+        assert any(entry.endswith("=" + column) and entry.startswith(start) for entry in mapping)

@@ -13,11 +13,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from naswot_ray.dataset.dataset import Dataset
-from naswot_ray.errors import SettingsError
+from naswot_ray.dataset.label import Label
 from naswot_ray.search import results
 from naswot_ray.search.algorithms import run
 from naswot_ray.search.problem import Budget
-from naswot_ray.search.simulated import AccuracyKey, Lookup, SimulatedProblem, read
+from naswot_ray.search.simulated import Lookup, SimulatedProblem, read
 from naswot_ray.spaces import get_space
 from tests.cli.running import naswot, refuses
 from tests.data import find_table
@@ -62,7 +62,7 @@ def test_the_same_command_writes_the_same(dataset: Dataset, tmp_path: Path) -> N
 
 
 def test_lookup(dataset: Dataset) -> None:
-    key = AccuracyKey("cifar10", "test", 200)
+    key = Label("cifar10", "test", 200)
     lookup = read(dataset, get_space(SPACE), "noise", 4, None, key)
     assert lookup.seeds == (0, 1)
     assert lookup.scores.shape == (2, NUM)
@@ -134,8 +134,8 @@ WHOLE = results.Setting(
     images="cifar10",
     batch_size=128,
     score_seeds=(0, 1, 2),
-    reported=AccuracyKey("cifar10", "test", 200),
-    selected=AccuracyKey("cifar10-valid", "valid", 12),
+    reported=Label("cifar10", "test", 200),
+    selected=Label("cifar10-valid", "valid", 12),
     times_known=True,
     num_runs=500,
     seed=0,
@@ -167,10 +167,10 @@ def test_published_figures_stand_beside_what_compares() -> None:
         (THOUSAND, {"num_known": 15_624}, "15,624 of 15,625 architectures (99.99%) are known here"),
         (THOUSAND, {"images": "noise"}, "their scores are of real images at batch size 128"),
         (THOUSAND, {"batch_size": 64}, "their scores are of real images at batch size 128"),
-        (THOUSAND, {"reported": AccuracyKey("cifar10", "test", 12)}, "they are test accuracies after 200 epochs"),
-        (THOUSAND, {"reported": AccuracyKey("cifar10", "valid", 200)}, "they are test accuracies after 200 epochs"),
+        (THOUSAND, {"reported": Label("cifar10", "test", 12)}, "they are test accuracies after 200 epochs"),
+        (THOUSAND, {"reported": Label("cifar10", "valid", 200)}, "they are test accuracies after 200 epochs"),
         (result("naswot", Budget(scores=1000), num_scored=120, exhausted=True), {}, "the budget was not spent"),
-        (REA, {"selected": AccuracyKey("cifar10", "valid", 200)}, "their trainings choose by cifar10-valid/valid/12"),
+        (REA, {"selected": Label("cifar10", "valid", 200)}, "their trainings choose by cifar10-valid/valid/12"),
         (result("rea", Budget(trainings=100)), {}, "their budget was 12,000 simulated seconds"),
         (result("rea", Budget(seconds=1000)), {}, "their budget was 12,000 simulated seconds"),
     ],
@@ -245,11 +245,3 @@ def test_accuracies_that_are_not_there_are_not_called_those_after_0_epochs(tmp_p
     add(made, [mean_accuracy(0, dataset="cifar100")])
     message = refuses(tmp_path / "d", "search", tmp_path / "d")
     assert "has no cifar10 test accuracies of nasbench201; it has cifar100/test/200: say which with --report" in message
-
-
-@pytest.mark.parametrize(
-    "text", ["", "cifar10/test", "cifar10/test/x", f"cifar10/test/{'9' * 5000}", "cifar10/test/9999999999"]
-)
-def test_what_names_no_accuracies(text: str) -> None:
-    with pytest.raises(SettingsError, match="expected DATASET/SPLIT/EPOCHS, as in cifar10/test/200"):
-        AccuracyKey.parse(text)
