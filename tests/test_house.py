@@ -22,7 +22,7 @@ ROOMS = {
     "run": {"run", "grid", "engines", "measures", "images", "dataset", "spaces", "network", "paths", "errors", "terminal"},
     "benchmarks": {"benchmarks", "fetch", "dataset", "spaces", "registry", "errors", "safe_pickle", "regular_file"},
     "fetch": {"fetch", "images", "cache", "private_folder", "errors", "terminal"},
-    "analysis": {"analysis", "dataset", "measures", "spaces", "errors", "markdown", "terminal"},
+    "analysis": {"analysis", "dataset", "measures", "spaces", "registry", "errors", "markdown", "terminal"},
     # run: options; grid: coverage; fetch: licences of sources
     "publish": {
         "publish",
@@ -47,7 +47,7 @@ ROOMS = {
 OUTSIDE = {
     "torch": {"engines", "measures", "run"},  # measures: for a type
     "pyarrow": {"dataset", "benchmarks", "ablation", "analysis", "search", "publish", "cli"},
-    "duckdb": {"dataset", "analysis", "search", "publish", "cli"},
+    "duckdb": {"dataset", "analysis", "search", "audit", "publish", "cli"},
     "matplotlib": {"ablation", "analysis", "search"},
     "plotly": {"report"},
     "ray": {"run"},
