@@ -49,7 +49,7 @@ ROOMS = {
 OUTSIDE = {
     "torch": {"engines", "measures", "run"},  # measures: for a type
     "pyarrow": {"dataset", "benchmarks", "ablation", "analysis", "search", "publish", "cli"},
-    "duckdb": {"dataset", "analysis", "search", "publish", "cli"},
+    "duckdb": {"dataset", "analysis", "search", "audit", "publish", "cli"},
     "matplotlib": {"ablation", "analysis", "search"},
     "plotly": {"report"},
     "ray": {"run"},
