@@ -19,12 +19,24 @@ ROOMS = {
     "measures": {"measures", "network", "registry", "errors"},
     # the cache of engines: kernels that are built; that of dataset: what inputs.py downloads
     "engines": {"engines", "measures", "spaces", "network", "philox", "cache", "private_folder", "errors"},
-    "dataset": {"dataset", "measures", "cache", "private_folder", "paths", "errors", "regular_file", "sheet", "terminal"},
+    "dataset": {
+        "dataset",
+        "measures",
+        "registry",
+        "cache",
+        "private_folder",
+        "paths",
+        "errors",
+        "regular_file",
+        "sheet",
+        "terminal",
+    },
     "grid": {"grid", "engines", "measures", "images", "dataset", "spaces", "philox", "paths", "errors"},
     "run": {"run", "grid", "engines", "measures", "images", "dataset", "spaces", "network", "paths", "errors", "terminal"},
     "benchmarks": {"benchmarks", "fetch", "dataset", "spaces", "registry", "errors", "safe_pickle", "regular_file"},
     "fetch": {"fetch", "images", "cache", "private_folder", "errors", "terminal"},
-    "analysis": {"analysis", "dataset", "measures", "spaces", "registry", "errors", "markdown", "terminal"},
+    # grid: what a batch is
+    "analysis": {"analysis", "grid", "dataset", "measures", "spaces", "registry", "errors", "markdown", "terminal"},
     # run: options; grid: coverage; fetch: licences of sources
     "publish": {
         "publish",
@@ -39,7 +51,7 @@ ROOMS = {
         "paths",
         "errors",
     },
-    "report": {"report", "analysis", "dataset", "measures", "errors", "__version__"},
+    "report": {"report", "analysis", "grid", "dataset", "measures", "errors", "__version__"},
     "search": {"search", "analysis", "dataset", "engines", "measures", "spaces", "errors", "markdown", "terminal"},
     "ablation": {"ablation", "analysis", "engines", "measures", "images", "spaces", "philox", "errors"},
     "audit": {"audit", "grid", "dataset", "engines", "measures", "images", "spaces", "network", "errors", "tolerance"},
