@@ -38,7 +38,7 @@ ROOMS = {
         "errors",
     },
     "report": {"report", "analysis", "dataset", "measures", "errors", "__version__"},
-    "search": {"search", "analysis", "dataset", "engines", "measures", "spaces", "errors", "markdown", "terminal"},
+    "search": {"search", "analysis", "dataset", "engines", "measures", "spaces", "registry", "errors", "markdown", "terminal"},
     "ablation": {"ablation", "analysis", "engines", "measures", "images", "spaces", "philox", "errors"},
     "audit": {"audit", "grid", "dataset", "engines", "measures", "images", "spaces", "network", "errors", "tolerance"},
 }
