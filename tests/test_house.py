@@ -51,7 +51,7 @@ ROOMS = {
         "errors",
     },
     "report": {"report", "analysis", "grid", "dataset", "measures", "errors", "__version__"},
-    "search": {"search", "analysis", "dataset", "engines", "measures", "spaces", "errors", "markdown", "terminal"},
+    "search": {"search", "analysis", "dataset", "engines", "measures", "spaces", "registry", "errors", "markdown", "terminal"},
     "ablation": {"ablation", "analysis", "engines", "measures", "images", "spaces", "philox", "errors"},
     "audit": {"audit", "grid", "dataset", "engines", "measures", "images", "spaces", "network", "errors", "tolerance"},
 }
