@@ -25,7 +25,7 @@ from scipy import stats
 
 from bench import one_thread
 from bench.contestants import SEED
-from bench.sampling import Sample, samples
+from bench.samples import Sample, samples
 from naswot_ray.engines.score import score
 from naswot_ray.images.source import load_images
 

@@ -158,7 +158,7 @@ def test_queries_keep_apart_what_does_not_compare() -> None:
     paths = {*PAGES, *(path for pattern in modules for path in (ROOT / "naswot_ray").glob(pattern))}
     averaging = [(path.name, query) for path in paths for query in queries_of(path) if AVERAGES.search(query)]
     assert {name for name, _ in averaging} >= {"README.md", "tutorial.md", "dataset.md", "storage.md", "cookbook.md"}
-    assert {name for name, _ in averaging} >= {"reading.py", "dataset.py", "contents.py"}
+    assert {name for name, _ in averaging} >= {"query.py", "dataset.py", "contents.py"}
     assert len(averaging) > 15
     assert [(name, query, missing) for name, query in averaging if (missing := not_told_apart(query))] == []
 

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from scipy.stats import kendalltau
 
-from naswot_ray.ablation.scoring import Ablated, Factor
+from naswot_ray.ablation.levels import Ablated, Factor
 
 SCHEMA: Final = pa.schema(
     [

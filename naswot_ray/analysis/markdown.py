@@ -9,9 +9,9 @@ from dataclasses import astuple, dataclass
 from typing import Any
 
 from naswot_ray.analysis.analyse import Analysis
+from naswot_ray.analysis.literature import NASWOT, PUBLISHED, published
 from naswot_ray.analysis.metrics import GIVEN
 from naswot_ray.analysis.names import BASELINE_NAMES
-from naswot_ray.analysis.published import NASWOT, PUBLISHED, published
 from naswot_ray.analysis.rank_sums import RANK_SUMS
 from naswot_ray.dataset.label import Label, main_labels
 from naswot_ray.dataset.schema import BASELINES

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from naswot_ray.benchmarks.accuracy_file import staged_accuracies
 from naswot_ray.benchmarks.members import Members
-from naswot_ray.benchmarks.staged import staged_accuracies
 from naswot_ray.dataset.accuracies import StagedAccuracies
 from naswot_ray.fetch.progress import ConsoleProgress
 from naswot_ray.paths import INPUT

@@ -23,10 +23,10 @@ from naswot_ray.paths import INPUT, OUTPUT, SPACE_OPTION
 from naswot_ray.spaces import Space, check_name, open_spaces
 
 if TYPE_CHECKING:
-    from naswot_ray.search.live import Map
+    from naswot_ray.search.live_scores import Map
     from naswot_ray.search.problem import Problem
     from naswot_ray.search.results import Contestant
-    from naswot_ray.search.simulated import Lookup
+    from naswot_ray.search.simulation import Lookup
 
 
 MAX_RUNS = 1_000_000
@@ -193,7 +193,7 @@ def _open_space(dataset: Dataset | None, name: str | None, options: list[str]) -
 
 
 def _simulated(lookup: Lookup) -> Callable[[int], Problem]:
-    from naswot_ray.search.simulated import SimulatedProblem  # noqa: PLC0415
+    from naswot_ray.search.simulation import SimulatedProblem  # noqa: PLC0415
 
     problems = [SimulatedProblem(lookup, number) for number in range(len(lookup.seeds))]
     return lambda run: problems[run % len(problems)]
@@ -203,8 +203,8 @@ def _live(
     lookup: Lookup | None, space: Space, images: str, batch_size: int, data: str | None, address: str | None
 ) -> Callable[[int], Problem]:
     from naswot_ray.images.source import load_images  # noqa: PLC0415  torch takes seconds to import
-    from naswot_ray.search.live import LiveProblem  # noqa: PLC0415
-    from naswot_ray.search.simulated import SimulatedProblem  # noqa: PLC0415
+    from naswot_ray.search.live_scores import LiveProblem  # noqa: PLC0415
+    from naswot_ray.search.simulation import SimulatedProblem  # noqa: PLC0415
 
     source = load_images(images, None if data is None else local_path(data))
     known = None if lookup is None else SimulatedProblem(lookup, 0)
@@ -231,7 +231,7 @@ def _read(
     key: Label | None,
     selected: Label | None,
 ) -> Lookup:
-    from naswot_ray.search.simulated import read  # noqa: PLC0415
+    from naswot_ray.search.simulation import read  # noqa: PLC0415
 
     with dataset.naming_damaged_files(), dataset.connect() as connection:
         points = connection.execute(

@@ -21,7 +21,7 @@ from naswot_ray.dataset.retry import reason_of
 from naswot_ray.dataset.seal import BrokenSealError
 from naswot_ray.dataset.sql import literal, lock_down
 from naswot_ray.dataset.storage import Storage, StoredFile
-from naswot_ray.dataset.verified import VerifiedFiles
+from naswot_ray.dataset.verification import VerifiedFiles
 from naswot_ray.errors import DatasetError
 
 _ERRORS_OF_A_QUERY = (

@@ -10,14 +10,14 @@ from naswot_ray.dataset import layout, parts
 from naswot_ray.dataset.manifest import Manifest, Settings
 from naswot_ray.dataset.parts import Expected, PartState, UntrustedPartError
 from naswot_ray.dataset.storage import Storage, StoredFile
-from naswot_ray.dataset.verified import VerifiedFiles, in_threads
+from naswot_ray.dataset.verification import VerifiedFiles, in_threads
 from naswot_ray.grid.grid import Point, Shard, fingerprint_of, point_of
 
 
 class Inventory:
     """The parts of a dataset at one moment. What a part holds is found out when it is asked for, and once.
 
-    A part is read and verified unless that was done before and its size and time of change are the same (`verified`).
+    A part is read and verified unless that was done before and its size and time of change are the same (`verification`).
 
     Args:
         storage: the dataset.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from naswot_ray import markdown
-from naswot_ray.analysis.published import NASWOT
+from naswot_ray.analysis.literature import NASWOT
 from naswot_ray.analysis.summary import main_measure
 from naswot_ray.publish import cells
 from naswot_ray.publish.contents import Contents

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from naswot_ray.analysis import intervals
 from naswot_ray.analysis.correlation import FloatArray, Ranked, kendall
-from naswot_ray.analysis.published import published as published_figures
+from naswot_ray.analysis.literature import published as published_figures
 from naswot_ray.dataset.dataset import Dataset
 from naswot_ray.dataset.label import Label, main_labels
 from naswot_ray.dataset.schema import BASELINES

@@ -17,7 +17,7 @@ from naswot_ray.dataset.dataset import Dataset
 from naswot_ray.dataset.join import check_whole, joined_rows
 from naswot_ray.dataset.sql import lock_down
 from naswot_ray.dataset.storage import StoredFile
-from naswot_ray.dataset.verified import in_threads
+from naswot_ray.dataset.verification import in_threads
 from naswot_ray.errors import DatasetError
 from naswot_ray.publish.compaction import KEYS, FileFormat, PublishedTable
 

@@ -1,7 +1,8 @@
 """Which architectures exist, and the `Network` of each: one file a space.
 
 A module in this folder that defines `SPACES` (name -> what makes the space) is found here, and so is what another installed
-package offers under the entry point group `naswot_ray.spaces`; nothing else has to change to add a space (docs/adding-a-space.md).
+package offers under the entry point group `naswot_ray.spaces`; nothing else has to change to add a space
+(docs/adding-a-space.md).
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from tests.dataset.making import SPACE, add, mean_accuracy
 from tests.datasets import score_here
 
 ARGUMENTS: dict[str, list[str]] = {
-    "naswot": ["-o", "OUT", "--in-process", "--limit", "2", "--batch-size", "4"],
+    "score": ["-o", "OUT", "--in-process", "--limit", "2", "--batch-size", "4"],
     "join": ["DATASET"],
     "accuracies": [SPACE, "TABLE", "--dataset", "DATASET", "--map", "arch_id=arch", "--map", "cifar100/test/200=acc"],
     "query": ["DATASET", "SELECT count(*) FROM joined"],
@@ -34,10 +34,11 @@ ARGUMENTS: dict[str, list[str]] = {
     "publish": ["DATASET", "-o", "OUT"],
     "fetch": [],
     "spaces": [],
+    "measures": [],
 }
 """Command -> the arguments of a small call that succeeds."""
 
-PROGRESS = {"naswot": r"\d+/\d+ rows(, .+)?"}
+PROGRESS = {"score": r"\d+/\d+ rows(, .+)?"}
 """Command -> the lines that it prints on the standard error by design, where that is no terminal. All others print none."""
 
 

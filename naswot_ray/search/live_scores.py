@@ -14,7 +14,7 @@ from naswot_ray.engines.engine import get_engine
 from naswot_ray.engines.score import score
 from naswot_ray.errors import SettingsError
 from naswot_ray.search.problem import Problem
-from naswot_ray.search.simulated import SimulatedProblem
+from naswot_ray.search.simulation import SimulatedProblem
 from naswot_ray.spaces import Space
 
 ENGINE: Final = "fast"

@@ -1,6 +1,6 @@
 """Time and memory of `naswot-ray publish` on made-up scores with accuracies, as many as a whole grid over NAS-Bench-101 has.
 
-    python bench/publishing.py --points 40 --shard-size 4096 --measures 6
+    python bench/publication.py --points 40 --shard-size 4096 --measures 6
 
 The parts are written first, which takes longer than publishing them and is not counted. Peak memory is the process's own.
 """
@@ -24,7 +24,7 @@ from naswot_ray.dataset.accuracies import AccuracyTable, add_accuracies, batches
 from naswot_ray.dataset.dataset import Dataset
 from naswot_ray.dataset.manifest import Settings
 from naswot_ray.dataset.storage import Storage
-from naswot_ray.measures import own_measures
+from naswot_ray.measures import DEFAULT_MEASURES, own_measures
 from naswot_ray.publish.publish import publish
 
 SPACE, IMAGES, BATCH_SIZE = "nasbench101", "cifar10", 64
@@ -55,7 +55,9 @@ def resident_mib(field: str) -> float:
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(f"{field}:"))
 
 
-def make_dataset(root: Path, architectures: int, points: int, shard_size: int, measures: list[str]) -> Dataset:
+def make_dataset(
+    root: Path, architectures: int, points: int, shard_size: int, measures: Sequence[str] = DEFAULT_MEASURES
+) -> Dataset:
     """A dataset of made-up scores, `points` seeds with all architectures, and an accuracy of each."""
     storage = Storage(root)
     versions = {name: one.version for name, one in own_measures().items()}
