@@ -24,7 +24,7 @@ from naswot_ray.dataset.accuracies import AccuracyTable, add_accuracies, batches
 from naswot_ray.dataset.dataset import Dataset
 from naswot_ray.dataset.manifest import Settings
 from naswot_ray.dataset.storage import Storage
-from naswot_ray.measures import DEFAULT_MEASURES, own_measures
+from naswot_ray.measures import own_measures
 from naswot_ray.publish.publish import publish
 
 SPACE, IMAGES, BATCH_SIZE = "nasbench101", "cifar10", 64
@@ -55,9 +55,7 @@ def resident_mib(field: str) -> float:
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(f"{field}:"))
 
 
-def make_dataset(
-    root: Path, architectures: int, points: int, shard_size: int, measures: Sequence[str] = DEFAULT_MEASURES
-) -> Dataset:
+def make_dataset(root: Path, architectures: int, points: int, shard_size: int, measures: list[str]) -> Dataset:
     """A dataset of made-up scores, `points` seeds with all architectures, and an accuracy of each."""
     storage = Storage(root)
     versions = {name: one.version for name, one in own_measures().items()}

@@ -35,7 +35,7 @@ def main(
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "d"
         os.environ["NASWOT_RAY_CACHE"] = str(Path(folder) / "cache")
-        made = make_dataset(root, architectures, 1, shard_size)
+        made = make_dataset(root, architectures, 1, shard_size, ["naswot", "naswot_paper"])
         files = [file for table in ("scores", "architectures") for file in made.files(table)]
         for file in files:  # what is younger than two seconds is read each time
             os.utime(made.storage.path(file.path), (time.time() - 3600,) * 2)

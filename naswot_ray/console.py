@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path, PurePosixPath
@@ -13,7 +14,7 @@ from rich.table import Table
 
 from naswot_ray.analysis.names import BASELINE_NAMES
 from naswot_ray.analysis.summary import Correlated, main_measure, summarise
-from naswot_ray.audit.comparison import Recomputed, chance_to_find
+from naswot_ray.audit.comparison import Recomputed, agreements, chance_to_find
 from naswot_ray.audit.rows import KEY, Finding, PointCounts
 from naswot_ray.dataset.accuracies import Addition, StagedAccuracies
 from naswot_ray.dataset.check import Problem
@@ -316,21 +317,33 @@ def print_findings(console: Console, points: Sequence[PointCounts], findings: Se
 
 
 def print_recomputed(console: Console, recomputed: Sequence[Recomputed], num_rows: int) -> bool:
-    """How rows that were computed again compare. Returns whether all agree."""
+    """How rows that were computed again compare, measure by measure.
+
+    Returns:
+        whether all agree. Where there are rows, but no value could be compared, they do not.
+    """
     wrong = [one for one in recomputed if one.disagreement is not None]
     for one in wrong:
-        key = ", ".join(f"{column}={one.row[column]}" for column in KEY)
-        console.print(f"disagrees: {key}: {one.disagreement} (engine {one.row['engine']}, recomputed by {one.engine})")
-    right = [one.difference for one in recomputed if one.disagreement is None]
-    engines = " and ".join(sorted({f"{one.engine} in {one.dtype}" for one in recomputed}))
-    identical = sum(difference == 0 for difference in right)
-    largest = f", largest difference {max(right):.1e}" if right else ""
-    console.print(
-        f"{len(right):,} of {len(recomputed):,} random rows agree, recomputed by {engines}: {identical:,} bit for bit{largest}"
-    )
-    chances = ", ".join(f"{n} {chance_to_find(n, num_rows, len(recomputed)):.1%}" for n in ALTERED if n <= num_rows)
+        columns = one.row.columns
+        key = ", ".join(f"{column}={columns[column]}" for column in KEY)
+        console.print(f"disagrees: {key}: {one.disagreement} (engine {columns['engine']}, recomputed by {one.engine})")
+    compared = [one for one in recomputed if one.comparisons or one.problem]
+    engines = " and ".join(sorted({f"{one.engine} in {one.dtype}" for one in compared})) or "no engine"
+    console.print(f"{len(compared) - len(wrong):,} of {counted(len(compared), 'random row')} agree, recomputed by {engines}")
+    table = Table("measure", "values", "agree", "same engine", "bit for bit", "largest difference", box=None)
+    for found in agreements(recomputed):
+        counts = (found.num_compared, found.num_agreeing, found.num_same_engine, found.num_identical)
+        table.add_row(found.measure, *(f"{count:,}" for count in counts), f"{found.largest:.1e}")
+    if table.row_count:
+        console.print(table)
+    left_out = Counter((measure, reason) for one in recomputed for measure, reason in one.left_out.items())
+    for (measure, reason), count in left_out.items():
+        console.print(f"not compared: {counted(count, 'value')} of {measure}: {reason}")
+    if len(compared) < len(recomputed):
+        console.print(f"{counted(len(recomputed) - len(compared), 'row')} drawn without any value that could be compared")
+    chances = ", ".join(f"{n} {chance_to_find(n, num_rows, len(compared)):.1%}" for n in ALTERED if n <= num_rows)
     console.print(f"of {num_rows:,} rows; the chance that such a draw finds one of so many altered rows: {chances}")
-    return not wrong
+    return not wrong and (bool(compared) or not recomputed)
 
 
 def print_catalogue(console: Console, cache: Path) -> None:

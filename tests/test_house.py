@@ -38,6 +38,7 @@ ROOMS = {
         "markdown",
         "paths",
         "errors",
+        "tolerance",
     },
     "report": {"report", "analysis", "dataset", "measures", "errors", "__version__"},
     "search": {"search", "analysis", "dataset", "engines", "measures", "spaces", "errors", "markdown", "terminal"},
@@ -49,7 +50,7 @@ ROOMS = {
 OUTSIDE = {
     "torch": {"engines", "measures", "run"},  # measures: for a type
     "pyarrow": {"dataset", "benchmarks", "ablation", "analysis", "search", "publish", "cli"},
-    "duckdb": {"dataset", "analysis", "search", "publish", "cli"},
+    "duckdb": {"dataset", "analysis", "search", "audit", "publish", "cli"},
     "matplotlib": {"ablation", "analysis", "search"},
     "plotly": {"report"},
     "ray": {"run"},

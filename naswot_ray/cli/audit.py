@@ -25,7 +25,7 @@ def audit(
     sample: Annotated[
         int, typer.Option(min=1, max=MAX_SAMPLE, metavar="K", help="Rows to compute again, drawn at random.")
     ] = 100,
-    seed: Annotated[int, typer.Option(metavar="N", help="Of the draw: another one draws other rows.")] = 0,
+    seed: Annotated[int, typer.Option(metavar="N", help="Random seed of the draw; another one draws other rows.")] = 0,
     data: Annotated[
         str | None, typer.Option(metavar="PATH", help="Directory with the images; not needed for noise."), INPUT
     ] = None,
@@ -37,14 +37,15 @@ def audit(
     engine: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME", help="exact, fast or cuda. Default: the one that computed a row, or fast if it cannot run."
+            metavar="NAME",
+            help="exact, fast or cuda. Default: the one that computed a row; if it cannot run here, fast or exact.",
         ),
     ] = None,
 ) -> None:
     """Compute random rows again and compare; look for rows that contradict each other, and for files that are not right.
 
-    Rows agree if num_units is the same and the scores are within the tolerance of their dtypes (1e-3 in float32). Every row
-    that disagrees is named. Exit status 1 if there is any, or anything else wrong.
+    A row agrees if num_units is the same and the value of every measure is within that measure's tolerance. Every row that
+    disagrees is named. Exit status 1 if there is any, or anything else wrong.
 
     Example: naswot-ray audit scores --sample 1000 --data ~/cifar10
     """

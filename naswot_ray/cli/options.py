@@ -32,6 +32,11 @@ Mapping = Annotated[
     ),
 ]
 
+Measure = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Which measure to show. Default: naswot, or the first that has values."),
+]
+
 Replace = Annotated[
     bool,
     typer.Option(

@@ -232,6 +232,16 @@ def count_statuses(storage: Storage, path: PurePosixPath, run_id: str, indices: 
     return Counter(table.filter(mine)["status"].to_pylist())
 
 
+def read_versions(storage: Storage, path: PurePosixPath) -> dict[str, int]:
+    """The measures that rows of a part have values of, each with its version.
+
+    Raises:
+        DatasetError: the part is damaged, or cannot be read.
+    """
+    with storage.open_parquet(path) as file:
+        return {name: version for name, (version, _) in (_told_measures(file.metadata.metadata) or {}).items()}
+
+
 def write(storage: Storage, expected: Expected, rows: Sequence[TableRow], *, run_id: str, wanted: Collection[str] = ()) -> None:
     """Add rows to a part, or what they have more than those with the same `arch_index`, in one step.
 

@@ -12,12 +12,13 @@ from functools import cache
 from typing import Final
 
 from naswot_ray.errors import SettingsError
-from naswot_ray.measures.measure import Measure, Pass, Tolerance, measure
+from naswot_ray.measures.measure import Bounds, Measure, Pass, Tolerance, measure
 from naswot_ray.measures.statistics import ForwardPass, Statistic
 from naswot_ray.registry import modules_of, nearest, offered
 
 __all__ = [
     "DEFAULT_MEASURES",
+    "Bounds",
     "ForwardPass",
     "Measure",
     "Pass",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from naswot_ray.measures.measure import Tolerance, measure
+from naswot_ray.measures.measure import Bounds, Tolerance, measure
 from naswot_ray.measures.statistics import FloatArray, ForwardPass, Statistic
 
 _OFFSET = 1e-8
@@ -20,6 +20,7 @@ _OFFSET = 1e-8
     weak="grows with the number of tensors and channels, whatever the images",
     cost="channel covariances over all images, and their eigenvalues",
     tolerance=Tolerance(absolute=1e-3, relative=1e-3),
+    bounds=Bounds(lowest=0.0),
 )
 def expressivity(forward: ForwardPass) -> float:
     """The sum of the tensors' entropies; 0 for a network without live ReLUs."""

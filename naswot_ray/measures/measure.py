@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from enum import StrEnum
@@ -37,6 +38,24 @@ class Tolerance:
 
 
 @dataclass(frozen=True)
+class Bounds:
+    """Between which values a measure lies, whatever the network, its weights and the images.
+
+    A value that is out of bounds cannot have been computed as the measure says, so `naswot-ray audit` reports it.
+
+    Attributes:
+        lowest: the smallest finite value.
+        highest: gives the largest value from the number of images and the number of live ReLU units (the column `num_units`);
+            None where no such bound is known.
+        singular: whether the value is -inf where the images cannot be told apart.
+    """
+
+    lowest: float = -math.inf
+    highest: Callable[[int, int], float] | None = None
+    singular: bool = False
+
+
+@dataclass(frozen=True)
 class Measure:
     """A number that an untrained network gets on a batch. Made by the decorator `measure`.
 
@@ -51,6 +70,7 @@ class Measure:
         cost: what it costs beside the pass itself, in a few words.
         tolerance: between engines in float32.
         take: the measure's function.
+        bounds: between which values it lies; none by default.
         taken_from: the pass.
     """
 
@@ -64,6 +84,7 @@ class Measure:
     cost: str
     tolerance: Tolerance
     take: Callable[[ForwardPass], float]
+    bounds: Bounds = Bounds()
     taken_from: Pass = Pass.FORWARD
 
     def __call__(self, forward: ForwardPass) -> float:
@@ -81,6 +102,7 @@ def measure(
     weak: str,
     cost: str,
     tolerance: Tolerance,
+    bounds: Bounds = Bounds(),
 ) -> Callable[[Callable[[ForwardPass], float]], Measure]:
     """Make a measure of a function from `ForwardPass` to float. The measure is called like the function.
 
@@ -92,10 +114,21 @@ def measure(
     """
 
     def decorate(take: Callable[[ForwardPass], float]) -> Measure:
-        return Measure(take.__name__, version, frozenset(statistics), formula, source, differs, weak, cost, tolerance, take)
+        return Measure(
+            take.__name__, version, frozenset(statistics), formula, source, differs, weak, cost, tolerance, take, bounds
+        )
 
     return decorate
 
 
 KERNEL_TOLERANCE: Final = Tolerance(absolute=1e-3)
 """Of scores that are one log-determinant; networks that enlarge rounding may differ by more on a GPU (docs/performance.md)."""
+
+
+def _hadamard(num_images: int, num_units: int) -> float:
+    """The determinant of a kernel is at most the product of its diagonal, on which every entry is `num_units`."""
+    return num_images * math.log(num_units) if num_units > 0 else -math.inf
+
+
+KERNEL_BOUNDS: Final = Bounds(lowest=0.0, highest=_hadamard, singular=True)
+"""Of scores that are one log-determinant: the determinant of a matrix of integers is at least 1 where it is not 0."""

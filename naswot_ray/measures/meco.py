@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from naswot_ray.measures.measure import Tolerance, measure
+from naswot_ray.measures.measure import Bounds, Tolerance, measure
 from naswot_ray.measures.statistics import ForwardPass, Statistic
 
 
@@ -15,6 +15,7 @@ from naswot_ray.measures.statistics import ForwardPass, Statistic
     weak="a tensor with no more pixels than channels adds 0: deep stages of small maps do not count",
     cost="eigenvalues for each tensor, of one image",
     tolerance=Tolerance(absolute=1e-3, relative=1e-3),
+    bounds=Bounds(lowest=0.0),
 )
 def meco(forward: ForwardPass) -> float:
     """The sum of the tensors' smallest eigenvalues; 0 for a network without live ReLUs."""

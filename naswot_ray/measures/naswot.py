@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from naswot_ray.measures.measure import KERNEL_TOLERANCE, measure
+from naswot_ray.measures.measure import KERNEL_BOUNDS, KERNEL_TOLERANCE, measure
 from naswot_ray.measures.statistics import ForwardPass, Statistic
 
 
@@ -15,6 +15,7 @@ from naswot_ray.measures.statistics import ForwardPass, Statistic
     weak="on NAS-Bench-101 the number of ReLU layers predicts better",
     cost="Gram matrices of the codes",
     tolerance=KERNEL_TOLERANCE,
+    bounds=KERNEL_BOUNDS,
 )
 def naswot(forward: ForwardPass) -> float:
     """log|det K| with the multiplicities of the published code; -inf where K is singular."""

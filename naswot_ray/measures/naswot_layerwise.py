@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from naswot_ray.measures.measure import Tolerance, measure
+from naswot_ray.measures.measure import Bounds, Tolerance, measure
 from naswot_ray.measures.statistics import ForwardPass, Statistic
 
 
@@ -17,6 +17,7 @@ from naswot_ray.measures.statistics import ForwardPass, Statistic
     weak="a tensor whose kernel is singular counts as one of determinant 1",
     cost="a log-determinant for each tensor",
     tolerance=Tolerance(per_tensor=1e-3),
+    bounds=Bounds(lowest=0.0),
 )
 def naswot_layerwise(forward: ForwardPass) -> float:
     """The sum of the tensors' log-determinants, singular kernels left out; 0 for a network without live ReLUs."""

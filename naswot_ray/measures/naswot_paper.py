@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from naswot_ray.measures.measure import KERNEL_TOLERANCE, measure
+from naswot_ray.measures.measure import KERNEL_BOUNDS, KERNEL_TOLERANCE, measure
 from naswot_ray.measures.statistics import ForwardPass, Statistic
 
 
@@ -15,6 +15,7 @@ from naswot_ray.measures.statistics import ForwardPass, Statistic
     weak="as naswot",
     cost="Gram matrices of the codes",
     tolerance=KERNEL_TOLERANCE,
+    bounds=KERNEL_BOUNDS,
 )
 def naswot_paper(forward: ForwardPass) -> float:
     """log|det K| with every live ReLU once; -inf where K is singular."""

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from naswot_ray.measures.measure import Tolerance, measure
-from naswot_ray.measures.statistics import ForwardPass, Statistic
+from naswot_ray.measures.measure import Bounds, Tolerance, measure
+from naswot_ray.measures.statistics import PATTERN_IMAGES, ForwardPass, Statistic
+
+
+def _most_patterns(num_images: int, num_units: int) -> float:
+    """Every unit has one pattern of at most `PATTERN_IMAGES` signs."""
+    return float(min(2 ** min(num_images, PATTERN_IMAGES), num_units))
 
 
 @measure(
@@ -15,6 +20,7 @@ from naswot_ray.measures.statistics import ForwardPass, Statistic
     weak="at most 2^16, and 2^n for a batch of n < 16 images: large networks are told apart badly",
     cost="small",
     tolerance=Tolerance(relative=2e-3),
+    bounds=Bounds(lowest=0.0, highest=_most_patterns),
 )
 def swap(forward: ForwardPass) -> float:
     """The number of patterns; 0 for a network without live ReLUs."""

@@ -133,9 +133,7 @@ class ScoreOptions(BaseModel):
     replace_older: Annotated[
         bool,
         Decides.NOTHING,
-        Field(
-            description="Drop a measure's values of an older version, everywhere in the dataset, and take it again."
-        ),
+        Field(description="Drop a measure's values of an older version, everywhere in the dataset, and take it again."),
     ] = False
     in_process: Annotated[bool, Decides.NOTHING, Field(description="Run in this process, without Ray.")] = False
     address: Annotated[

@@ -59,9 +59,7 @@ class Matrices:
             small_sizes = np.array([sizes[number] for number in small], np.int64)
             packed = lower if len(small) == len(sizes) else np.concatenate([triangles[number] for number in small])
             values = np.empty(small_sizes.sum())
-            self._call(
-                "eigenvalues", packed.ctypes.data, small_sizes.ctypes.data, len(small), values.ctypes.data
-            )
+            self._call("eigenvalues", packed.ctypes.data, small_sizes.ctypes.data, len(small), values.ctypes.data)
             found = dict(zip(small, np.split(values, np.cumsum(small_sizes)[:-1]), strict=True))
         # Large ones, and those that did not converge.
         for number, size in enumerate(sizes):

@@ -44,8 +44,7 @@ class _Results(ctypes.Structure):
     """Where the kernels write what they find (program.h); null for what is not wanted."""
 
     _fields_ = tuple(
-        (name, ctypes.c_void_p)
-        for name in ("published", "paper", "tensor_kernels", "patterns", "covariances", "correlations")
+        (name, ctypes.c_void_p) for name in ("published", "paper", "tensor_kernels", "patterns", "covariances", "correlations")
     )
 
 
