@@ -57,7 +57,7 @@ def take_through(root: Path, folder: Path) -> None:
     prints("info", root)
     prints("analyse", root, "--output", folder / "analysis")
     prints("report", root, "--output", folder / "report.html")
-    prints("publish", root, folder / "published")
+    prints("publish", root, "-o", folder / "published")
     prints("audit", root, "--sample", 5)
 
 
