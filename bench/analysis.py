@@ -28,12 +28,14 @@ from naswot_ray.dataset import layout, manifest, schema
 from naswot_ray.dataset.join import JOIN_KEY, NUM_FILES_KEY
 from naswot_ray.dataset.manifest import Settings
 from naswot_ray.dataset.storage import Storage
+from naswot_ray.measures import DEFAULT_MEASURES, get_measures
 
 SPACE = "nasbench101"
 NUM_ARCHITECTURES = 423_624
 BATCH_SIZES = (8, 16, 32, 64, 96, 128, 192, 256)
 SEEDS = range(5)
 SHARE_SINGULAR = 0.01
+MEASURES = {one.name: one.version for one in get_measures(DEFAULT_MEASURES)}
 
 
 def make(root: Path, accuracies: Path | None) -> None:
@@ -50,7 +52,10 @@ def make(root: Path, accuracies: Path | None) -> None:
     order = np.argsort(np.argsort(accuracy)) / n
     quality = order + 0.5 * params / params.max() + generator.normal(scale=0.8, size=n)  # about the tau of the real score
     storage = Storage(root)
-    settings = Settings(weights="synthetic", batches="synthetic", values={}, spaces={SPACE: {}}, images={"synthetic": {}})
+    joined = schema.schema_of("joined", MEASURES)
+    settings = Settings(
+        weights="synthetic", batches="synthetic", values={}, spaces={SPACE: {}}, images={"synthetic": {}}, measures=MEASURES
+    )
     manifest.write(storage, manifest.create(settings, shard_size=16_384))
     same = {
         "space": pa.repeat(SPACE, n),
@@ -82,9 +87,9 @@ def make(root: Path, accuracies: Path | None) -> None:
                 "status": np.where(is_singular, schema.STATUS_SINGULAR, schema.STATUS_OK),
             }
             columns = same | own
-            table = pa.table([columns[name] for name in JOINED.names], names=JOINED.names)
+            table = pa.table([columns[name] for name in joined.names], names=joined.names)
             metadata = {JOIN_KEY: "made up", NUM_FILES_KEY: str(len(BATCH_SIZES) * len(SEEDS))}
-            rows = table.cast(JOINED).replace_schema_metadata(metadata)
+            rows = table.cast(joined).replace_schema_metadata(metadata)
             storage.write_table(layout.joined(SPACE, "synthetic", batch_size, seed), rows)
 
 

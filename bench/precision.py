@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final
+from unittest import mock
 
 import numpy as np
 import torch
@@ -24,7 +25,7 @@ from scipy import stats
 
 from bench import one_thread
 from bench.contestants import SEED
-from bench.sampling import samples
+from bench.samples import samples
 from naswot_ray.engines.score import score
 from naswot_ray.images.source import load_images
 from naswot_ray.measures import get_measures
@@ -87,11 +88,8 @@ def _rounding(operand: Round | None, result: Round | None) -> Iterator[None]:
         out = _conv2d(x, weight, *args, **kwargs)
         return out if result is None else result(out)
 
-    F.conv2d = conv2d
-    try:
+    with mock.patch.object(F, "conv2d", conv2d):
         yield
-    finally:
-        F.conv2d = _conv2d
 
 
 def _rounded(x: torch.Tensor, *, bits: int) -> torch.Tensor:

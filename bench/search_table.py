@@ -22,10 +22,10 @@ from naswot_ray.dataset.dataset import Dataset
 from naswot_ray.dataset.dataset import open as open_dataset
 from naswot_ray.dataset.label import Label
 from naswot_ray.errors import SettingsError
-from naswot_ray.search import algorithms, results, simulated
+from naswot_ray.search import algorithms, results, simulation
 from naswot_ray.search.criterion import Criterion
 from naswot_ray.search.problem import Budget
-from naswot_ray.search.simulated import Lookup, SimulatedProblem
+from naswot_ray.search.simulation import Lookup, SimulatedProblem
 from naswot_ray.spaces import get_space
 
 SPACE: Final = "nasbench201"
@@ -50,9 +50,9 @@ def main(
         f"| scored by | N | {' | '.join(f'{label.dataset}, %' for label in LABELS)} | seconds |\n|{'---|' * (len(LABELS) + 3)}"
     )
     facts: list[str] = []
-    for name in measure or [simulated.DEFAULT]:
-        criterion = simulated.choose_criterion(dataset, space, name)
-        lookups = _read(dataset, criterion, *simulated.choose_scores(dataset, space, criterion, images, batch_size))
+    for name in measure or [simulation.DEFAULT]:
+        criterion = simulation.choose_criterion(dataset, space, name)
+        lookups = _read(dataset, criterion, *simulation.choose_scores(dataset, space, criterion, images, batch_size))
         facts.append(_facts(lookups[0], criterion))
         for n in samples or SAMPLES:
             choices, seconds = _search(lookups[0], n, runs, seed)
@@ -67,7 +67,7 @@ def main(
 def _read(dataset: Dataset, criterion: Criterion, images: str, batch_size: int) -> list[Lookup]:
     """A lookup for each of `LABELS`, of the same cells."""
     space = get_space(SPACE)
-    lookups = [simulated.read(dataset, space, criterion, images, batch_size, reported=label) for label in LABELS]
+    lookups = [simulation.read(dataset, space, criterion, images, batch_size, reported=label) for label in LABELS]
     sizes = {len(lookup.indices) for lookup in lookups}
     if len(sizes) > 1:
         raise SettingsError(f"the accuracies of {' and '.join(map(str, sorted(sizes)))} cells are known, by data set")

@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.filesize import decimal
 from rich.table import Table
 
-from naswot_ray.analysis.summary import summarise
+from naswot_ray.analysis.names import BASELINE_NAMES
+from naswot_ray.analysis.summary import Correlated, main_measure, summarise
 from naswot_ray.audit.comparison import Recomputed, agreements, chance_to_find
 from naswot_ray.audit.rows import KEY, Finding, PointCounts
 from naswot_ray.dataset.accuracies import Addition, StagedAccuracies
@@ -20,11 +21,13 @@ from naswot_ray.dataset.check import Problem
 from naswot_ray.dataset.dataset import Dataset
 from naswot_ray.dataset.join import JoinReport, describe_stale, describe_unfinished, stale_joins, unfinished_joins
 from naswot_ray.dataset.runs import GridState, RunRecord
+from naswot_ray.dataset.sql import quoted
 from naswot_ray.dataset.storage import StoredFile
 from naswot_ray.errors import DatasetError
 from naswot_ray.fetch.catalogue import CATALOGUE, get_entry
 from naswot_ray.fetch.files import state_of
-from naswot_ray.grid.coverage import coverage_of
+from naswot_ray.grid.coverage import contents_of, coverage_of
+from naswot_ray.grid.holdings import Holding
 from naswot_ray.grid.plans import Plan
 
 MAX_SUMMARY_FILES = 10_000
@@ -110,30 +113,54 @@ def print_summary(console: Console, dataset: Dataset) -> None:
 def _print_summary(console: Console, dataset: Dataset) -> None:
     print_stale_joins(console, dataset)
     if len(dataset.files("scores")) > MAX_SUMMARY_FILES:
-        console.print(f"\nContinue in DuckDB:\n{duckdb_line(dataset)}")
+        _print_duckdb(console, dataset, dataset.measures)
         return
     groups = summarise(dataset)
     for group in groups:
         name = f"{group.space}, {group.images}, batch size {group.batch_size}"
         seeds = counted(group.num_seeds, "seed")
         console.print(f"\n{name}: {group.num_rows:,} rows, {seeds}, {_of(group.num_failed, group.num_singular)}")
-        if group.num_seeds == 1:
-            console.print(f"highest scores of {counted(group.num_complete, 'architecture')}:")
-        else:
-            scored = f"{counted(group.num_complete, 'architecture')} with a score for each"
-            console.print(f"highest mean scores over {seeds}, of {scored}:")
-        for arch_id, mean in group.best:
-            console.print(f"  {mean:10.3f}  {arch_id}")
-        for trained_on, tau in group.tau.items():
-            joined = f"{group.num_joined[trained_on]:,} architectures"
-            baselines = f"params {tau['params']:.3f}, FLOPs {tau['flops']:.3f}, layers {tau['num_layers']:.3f}"
-            of = "score" if group.num_joined_seeds == 1 else f"mean score over {group.num_joined_seeds} seeds"
-            of += f", accuracy after {counted(group.epochs[trained_on], 'epoch')}"
-            console.print(f"  Kendall tau with {trained_on} test accuracy: {tau['score']:.3f} ({baselines}; {joined}), {of}")
-    if groups:
+        computed = group.num_rows - group.num_failed
+        lacking = [f"{one} in {counted(computed - n, 'row')}" for one, n in group.num_values.items() if n < computed]
+        if lacking:
+            console.print(f"no value of {', '.join(lacking)}")
+        scored = counted(group.num_complete, "architecture")
+        if group.num_measure_seeds == 1:
+            console.print(f"highest {group.measure} of {scored}:")
+        elif group.measure is not None:
+            mean = f"mean over {counted(group.num_measure_seeds, 'seed')}"
+            console.print(f"highest {group.measure}, {mean}, of {scored} with a value for each:")
+        for arch_id, value in group.best:
+            console.print(f"  {value:10.3f}  {arch_id}")
+        for correlated in group.correlated:
+            console.print(f"  {_told(correlated)}")
+    _print_duckdb(console, dataset, [name for name in dataset.measures if any(name in group.num_values for group in groups)])
+
+
+def _print_duckdb(console: Console, dataset: Dataset, measures: Sequence[str]) -> None:
+    """A query to go on with; none where no measure has a value."""
+    measure = main_measure(measures)
+    if measure is not None:
         setup = dataset.duckdb_setup()
         how = " (it downloads its httpfs extension, and takes credentials as `CREATE SECRET` says)" if setup else ""
-        console.print(f"\nContinue in DuckDB{how}:\n{f'{setup} ' if setup else ''}{duckdb_line(dataset)}")
+        console.print(f"\nContinue in DuckDB{how}:\n{f'{setup} ' if setup else ''}{duckdb_line(dataset, measure)}")
+
+
+def _told(correlated: Correlated) -> str:
+    """Kendall's tau of the measures and the baselines on one line. A measure of fewer architectures or seeds says so."""
+    label = correlated.label
+    num_architectures = max(correlated.num_architectures.values())
+    num_seeds = max(correlated.num_seeds.values())
+    measures = []
+    for name, seeds in correlated.num_seeds.items():
+        own = [] if seeds == num_seeds else [counted(seeds, "seed")]
+        count = correlated.num_architectures[name]
+        own += [] if count == num_architectures else [counted(count, "architecture")]
+        measures.append(f"{name} {correlated.tau[name]:.3f}" + (f" ({', '.join(own)})" if own else ""))
+    baselines = [f"{called} {correlated.tau[name]:.3f}" for name, called in BASELINE_NAMES.items()]
+    over = counted(num_architectures, "architecture") + (f", mean over {num_seeds} seeds" if num_seeds > 1 else "")
+    tau = f"Kendall tau with {label.dataset} test accuracy after {counted(label.epochs, 'epoch')}"
+    return f"{tau}: {', '.join(measures)}; {', '.join(baselines)}; {over}"
 
 
 def print_accuracies(console: Console, staged: StagedAccuracies, addition: Addition) -> None:
@@ -168,7 +195,8 @@ def print_join(console: Console, report: JoinReport) -> None:
 
 def print_info(console: Console, dataset: Dataset) -> bool:
     """What a dataset holds of what was asked for, its runs and accuracies. Returns whether it is complete."""
-    found = coverage_of(dataset)
+    contents = contents_of(dataset)
+    found = contents.coverage
     table = Table("space", "images", "batch size", "seed", "wanted", "present", "failed", "missing", box=None)
     num_unplanned = sum(c.unplanned for point, c in found.items() if point.batch is not None)
     if num_unplanned:
@@ -183,6 +211,8 @@ def print_info(console: Console, dataset: Dataset) -> bool:
     console.print(f"{dataset.storage.root}: {settings}")
     console.print(table)
     _print_unlisted(console, len(found))
+    for one in contents.holdings:
+        console.print(_told_holding(one))
     for record in dataset.runs:
         rows = record.counts.get("rows", 0)
         rate = f", {rows / record.seconds:.2f} rows/s" if rows and record.seconds else ""
@@ -211,6 +241,22 @@ def print_info(console: Console, dataset: Dataset) -> bool:
     if complete:
         console.print("complete")
     return complete
+
+
+def _told_holding(one: Holding) -> str:
+    """`measure meco, version 1: 3,200 rows`, and what those lack that have other values."""
+    lacking = [f"{one.num_lacking:,} without"] if one.num_lacking else []
+    lacking += [f"{one.num_failed:,} failed"] if one.num_failed else []
+    lacking += [
+        f"version {version} in {counted(number, 'part')}, which does not count" for version, number in sorted(one.older.items())
+    ]
+    if one.installed is None:
+        lacking.append("of a package that is not installed here")
+    elif one.installed > one.version:
+        lacking.append(
+            f"version {one.installed} is installed here: `naswot-ray score --measure {one.name} --replace-older` computes it"
+        )
+    return f"measure {one.name}, version {one.version}: " + ", ".join([counted(one.num_values, "row"), *lacking])
 
 
 def _print_unlisted(console: Console, num_points: int) -> None:
@@ -316,12 +362,13 @@ def print_fetched(console: Console, name: str, path: Path, cache: Path) -> None:
     console.print(f"Continue with: {get_entry(name).next_command(cache.absolute() / name)}")
 
 
-def duckdb_line(dataset: Dataset) -> str:
-    """A query that runs in any DuckDB as it stands."""
+def duckdb_line(dataset: Dataset, measure: str) -> str:
+    """A query for the best architectures by a measure that runs in any DuckDB as it stands."""
+    name = quoted(measure)
     return (
-        "SELECT space, images, batch_size, arch_id, avg(score) AS score "
+        f"SELECT space, images, batch_size, arch_id, avg({name}) AS {name} "
         f"FROM {dataset.read_parquet('scores')} "
-        "GROUP BY ALL ORDER BY space, images, batch_size, score DESC LIMIT 10;"
+        f"GROUP BY ALL ORDER BY space, images, batch_size, {name} DESC LIMIT 10;"
     )
 
 

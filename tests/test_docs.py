@@ -7,6 +7,7 @@ import hashlib
 import itertools
 import os
 import re
+import runpy
 import shlex
 import shutil
 import subprocess
@@ -32,7 +33,7 @@ PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob
 
 
 def blocks(page: Path, language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+    return re.findall(rf"^```{language}(?: title=\"[^\"]*\")?\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -76,19 +77,16 @@ def test_python_parses(page: Path) -> None:
         ast.parse(textwrap.dedent(block))
 
 
-def test_the_example_of_a_space_is_that_space() -> None:
-    source = (ROOT / "naswot_ray" / "spaces" / "nats_sss.py").read_text()
-    for block in blocks(ROOT / "docs" / "spaces.md", "python"):
-        for paragraph in block.strip("\n").split("\n\n"):
-            assert paragraph in source or paragraph.startswith("class NatsSss(Space):"), paragraph
-
-
-def test_every_column_is_explained() -> None:
+def test_the_tables_of_columns_are_those_of_the_schema() -> None:
+    """`python docs/columns.py` writes them."""
     text = (ROOT / "docs" / "dataset.md").read_text()
+    with_columns = runpy.run_path(str(ROOT / "docs" / "columns.py"))["with_columns"]
+    assert with_columns(text) == text
     for table, columns in TABLES.items():
         section = text.partition(f"\n## {table}\n")[2].partition("\n## ")[0]
-        for name in columns.names:
-            assert f"`{name}`" in section, f"{table}.{name}"
+        assert f"<!-- columns of {table} -->" in section
+        for column in columns:
+            assert f"| `{column.name}` | {column.type}" in section, f"{table}.{column.name}"
 
 
 def test_the_queries_of_the_readme_run(
@@ -160,7 +158,7 @@ def test_queries_keep_apart_what_does_not_compare() -> None:
     paths = {*PAGES, *(path for pattern in modules for path in (ROOT / "naswot_ray").glob(pattern))}
     averaging = [(path.name, query) for path in paths for query in queries_of(path) if AVERAGES.search(query)]
     assert {name for name, _ in averaging} >= {"README.md", "tutorial.md", "dataset.md", "storage.md", "cookbook.md"}
-    assert {name for name, _ in averaging} >= {"reading.py", "dataset.py", "contents.py"}
+    assert {name for name, _ in averaging} >= {"query.py", "dataset.py", "contents.py"}
     assert len(averaging) > 15
     assert [(name, query, missing) for name, query in averaging if (missing := not_told_apart(query))] == []
 
@@ -207,7 +205,7 @@ def test_the_cookbook_gives_rows(query: str, joined: Path) -> None:
         assert {"space", "images", "batch_size"} <= set(header.replace('"', "").split(",")), "mixes scores that do not compare"
 
 
-@pytest.mark.parametrize("program", [*blocks(COOKBOOK, "python"), *blocks(ROOT / "docs" / "adding-a-score.md", "python")])
+@pytest.mark.parametrize("program", blocks(COOKBOOK, "python"))
 def test_python_examples_run(
     program: str, joined: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from naswot_ray.ablation.scoring import Ablated, Factor
+from naswot_ray.ablation.levels import Ablated, Factor
 from naswot_ray.analysis.figures.style import SERIES, annotate, new_figure, styled
 
 _TITLES: Final = {

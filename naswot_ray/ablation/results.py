@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 from scipy.stats import kendalltau
 
-from naswot_ray.ablation.scoring import Ablated, Factor
+from naswot_ray.ablation.levels import Ablated, Factor
 
 _KEY: Final = (
     pa.field("space", pa.string(), nullable=False),

@@ -12,11 +12,9 @@ import duckdb
 from naswot_ray.dataset.dataset import Dataset
 from naswot_ray.dataset.sql import literal, quoted
 from naswot_ray.measures import Bounds, all_measures
+from naswot_ray.spaces import facts_of
 
 KEY: Final = ("space", "arch_id", "images", "batch_size", "seed")
-
-NUM_SINGULAR: Final = {"nasbench201": 201}
-"""Architectures of a whole space whose kernel is singular by their structure: none of their units tells two images apart."""
 
 _ROUNDING: Final = 1e-6
 """How far rounding may move a value beyond a bound."""
@@ -143,7 +141,7 @@ def find_wrong_counts(points: list[PointCounts], sizes: dict[str, int]) -> Itera
         sizes: of the spaces.
     """
     for p in points:
-        expected = NUM_SINGULAR.get(p.space)
+        expected = facts_of(p.space).num_singular
         if expected is not None and p.num_kernels == p.num_rows == sizes[p.space] and p.num_singular_kernels < expected:
             example = f"space={p.space}, images={p.images}, batch_size={p.batch_size}, seed={p.seed}"
             yield Finding(f"{p.num_singular_kernels} singular kernels where the space has {expected}", p.num_rows, example)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -14,16 +12,7 @@ import pyarrow.compute as pc
 from naswot_ray.dataset.dataset import Dataset
 from naswot_ray.dataset.runs import space_options
 from naswot_ray.errors import ArchitectureError, BenchmarkError, SettingsError
-from naswot_ray.spaces import Space, open_spaces, parameters_of
-
-_NDS: Final = "one of the nds_ families"
-_NOTATIONS: Final = {
-    "nasbench201": re.compile(r"\|[^|]+~\d\|\+\|.*\|"),
-    "nasbench101": re.compile(r"[0-9a-f]{32}"),
-    "nats_sss": re.compile(r"\d+(:\d+){4}"),
-    _NDS: re.compile(r"\d{5,}-[0-9a-f]{12}"),
-}
-"""What the arch_ids of a space look like."""
+from naswot_ray.spaces import Space, all_spaces, facts_of, open_spaces, parameters_of
 
 
 @dataclass(frozen=True)
@@ -86,11 +75,8 @@ class Members:
         """Whether an arch_id is an architecture of the space, as far as one can tell it from others."""
         if self.is_whole:
             return arch_id in self.arch_ids
-        return self._own_notation is None or self._own_notation.fullmatch(arch_id) is not None
-
-    @property
-    def _own_notation(self) -> re.Pattern[str] | None:
-        return _NOTATIONS.get(_NDS if self.space.startswith("nds_") else self.space)
+        pattern = facts_of(self.space).arch_id_pattern
+        return pattern is None or pattern.fullmatch(arch_id) is not None
 
     def _refusal(self, arch_id: str) -> str:
         if self.is_whole:
@@ -98,9 +84,12 @@ class Members:
         return f"{arch_id!r} is no architecture of {self.space} that the dataset has"
 
     def _elsewhere(self, arch_id: str) -> str:
-        for space, notation in _NOTATIONS.items():
-            if notation is not self._own_notation and notation.fullmatch(arch_id):
-                return f": it looks like a table of {space}, import it there"
+        own = facts_of(self.space).arch_id_pattern
+        patterns = {name: facts_of(name).arch_id_pattern for name in all_spaces()}
+        others = [name for name, pattern in patterns.items() if pattern and pattern != own and pattern.fullmatch(arch_id)]
+        if others:
+            which = others[0] if len(others) == 1 else f"{others[0]} or {len(others) - 1} spaces like it"
+            return f": it looks like a table of {which}, import it there"
         return ": is it the right column, and the right space?"
 
 

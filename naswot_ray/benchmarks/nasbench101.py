@@ -26,11 +26,13 @@ import pyarrow as pa
 from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory
 from numpy.typing import NDArray
 
+from naswot_ray.benchmarks.format import Format
 from naswot_ray.benchmarks.sources import Progress, digest_of, no_progress
 from naswot_ray.benchmarks.tfrecord import read_records
 from naswot_ray.dataset.accuracies import AccuracyTable
 from naswot_ray.dataset.schema import ACCURACIES
 from naswot_ray.errors import BenchmarkError
+from naswot_ray.fetch.catalogue import known_digest
 
 SPACE: Final = "nasbench101"
 SUFFIX: Final = ".tfrecord"
@@ -307,3 +309,25 @@ class _Rows:
 
 def _constant(value: str, length: int) -> pa.Array:
     return pa.repeat(pa.scalar(value, pa.string()), length)
+
+
+def _read(path: Path, space: str, progress: Progress) -> AccuracyTable:
+    """Read a file that is the official one if it has the name of one: records have checksums, but a cut file is whole."""
+    digest = known_digest(path.name)
+    try:
+        difference = digest.difference(path) if digest else None
+    except OSError as error:
+        raise BenchmarkError(f"{path} cannot be read: {error.strerror}") from error
+    if difference:
+        raise BenchmarkError(f"{path} is not the official file of that name: {difference}; download it again, or rename it")
+    return read_nasbench101(path, progress)
+
+
+NASBENCH101: Final = Format(
+    name="nasbench101",
+    file=f"a {SUFFIX} file",
+    holds="NAS-Bench-101",
+    recognises=lambda path: path.suffix == SUFFIX and not path.is_dir(),
+    spaces_in=lambda path: (SPACE,),
+    read=_read,
+)

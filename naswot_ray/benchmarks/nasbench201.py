@@ -25,6 +25,7 @@ from typing import BinaryIO, Final
 
 from naswot_ray import safe_pickle
 from naswot_ray.benchmarks.arch_results import Reader
+from naswot_ray.benchmarks.format import Format
 from naswot_ray.benchmarks.sources import BoundedStream, Progress, checked_digest, no_progress
 from naswot_ray.benchmarks.whole_file import expect_end, read_whole_file
 from naswot_ray.dataset.accuracies import AccuracyTable
@@ -113,3 +114,13 @@ def _read_zip(path: Path, digest: str, file: BinaryIO, reader: Reader, progress:
                 return table
     except (zipfile.BadZipFile, RuntimeError, OSError, ValueError) as error:
         raise BenchmarkError(f"{path} is damaged or not a file of torch.save ({error}); download it again") from error
+
+
+NASBENCH201: Final = Format(
+    name="nasbench201",
+    file=f"a {SUFFIX} file",
+    holds="NAS-Bench-201",
+    recognises=lambda path: path.suffix == SUFFIX and not path.is_dir(),
+    spaces_in=lambda path: (SPACE,),
+    read=lambda path, space, progress: read_nasbench201(path, progress),
+)

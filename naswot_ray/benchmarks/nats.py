@@ -26,6 +26,7 @@ from typing import Any, Final
 
 from naswot_ray import safe_pickle
 from naswot_ray.benchmarks.arch_results import Reader
+from naswot_ray.benchmarks.format import Format
 from naswot_ray.benchmarks.sources import BoundedStream, Progress, checked_digest, digest_of, no_progress
 from naswot_ray.benchmarks.whole_file import check_meta_archs, expect_end, read_whole_file
 from naswot_ray.dataset.accuracies import AccuracyTable, batches_of
@@ -58,7 +59,7 @@ def is_nats_directory(path: Path) -> bool:
 
 def is_nats_file(path: Path) -> bool:
     """Whether a path is NATS-Bench in one file, going by its name."""
-    return path.is_file() and path.name.endswith(SUFFIX)
+    return path.name.endswith(SUFFIX) and not path.is_dir()
 
 
 def nats_space(path: Path) -> str:
@@ -157,3 +158,22 @@ def _load(file: Path) -> dict[Any, Any]:
     if not isinstance(content, dict):
         raise BenchmarkError(f"{file}: expected a dictionary, found {type(content).__name__}")
     return content
+
+
+NATS_DIRECTORY: Final = Format(
+    name="nats-directory",
+    file=f"a NATS-...-simple directory with a {META}",
+    holds="NATS-Bench",
+    recognises=is_nats_directory,
+    spaces_in=lambda path: (nats_space(path),),
+    read=lambda path, space, progress: read_nats(path, progress),
+)
+
+NATS_FILE: Final = Format(
+    name="nats-file",
+    file=f"a NATS-...{SUFFIX} file",
+    holds="NATS-Bench",
+    recognises=is_nats_file,
+    spaces_in=lambda path: (nats_space(path),),
+    read=lambda path, space, progress: read_nats_file(path, progress),
+)

@@ -14,36 +14,38 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from naswot_ray.benchmarks.sources import digest_of, percentage
+from naswot_ray.benchmarks.format import Format
+from naswot_ray.benchmarks.sources import Progress, digest_of, percentage
 from naswot_ray.dataset.accuracies import AccuracyTable, batches_of
 from naswot_ray.errors import BenchmarkError
-from naswot_ray.spaces.nds_file import FAMILIES, NdsRecord, canonical_json, read_records
+from naswot_ray.spaces.nds_families import FAMILIES
+from naswot_ray.spaces.nds_file import SUFFIXES, NdsRecord, canonical_json, read_records
 
 
 def read_nds(path: Path, family: str) -> AccuracyTable:
     """The accuracies of one family: each training with its seed, and again as the mean over its only repeat.
 
-    `optimiser` is the record's `optim` as JSON with sorted keys; `dataset` is `imagenet` for families in `_in`, else `cifar10`.
+    `optimiser` is the record's `optim` as JSON with sorted keys; `dataset` is what the family was trained on.
 
     Args:
         path: `data.zip`, or the family's JSON file under its own name.
-        family: a key of `nds_file.FAMILIES`.
+        family: a key of `nds_families.FAMILIES`.
 
     Raises:
         BenchmarkError: damaged, without that family, or not of the official format; the message names the record.
     """
-    dataset = "imagenet" if family.endswith("_in") else "cifar10"
+    known = FAMILIES[family]
     rows: list[dict[str, Any]] = []
     for record in read_records(path, family):
         try:
-            rows += _rows_of(record, dataset)
+            rows += _rows_of(record, known.trained_on)
         except (ValueError, KeyError) as error:
             reason = f"it has no {error}" if isinstance(error, KeyError) else str(error)
             raise BenchmarkError(f"{path}: record {record.index} of {family}: {reason}") from error
-    space, digest = FAMILIES[family], digest_of([path])
-    return AccuracyTable(space, path.name, digest, batches_of(space, digest, rows))
+    digest = digest_of([path])
+    return AccuracyTable(known.space, path.name, digest, batches_of(known.space, digest, rows))
 
 
 def _rows_of(record: NdsRecord, dataset: str) -> Iterator[dict[str, Any]]:
@@ -85,3 +87,29 @@ def _optimiser(optim: Any) -> str:
         return canonical_json(optim)
     except ValueError as error:
         raise ValueError("a number in optim is not finite") from error
+
+
+_FAMILY_OF: Final = {family.space: stem for stem, family in FAMILIES.items()}
+
+
+def _recognises(path: Path) -> bool:
+    """A JSON file is known by the name that it has in the archive."""
+    return path.suffix in SUFFIXES and (path.suffix != ".json" or path.stem in FAMILIES) and not path.is_dir()
+
+
+def _spaces_in(path: Path) -> tuple[str, ...]:
+    return (FAMILIES[path.stem].space,) if path.suffix == ".json" else tuple(_FAMILY_OF)
+
+
+def _read(path: Path, space: str, progress: Progress) -> AccuracyTable:
+    return read_nds(path, _FAMILY_OF[space])
+
+
+NDS: Final = Format(
+    name="nds",
+    file="a data.zip, or a .json file out of it under its own name such as DARTS.json",
+    holds="NDS",
+    recognises=_recognises,
+    spaces_in=_spaces_in,
+    read=_read,
+)

@@ -59,7 +59,7 @@ def ablate(
 
     Example: naswot-ray ablate --images cifar10 --data ~/cifar10 -o ablation
     """
-    from naswot_ray.ablation import results, scoring  # noqa: PLC0415  torch takes seconds to import
+    from naswot_ray.ablation import levels, results  # noqa: PLC0415  torch takes seconds to import
     from naswot_ray.ablation.figure import draw  # noqa: PLC0415  matplotlib
     from naswot_ray.analysis.figures.style import render  # noqa: PLC0415
     from naswot_ray.images.source import load_images  # noqa: PLC0415
@@ -74,11 +74,11 @@ def ablate(
     source = load_images(images, None if data is None else local_path(data))
     noise = load_images("noise", image_size=source.shape[1])
     most = len(source.pixels) if source.pixels is not None else max(BATCH_SIZES)
-    wanted = scoring.levels(source, noise, batch_size, [n for n in BATCH_SIZES if n <= most], repeats)
-    arch_ids = scoring.draw_architectures(opened, num)
+    wanted = levels.levels(source, noise, batch_size, [n for n in BATCH_SIZES if n <= most], repeats)
+    arch_ids = levels.draw_architectures(opened, num)
     found = list(
         track(
-            scoring.ablate(opened, arch_ids, [source, noise], wanted, chosen),
+            levels.ablate(opened, arch_ids, [source, noise], wanted, chosen),
             "computing",
             total=len(wanted) * len(arch_ids),
             console=stderr,
@@ -91,7 +91,7 @@ def ablate(
         f"batch size {batch_size}",
         f"{repeats} seeds",
     ]
-    sizes = [str(level.batch_size) for level in wanted if level.factor is scoring.Factor.BATCH_SIZE]
+    sizes = [str(level.batch_size) for level in wanted if level.factor is levels.Factor.BATCH_SIZE]
     noise_too = [f"{noise.name} where images are random"] if noise.name != source.name else []
     text = results.markdown(
         results.effects(found, names), [*facts, *noise_too, f"batch sizes {', '.join(sizes)} where that is changed"]

@@ -32,15 +32,15 @@ def analyse(
         ),
         OUTPUT,
     ] = None,
-    label: Annotated[
+    repeats: Annotated[
         Repeats,
-        typer.Option(help="Accuracy of an architecture that was trained several times; the published code takes max."),
+        typer.Option(help="Which accuracy of an architecture that was trained several times; the published code takes max."),
     ] = Repeats.MEAN,
 ) -> None:
-    """Correlate scores with accuracies, beside trivial baselines and the published figures.
+    """Correlate every measure with accuracy, beside rank sums, trivial baselines and published figures.
 
     Needs joined rows (`naswot-ray join`). Writes analysis.md, analysis.parquet (one row per number) and stability.parquet,
-    and prints the main table. An earlier analysis of the same dataset and label is replaced.
+    and prints the main tables. An earlier analysis of the same dataset and repeats is replaced.
 
     Example: naswot-ray analyse scores
     """
@@ -48,17 +48,18 @@ def analyse(
     source = dataset.storage.root
     default = f"{PurePosixPath(dataset.storage.address.name.rstrip('/')).name}-analysis"
     target = Storage(output or OUTPUT.settled(f"./{default}", "--output"))
-    files.check_free(target, source, label)
+    files.check_free(target, source, repeats)
     with stderr.status("analysing") if stderr.is_terminal else contextlib.nullcontext():
-        analysis = analyse_dataset(dataset, label)
+        analysis = analyse_dataset(dataset, repeats)
     files.write(analysis, target, source)
-    for title, published, (header, rows) in markdown.main_tables(markdown.Figures(analysis)):
-        stdout.print(f"{title}\n{published}\n{_aligned([header, *rows])}\n")
+    for main in markdown.main_tables(markdown.Figures(analysis)):
+        header, rows = main.table
+        stdout.print("\n".join(filter(None, [main.title, main.published, _aligned([header, *rows])])) + "\n")
+    for line in markdown.describe_missing(analysis):
+        stdout.print(line)
     console.print_stale_joins(stdout, dataset)
-    stdout.print(
-        "Kendall's tau of the mean score over seeds, of params, FLOPs and layers, and of the score given params and FLOPs;"
-    )
-    stdout.print(f"label: {label} accuracy over repeats. All tables: {target.path(files.DOCUMENT)}")
+    stdout.print("Kendall's tau with test accuracy: of the mean over seeds, and the same given params and FLOPs (partial tau);")
+    stdout.print(f"accuracy: {repeats} over repeats. All tables: {target.path(files.DOCUMENT)}")
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> str:

@@ -10,8 +10,10 @@ import typer
 
 from naswot_ray import console
 from naswot_ray.cli.app import DatasetPath, reporting_errors, stderr, stdout
+from naswot_ray.cli.options import Measure
 from naswot_ray.dataset.dataset import open as open_dataset
 from naswot_ray.dataset.join import check_whole
+from naswot_ray.dataset.schema import BASELINES
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.errors import SettingsError
 from naswot_ray.paths import INPUT, OUTPUT
@@ -20,14 +22,15 @@ if TYPE_CHECKING:
     from naswot_ray.analysis.columns import Points
     from naswot_ray.analysis.figures.selection import ScoredKernel
 
-COLOURS = ("params", "flops", "num_layers", "num_relus")
-
 
 @reporting_errors
 def figures(
     dataset_path: DatasetPath,
     output: Annotated[str, typer.Option("--output", "-o", metavar="PATH", help="Folder to write to, as SVG and PNG."), OUTPUT],
-    colour: Annotated[str, typer.Option(metavar="COLUMN", help=f"What colours the scatter: {', '.join(COLOURS)}.")] = "params",
+    measure: Measure = None,
+    colour: Annotated[
+        str, typer.Option(metavar="COLUMN", help=f"What colours the scatter: {', '.join(BASELINES)}.")
+    ] = "params",
     data: Annotated[
         str | None,
         typer.Option(
@@ -38,17 +41,19 @@ def figures(
         INPUT,
     ] = None,
 ) -> None:
-    """Draw a dataset's figures: score against accuracy, rank correlation by batch size, kernel matrices.
+    """Draw a dataset's figures: a measure against accuracy, its rank correlation by batch size, kernel matrices.
 
     Example: naswot-ray figures scores -o figures --data ~/.cache/naswot-ray/cifar10
     """
     from naswot_ray.analysis.figures.selection import draw_figures  # noqa: PLC0415  matplotlib takes a second to import
     from naswot_ray.analysis.figures.style import render  # noqa: PLC0415
 
-    if colour not in COLOURS:
-        raise SettingsError(f"--colour {colour}: there are {', '.join(COLOURS)}")
+    if colour not in BASELINES:
+        raise SettingsError(f"--colour {colour}: there are {', '.join(BASELINES)}")
     dataset = open_dataset(dataset_path)
     check_whole(dataset)
+    if measure is not None:
+        dataset.check_measure(measure)
     folder = Storage(output)
 
     def kernels(points: Points, batch_size: int, arch_ids: Sequence[str]) -> list[ScoredKernel] | None:
@@ -59,14 +64,20 @@ def figures(
 
         return list(recompute_kernels(dataset, points.space, points.images, batch_size, arch_ids, data))
 
-    num_drawn = 0
-    for name, figure in draw_figures(dataset, colour, kernels):
+    num_drawn = num_left_out = 0
+    for name, figure in draw_figures(dataset, measure, colour, kernels):
+        if figure is None:
+            num_left_out += 1
+            stderr.print(f"{name} left out: no row there has a value of it")
+            continue
         num_drawn += 1
         for suffix, content in render(figure).items():
             folder.write_bytes(PurePosixPath(name + suffix), content)
         stdout.print(folder.path(PurePosixPath(f"{name}.svg")))
     console.print_stale_joins(stdout, dataset)
+    if num_left_out and not num_drawn:
+        raise SettingsError(f"{dataset.storage.root} has no value of {measure or 'any measure'} to draw")
     if not num_drawn:
         raise SettingsError(
-            f"{dataset.storage.root} holds no accuracies to draw scores against: add some with `naswot-ray join`"
+            f"{dataset.storage.root} holds no accuracies to draw values against: add some with `naswot-ray join`"
         )

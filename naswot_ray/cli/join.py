@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from naswot_ray import console
+from naswot_ray.benchmarks.formats import told_space
 from naswot_ray.benchmarks.members import members_in
-from naswot_ray.benchmarks.reading import told_space
 from naswot_ray.cli.app import DatasetPath, only_space, reporting_errors, stdout
 from naswot_ray.cli.options import Accuracies, Mapping, Replace, read_staged
 from naswot_ray.dataset.accuracies import add_accuracies

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from naswot_ray.benchmarks.accuracy_file import staged_accuracies
 from naswot_ray.benchmarks.members import Members
-from naswot_ray.benchmarks.staged import staged_accuracies
 from naswot_ray.dataset.accuracies import StagedAccuracies
 from naswot_ray.fetch.progress import ConsoleProgress
 from naswot_ray.paths import INPUT
@@ -30,6 +30,11 @@ Mapping = Annotated[
         help="Which column of a table is what, FIELD=COLUMN; FIELD is arch_id or DATASET/SPLIT/EPOCHS. Repeat for several: "
         "--map arch_id=arch_str --map cifar10/test/200=cifar10_test_acc. DATASET/SPLIT/EPOCHS/seconds is the trainings' time.",
     ),
+]
+
+Measure = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Which measure to show. Default: naswot, or the first that has values."),
 ]
 
 Replace = Annotated[

@@ -75,9 +75,9 @@ def _print(publication: Publication) -> None:
         stdout.print(
             f"INCOMPLETE: {quality.missing()}; the card says so; run the same `naswot-ray score` command again to fill them"
         )
-    for tau in quality.tau:
-        if tau.inside is False:
+    for found in quality.tau:
+        if found.inside is False:
             stdout.print(
-                f"tau outside the published band: {tau.space}, {tau.trained_on}, {tau.images} images, batch size "
-                f"{tau.batch_size}: {tau.tau:.3f}"
+                f"tau of {found.measure} outside the published band: {found.space}, {found.trained_on}, {found.images} images, "
+                f"batch size {found.batch_size}: {found.tau.value:.3f}"
             )

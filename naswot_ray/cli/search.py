@@ -25,10 +25,10 @@ from naswot_ray.spaces import Space, check_name, open_spaces
 
 if TYPE_CHECKING:
     from naswot_ray.search.criterion import Criterion
-    from naswot_ray.search.live import Map
+    from naswot_ray.search.live_scores import Map
     from naswot_ray.search.problem import Problem
     from naswot_ray.search.results import Contestant
-    from naswot_ray.search.simulated import Lookup
+    from naswot_ray.search.simulation import Lookup
 
 
 MAX_RUNS = 1_000_000
@@ -116,7 +116,7 @@ def search(
 
     Example: naswot-ray search scores --algorithm sample --algorithm rea --select cifar10-valid/valid/12 --seconds 12000
     """
-    from naswot_ray.search import algorithms, results, simulated  # noqa: PLC0415  --help should not wait for numpy
+    from naswot_ray.search import algorithms, results, simulation  # noqa: PLC0415  --help should not wait for numpy
     from naswot_ray.search.criterion import get_criterion  # noqa: PLC0415
     from naswot_ray.search.problem import Budget  # noqa: PLC0415
 
@@ -129,14 +129,14 @@ def search(
     dataset = None if dataset_path is None else open_dataset(dataset_path)
     opened = _open_space(dataset, space, space_option or [])
     if live:
-        criterion = get_criterion(measure or simulated.DEFAULT, tuple(all_measures()))
+        criterion = get_criterion(measure or simulation.DEFAULT, tuple(all_measures()))
         known = None if dataset is None else _read_accuracies(dataset, opened, key, selected)
         problem_of = _live(known, opened, criterion, images or "noise", batch_size or 128, data, address)
     else:
         assert dataset is not None
-        criterion = simulated.choose_criterion(dataset, opened, measure)
-        point = simulated.choose_scores(dataset, opened, criterion, images, batch_size)
-        known = simulated.read(dataset, opened, criterion, *point, reported=key, selected=selected)
+        criterion = simulation.choose_criterion(dataset, opened, measure)
+        point = simulation.choose_scores(dataset, opened, criterion, images, batch_size)
+        known = simulation.read(dataset, opened, criterion, *point, reported=key, selected=selected)
         problem_of = _simulated(known)
     if seconds is not None and selected is not None and known is not None and known.training_seconds is None:
         raise SettingsError(f"the times of the trainings {selected} are not known: give --trainings instead of --seconds")
@@ -210,7 +210,7 @@ def _open_space(dataset: Dataset | None, name: str | None, options: list[str]) -
 
 
 def _simulated(lookup: Lookup) -> Callable[[int], Problem]:
-    from naswot_ray.search.simulated import SimulatedProblem  # noqa: PLC0415
+    from naswot_ray.search.simulation import SimulatedProblem  # noqa: PLC0415
 
     problems = [SimulatedProblem(lookup, number) for number in range(len(lookup.seeds))]
     return lambda run: problems[run % len(problems)]
@@ -226,8 +226,8 @@ def _live(
     address: str | None,
 ) -> Callable[[int], Problem]:
     from naswot_ray.images.source import load_images  # noqa: PLC0415  torch takes seconds to import
-    from naswot_ray.search.live import LiveProblem  # noqa: PLC0415
-    from naswot_ray.search.simulated import SimulatedProblem  # noqa: PLC0415
+    from naswot_ray.search.live_scores import LiveProblem  # noqa: PLC0415
+    from naswot_ray.search.simulation import SimulatedProblem  # noqa: PLC0415
 
     source = load_images(images, None if data is None else local_path(data))
     known = None if lookup is None else SimulatedProblem(lookup, 0)
@@ -248,8 +248,8 @@ def _connect(address: str | None) -> Map:
 
 def _read_accuracies(dataset: Dataset, space: Space, key: Label | None, selected: Label | None) -> Lookup:
     """What a live search needs of a dataset: accuracies. Its scores are of no matter, so any of them do."""
-    from naswot_ray.search import simulated  # noqa: PLC0415
+    from naswot_ray.search import simulation  # noqa: PLC0415
 
-    criterion = simulated.choose_criterion(dataset, space)
-    some = simulated.list_scores(dataset, space, criterion)[0]
-    return simulated.read(dataset, space, criterion, *some, reported=key, selected=selected)
+    criterion = simulation.choose_criterion(dataset, space)
+    some = simulation.list_scores(dataset, space, criterion)[0]
+    return simulation.read(dataset, space, criterion, *some, reported=key, selected=selected)

@@ -21,8 +21,9 @@ from naswot_ray.dataset.retry import reason_of
 from naswot_ray.dataset.seal import BrokenSealError
 from naswot_ray.dataset.sql import literal, lock_down
 from naswot_ray.dataset.storage import Storage, StoredFile
-from naswot_ray.dataset.verified import VerifiedFiles
-from naswot_ray.errors import DatasetError
+from naswot_ray.dataset.verification import VerifiedFiles
+from naswot_ray.errors import DatasetError, SettingsError
+from naswot_ray.registry import nearest
 
 _ERRORS_OF_A_QUERY = (
     duckdb.ParserException,
@@ -58,6 +59,18 @@ class Dataset:
     def measures(self) -> tuple[str, ...]:
         """The measures that score rows have columns of. A value is null where it was not computed."""
         return tuple(self.manifest.settings.measures)
+
+    def check_measure(self, name: str) -> None:
+        """Refuse a measure that score rows have no column of.
+
+        Raises:
+            SettingsError: tells the measures that there are, and the nearest one.
+        """
+        if name not in self.measures:
+            known = ", ".join(self.measures)
+            raise SettingsError(
+                f"{self.storage.root} has no measure {name[:80]!r}; it has {known}{nearest(name, self.measures)}"
+            )
 
     def schema_of(self, table: str) -> pa.Schema:
         """The columns of a table."""

@@ -25,7 +25,7 @@ from naswot_ray.dataset.dataset import Dataset
 from naswot_ray.dataset.schema import BASELINES, schema_of
 from naswot_ray.dataset.seal import BrokenSealError
 from naswot_ray.dataset.sql import quoted
-from naswot_ray.dataset.verified import in_threads
+from naswot_ray.dataset.verification import in_threads
 from naswot_ray.errors import DatasetError
 from naswot_ray.sheet import guarded
 

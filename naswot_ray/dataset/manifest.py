@@ -77,13 +77,19 @@ class Settings(BaseModel):
             measures={},
         ).fingerprint
 
-    def extended_by(self, other: Settings) -> Settings:
+    def extended_by(self, other: Settings, *, replace_older: bool = False) -> Settings:
         """Both settings together.
+
+        Args:
+            other: what is added.
+            replace_older: whether a newer version of a measure takes the place of an older one.
 
         Raises:
             SettingsError: they contradict each other; names every setting that differs.
         """
         mine, theirs = self.model_dump(), other.model_dump()
+        if replace_older:
+            mine["measures"] |= {name: max(version, self.measures.get(name, 0)) for name, version in other.measures.items()}
         differences = list(_differences(mine, theirs))
         if differences:
             raise SettingsError("; ".join(differences))
@@ -150,12 +156,22 @@ def read(storage: Storage) -> Manifest:
     return manifest
 
 
-def extend(storage: Storage, settings: Settings, *, shard_size: int | None, default_shard_size: int) -> Manifest:
+def extend(
+    storage: Storage,
+    settings: Settings,
+    *,
+    shard_size: int | None,
+    default_shard_size: int,
+    columns: Mapping[str, int] | None = None,
+    replace_older: bool = False,
+) -> Manifest:
     """The manifest under which a run with these settings may write, without writing it yet.
 
     Args:
         storage: an existing dataset, or a directory that is empty or not there.
         settings: of the run.
+        columns: measures that the dataset gets columns of even though the run does not take them: name -> version.
+        replace_older: whether the run's measures take the place of older versions.
         shard_size: as asked for; None takes the dataset's, or for a new one the default.
         default_shard_size: for a new dataset.
 
@@ -164,7 +180,7 @@ def extend(storage: Storage, settings: Settings, *, shard_size: int | None, defa
         DatasetError: the directory holds something that is not a dataset.
     """
     if storage.is_empty():
-        return create(settings, shard_size=shard_size or default_shard_size)
+        return create(_with_columns(settings, columns), shard_size=shard_size or default_shard_size)
     if not storage.exists(layout.MANIFEST):
         raise DatasetError(f"{storage.root} is not empty and not a dataset; name an empty or a new directory")
     manifest = read(storage)
@@ -179,16 +195,31 @@ def extend(storage: Storage, settings: Settings, *, shard_size: int | None, defa
             "leave the option out, or write to another directory"
         )
     try:
-        merged = manifest.settings.extended_by(settings)
+        merged = manifest.settings.extended_by(settings, replace_older=replace_older)
     except SettingsError as error:
-        raise SettingsError(f"{storage.root} holds rows of other settings: {error}; write to another directory") from error
-    return create(merged, shard_size=manifest.shard_size)
+        older = [name for name, version in settings.measures.items() if manifest.settings.measures.get(name, version) < version]
+        replace = ", or have measures of older versions computed again with --replace-older" if older else ""
+        raise SettingsError(
+            f"{storage.root} holds rows of other settings: {error}; write to another directory{replace}"
+        ) from error
+    return create(_with_columns(merged, columns), shard_size=manifest.shard_size)
 
 
-def write(storage: Storage, manifest: Manifest) -> Manifest:
+def _with_columns(settings: Settings, columns: Mapping[str, int] | None) -> Settings:
+    """Settings that have these measures as well, the run's own versions first; in the order of `columns`."""
+    measures = {**(columns or {}), **settings.measures}
+    return settings.model_copy(update={"measures": measures})
+
+
+def write(storage: Storage, manifest: Manifest, *, replace_older: bool = False) -> Manifest:
     """Write `dataset.json` unless it is there already, word for word.
 
     What another run has added since the manifest was read is kept.
+
+    Args:
+        storage: the dataset.
+        manifest: as `extend` gave it.
+        replace_older: as in `extend`.
 
     Returns:
         what is there now.
@@ -199,7 +230,9 @@ def write(storage: Storage, manifest: Manifest) -> Manifest:
     with storage.locked(layout.MANIFEST):
         if storage.exists(layout.MANIFEST):
             there = read(storage)
-            manifest = create(there.settings.extended_by(manifest.settings), shard_size=manifest.shard_size)
+            manifest = create(
+                there.settings.extended_by(manifest.settings, replace_older=replace_older), shard_size=manifest.shard_size
+            )
             if manifest == there:
                 return there
         storage.write_bytes(layout.MANIFEST, (manifest.model_dump_json(indent=2) + "\n").encode())

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Any, Final
 
@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from naswot_ray.dataset import layout, removed, schema, seal
-from naswot_ray.dataset.rows import TableRow, merged, read_errors
+from naswot_ray.dataset.rows import TableRow, merged, read_errors, status_of
 from naswot_ray.dataset.schema import SCHEMA_VERSION, STATUS_FAILED
 from naswot_ray.dataset.seal import BrokenSealError
 from naswot_ray.dataset.storage import Storage
@@ -55,6 +55,7 @@ class PartState:
         lacking: measure -> the rows that have neither a value of it nor a reason why not. A measure that is not named here is
             one that no row has, in the version that the dataset holds.
         failed_alone: measure -> the rows that have a reason instead of a value; measures without such rows are left out.
+        older: measure -> its version in the part, where that is older than the dataset's. Its values count as lacking.
         digest: of the file's seal.
     """
 
@@ -62,6 +63,7 @@ class PartState:
     failed: frozenset[int] = frozenset()
     lacking: Mapping[str, frozenset[int]] = field(default_factory=dict)
     failed_alone: Mapping[str, frozenset[int]] = field(default_factory=dict)
+    older: Mapping[str, int] = field(default_factory=dict)
     digest: str = field(default="", compare=False)
 
     def is_whole(self, full_range: range, measures: Iterable[str]) -> bool:
@@ -153,13 +155,14 @@ def inspect(storage: Storage, expected: Expected) -> PartState:
             num_failed = int(metadata.get(NUM_FAILED_KEY, b"-1"))
             columns = file.schema_arrow.names
             held = [n for n, (version, _) in told.items() if n in columns and expected.measures.get(n) == version]
+            older = {name: version for name, (version, _) in told.items() if version < expected.measures.get(name, 0)}
             if (
                 belongs
                 and file.metadata.num_rows == len(expected.full_range)
                 and num_failed == 0
                 and all(told[name][1] == 0 for name in held)
             ):
-                return PartState(expected.full_range, lacking=dict.fromkeys(held, frozenset()), digest=digest)
+                return PartState(expected.full_range, lacking=dict.fromkeys(held, frozenset()), older=older, digest=digest)
             table = file.read(columns=["arch_index", "status", "error", *held])
     except BrokenSealError as error:
         raise UntrustedPartError(storage, expected.path, error.reason) from None
@@ -170,7 +173,18 @@ def inspect(storage: Storage, expected: Expected) -> PartState:
             f"{expected.full_range.stop - 1}, each once, and the values that its name tells)"
         )
         raise UntrustedPartError(storage, expected.path, reason)
-    return _state(table, expected.full_range, held, digest)
+    return replace(_state(table, expected.full_range, held), older=older, digest=digest)
+
+
+def measure_versions(storage: Storage, path: PurePosixPath) -> dict[str, int]:
+    """Measure -> version, of the values that a part holds, by its footer alone; the part is not verified.
+
+    Raises:
+        OSError, ArrowException: it cannot be read.
+    """
+    with storage.filesystem.open_input_file(storage.inner_path(path)) as file:
+        told = _told_measures(pq.read_metadata(file).metadata or {})
+    return {name: version for name, (version, _) in told.items()}
 
 
 def trusted_state(storage: Storage, expected: Expected, run_id: str) -> PartState | None:
@@ -258,10 +272,11 @@ def write(storage: Storage, expected: Expected, rows: Sequence[TableRow], *, run
         _write_table(storage, path, table.sort_by("arch_index"), measures, expected.fingerprint)
 
 
-def widen(storage: Storage, expected: Expected, *, run_id: str) -> None:
-    """Give a part the columns of measures that the dataset has got since it was written; no value is touched.
+def renew(storage: Storage, expected: Expected, *, run_id: str) -> None:
+    """Give a part the columns of measures that the dataset has got since it was written, and drop values of older versions.
 
-    Common readers take the columns of a folder's first file for those of all.
+    Common readers take the columns of a folder's first file for those of all, and do not ask for versions. A part whose values
+    are dropped is copied to `removed/` first; rows that have no other values go.
 
     Args:
         storage: the dataset.
@@ -271,20 +286,36 @@ def widen(storage: Storage, expected: Expected, *, run_id: str) -> None:
     Raises:
         DatasetError: the part cannot be read or written.
     """
-    with storage.locked(expected.path):
-        if not storage.exists(expected.path):
+    path = expected.path
+    with storage.locked(path):
+        if not storage.exists(path):
             return
         try:
             inspect(storage, expected)
         except UntrustedPartError:
             return
-        with storage.open_parquet(expected.path) as file:
+        with storage.open_parquet(path) as file:
             table = file.read()
-        if set(expected.columns.names) <= set(table.column_names):
+        told = _told(table)
+        older = [name for name, version in expected.measures.items() if name in told and told[name][0] < version]
+        if not older and set(expected.columns.names) <= set(table.column_names):
             return
-        measures = dict(expected.measures) | {name: version for name, (version, _) in _told(table).items()}
-        columns = schema.schema_of(expected.path.parts[0], measures)
-        _write_table(storage, expected.path, _with_columns(table, columns, {}), measures, expected.fingerprint)
+        measures = {name: version for name, (version, _) in told.items()} | dict(expected.measures)
+        table = _with_columns(table, schema.schema_of(path.parts[0], measures), measures)
+        if older:
+            removed.keep_copy(storage, path, f"holds {', '.join(older)} of an older version", run_id=run_id)
+            table = _of_what_is_left(table, tuple(measures))
+        _write_table(storage, path, table, measures, expected.fingerprint)
+
+
+def _of_what_is_left(table: pa.Table, measures: Sequence[str]) -> pa.Table:
+    """Rows of which values have been dropped, with their status anew; without those that have no values any more."""
+    rows = []
+    for row in table.to_pylist():
+        status = status_of(row[name] for name in measures)
+        if status != STATUS_FAILED or row["status"] == STATUS_FAILED:
+            rows.append(row | {"status": status})
+    return pa.Table.from_pylist(rows, schema=table.schema)
 
 
 def _read_trusted(storage: Storage, expected: Expected, run_id: str) -> pa.Table | None:
@@ -295,7 +326,7 @@ def _read_trusted(storage: Storage, expected: Expected, run_id: str) -> pa.Table
 
 
 def _write_table(storage: Storage, path: PurePosixPath, table: pa.Table, measures: Mapping[str, int], fingerprint: str) -> None:
-    state = _state(table, range(0), measures, "")
+    state = _state(table, range(0), measures)
     lacking = {
         name: [version, len(state.lacking[name])]
         for name, version in measures.items()
@@ -357,7 +388,7 @@ def _merged(
     return old if new["status"] == STATUS_FAILED and old["status"] != STATUS_FAILED else new
 
 
-def _state(table: pa.Table, full_range: range, measures: Iterable[str], digest: str) -> PartState:
+def _state(table: pa.Table, full_range: range, measures: Iterable[str]) -> PartState:
     indices = table["arch_index"].to_pylist()
     failed_rows = pc.equal(table["status"], STATUS_FAILED)
     failed = frozenset(table.filter(failed_rows)["arch_index"].to_pylist())
@@ -372,7 +403,7 @@ def _state(table: pa.Table, full_range: range, measures: Iterable[str], digest: 
     }
     present = full_range if len(indices) == len(full_range) else frozenset(indices)
     failed_alone = {name: frozenset(rows) for name, rows in told.items() if rows}
-    return PartState(present, failed, lacking, failed_alone, digest)
+    return PartState(present, failed, lacking, failed_alone)
 
 
 def _belongs(metadata: pq.FileMetaData, expected: Expected) -> bool:

@@ -161,23 +161,29 @@ def columns_of(table: str, measures: Iterable[str]) -> tuple[Column, ...]:
         table: one of `TABLES`.
         measures: those that the dataset has columns of (`Dataset.measures`).
     """
+    return _columns_of(table, [Column(name, pa.float64(), _meaning_of(name)) for name in measures])
+
+
+def schema_of(table: str, measures: Iterable[str] = ()) -> pa.Schema:
+    """A table's columns as an Arrow schema; arguments as in `columns_of`."""
+    # Without their meanings: a dataset can be read whatever becomes of the packages that its measures are from.
+    columns = _columns_of(table, [Column(name, pa.float64(), "") for name in measures])
+    return pa.schema([column.field for column in columns])
+
+
+def _columns_of(table: str, measures: Iterable[Column]) -> tuple[Column, ...]:
     match table:
         case "scores":
             error = Column("error", pa.string(), "why it failed, or a line for each measure that did; null otherwise")
-            return (*_KEY, *_BATCH, *map(_measure, measures), _NUM_UNITS, _STATUS, error, *_PROVENANCE)
+            return (*_KEY, *_BATCH, *measures, _NUM_UNITS, _STATUS, error, *_PROVENANCE)
         case "architectures":
             return _ARCHITECTURES
         case "accuracies":
             return _ACCURACIES
         case "joined":
-            own = (*_KEY, *_BATCH, *map(_measure, measures), _NUM_UNITS, _STATUS)
+            own = (*_KEY, *_BATCH, *measures, _NUM_UNITS, _STATUS)
             return (*own, *_BASELINES, *_LABEL, _ACCURACY, *_REPEATS)
     raise KeyError(table)
-
-
-def schema_of(table: str, measures: Iterable[str] = ()) -> pa.Schema:
-    """A table's columns as an Arrow schema; arguments as in `columns_of`."""
-    return pa.schema([column.field for column in columns_of(table, measures)])
 
 
 ARCHITECTURES: Final = schema_of("architectures")
@@ -213,7 +219,7 @@ def check_values(table: pa.Schema, values: Mapping[str, Any]) -> None:
             raise ValueError(f"{name} {reprlib.repr(value)} does not fit a column of {column}") from error
 
 
-def _measure(name: str) -> Column:
-    known = all_measures().get(name)
+def _meaning_of(measure: str) -> str:
+    known = all_measures().get(measure)
     meaning = "a measure of a package that is not installed here" if known is None else f"measure: {known.formula}"
-    return Column(name, pa.float64(), f"{meaning}; null where it was not computed")
+    return f"{meaning}; null where it was not computed"

@@ -12,12 +12,31 @@ import numpy.typing as npt
 from naswot_ray.dataset.dataset import Dataset
 from naswot_ray.dataset.parts import PartState
 from naswot_ray.grid.grid import Grid, Point, Shard
+from naswot_ray.grid.holdings import Holding, holdings_of
 from naswot_ray.grid.inventory import Inventory
 from naswot_ray.grid.survey import Coverage
 
 
+@dataclass(frozen=True)
+class Contents:
+    """What a dataset holds.
+
+    Attributes:
+        coverage: point of the grid -> the rows that some run was to fill, and those that are there.
+        holdings: a measure each, in the order of the columns. Parts that cannot be trusted do not count.
+    """
+
+    coverage: dict[Point, Coverage]
+    holdings: list[Holding]
+
+
 def coverage_of(dataset: Dataset, *, fresh: bool = False) -> dict[Point, Coverage]:
-    """Per point of the grid the rows that some run was to fill, and those that are there.
+    """The coverage alone; see `contents_of`."""
+    return contents_of(dataset, fresh=fresh).coverage
+
+
+def contents_of(dataset: Dataset, *, fresh: bool = False) -> Contents:
+    """Look at what a dataset holds of what its runs were asked to fill.
 
     A row is wanted if any run asks for it whose plan was not withdrawn. Points that have rows and no plan come last.
 
@@ -47,7 +66,9 @@ def coverage_of(dataset: Dataset, *, fresh: bool = False) -> dict[Point, Coverag
         for point, demand in of_points.items()
     }
     states = inventory.states(shard for some in shards.values() for shard in some)
-    return {point: _coverage(demand, shards[point], states, inventory.faults) for point, demand in of_points.items()}
+    coverage = {point: _coverage(demand, shards[point], states, inventory.faults) for point, demand in of_points.items()}
+    with_scores = (state for shard, state in states.items() if shard.point.batch is not None)
+    return Contents(coverage, holdings_of(dataset.manifest.settings.measures, with_scores))
 
 
 Mask = npt.NDArray[np.bool_]

@@ -10,15 +10,14 @@ from naswot_ray.dataset import layout, parts
 from naswot_ray.dataset.manifest import Manifest, Settings
 from naswot_ray.dataset.parts import Expected, PartState, UntrustedPartError
 from naswot_ray.dataset.storage import Storage, StoredFile
-from naswot_ray.dataset.verified import VerifiedFiles, in_threads
+from naswot_ray.dataset.verification import VerifiedFiles, in_threads
 from naswot_ray.grid.grid import Point, Shard, fingerprint_of, point_of
-from naswot_ray.measures import own_measures
 
 
 class Inventory:
     """The parts of a dataset at one moment. What a part holds is found out when it is asked for, and once.
 
-    A part is read and verified unless that was done before and its size and time of change are the same (`verified`).
+    A part is read and verified unless that was done before and its size and time of change are the same (`verification`).
 
     Args:
         storage: the dataset.
@@ -111,10 +110,8 @@ class Inventory:
             return error.reason
 
 
-def widen_parts(storage: Storage, contract: Manifest, *, run_id: str) -> None:
-    """Give all parts of a dataset the columns of measures that it has got since they were written.
-
-    Only measures of other packages are added to a dataset that has rows, so there is rarely anything to do.
+def renew_parts(storage: Storage, contract: Manifest, *, run_id: str) -> None:
+    """Give all parts of a dataset the columns of measures that it has got since, and drop values of older versions.
 
     Args:
         storage: the dataset.
@@ -124,10 +121,8 @@ def widen_parts(storage: Storage, contract: Manifest, *, run_id: str) -> None:
     Raises:
         DatasetError: a part cannot be read or written.
     """
-    if all(name in own_measures() for name in contract.settings.measures):
-        return
 
-    def widen(path: PurePosixPath) -> None:
+    def renew(path: PurePosixPath) -> None:
         file = layout.table_file(path)
         assert file is not None
         assert file.number is not None
@@ -137,9 +132,9 @@ def widen_parts(storage: Storage, contract: Manifest, *, run_id: str) -> None:
         except KeyError:
             return
         expected = Expected(path, range(start, start + contract.shard_size), fingerprint, contract.settings.measures)
-        parts.widen(storage, expected, run_id=run_id)
+        parts.renew(storage, expected, run_id=run_id)
 
-    in_threads(widen, [file.path for file in storage.list_files(layout.SCORES) if layout.table_file(file.path) is not None])
+    in_threads(renew, [file.path for file in storage.list_files(layout.SCORES) if layout.table_file(file.path) is not None])
 
 
 def _facts(state: PartState, expected: Expected) -> dict[str, Any]:
@@ -150,6 +145,7 @@ def _facts(state: PartState, expected: Expected) -> dict[str, Any]:
         "failed": sorted(state.failed),
         "lacking": {name: sorted(rows) for name, rows in state.lacking.items()},
         "failed_alone": {name: sorted(rows) for name, rows in state.failed_alone.items()},
+        "older": dict(state.older),
     }
 
 
@@ -163,6 +159,7 @@ def _state(facts: Any, expected: Expected) -> PartState | None:
             frozenset(facts["failed"]),
             {name: frozenset(rows) for name, rows in facts["lacking"].items()},
             {name: frozenset(rows) for name, rows in facts["failed_alone"].items()},
+            {str(name): int(version) for name, version in facts["older"].items()},
         )
     except (TypeError, ValueError, KeyError, AttributeError):
         return None

@@ -8,7 +8,7 @@ from typing import Any
 from naswot_ray.dataset.manifest import Settings
 from naswot_ray.engines.weights import WEIGHTS_VERSION
 from naswot_ray.images.source import BATCH_VERSION, ImageSource
-from naswot_ray.measures import Measure, own_measures
+from naswot_ray.measures import Measure
 from naswot_ray.spaces import Space
 
 
@@ -20,7 +20,7 @@ def settings_of(
     Args:
         spaces, sources: what the rows are of.
         values: the options that move a value by themselves, `ScoreOptions.deciding(Decides.VALUE)`.
-        measures: what is taken of the rows. Score rows have columns of these, and of all measures of this package.
+        measures: what is taken of the rows.
     """
     return Settings(
         weights=WEIGHTS_VERSION,
@@ -28,5 +28,5 @@ def settings_of(
         values=dict(values),
         spaces={name: dict(space.settings()) for name, space in spaces.items()},
         images={source.name: dict(source.settings()) for source in sources},
-        measures={one.name: one.version for one in (*own_measures().values(), *measures)},
+        measures={one.name: one.version for one in measures},
     )

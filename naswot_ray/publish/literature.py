@@ -1,80 +1,49 @@
-"""Names and citations of the search spaces, and of the score."""
+"""The publications of the measures. That of a search space stands in the space's own facts (`naswot_ray.spaces`)."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
+from naswot_ray.spaces import Work
 
-@dataclass(frozen=True)
-class Work:
-    """A publication.
-
-    Attributes:
-        title: what people call it.
-        bibtex: its entry.
-    """
-
-    title: str
-    bibtex: str
-
-
-NASWOT: Final = Work(
-    "NASWOT",
-    """@inproceedings{mellor2021naswot,
-  title = {Neural Architecture Search without Training},
-  author = {Mellor, Joseph and Turner, Jack and Storkey, Amos and Crowley, Elliot J.},
-  booktitle = {International Conference on Machine Learning},
-  year = {2021}
-}""",
+_NASWOT: Final = Work(
+    key="mellor2021naswot",
+    title="Neural Architecture Search without Training",
+    authors=("Mellor, Joseph", "Turner, Jack", "Storkey, Amos", "Crowley, Elliot J."),
+    venue="International Conference on Machine Learning",
+    year=2021,
 )
 
-_NASBENCH101: Final = Work(
-    "NAS-Bench-101",
-    """@inproceedings{ying2019nasbench101,
-  title = {{NAS-Bench-101}: Towards Reproducible Neural Architecture Search},
-  author = {Ying, Chris and Klein, Aaron and Christiansen, Eric and Real, Esteban and Murphy, Kevin and Hutter, Frank},
-  booktitle = {International Conference on Machine Learning},
-  year = {2019}
-}""",
+_MECO: Final = Work(
+    key="jiang2023meco",
+    title="{MeCo}: Zero-Shot {NAS} with One Data and Single Forward Pass via Minimum Eigenvalue of Correlation",
+    authors=("Jiang, Tangyu", "Wang, Haodi", "Bie, Rongfang"),
+    venue="Advances in Neural Information Processing Systems",
+    year=2023,
 )
 
-_NASBENCH201: Final = Work(
-    "NAS-Bench-201",
-    """@inproceedings{dong2020nasbench201,
-  title = {{NAS-Bench-201}: Extending the Scope of Reproducible Neural Architecture Search},
-  author = {Dong, Xuanyi and Yang, Yi},
-  booktitle = {International Conference on Learning Representations},
-  year = {2020}
-}""",
+_SWAP: Final = Work(
+    key="peng2024swapnas",
+    title="{SWAP-NAS}: Sample-Wise Activation Patterns for Ultra-fast {NAS}",
+    authors=("Peng, Yameng", "Song, Andy", "Fayek, Haytham M.", "Ciesielski, Vic", "Chang, Xiaojun"),
+    venue="International Conference on Learning Representations",
+    year=2024,
 )
 
-_NATS: Final = Work(
-    "NATS-Bench's size space",
-    """@article{dong2021nats,
-  title = {{NATS-Bench}: Benchmarking {NAS} Algorithms for Architecture Topology and Size},
-  author = {Dong, Xuanyi and Liu, Lu and Musial, Katarzyna and Gabrys, Bogdan},
-  journal = {IEEE Transactions on Pattern Analysis and Machine Intelligence},
-  year = {2021}
-}""",
+_AZ_NAS: Final = Work(
+    key="lee2024aznas",
+    title="{AZ-NAS}: Assembling Zero-Cost Proxies for Network Architecture Search",
+    authors=("Lee, Junghyup", "Ham, Bumsub"),
+    venue="IEEE/CVF Conference on Computer Vision and Pattern Recognition",
+    year=2024,
 )
 
-_NDS_BIBTEX: Final = """@inproceedings{radosavovic2019nds,
-  title = {On Network Design Spaces for Visual Recognition},
-  author = {Radosavovic, Ilija and Johnson, Justin and Xie, Saining and Lo, Wan-Yen and Doll{\\'a}r, Piotr},
-  booktitle = {IEEE/CVF International Conference on Computer Vision},
-  year = {2019}
-}"""
-
-
-def work_of(space: str) -> Work:
-    """The publication of a search space."""
-    match space:
-        case "nasbench101":
-            return _NASBENCH101
-        case "nasbench201":
-            return _NASBENCH201
-        case "nats_sss":
-            return _NATS
-        case _:
-            return Work(f"NDS {space.removeprefix('nds_')}", _NDS_BIBTEX)
+MEASURES: Final = {
+    "naswot": _NASWOT,
+    "naswot_paper": _NASWOT,
+    "naswot_layerwise": _NASWOT,
+    "expressivity": _AZ_NAS,
+    "meco": _MECO,
+    "swap": _SWAP,
+}
+"""Measure -> the publication that it goes back to. A measure that is not here is cited by its `source` alone."""

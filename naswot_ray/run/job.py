@@ -25,13 +25,13 @@ from naswot_ray.dataset.schema import STATUS_FAILED
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.errors import NaswotError, RunError, SettingsError
 from naswot_ray.grid.grid import Batch, Grid, Task, default_shard_size
-from naswot_ray.grid.inventory import widen_parts
+from naswot_ray.grid.inventory import renew_parts
 from naswot_ray.grid.plans import HEARTBEAT, seems_to_go_on
 from naswot_ray.grid.rows import count_written, write_failed
 from naswot_ray.grid.settings import settings_of
 from naswot_ray.grid.survey import Survey, state_of
 from naswot_ray.images.source import ImageSource, load_images
-from naswot_ray.measures import get_measures
+from naswot_ray.measures import get_measures, own_measures
 from naswot_ray.run import ray_environment
 from naswot_ray.run.driver import Driver, Policy
 from naswot_ray.run.options import Decides, ScoreOptions
@@ -82,7 +82,12 @@ def score_spaces(options: ScoreOptions) -> RunRecord:
     settings = settings_of(spaces, [source], options.deciding(Decides.VALUE), measures)
     storage = Storage(options.output)
     contract = manifest.extend(
-        storage, settings, shard_size=options.shard_size, default_shard_size=default_shard_size(grid_record)
+        storage,
+        settings,
+        shard_size=options.shard_size,
+        default_shard_size=default_shard_size(grid_record),
+        columns={name: one.version for name, one in own_measures().items()},
+        replace_older=options.replace_older,
     )
     grid = Grid(grid_record, contract.shard_size)
     storage.sweep_temporaries()
@@ -106,7 +111,7 @@ def score_spaces(options: ScoreOptions) -> RunRecord:
             complain(f"preparing {name}")
         spaces[name].prepare()
     policy = Policy(options.max_attempts, options.shard_timeout)
-    run = _Run(storage, grid, spaces, contract, record, policy)
+    run = _Run(storage, grid, spaces, contract, record, policy, options.replace_older)
     with _pool(options, run, source, nothing_to_do=not tasks) as pool:
         return run.drive(pool, survey, tasks)
 
@@ -121,6 +126,7 @@ class _Run:
     contract: Manifest
     record: RunRecord
     policy: Policy
+    replace_older: bool
     planned: bool = False
     """Whether the dataset knows of the run."""
 
@@ -161,9 +167,10 @@ class _Run:
     def _plan(self) -> None:
         """Write down what the dataset is meant to hold. Not before a worker can start, or nobody could ever fulfil it."""
         if not self.planned:
-            manifest.write(self.storage, self.contract)
+            self.contract = manifest.write(self.storage, self.contract, replace_older=self.replace_older)
             runs.write(self.storage, self.record)
-            widen_parts(self.storage, self.contract, run_id=self.record.run_id)
+            if self.replace_older or self.contract.settings.measures.keys() - own_measures().keys():
+                renew_parts(self.storage, self.contract, run_id=self.record.run_id)
             self.planned = True
 
     def _count_written(self, task: Task) -> Mapping[str, int]:

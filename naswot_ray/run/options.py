@@ -130,6 +130,11 @@ class ScoreOptions(BaseModel):
         ),
     ] = "float32"
     retry_failed: Annotated[bool, Decides.NOTHING, Field(description="Score rows whose status is 'failed' again.")] = False
+    replace_older: Annotated[
+        bool,
+        Decides.NOTHING,
+        Field(description="Drop a measure's values of an older version, everywhere in the dataset, and take it again."),
+    ] = False
     in_process: Annotated[bool, Decides.NOTHING, Field(description="Run in this process, without Ray.")] = False
     address: Annotated[
         str | None,

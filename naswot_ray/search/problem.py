@@ -1,6 +1,6 @@
 """What a search algorithm may ask: scores, trainings, and which architectures are one change away.
 
-Architectures are numbers below `Problem.size`. Nothing here knows where scores come from; see `simulated` and `live`.
+Architectures are numbers below `Problem.size`. Nothing here knows where scores come from; see `simulation` and `live_scores`.
 """
 
 from __future__ import annotations

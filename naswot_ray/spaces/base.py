@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from naswot_ray.network import Network
+from naswot_ray.spaces.facts import Facts
 
 
 class Space(ABC):
@@ -17,6 +18,9 @@ class Space(ABC):
 
     name: str
     """The space's name in datasets and on the command line."""
+
+    facts: Facts | None = None
+    """Title, citation, source and terms; None where its authors say nothing."""
 
     image_size: int = 32
     """Height and width of the images that its networks were trained on."""

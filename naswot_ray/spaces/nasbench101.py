@@ -16,6 +16,7 @@ from naswot_ray.errors import ArchitectureError, SettingsError
 from naswot_ray.network import Network, NetworkBuilder
 from naswot_ray.network.graph import Initialisation
 from naswot_ray.spaces.base import Space
+from naswot_ray.spaces.facts import Facts, Work
 from naswot_ray.spaces.nasbench101_cells import MAX_VERTICES, OPS, Cell, edge_bit, list_cells, prune, read_cell
 from naswot_ray.spaces.nasbench101_hashes import HashTable, hash_cell, load_hashes
 
@@ -47,6 +48,26 @@ class NasBench101(Space):
     """
 
     name = "nasbench101"
+    facts = Facts(
+        title="NAS-Bench-101",
+        work=Work(
+            key="ying2019nasbench101",
+            title="{NAS-Bench-101}: Towards Reproducible Neural Architecture Search",
+            authors=(
+                "Ying, Chris",
+                "Klein, Aaron",
+                "Christiansen, Eric",
+                "Real, Esteban",
+                "Murphy, Kevin",
+                "Hutter, Frank",
+            ),
+            venue="International Conference on Machine Learning",
+            year=2019,
+        ),
+        source="https://github.com/google-research/nasbench",
+        terms="its repository's, Apache-2.0",
+        arch_id_pattern=re.compile(r"[0-9a-f]{32}"),
+    )
 
     def __init__(
         self,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
@@ -16,6 +17,7 @@ from naswot_ray.errors import ArchitectureError
 from naswot_ray.network import Network, NetworkBuilder
 from naswot_ray.spaces.base import Space
 from naswot_ray.spaces.blocks import relu_conv_bn, residual_block
+from naswot_ray.spaces.facts import Facts, Work
 
 OPS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 NUM_NODES = 4
@@ -36,6 +38,20 @@ class NasBench201(Space):
     """
 
     name = "nasbench201"
+    facts = Facts(
+        title="NAS-Bench-201",
+        work=Work(
+            key="dong2020nasbench201",
+            title="{NAS-Bench-201}: Extending the Scope of Reproducible Neural Architecture Search",
+            authors=("Dong, Xuanyi", "Yang, Yi"),
+            venue="International Conference on Learning Representations",
+            year=2020,
+        ),
+        source="https://github.com/D-X-Y/NAS-Bench-201",
+        terms="its repository's, MIT",
+        arch_id_pattern=re.compile(r"\|[^|]+~\d\|\+\|.*\|"),
+        num_singular=201,
+    )
 
     def __len__(self) -> int:
         return int(len(OPS) ** (NUM_NODES * (NUM_NODES - 1) // 2))

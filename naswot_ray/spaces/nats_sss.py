@@ -5,6 +5,7 @@ Source: Dong et al., "NATS-Bench" (TPAMI 2021), section 3.1; channel strings as 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from naswot_ray.errors import ArchitectureError
 from naswot_ray.network import Network, NetworkBuilder
 from naswot_ray.spaces.base import Space
 from naswot_ray.spaces.blocks import relu_conv_bn, residual_block
+from naswot_ray.spaces.facts import Facts, Work
 
 CHANNELS = tuple(range(8, 65, 8))
 NUM_LAYERS = 5
@@ -24,6 +26,20 @@ class NatsSss(Space):
     """
 
     name = "nats_sss"
+    facts = Facts(
+        title="NATS-Bench's size space",
+        work=Work(
+            key="dong2021nats",
+            title="{NATS-Bench}: Benchmarking {NAS} Algorithms for Architecture Topology and Size",
+            authors=("Dong, Xuanyi", "Liu, Lu", "Musial, Katarzyna", "Gabrys, Bogdan"),
+            venue="IEEE Transactions on Pattern Analysis and Machine Intelligence",
+            year=2021,
+            is_article=True,
+        ),
+        source="https://github.com/D-X-Y/NATS-Bench",
+        terms="its repository's, MIT",
+        arch_id_pattern=re.compile(r"\d+(:\d+){4}"),
+    )
 
     def __len__(self) -> int:
         return int(len(CHANNELS) ** NUM_LAYERS)

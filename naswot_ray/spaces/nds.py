@@ -9,8 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 import operator
+import re
 from collections.abc import Mapping, Sequence
-from functools import cached_property, partial
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
 from naswot_ray.cache import cache_directory
@@ -20,11 +22,26 @@ from naswot_ray.network.graph import Initialisation
 from naswot_ray.paths import expand_home
 from naswot_ray.spaces import nds_anynet, nds_cells
 from naswot_ray.spaces.base import Space
-from naswot_ray.spaces.nds_file import FAMILIES, canonical_json, read_records
+from naswot_ray.spaces.facts import Facts, Work
+from naswot_ray.spaces.nds_families import FAMILIES, Family
+from naswot_ray.spaces.nds_file import canonical_json, read_records
 from naswot_ray.spaces.nds_limits import MAX_PARAMS
 
-CELL_FAMILIES: Final = ("Amoeba", "DARTS", "ENAS", "NASNet", "PNAS")
-"""What the families of cell networks are called, before the variant; the others are AnyNets."""
+WORK: Final = Work(
+    key="radosavovic2019nds",
+    title="On Network Design Spaces for Visual Recognition",
+    authors=(
+        "Radosavovic, Ilija",
+        "Johnson, Justin",
+        "Xie, Saining",
+        "Lo, Wan-Yen",
+        r"Doll{\'a}r, Piotr",
+    ),
+    venue="IEEE/CVF International Conference on Computer Vision",
+    year=2019,
+)
+
+_ARCH_ID: Final = re.compile(r"\d{5,}-[0-9a-f]{12}")
 
 
 class NdsSpace(Space):
@@ -34,7 +51,7 @@ class NdsSpace(Space):
     A record that is malformed is an architecture whose `network` raises.
 
     Args:
-        family: a key of `FAMILIES`.
+        family: a key of `nds_families.FAMILIES`.
         source: the official `data.zip`, or the family's json; where `naswot-ray fetch nds` puts it if empty.
 
     Raises:
@@ -43,9 +60,10 @@ class NdsSpace(Space):
     """
 
     def __init__(self, family: str, source: str = "") -> None:
-        self.name = FAMILIES[family]
+        known = FAMILIES[family]
+        self.name, self.facts = known.space, _facts(known)
         self.family = family
-        if _is_imagenet(family):
+        if known.trained_on == "imagenet":
             self.image_size, self.num_classes = 224, 1000
         path = expand_home(source) if source else cache_directory() / "nds" / "data.zip"
         if not path.is_file():
@@ -99,8 +117,8 @@ class NdsSpace(Space):
             "family": self.family,
             "num_architectures": len(self),
             "digest": self._digest,
-            "initialisation": _initialisation(self.family),
-            **_macro_structure(self.family),
+            "initialisation": _initialisation(FAMILIES[self.family]),
+            **_macro_structure(FAMILIES[self.family]),
         }
 
     @cached_property
@@ -117,7 +135,32 @@ class NdsSpace(Space):
         return [_choices(self.family, json.loads(net)) for net in self._nets]
 
 
-SPACES = {name: partial(NdsSpace, family) for family, name in FAMILIES.items()}
+def _facts(family: Family) -> Facts:
+    return Facts(
+        title=f"NDS {family.stem.lower()}",
+        work=WORK,
+        source="https://github.com/facebookresearch/nds",
+        terms="none stated for the data; its code is MIT",
+        opened_from="nds",
+        arch_id_pattern=_ARCH_ID,
+    )
+
+
+@dataclass(frozen=True)
+class _FamilySpace:
+    """What makes the space of a family, and tells of it before its file is at hand."""
+
+    family: Family
+
+    @property
+    def facts(self) -> Facts:
+        return _facts(self.family)
+
+    def __call__(self, source: str = "") -> NdsSpace:
+        return NdsSpace(self.family.stem, source)
+
+
+SPACES = {family.space: _FamilySpace(family) for family in FAMILIES.values()}
 
 
 def build_network(
@@ -135,20 +178,21 @@ def build_network(
     Raises:
         ArchitectureError: the record is malformed, or images of that size do not fit its network.
     """
+    known = FAMILIES[family]
     b = NetworkBuilder(input_shape)
     try:
-        if _has_cells(family):
-            build = nds_cells.build_imagenet if _is_imagenet(family) else nds_cells.build_cifar
+        if known.networks == "cells":
+            build = nds_cells.build_imagenet if known.trained_on == "imagenet" else nds_cells.build_cifar
             features = build(b, nds_cells.parse(net))
         else:
-            features = nds_anynet.build(b, nds_anynet.parse(net), pooled_stem=_has_pooled_stem(family))
+            features = nds_anynet.build(b, nds_anynet.parse(net), pooled_stem=known.networks == "residual")
         logits = b.linear(b.global_avg_pool(features), num_classes)
     except ArchitectureError as error:
         raise ArchitectureError(f"{family} {arch_id}: {error}") from None
     except ValueError as error:
         size = " x ".join(map(str, input_shape[1:]))
         raise ArchitectureError(f"{family} {arch_id}: images of {size} pixels do not fit its network: {error}") from None
-    network = b.build(logits, arch_id=arch_id, initialisation=_initialisation(family))
+    network = b.build(logits, arch_id=arch_id, initialisation=_initialisation(known))
     if network.params > MAX_PARAMS:
         raise ArchitectureError(
             f"{family} {arch_id}: its network has {network.params:,} parameters, expected at most {MAX_PARAMS:,}"
@@ -159,7 +203,9 @@ def build_network(
 def _choices(family: str, net: Mapping[str, Any]) -> tuple[Any, ...]:
     """A network's choices; none where its record is malformed."""
     try:
-        return nds_cells.choices(nds_cells.parse(net)) if _has_cells(family) else nds_anynet.choices(nds_anynet.parse(net))
+        if FAMILIES[family].networks == "cells":
+            return nds_cells.choices(nds_cells.parse(net))
+        return nds_anynet.choices(nds_anynet.parse(net))
     except ArchitectureError:
         return ()
 
@@ -168,24 +214,13 @@ def _differ_in_one(a: Sequence[Any], b: Sequence[Any]) -> bool:
     return len(a) == len(b) and sum(map(operator.ne, a, b)) == 1
 
 
-def _is_imagenet(family: str) -> bool:
-    return "_in" in family
-
-
-def _has_cells(family: str) -> bool:
-    return family.partition("_")[0] in CELL_FAMILIES
-
-
-def _has_pooled_stem(family: str) -> bool:
-    return "ResN" in family
-
-
-def _initialisation(family: str) -> Initialisation:
+def _initialisation(family: Family) -> Initialisation:
     """The published code initialises AnyNets alone; cell networks keep PyTorch's default."""
-    return "kaiming_uniform" if _has_cells(family) else "normal_fan_out"
+    return "kaiming_uniform" if family.networks == "cells" else "normal_fan_out"
 
 
-def _macro_structure(family: str) -> dict[str, Any]:
-    if _has_cells(family):
-        return {"stem": "imagenet" if _is_imagenet(family) else "cifar", "auxiliary_head": False}
-    return {"stem": "res_stem_in" if _has_pooled_stem(family) else "simple_stem_in", "stem_width": nds_anynet.STEM_WIDTH}
+def _macro_structure(family: Family) -> dict[str, Any]:
+    if family.networks == "cells":
+        return {"stem": "imagenet" if family.trained_on == "imagenet" else "cifar", "auxiliary_head": False}
+    stem = "res_stem_in" if family.networks == "residual" else "simple_stem_in"
+    return {"stem": stem, "stem_width": nds_anynet.STEM_WIDTH}

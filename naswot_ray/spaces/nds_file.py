@@ -33,46 +33,6 @@ from typing import Any, Final
 from naswot_ray.errors import BenchmarkError
 from naswot_ray.regular_file import open_regular, read_regular
 
-_STEMS: Final = (
-    "Amoeba",
-    "Amoeba_in",
-    "DARTS",
-    "DARTS_fix-w-d",
-    "DARTS_in",
-    "DARTS_lr-wd",
-    "DARTS_lr-wd_in",
-    "ENAS",
-    "ENAS_fix-w-d",
-    "ENAS_in",
-    "NASNet",
-    "NASNet_in",
-    "PNAS",
-    "PNAS_fix-w-d",
-    "PNAS_in",
-    "ResNeXt-A",
-    "ResNeXt-A_in",
-    "ResNeXt-B",
-    "ResNeXt-B_in",
-    "ResNet",
-    "ResNet-B",
-    "ResNet_lr-wd",
-    "ResNet_lr-wd_in",
-    "ResNet_reruns",
-    "ResNet_rng1",
-    "ResNet_rng2",
-    "ResNet_rng3",
-    "Vanilla",
-    "Vanilla_lr-wd",
-    "Vanilla_lr-wd_in",
-    "Vanilla_reruns",
-    "Vanilla_rng1",
-    "Vanilla_rng2",
-    "Vanilla_rng3",
-)
-
-FAMILIES: Final[Mapping[str, str]] = {stem: f"nds_{stem.lower()}" for stem in _STEMS}
-"""Family, the name of its JSON file in the archive without `.json`, -> space. Those in `_in` were trained on ImageNet."""
-
 SUFFIXES: Final = (".zip", ".json")
 
 _MAX_BYTES: Final = 2 << 30
@@ -132,7 +92,7 @@ def read_records(path: Path, family: str) -> list[NdsRecord]:
 
     Args:
         path: the archive, whose files may lie in any folder, or the family's JSON file under its own name.
-        family: a key of `FAMILIES`.
+        family: a key of `nds_families.FAMILIES`.
 
     Raises:
         BenchmarkError: unreadable, damaged, hostile, without that family, or not of the official format.

@@ -11,8 +11,8 @@ import pytest
 
 import naswot_ray
 from naswot_ray.ablation import results
+from naswot_ray.ablation.levels import Ablated, Factor, Level, draw_architectures, levels
 from naswot_ray.ablation.results import Effect, effects
-from naswot_ray.ablation.scoring import Ablated, Factor, Level, draw_architectures, levels
 from naswot_ray.images.source import load_images
 from tests.cli.running import naswot, refuses
 

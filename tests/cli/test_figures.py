@@ -11,7 +11,8 @@ from tests.cli.conftest import MAP
 from tests.cli.running import naswot, prints, refuses
 from tests.report.pages import make_joined
 
-NAMES = {f"nasbench201-noise-{kind}{suffix}" for kind in ("scatter", "batch-sizes", "kernels") for suffix in (".svg", ".png")}
+KINDS = ("naswot-scatter", "naswot-batch-sizes", "kernels")
+NAMES = {f"nasbench201-noise-{kind}{suffix}" for kind in KINDS for suffix in (".svg", ".png")}
 
 
 @pytest.fixture
@@ -23,7 +24,7 @@ def test_figures_are_written_as_svg_and_png(joined: Path, tmp_path: Path) -> Non
     out = tmp_path / "figures"
     printed = prints("figures", joined, "-o", out, "--colour", "num_layers")
     assert {path.name for path in out.iterdir()} == NAMES
-    assert str(out / "nasbench201-noise-scatter.svg") in printed
+    assert str(out / "nasbench201-noise-naswot-scatter.svg") in printed
 
 
 def test_figures_need_accuracies(root: Path, tmp_path: Path) -> None:
@@ -32,7 +33,28 @@ def test_figures_need_accuracies(root: Path, tmp_path: Path) -> None:
 
 def test_an_unknown_colour(joined: Path, tmp_path: Path) -> None:
     message = refuses(tmp_path, "figures", joined, "-o", tmp_path / "figures", "--colour", "mood")
-    assert message == "error: --colour mood: there are params, flops, num_layers, num_relus"
+    assert message == "error: --colour mood: there are params, flops, num_relus, num_layers"
+
+
+def test_another_measure_is_drawn_beside_the_first(joined: Path, tmp_path: Path) -> None:
+    out = tmp_path / "figures"
+    prints("figures", joined, "-o", out)
+    prints("figures", joined, "-o", out, "--measure", "meco")
+    assert {path.name for path in out.iterdir()} == NAMES | {name.replace("naswot", "meco") for name in NAMES}
+
+
+def test_an_unknown_measure(joined: Path, tmp_path: Path) -> None:
+    message = refuses(tmp_path, "figures", joined, "-o", tmp_path / "figures", "--measure", "mecoo")
+    assert message.startswith(f"error: {joined} has no measure 'mecoo'; it has naswot, naswot_paper, ")
+    assert message.endswith("; did you mean meco?")
+
+
+def test_a_measure_without_values(joined: Path, tmp_path: Path) -> None:
+    result = naswot("figures", joined, "-o", tmp_path / "figures", "--measure", "swap")
+    assert result.exit_code == 2
+    told = " ".join(result.stderr.split())
+    assert "nasbench201-noise-swap left out: no row there has a value of it" in told
+    assert f"error: {joined} has no value of swap to draw" in told
 
 
 def test_kernels_need_the_images_of_the_dataset(run: tuple[Path, str], accuracies: Path, tmp_path: Path) -> None:

@@ -22,5 +22,13 @@ def test_a_report_is_written_once(joined: Path, tmp_path: Path) -> None:
     assert refuses(tmp_path, "report", joined, "-o", page) == f"error: {page} exists; name another file or remove it"
 
 
+def test_a_report_that_starts_with_another_measure(joined: Path, tmp_path: Path) -> None:
+    page = tmp_path / "report.html"
+    prints("report", joined, "-o", page, "--measure", "meco")
+    assert '"start":{"x":"meco_8",' in page.read_text()
+    message = refuses(tmp_path, "report", joined, "-o", tmp_path / "other.html", "--measure", "mood")
+    assert message.startswith(f"error: {joined} has no measure 'mood'; it has naswot, naswot_paper, ")
+
+
 def test_a_report_of_no_dataset(tmp_path: Path) -> None:
     assert "does not exist" in refuses(tmp_path, "report", tmp_path / "none", "-o", tmp_path / "report.html")

@@ -11,7 +11,7 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 
-from naswot_ray.dataset import verified
+from naswot_ray.dataset import verification
 from naswot_ray.dataset.dataset import Dataset
 from naswot_ray.dataset.storage import Storage
 from tests import s3
@@ -178,7 +178,7 @@ def test_a_resume_asks_as_often_for_many_parts_as_for_few(
     s3_proxy: s3.Proxy, bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where they have been verified before: 100,000 parts are 100 pages of listing, not 100,000 requests."""
-    monkeypatch.setattr(verified, "SETTLED_SECONDS", -600)
+    monkeypatch.setattr(verification, "SETTLED_SECONDS", -600)
     counts = []
     for prefix, limit in (("few", 2), ("many", 20)):
         root = s3.uri(bucket, prefix, s3_proxy.port)

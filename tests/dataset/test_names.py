@@ -18,7 +18,7 @@ from naswot_ray.dataset.names import is_name
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.errors import BenchmarkError, DatasetError
 from naswot_ray.images.source import SOURCES
-from naswot_ray.spaces import SPACES
+from naswot_ray.spaces import all_spaces
 from tests.dataset.making import SPACE, TABLES, add, make_dataset, mean_accuracy, score_row
 
 BAD = [
@@ -42,7 +42,7 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize("name", [*SPACES, *SOURCES, "noise-224", "toy_space.v2", "cifar10-valid", "x-valid", "3D+t"])
+@pytest.mark.parametrize("name", [*all_spaces(), *SOURCES, "noise-224", "toy_space.v2", "cifar10-valid", "x-valid", "3D+t"])
 def test_the_usual_names_are_names(name: str) -> None:
     assert is_name(name)
 

@@ -12,7 +12,7 @@ import ray
 from naswot_ray.images.source import load_images
 from naswot_ray.run.ray_map import TASKS_PER_CPU, ray_map
 from naswot_ray.search.criterion import Criterion
-from naswot_ray.search.live import LiveProblem
+from naswot_ray.search.live_scores import LiveProblem
 from naswot_ray.spaces import get_space
 from tests.faults import workers
 

@@ -14,7 +14,7 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from naswot_ray import safe_pickle
-from naswot_ray.benchmarks.reading import read_accuracies
+from naswot_ray.benchmarks.formats import read_accuracies
 from naswot_ray.dataset import manifest, runs
 from naswot_ray.dataset.check import check_files, list_files
 from naswot_ray.dataset.dataset import Dataset

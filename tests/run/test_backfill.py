@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from naswot_ray.dataset.runs import RunRecord
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.engines.exact import ExactEngine
 from naswot_ray.errors import SettingsError
-from naswot_ray.measures import Statistic
+from naswot_ray.measures import Statistic, all_measures, own_measures
 from naswot_ray.network import Network
 from tests.dataset.making import MEASURES, expected, failed_row, make_dataset, score_row, write_part
 from tests.datasets import score_here
@@ -178,6 +179,44 @@ def test_an_older_version_of_a_measure_is_not_taken_for_a_newer_one(tmp_path: Pa
 def expected_with(measures: dict[str, int], root: Path) -> parts.Expected:
     settings = naswot_ray.open(root).manifest.settings
     return parts.Expected(PART, range(8), settings.fingerprint_of("nasbench201", "noise"), measures)
+
+
+@pytest.fixture
+def newer_meco(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program whose `meco` is of version 2, and twice as large."""
+    meco = replace(all_measures()["meco"], version=2, take=lambda forward: 2 * float(forward.smallest_correlations.sum()))
+    for known in (all_measures(), own_measures()):
+        monkeypatch.setitem(known, "meco", meco)
+
+
+def test_a_newer_version_is_refused_unless_it_is_to_replace_the_older_one(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    score(tmp_path / "d", "naswot", "meco", limit=2, seed=[0, 1])
+    before = rows(tmp_path / "d")
+    request.getfixturevalue("newer_meco")
+    score(tmp_path / "d", "naswot", limit=3)  # whoever does not take it has nothing to do with it
+    with pytest.raises(SettingsError, match=r"measures\.meco is 1 there, 2 in this run; .* with --replace-older"):
+        score(tmp_path / "d", "meco", limit=2)
+    assert [row["meco"] for row in rows(tmp_path / "d") if row["arch_index"] < 2] == [row["meco"] for row in before]
+
+
+def test_replacing_a_version_leaves_none_of_the_older_one(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    score(tmp_path / "d", "naswot", "meco", limit=2, seed=[0, 1])
+    score(tmp_path / "d", "meco", limit=3, seed=[2])
+    before = rows(tmp_path / "d")
+    request.getfixturevalue("newer_meco")
+    score(tmp_path / "d", "meco", limit=2, replace_older=True)
+    after = {(row["seed"], row["arch_index"]): row for row in rows(tmp_path / "d")}
+    for row in before:
+        key = row["seed"], row["arch_index"]
+        if row["seed"] == 2:  # a row that had nothing else
+            assert key not in after
+        else:
+            assert after[key]["naswot"] == row["naswot"]
+            assert after[key]["meco"] == (2 * row["meco"] if row["seed"] == 0 else None)
+    assert len(list((tmp_path / "d" / "removed").rglob("*.parquet"))) == 3
+    assert naswot_ray.open(tmp_path / "d").manifest.settings.measures["meco"] == 2
 
 
 def test_the_footer_tells_measures_and_versions(tmp_path: Path) -> None:

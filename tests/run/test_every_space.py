@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import naswot_ray
-from naswot_ray.benchmarks.reading import read_accuracies
+from naswot_ray.benchmarks.formats import read_accuracies
 from naswot_ray.dataset.accuracies import add_accuracies, stage
 from naswot_ray.dataset.dataset import Dataset
 from naswot_ray.dataset.join import join

@@ -17,9 +17,9 @@ from naswot_ray.dataset.label import Label
 from naswot_ray.engines.score import score
 from naswot_ray.errors import SettingsError
 from naswot_ray.images.source import load_images
-from naswot_ray.search import results, simulated
+from naswot_ray.search import results, simulation
 from naswot_ray.search.criterion import Criterion
-from naswot_ray.search.live import LiveProblem
+from naswot_ray.search.live_scores import LiveProblem
 from naswot_ray.search.problem import Budget
 from naswot_ray.spaces import get_space
 from tests.cli.running import naswot, refuses
@@ -89,13 +89,13 @@ def test_a_random_search_scores_nothing(dataset: Dataset, tmp_path: Path) -> Non
 
 def test_what_a_lookup_holds(dataset: Dataset) -> None:
     space = get_space(SPACE)
-    lookup = simulated.read(dataset, space, RANKS, "noise", 4)
+    lookup = simulation.read(dataset, space, RANKS, "noise", 4)
     assert lookup.indices.tolist() == [0, 1, 3, 4, 5, 6, 7, 8, 9]
     assert lookup.parts.shape == (2, 9, 3)
     assert lookup.parts[1, 1].tolist() == [49.0, 101.0, 1.0]
     assert np.isnan(lookup.parts[0]).any(axis=1).tolist() == [False] * 4 + [True, False, True, False, False]
     assert lookup.num_failed == 2
-    of_baseline = simulated.read(dataset, space, PARAMS, "noise", 4)
+    of_baseline = simulation.read(dataset, space, PARAMS, "noise", 4)
     assert of_baseline.parts[0, :, 0].tolist() == [10.0 * i for i in range(NUM)]
     assert set(of_baseline.score_seconds.flat) == {0.0}
 
@@ -103,8 +103,8 @@ def test_what_a_lookup_holds(dataset: Dataset) -> None:
 def test_a_seed_without_the_measure_is_left_out(tmp_path: Path) -> None:
     made = make_dataset(tmp_path / "d", seeds=(0, 1, 2), change=lambda row: {"meco": None if row["seed"] == 1 else 1.0})
     add(made, [mean_accuracy(i) for i in range(8)])
-    assert simulated.read(made, get_space(SPACE), MECO, "noise", 4).seeds == (0, 2)
-    assert simulated.read(made, get_space(SPACE), PARAMS, "noise", 4).seeds == (0, 1, 2)
+    assert simulation.read(made, get_space(SPACE), MECO, "noise", 4).seeds == (0, 2)
+    assert simulation.read(made, get_space(SPACE), PARAMS, "noise", 4).seeds == (0, 1, 2)
 
 
 def test_the_scores_of_the_measure_are_searched(tmp_path: Path) -> None:
@@ -114,18 +114,18 @@ def test_the_scores_of_the_measure_are_searched(tmp_path: Path) -> None:
     )
     add(made, [mean_accuracy(i) for i in range(8)])
     space = get_space(SPACE)
-    assert simulated.choose_scores(made, space, MECO) == ("noise", 4)
-    assert simulated.choose_scores(made, space, PARAMS) == ("noise", 8)
+    assert simulation.choose_scores(made, space, MECO) == ("noise", 4)
+    assert simulation.choose_scores(made, space, PARAMS) == ("noise", 8)
     with pytest.raises(SettingsError, match="has values of meco at batch sizes 4, not 8"):
-        simulated.choose_scores(made, space, MECO, batch_size=8)
+        simulation.choose_scores(made, space, MECO, batch_size=8)
 
 
 def test_which_measure_is_the_default(tmp_path: Path, dataset: Dataset) -> None:
     space = get_space(SPACE)
-    assert simulated.choose_criterion(dataset, space).name == "naswot"
+    assert simulation.choose_criterion(dataset, space).name == "naswot"
     gone = {"naswot": None, "naswot_paper": None, "swap": 5.0}
     without = make_dataset(tmp_path / "without", change=lambda row: {**gone, "meco": 1.0})
-    assert simulated.choose_criterion(without, space).name == "meco", "the first in the order of columns"
+    assert simulation.choose_criterion(without, space).name == "meco", "the first in the order of columns"
 
 
 def test_refusals(dataset: Dataset, tmp_path: Path) -> None:

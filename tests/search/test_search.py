@@ -18,7 +18,7 @@ from naswot_ray.search import results
 from naswot_ray.search.algorithms import run
 from naswot_ray.search.criterion import Criterion
 from naswot_ray.search.problem import Budget
-from naswot_ray.search.simulated import Lookup, SimulatedProblem, read
+from naswot_ray.search.simulation import Lookup, SimulatedProblem, read
 from naswot_ray.spaces import get_space
 from tests.cli.running import naswot, refuses
 from tests.data import find_table

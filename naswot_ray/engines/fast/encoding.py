@@ -5,18 +5,27 @@ Memory is laid out before anything runs, so how much a network takes is known be
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from math import prod
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from naswot_ray.measures.statistics import PATTERN_IMAGES, Statistic
 from naswot_ray.network import ops
 from naswot_ray.network.program import Combine, Convolve, Instruction, Place, Pool, Program, Shift
 
-LANES = 16
+LANES: Final = 16
 """Images of a block (lanes.h)."""
+
+BAND_BYTES: Final = 2**17
+"""Values whose products are summed up at once: they should be in the first two levels of cache."""
+
+_MIN_BAND: Final = 64
+"""Pixels of a band at least, where an image has so many: the sums of a band are added to others at its end."""
 
 _CONVOLVE, _AVERAGE_POOL, _MAXIMUM_POOL, _SHIFT, _COMBINE = range(5)
 
@@ -31,6 +40,11 @@ class Encoded:
         num_weights: elements of all of these.
         image_padding: zeros around the images.
         num_floats, num_masks: elements of the memory for tensors (4 bytes each) and for codes (2 bytes).
+        num_values: elements of the memory for values of tensors that ReLUs read (4 bytes).
+        tensors: those tensors, in the order of the codes.
+        num_covariances, num_correlations: elements of all lower triangles of each (8 bytes).
+        num_kernel_entries: elements of the kernels of the tensors, each (n, n) (4 bytes).
+        num_patterns: of signs (1 byte).
     """
 
     words: npt.NDArray[np.int64]
@@ -39,18 +53,56 @@ class Encoded:
     image_padding: int
     num_floats: int
     num_masks: int
+    num_values: int
+    tensors: tuple[CodedTensor, ...]
+    num_covariances: int
+    num_correlations: int
+    num_kernel_entries: int
+    num_patterns: int
 
     @property
     def num_bytes(self) -> int:
-        """Of tensors, codes and weights."""
-        return 4 * self.num_floats + 2 * self.num_masks + 8 * self.num_weights
+        """Of tensors, codes, weights, and what is found."""
+        memory = 4 * (self.num_floats + self.num_values) + 2 * self.num_masks + 8 * self.num_weights
+        # Eigenvalues of many matrices at once take a copy of them.
+        return memory + 8 * 2 * (self.num_covariances + self.num_correlations) + 4 * self.num_kernel_entries + self.num_patterns
 
 
-def encode(program: Program, n: int) -> Encoded:
-    """Lay out memory for a batch of n images, and encode the program."""
+class CodedTensor(NamedTuple):
+    """A tensor whose codes are computed.
+
+    Attributes:
+        channels, pixels: of one image.
+        correlated: whether its correlation is computed.
+    """
+
+    channels: int
+    pixels: int
+    correlated: bool
+
+
+def encode(program: Program, n: int, wanted: Collection[Statistic], pair_floats: int) -> Encoded:
+    """Lay out memory for a batch of n images, and encode the program.
+
+    Args:
+        program: of the network.
+        n: number of images.
+        wanted: what to find.
+        pair_floats: floats that the values of two pixels take, sixteen images each (pairs.h).
+    """
     num_blocks = -(-n // LANES)
     tensors, num_floats, num_channels = _lay_out_tensors(program, num_blocks)
-    codes, num_masks = _lay_out_codes(program, num_blocks)
+    pieces = _pieces(program)
+    masks, num_masks = _lay_out_masks(program, pieces, num_blocks)
+    covariance = Statistic.COVARIANCE_SPECTRA in wanted
+    correlation = Statistic.SMALLEST_CORRELATIONS in wanted
+    values = _lay_out_values(program, pieces, num_blocks, pair_floats, covariance=covariance, correlation=correlation)
+    codes: list[int] = []
+    number = 0  # among those that are computed
+    for i, one in enumerate(program.codes):
+        codes += (masks.get(i, 0), one.num_units, one.multiplicity, one.num_relus, pieces[i][-1][0] if i in pieces else -1)
+        codes += (number, *values.records.get(i, _NO_VALUES))
+        number += i in pieces
     layers: list[ops.Conv] = []
     num_weights = 0
     phases: list[int] = []
@@ -62,13 +114,13 @@ def encode(program: Program, n: int) -> Encoded:
                 layers.append(instruction.op)
                 num_weights += prod(instruction.op.weight_shape)
             else:
-                encoded = _encode(instruction)
+                encoded = _encode(instruction, in_bands=covariance)
             words.append(len(encoded) + 1)
             words += encoded
         phases += [len(phase), len(words) + 2, *words]
     # Rows of tensors without padding are read as one.
     longest_row = max(prod(tensor.shape[1:]) for tensor in program.tensors)
-    head = [len(program.tensors), len(codes) // 5, len(program.phases), num_channels, longest_row]
+    head = [len(program.tensors), len(program.codes), len(program.phases), num_channels, longest_row, values.band_floats]
     return Encoded(
         words=np.array([*head, *tensors, *codes, *phases], np.int64),
         layers=tuple(layers),
@@ -76,6 +128,12 @@ def encode(program: Program, n: int) -> Encoded:
         image_padding=program.tensors[0].padding,
         num_floats=num_floats,
         num_masks=num_masks,
+        num_values=values.num_values,
+        tensors=values.tensors,
+        num_covariances=values.num_covariances,
+        num_correlations=values.num_correlations,
+        num_kernel_entries=len(pieces) * n * n if Statistic.TENSOR_LOG_DETS in wanted else 0,
+        num_patterns=2**PATTERN_IMAGES if Statistic.PATTERNS in wanted else 0,
     )
 
 
@@ -88,7 +146,7 @@ def _convolve(instruction: Convolve) -> list[int]:
     ]
 
 
-def _encode(instruction: Pool | Shift | Combine) -> list[int]:
+def _encode(instruction: Pool | Shift | Combine, *, in_bands: bool) -> list[int]:
     match instruction:
         case Pool(op, source, output):
             opcode = _AVERAGE_POOL if isinstance(op, ops.AvgPool) else _MAXIMUM_POOL
@@ -96,7 +154,8 @@ def _encode(instruction: Pool | Shift | Combine) -> list[int]:
         case Shift(source, output):
             return [_SHIFT, source.tensor, source.offset, output]
         case Combine(shape, terms, total, rectified, codes):
-            words = [_COMBINE, *shape, *_place(total), *_place(rectified), *_place(codes), len(terms)]
+            band = _band_pixels(shape) if in_bands else shape[1] * shape[2]
+            words = [_COMBINE, *shape, *_place(total), *_place(rectified), *_place(codes), band, len(terms)]
             for term in terms:
                 flags = term.normalised + 2 * term.rectified
                 words += (term.view.tensor, term.view.offset, flags, *_place(term.codes))
@@ -159,24 +218,105 @@ def _tensors_of(instruction: Instruction) -> Iterable[int]:
     return (instruction.input.tensor, instruction.output)
 
 
-def _lay_out_codes(program: Program, num_blocks: int) -> tuple[list[int], int]:
-    """The records of the codes that have to be computed, and how many masks there are."""
-    first: dict[int, int] = {}
-    last: dict[int, int] = {}
+_Pieces = dict[int, list[tuple[int, Combine]]]
+"""Index of codes -> the combinations that write them, each with its phase, in order of execution."""
+
+
+def _pieces(program: Program) -> _Pieces:
+    pieces: defaultdict[int, list[tuple[int, Combine]]] = defaultdict(list)
     for number, phase in enumerate(program.phases):
         for instruction in phase:
             if isinstance(instruction, Combine):
-                for place in (instruction.codes, *(term.codes for term in instruction.terms)):
-                    if place is not None:
-                        first.setdefault(place.index, number)
-                        last[place.index] = number
-    sizes = [-(-codes.num_units // 64) * 64 * num_blocks for codes in program.codes]
-    offsets: dict[int, int] = {}
-    num_masks = _place_all([(first[i], last[i], sizes[i], i) for i in first], offsets, 0)
-    records: list[int] = []
-    for i, codes in enumerate(program.codes):
-        records += (offsets.get(i, 0), codes.num_units, codes.multiplicity, codes.num_relus, last.get(i, -1))
-    return records, num_masks
+                if instruction.codes is not None:
+                    pieces[instruction.codes.index].append((number, instruction))
+                for term in instruction.terms:
+                    if term.codes is not None:
+                        pieces[term.codes.index].append((number, instruction))
+    return pieces
+
+
+def _lay_out_masks(program: Program, pieces: _Pieces, num_blocks: int) -> tuple[dict[int, int], int]:
+    """Where the masks of codes go, and how many there are."""
+    intervals = [
+        (found[0][0], found[-1][0], -(-program.codes[i].num_units // 64) * 64 * num_blocks, i) for i, found in pieces.items()
+    ]
+    places: dict[int, int] = {}
+    return places, _place_all(intervals, places, 0)
+
+
+@dataclass
+class _Values:
+    """What is laid out for values of tensors whose codes are computed. Names as in `Encoded` and in program.h.
+
+    Attributes:
+        records: index of codes -> the end of their record: channels, pixels, kept, kept_stride, kept_pairs, first, covariance,
+            correlation.
+    """
+
+    records: dict[int, tuple[int, ...]]
+    band_floats: int = 0
+    num_values: int = 0
+    tensors: tuple[CodedTensor, ...] = ()
+    num_covariances: int = 0
+    num_correlations: int = 0
+
+
+_NO_VALUES: Final = (0, 0, -1, 0, 0, -1, -1, -1)
+
+
+def _lay_out_values(
+    program: Program, pieces: _Pieces, num_blocks: int, pair_floats: int, *, covariance: bool, correlation: bool
+) -> _Values:
+    laid = _Values({})
+    if not (covariance or correlation):
+        return laid
+    tensors: dict[int, CodedTensor] = {}
+    kept: list[tuple[int, int, int, int]] = []
+    kept_strides: dict[int, tuple[int, int]] = {}  # floats from a block to the next, pairs from a channel to the next
+    firsts: list[tuple[int, int, int, int]] = []
+    combines: dict[int, Combine] = {}
+    for i in sorted(pieces):
+        found = pieces[i]
+        start, end = found[0][0], found[-1][0]
+        _, height, width = found[0][1].shape
+        pixels = height * width
+        channels = program.codes[i].num_units // pixels
+        # The correlation over no more pixels than channels is singular: less the mean, the rank is below that.
+        tensors[i] = CodedTensor(channels, pixels, correlation and pixels > channels)
+        if tensors[i].correlated:
+            firsts.append((start, end, -(-pixels // LANES) * LANES * channels, i))
+        if covariance and len(found) > 1:
+            pairs = height * -(-width // 2)
+            block = pairs * channels * pair_floats
+            # Pieces of one phase are there together, block by block.
+            kept.append((start, end, block if start == end else block * num_blocks, i))
+            kept_strides[i] = (0 if start == end else block, pairs)
+        combines |= {id(combine): combine for _, combine in found}
+    num_bands = 0
+    for combine in combines.values() if covariance else ():
+        channels, _, width = combine.shape
+        # A band is some whole rows, or a part of all pixels in a row.
+        laid.band_floats = max(laid.band_floats, channels * max(_band_pixels(combine.shape), width + 1) * pair_floats)
+        num_bands = max(num_bands, len(combine.terms) + 1)
+    kept_places: dict[int, int] = {}
+    first_places: dict[int, int] = {}
+    laid.num_values = _place_all(kept, kept_places, laid.band_floats * num_bands)
+    laid.num_values = _place_all(firsts, first_places, laid.num_values)
+    for i, (channels, pixels, correlated) in tensors.items():
+        stride, pairs = kept_strides.get(i, (0, 0))
+        places = (kept_places.get(i, -1), stride, pairs, first_places.get(i, -1))
+        laid.records[i] = (channels, pixels, *places, laid.num_covariances, laid.num_correlations)
+        triangle = channels * (channels + 1) // 2
+        laid.num_covariances += triangle if covariance else 0
+        laid.num_correlations += triangle if correlated else 0
+    laid.tensors = tuple(tensors.values())
+    return laid
+
+
+def _band_pixels(shape: ops.Shape) -> int:
+    """Pixels of a band of so many channels, an even number."""
+    channels = shape[0]
+    return max(_MIN_BAND, BAND_BYTES // (channels * LANES * 4) * 2)
 
 
 def _place_all(intervals: list[tuple[int, int, int, int]], offsets: dict[int, int], start: int) -> int:

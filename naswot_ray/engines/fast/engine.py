@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any
 
 import torch
 
@@ -16,7 +15,7 @@ from naswot_ray.engines.fast.memory import check_memory
 from naswot_ray.engines.fast.program_native import NativeExecutor
 from naswot_ray.engines.fast.shared_library import load_kernels
 from naswot_ray.engines.weights import WeightSource
-from naswot_ray.measures.kernel import constant_kernels, log_det
+from naswot_ray.measures.kernel import log_det
 from naswot_ray.measures.statistics import ForwardPass, LogDets, Statistic
 from naswot_ray.network import Network
 
@@ -32,7 +31,7 @@ class FastEngine(Engine):
     """
 
     name = "fast"
-    statistics = frozenset({Statistic.KERNELS, Statistic.LOG_DETS})
+    statistics = frozenset(Statistic) - {Statistic.ACTIVATIONS}
 
     def __init__(self, dtype: str = "float32") -> None:
         super().__init__(dtype)
@@ -62,13 +61,11 @@ class FastEngine(Engine):
             check_memory(exact_bytes(network.plan, len(images)))
             return exact.run_forward(network, images, weights, wanted)
         program = network.program
-        kernels = constant_kernels(program.codes, len(images))
-        if program.phases and self._native is None:
-            program_torch.execute(program, images, weights, kernels)
-        elif program.phases and self._native is not None:
-            self._native.execute(program, images, weights, kernels)
-            self.last_stages = self._native.last_stages
-        found: dict[Statistic, Any] = {Statistic.KERNELS: kernels}
+        if self._native is None or not program.phases:
+            return program_torch.execute(program, images, weights, wanted)
+        found = self._native.execute(program, images, weights, wanted)
+        self.last_stages = self._native.last_stages
         if Statistic.LOG_DETS in wanted:
+            kernels = found[Statistic.KERNELS]
             found[Statistic.LOG_DETS] = LogDets(log_det(kernels.published), log_det(kernels.paper))
         return ForwardPass(program.codes, len(images), found)

@@ -70,9 +70,9 @@ inline void hamming_4x4(const uint64_t* a, const uint64_t* b, size_t stride, int
 }
 
 // Adds to both kernels, shape (n, n), the agreements of codes, of which both take some multiple. The words of a whole number of
-// blocks of images are there.
+// blocks of images are there. The agreements themselves go to the lower triangle of `own`, shape (n, n), if that is not null.
 inline void add_agreements(const uint64_t* words, size_t stride, int64_t units, int n, int64_t multiplicity, int64_t num_relus,
-                           int64_t* published, int64_t* paper) {
+                           int64_t* published, int64_t* paper, int32_t* own) {
     for (int i = 0; i < n; i += 4)
         for (int j = 0; j <= i; j += 4) {
             int64_t distances[4][4];
@@ -82,6 +82,7 @@ inline void add_agreements(const uint64_t* words, size_t stride, int64_t units, 
                     const int64_t agree = units - distances[k - i][l - j];
                     published[size_t(k) * n + l] += multiplicity * agree;
                     paper[size_t(k) * n + l] += num_relus * agree;
+                    if (own && l <= k) own[size_t(k) * n + l] = int32_t(agree);
                     if (i != j) {
                         published[size_t(l) * n + k] += multiplicity * agree;
                         paper[size_t(l) * n + k] += num_relus * agree;

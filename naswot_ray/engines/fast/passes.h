@@ -1,66 +1,12 @@
-// Passes over memory that are not convolutions: combinations of tensors, pools, shifts.
+// Passes over memory that are neither convolutions nor combinations: pools, shifts, moments.
 #pragma once
 
 #include <algorithm>
 #include <limits>
-#include <vector>
 
 #include "lanes.h"
 
 namespace naswot {
-
-// A summand of a combination, for one row of one channel: max((x - mean) * scale, floor).
-struct RowTerm {
-    const float* x;
-    Lanes mean, scale, floor;
-    Mask* codes;  // of the value before the maximum; may be null
-};
-
-struct RowTargets {
-    float* total;      // these may be null
-    float* rectified;
-    Mask* codes;
-};
-
-// `present` is all ones but for the lanes of a last block that hold no image.
-template <int NUM_TERMS>
-inline void combine_row(const RowTerm* terms, const RowTargets& to, int width, LaneBits present) {
-    for (int x = 0; x < width; x++) {
-        Lanes total = {};
-#pragma GCC unroll 4
-        for (int t = 0; t < NUM_TERMS; t++) {
-            __builtin_prefetch(terms[t].x + (x + AHEAD) * LANES, 0, 2);
-            Lanes v = (load(terms[t].x + x * LANES) - terms[t].mean) * terms[t].scale;
-            v = (Lanes)((LaneBits)v & present);
-            if (terms[t].codes) terms[t].codes[x] = positive(v);
-            v = largest(v, terms[t].floor);
-            total = t == 0 ? v : total + v;
-        }
-        if (to.codes) to.codes[x] = positive(total);
-        if (to.total) __builtin_prefetch(to.total + (x + AHEAD) * LANES, 1, 2);
-        if (to.total) store(to.total + x * LANES, total);
-        if (to.rectified) store(to.rectified + x * LANES, largest(total, Lanes{}));
-    }
-}
-
-// Any number of terms: some at a time, what they add up to being the first term of the next.
-inline void combine_row(std::vector<RowTerm>& terms, const RowTargets& to, int width, LaneBits present, float* buffer) {
-    RowTerm* first = terms.data();
-    int left = int(terms.size());
-    while (left > 4) {
-        combine_row<4>(first, RowTargets{buffer, nullptr, nullptr}, width, present);
-        first += 3;
-        left -= 3;
-        *first = RowTerm{buffer, Lanes{}, broadcast(1), broadcast(-std::numeric_limits<float>::infinity()), nullptr};
-    }
-    switch (left) {
-        case 0: combine_row<0>(first, to, width, present); break;
-        case 1: combine_row<1>(first, to, width, present); break;
-        case 2: combine_row<2>(first, to, width, present); break;
-        case 3: combine_row<3>(first, to, width, present); break;
-        case 4: combine_row<4>(first, to, width, present); break;
-    }
-}
 
 // Average over the pixels of a window that are not padding, or their maximum: first down the columns, then along the row.
 // `buffer` holds a row with its padding.

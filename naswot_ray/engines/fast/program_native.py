@@ -5,23 +5,47 @@ from __future__ import annotations
 import ctypes
 import mmap
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Collection, Mapping
 from contextlib import suppress
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from naswot_ray.engines.fast.encoding import LANES, Encoded, encode
+from naswot_ray.engines.fast.matrices import Matrices
 from naswot_ray.engines.fast.memory import check_memory
 from naswot_ray.engines.fast.weights import draw
 from naswot_ray.engines.weights import WeightSource
-from naswot_ray.measures.kernel import Kernels
+from naswot_ray.measures.kernel import constant_kernels
+from naswot_ray.measures.statistics import FloatArray, Statistic
 from naswot_ray.network.program import Program
 
 _ALIGNMENT = 64
 _HUGE_PAGE = 2 * 2**20
-_STAGES = ("convolution", "depthwise convolution", "combination", "pool", "Gram")
+_STAGES = (
+    "convolution",
+    "depthwise convolution",
+    "combination",
+    "pool",
+    "Gram",
+    "patterns",
+    "covariance",
+    "correlation",
+    "log-determinants",
+    "eigenvalues",
+)
+_NUM_NATIVE_STAGES = 8
+
+
+class _Results(ctypes.Structure):
+    """Where the kernels write what they find (program.h); null for what is not wanted."""
+
+    _fields_ = tuple(
+        (name, ctypes.c_void_p) for name in ("published", "paper", "tensor_kernels", "patterns", "covariances", "correlations")
+    )
 
 
 class NativeExecutor:
@@ -37,42 +61,98 @@ class NativeExecutor:
     def __init__(self, library: ctypes.CDLL) -> None:
         self.last_stages: Mapping[str, float] = {}
         self._library = library
-        self._memory = {name: _Memory() for name in ("tensors", "codes", "weights")}
+        self._matrices = Matrices(library)
+        self._pair_floats = int(library.naswot_pair_floats())
+        self._memory = {name: _Memory() for name in ("tensors", "codes", "weights", "values")}
         self._batch: torch.Tensor | None = None
         self._blocks: dict[int, npt.NDArray[np.float32]] = {}
         self._lock = threading.Lock()  # one network at a time has the memory
 
-    def execute(self, program: Program, images: torch.Tensor, weights: WeightSource, kernels: Kernels) -> None:
-        """Add what a network's codes agree in to its kernels; arguments as in `program_torch.execute`.
+    def execute(
+        self, program: Program, images: torch.Tensor, weights: WeightSource, wanted: Collection[Statistic]
+    ) -> dict[Statistic, Any]:
+        """What is wanted of a network, `KERNELS` always; arguments as in `program_torch.execute`.
 
         Raises:
             MemoryError: it would take more memory than there is.
         """
         with self._lock:
-            self._execute(encode(program, len(images)), images, weights, kernels)
+            encoded = encode(program, len(images), wanted, self._pair_floats)
+            return self._execute(program, encoded, images, weights, wanted)
 
-    def _execute(self, encoded: Encoded, images: torch.Tensor, weights: WeightSource, kernels: Kernels) -> None:
+    def _execute(
+        self,
+        program: Program,
+        encoded: Encoded,
+        images: torch.Tensor,
+        weights: WeightSource,
+        wanted: Collection[Statistic],
+    ) -> dict[Statistic, Any]:
         self._make_room(encoded)
         drawn = self._memory["weights"].floats(encoded.num_weights)
         draw(self._library, weights, encoded.layers, drawn)
+        n = len(images)
+        kernels = constant_kernels(program.codes, n)
+        patterns = np.zeros(encoded.num_patterns, np.bool_)
+        tensor_kernels = np.empty((encoded.num_kernel_entries // n**2, n, n), np.int32)
+        covariances, correlations = np.empty(encoded.num_covariances), np.empty(encoded.num_correlations)
+        arrays = (kernels.published, kernels.paper, tensor_kernels, patterns, covariances, correlations)
+        results = _Results(*(array.ctypes.data if array.size else None for array in arrays))
         seconds = np.zeros(len(_STAGES))
         failed = self._library.naswot_run(
             encoded.words.ctypes.data,
-            len(images),
+            n,
             self._blocks_of(images, encoded.image_padding).ctypes.data,
             drawn.ctypes.data,
             self._memory["tensors"].address,
             self._memory["codes"].address,
-            kernels.published.ctypes.data,
-            kernels.paper.ctypes.data,
+            self._memory["values"].address,
+            ctypes.byref(results),
             seconds.ctypes.data,
         )
         if failed:
             raise MemoryError("not enough memory for the transformed tiles of a convolution")
+        found: dict[Statistic, Any] = {Statistic.KERNELS: kernels}
+        if Statistic.PATTERNS in wanted:
+            patterns[0] |= any(codes.node is None for codes in program.codes)
+            found[Statistic.PATTERNS] = patterns
+        before = time.perf_counter()
+        if Statistic.TENSOR_LOG_DETS in wanted:
+            found[Statistic.TENSOR_LOG_DETS] = self._matrices.log_dets(tensor_kernels)
+        between = time.perf_counter()
+        found |= self._spectra(encoded, covariances, correlations, wanted)
+        seconds[_NUM_NATIVE_STAGES:] = (between - before, time.perf_counter() - between)
         self.last_stages = dict(zip(_STAGES, seconds.tolist(), strict=True))
+        return found
+
+    def _spectra(
+        self, encoded: Encoded, covariances: FloatArray, correlations: FloatArray, wanted: Collection[Statistic]
+    ) -> dict[Statistic, Any]:
+        """What is found of eigenvalues, all of which are computed in one go."""
+        if wanted.isdisjoint({Statistic.COVARIANCE_SPECTRA, Statistic.SMALLEST_CORRELATIONS}):
+            return {}
+        covariance_sizes = [tensor.channels for tensor in encoded.tensors] if covariances.size else []
+        correlated = [number for number, tensor in enumerate(encoded.tensors) if tensor.correlated]
+        correlation_sizes = [encoded.tensors[number].channels for number in correlated]
+        spectra = self._matrices.eigenvalues(
+            np.concatenate([covariances, correlations]), [*covariance_sizes, *correlation_sizes]
+        )
+        found: dict[Statistic, Any] = {}
+        if Statistic.COVARIANCE_SPECTRA in wanted:
+            found[Statistic.COVARIANCE_SPECTRA] = tuple(spectra[: len(covariance_sizes)])
+        if Statistic.SMALLEST_CORRELATIONS in wanted:
+            smallest = np.zeros(len(encoded.tensors))
+            smallest[correlated] = [spectrum[0] for spectrum in spectra[len(covariance_sizes) :]]
+            found[Statistic.SMALLEST_CORRELATIONS] = smallest
+        return found
 
     def _make_room(self, encoded: Encoded) -> None:
-        wanted = {"tensors": 4 * encoded.num_floats, "codes": 2 * encoded.num_masks, "weights": 4 * encoded.num_weights}
+        wanted = {
+            "tensors": 4 * encoded.num_floats,
+            "codes": 2 * encoded.num_masks,
+            "weights": 4 * encoded.num_weights,
+            "values": 4 * encoded.num_values,
+        }
         more = sum(max(0, size - self._memory[name].size) for name, size in wanted.items())
         if more > _HUGE_PAGE:
             check_memory(more, encoded.num_bytes)

@@ -2,41 +2,47 @@
 
 from __future__ import annotations
 
-import numpy as np
+from collections import defaultdict
+from collections.abc import Collection
+
 import torch
 import torch.nn.functional as F
 
-from naswot_ray.engines.activations import agreements
+from naswot_ray.engines.activations import ForwardPassBuilder, find
 from naswot_ray.engines.weights import WeightSource
-from naswot_ray.measures.kernel import Kernels
+from naswot_ray.measures.statistics import ForwardPass, Statistic
 from naswot_ray.network import ops
 from naswot_ray.network.program import Combine, Convolve, Instruction, Place, Pool, Program, Shift, Term, View
 
 
-def execute(program: Program, images: torch.Tensor, weights: WeightSource, kernels: Kernels) -> None:
-    """Add what a network's codes agree in to its kernels.
+def execute(program: Program, images: torch.Tensor, weights: WeightSource, wanted: Collection[Statistic]) -> ForwardPass:
+    """What is wanted of a network.
 
     Args:
         program: of the network.
         images: normalised, shape (n, *network.input_shape), float32.
         weights: gives each layer its weight.
-        kernels: those of the codes that are the same for all images.
+        wanted: what to find.
     """
-    run = _Run(program, images, weights, kernels)
+    run = _Run(program, images, weights, wanted)
     with torch.no_grad():
         for number, phase in enumerate(program.phases):
             for instruction in phase:
                 run.execute(instruction)
             run.drop_read_last_in(number)
+    return run.builder.build(program.codes)
 
 
 class _Run:
-    def __init__(self, program: Program, images: torch.Tensor, weights: WeightSource, kernels: Kernels) -> None:
+    def __init__(self, program: Program, images: torch.Tensor, weights: WeightSource, wanted: Collection[Statistic]) -> None:
+        self.builder = ForwardPassBuilder(len(images), wanted)
         self._program = program
         self._weights = weights
-        self._kernels = kernels
+        self._wanted = wanted
         self._n = len(images)
         self._tensors = {0: images.contiguous(memory_format=torch.channels_last)}
+        self._pieces: defaultdict[int, dict[int, torch.Tensor]] = defaultdict(dict)
+        """Index of codes -> first channel -> value, until all channels are there."""
 
     def drop_read_last_in(self, phase: int) -> None:
         for number in [n for n in self._tensors if self._program.tensors[n].last == phase]:
@@ -93,8 +99,12 @@ class _Run:
         self._tensors[place.index][:, place.offset : place.offset + value.shape[1]] = value
 
     def _take(self, place: Place | None, value: torch.Tensor) -> None:
-        if place is not None:
-            codes = self._program.codes[place.index]
-            K_nn = agreements(value)
-            np.add(self._kernels.published, codes.multiplicity * K_nn, out=self._kernels.published)
-            np.add(self._kernels.paper, codes.num_relus * K_nn, out=self._kernels.paper)
+        if place is None:
+            return
+        codes, pieces = self._program.codes[place.index], self._pieces[place.index]
+        pieces[place.offset] = value
+        if sum(piece[0].numel() for piece in pieces.values()) < codes.num_units:
+            return
+        in_order = [pieces[offset] for offset in sorted(pieces)]
+        self.builder.add(codes, find(in_order[0] if len(in_order) == 1 else torch.cat(in_order, 1), self._wanted))
+        del self._pieces[place.index]

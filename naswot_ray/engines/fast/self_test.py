@@ -13,7 +13,11 @@ from naswot_ray.engines.fast import program_torch
 from naswot_ray.engines.fast.program_native import NativeExecutor
 from naswot_ray.engines.fast.weights import draw
 from naswot_ray.engines.weights import SeededWeights
-from naswot_ray.measures.kernel import constant_kernels
+from naswot_ray.measures.expressivity import expressivity
+from naswot_ray.measures.meco import meco
+from naswot_ray.measures.naswot_layerwise import naswot_layerwise
+from naswot_ray.measures.statistics import ForwardPass, Statistic
+from naswot_ray.measures.swap import swap
 from naswot_ray.network import Network, NetworkBuilder
 from naswot_ray.network.graph import Initialisation
 
@@ -24,6 +28,14 @@ _NUM_IMAGES = 18
 _TOLERANCE = 1e-3
 """Fraction of the units by which two kernels may differ: those near zero, which another order of summation flips. What
 computes wrongly is off by a tenth."""
+
+_MEASURES = (naswot_layerwise, swap, expressivity, meco)
+"""One for each of the other statistics."""
+
+_STATISTICS = frozenset({Statistic.KERNELS}).union(*(one.statistics for one in _MEASURES))
+
+_SLACK = 10
+"""How many times the tolerance between engines a measure may be off here, for the same reason."""
 
 
 def find_fault(library: ctypes.CDLL) -> str | None:
@@ -38,13 +50,24 @@ def find_fault(library: ctypes.CDLL) -> str | None:
             return f"draws other weights than numpy ({other.initialisation})"
     count = _NUM_IMAGES * prod(_IMAGE_SHAPE)
     images = torch.from_numpy(philox.normal(("self-test",), count).reshape(_NUM_IMAGES, *_IMAGE_SHAPE))
-    torchs, own = (constant_kernels(network.program.codes, _NUM_IMAGES) for _ in range(2))
+    weights = SeededWeights(network, 0)
     with torch.autocast("cpu", enabled=False):  # of a caller, which would round what torch computes
-        program_torch.execute(network.program, images, SeededWeights(network, 0), torchs)
-    NativeExecutor(library).execute(network.program, images, SeededWeights(network, 0), own)
-    far = max(abs(own.published - torchs.published).max(), abs(own.paper - torchs.paper).max())
+        torchs = program_torch.execute(network.program, images, weights, _STATISTICS)
+    found = NativeExecutor(library).execute(network.program, images, weights, _STATISTICS)
+    own = ForwardPass(network.plan.codes, _NUM_IMAGES, found)
+    kernels = ((own.kernels.published, torchs.kernels.published), (own.kernels.paper, torchs.kernels.paper))
+    far = max(abs(one - other).max() for one, other in kernels)
     if far > _TOLERANCE * network.num_units:
         return f"computes other kernels than torch: they differ by up to {far:,} of {network.num_units:,} units"
+    return _other_statistic(own, torchs)
+
+
+def _other_statistic(own: ForwardPass, torchs: ForwardPass) -> str | None:
+    """In what else than kernels two passes differ."""
+    for one in _MEASURES:
+        value, expected = one(own), one(torchs)
+        if not abs(value - expected) <= _SLACK * one.tolerance.bound(expected, len(own.codes)):
+            return f"computes other statistics than torch: {one.name} is {value:.6g} instead of {expected:.6g}"
     return None
 
 

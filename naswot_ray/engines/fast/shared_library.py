@@ -104,6 +104,9 @@ def _open_tested(content: bytes) -> ctypes.CDLL:
         raise _UnusableError(f"cannot be loaded: {error}") from error
     pointer, word, integer = ctypes.c_void_p, ctypes.c_uint64, ctypes.c_int64
     library.naswot_run.argtypes = [pointer, integer, *[pointer] * 7]
+    library.naswot_pair_floats.restype = integer
+    library.naswot_log_dets.argtypes = [pointer, integer, integer, pointer, pointer]
+    library.naswot_eigenvalues.argtypes = [pointer, pointer, integer, pointer]
     library.naswot_draw_uniform.argtypes = [word, word, word, integer, ctypes.c_float, pointer]
     library.naswot_draw_normal.argtypes = [word, word, word, integer, ctypes.c_float, pointer, pointer]
     library.naswot_draw_uniform.restype = library.naswot_draw_normal.restype = None

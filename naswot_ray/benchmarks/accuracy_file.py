@@ -6,8 +6,8 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from naswot_ray.benchmarks.formats import read_accuracies
 from naswot_ray.benchmarks.members import Members
-from naswot_ray.benchmarks.reading import read_accuracies
 from naswot_ray.benchmarks.sources import Progress
 from naswot_ray.dataset.accuracies import StagedAccuracies, stage
 from naswot_ray.dataset.inputs import local_path

@@ -1,6 +1,6 @@
 """What it costs to verify files before they are read: queries on made-up scores, as many as NAS-Bench-101 has architectures.
 
-    python -m bench.verified_reading --shard-size 256
+    python -m bench.verification --shard-size 256
 
 Each time is from opening the dataset to the result, the best of three but for the first look, which is there once.
 """
@@ -18,7 +18,7 @@ from typing import Annotated
 import duckdb
 import typer
 
-from bench.publishing import make_dataset
+from bench.publication import make_dataset
 from naswot_ray.dataset.dataset import Dataset
 
 QUERIES = {
@@ -35,7 +35,7 @@ def main(
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "d"
         os.environ["NASWOT_RAY_CACHE"] = str(Path(folder) / "cache")
-        made = make_dataset(root, architectures, 1, shard_size)
+        made = make_dataset(root, architectures, 1, shard_size, ["naswot", "naswot_paper"])
         files = [file for table in ("scores", "architectures") for file in made.files(table)]
         for file in files:  # what is younger than two seconds is read each time
             os.utime(made.storage.path(file.path), (time.time() - 3600,) * 2)

@@ -1,9 +1,16 @@
-"""Published correlations of the NASWOT score, to stand beside ours. Numbers are the publications', signed, as printed there."""
+"""Published correlations of `naswot` and of baselines with accuracy. Numbers are the publications', signed, as printed there.
+
+A figure stands beside the predictor that it was published for, never beside another measure: several measures here take other
+tensors than the code that their papers tell of.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Final
+
+NASWOT: Final = "naswot"
+"""The measure that the figures are of."""
 
 _PAPER: Final = "Mellor et al., ICML 2021 (arXiv 2006.04647)"
 _SAMPLE: Final = "about 1,000 random networks"
@@ -17,8 +24,8 @@ class Published:
 
     Attributes:
         space, dataset: as in our datasets.
-        predictor: `score`, or the baseline.
-        measure: `tau` or `spearman`.
+        predictor: `naswot`, or the baseline.
+        metric: `tau` or `spearman`.
         value: as printed.
         subset: which architectures it is of.
         batch_size: None where the source does not say, or the predictor has none.
@@ -28,7 +35,7 @@ class Published:
     space: str
     dataset: str
     predictor: str
-    measure: str
+    metric: str
     value: float
     subset: str
     batch_size: int | None
@@ -40,7 +47,7 @@ class Published:
 
 
 def _paper(space: str, dataset: str, value: float, subset: str = _SAMPLE) -> Published:
-    return Published(space, dataset, "score", "tau", value, subset, 128, _PAPER)
+    return Published(space, dataset, NASWOT, "tau", value, subset, 128, _PAPER)
 
 
 def _whole(dataset: str, **values: float) -> list[Published]:
@@ -49,11 +56,11 @@ def _whole(dataset: str, **values: float) -> list[Published]:
 
 PUBLISHED: Final = (
     _paper("nasbench201", "cifar10", 0.574),
-    *_whole("cifar10", score=0.571, flops=0.623, num_layers=0.626),
+    *_whole("cifar10", naswot=0.571, flops=0.623, num_layers=0.626),
     _paper("nasbench201", "cifar100", 0.611),
-    *_whole("cifar100", score=0.607, flops=0.586, num_layers=0.646),
+    *_whole("cifar100", naswot=0.607, flops=0.586, num_layers=0.646),
     _paper("nasbench201", "imagenet16-120", 0.549),
-    *_whole("imagenet16-120", score=0.605, flops=0.545, num_layers=0.623),
+    *_whole("imagenet16-120", naswot=0.605, flops=0.545, num_layers=0.623),
     _paper("nasbench101", "cifar10", 0.285),
     _paper("nds_amoeba", "cifar10", 0.223),
     _paper("nds_darts", "cifar10", 0.467),
@@ -61,13 +68,13 @@ PUBLISHED: Final = (
     _paper("nds_nasnet", "cifar10", 0.304),
     _paper("nds_pnas", "cifar10", 0.382),
     _paper("nds_darts_in", "imagenet", 0.535, "121 networks"),
-    Published("nats_sss", "cifar10", "score", "spearman", 0.45, "about that, all 32,768", None, _LATER),
-    Published("nats_sss", "cifar100", "score", "spearman", 0.18, "about that, all 32,768", None, _LATER),
-    Published("nats_sss", "imagenet16-120", "score", "spearman", 0.41, "about that, all 32,768", None, _LATER),
+    Published("nats_sss", "cifar10", NASWOT, "spearman", 0.45, "about that, all 32,768", None, _LATER),
+    Published("nats_sss", "cifar100", NASWOT, "spearman", 0.18, "about that, all 32,768", None, _LATER),
+    Published("nats_sss", "imagenet16-120", NASWOT, "spearman", 0.41, "about that, all 32,768", None, _LATER),
 )
 
 
-def published(space: str, dataset: str, predictor: str, measure: str) -> list[Published]:
+def published(space: str, dataset: str, predictor: str, metric: str) -> list[Published]:
     """What is published of a predictor, the paper's own figure first."""
-    wanted = (space, dataset, predictor, measure)
-    return [p for p in PUBLISHED if (p.space, p.dataset, p.predictor, p.measure) == wanted]
+    wanted = (space, dataset, predictor, metric)
+    return [p for p in PUBLISHED if (p.space, p.dataset, p.predictor, p.metric) == wanted]

@@ -28,7 +28,8 @@ from naswot_ray.network import Network
 from naswot_ray.philox import sample_without_replacement
 from naswot_ray.spaces import get_space
 from naswot_ray.spaces.nds import build_network
-from naswot_ray.spaces.nds_file import FAMILIES, arch_id_of
+from naswot_ray.spaces.nds_families import FAMILIES, Family
+from naswot_ray.spaces.nds_file import arch_id_of
 
 MAX_PARAMS: Final = 6_000_000
 MAX_FLOPS: Final = 600_000_000
@@ -83,12 +84,13 @@ DESIGNS: Final[Mapping[str, CellDesign | AnyNetDesign]] = {
     "ResNeXt-B": AnyNetDesign("res_bottleneck_block", (1, 2, 4, 8, 16), (64, 128, 256, 512, 1024), (1, 2, 4), (1, 2, 4, 8, 16)),
     "Vanilla": AnyNetDesign("vanilla_block", *_STANDARD),
 }
-"""Family -> its design space. The family that was trained on ImageNet (`DARTS_in`) shares it, behind another stem."""
+"""Design of the families -> what it chooses from. Networks for ImageNet (`DARTS_in`) share
+it, behind another stem."""
 
-SPACES: Final = ("nasbench201", "nasbench101", "nats_sss", *(FAMILIES[family] for family in DESIGNS))
+SPACES: Final = ("nasbench201", "nasbench101", "nats_sss", *(FAMILIES[design].space for design in DESIGNS))
 """Those that are measured unless others are asked for."""
 
-_FAMILY_OF: Final = {space: family for family, space in FAMILIES.items() if family.removesuffix("_in") in DESIGNS}
+_FAMILY_OF: Final = {family.space: family for family in FAMILIES.values() if family.design in DESIGNS and not family.variant}
 
 
 def samples(space: str, num: int, *, seed: int = 0, image_size: int = 32) -> list[Sample]:
@@ -110,13 +112,13 @@ def samples(space: str, num: int, *, seed: int = 0, image_size: int = 32) -> lis
     return [Sample(arch_id, partial(whole.network, arch_id, input_shape=input_shape)) for arch_id in arch_ids]
 
 
-def _drawn(family: str, seed: int, input_shape: Sequence[int]) -> Iterator[Sample]:
-    chance = random.Random(f"bench {family} {seed}")
+def _drawn(family: Family, seed: int, input_shape: Sequence[int]) -> Iterator[Sample]:
+    chance = random.Random(f"bench {family.stem} {seed}")
     index = count()
     while True:
-        net = draw_net(DESIGNS[family.removesuffix("_in")], chance)
+        net = draw_net(DESIGNS[family.design], chance)
         arch_id = arch_id_of(next(index), net)
-        build = partial(build_network, family, net, arch_id=arch_id, input_shape=input_shape, num_classes=10)
+        build = partial(build_network, family.stem, net, arch_id=arch_id, input_shape=input_shape, num_classes=10)
         network = build()
         if network.params <= MAX_PARAMS and network.flops <= MAX_FLOPS:
             yield Sample(arch_id, build)

@@ -17,7 +17,7 @@ from naswot_ray.errors import SettingsError
 from naswot_ray.measures import get_measures
 from naswot_ray.search.criterion import Criterion
 from naswot_ray.search.problem import Problem, Scored
-from naswot_ray.search.simulated import SimulatedProblem
+from naswot_ray.search.simulation import SimulatedProblem
 from naswot_ray.spaces import Space
 
 Images = npt.NDArray[np.float32]

@@ -1,6 +1,6 @@
 """Time and memory of reading a NAS-Bench-101 file, on a file of the official size written here with made-up accuracies.
 
-    python -m bench.nasbench101_reading --modules 423624
+    python -m bench.nasbench101_file --modules 423624
 
 The full file has 423,624 modules, each trained three times for 4, 12, 36 and 108 epochs: 5,083,488 records, 1.95 GB. Here they
 are written repeat after repeat, so that the trainings of a module lie far apart. Prints seconds, rows and the peak memory of

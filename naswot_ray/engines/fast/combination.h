@@ -1,0 +1,216 @@
+// A combination: a sum of tensors with all that is made of it on the way. combine.h does a row of it.
+#pragma once
+
+#include <algorithm>
+#include <vector>
+
+#include "combine.h"
+#include "passes.h"
+#include "program.h"
+#include "values.h"
+
+namespace naswot {
+
+// Executes combinations, one block of images after the other.
+//
+// The instruction: channels, height, width, then tensor (or codes, or -1) and offset of the total, the rectified total and the
+// codes, the pixels of a band, the number of terms, and for each of them: tensor, offset, flags, codes (or -1) and offset.
+class Combiner {
+    const Batch& batch_;
+    const std::vector<float>&mean_, &scale_;  // of normalised channels
+    std::vector<ChannelSums>& sums_;          // of each codes
+    AlignedFloats row_buffer_, first_row_;
+    std::vector<RowTerm> row_terms_;
+
+    // What is kept of the values that have codes: of a term, or of the total.
+    struct Target {
+        int64_t codes = -1, offset = 0;  // entry of the codes, and first channel of them
+        bool kept = false;               // all of it, or else one band
+        Pair* pairs = nullptr;           // of the first channel; null if not wanted
+        ptrdiff_t channel = 0;           // pairs to the next channel
+        RowValues row{};
+    };
+
+    // One combination on one block.
+    struct Work {
+        int channels, height, width, block;
+        int64_t num_terms;
+        const int64_t *codes, *terms;
+        Planes total{}, rectified{};
+        bool has_total, has_rectified, flat = true;
+        std::vector<Planes> sources;
+        LaneBits present;
+
+        const int64_t* term(int64_t t) const { return terms + 5 * t; }
+        // Codes and offset of a term, or of the total.
+        const int64_t* codes_of(int64_t t) const { return t < num_terms ? term(t) + 3 : codes; }
+        bool is_normalised(int64_t t) const { return t < num_terms && (term(t)[2] & NORMALISED); }
+    };
+
+public:
+    Combiner(const Batch& batch, const std::vector<float>& mean, const std::vector<float>& scale, std::vector<ChannelSums>& sums,
+             int64_t longest_row)
+        : batch_(batch), mean_(mean), scale_(scale), sums_(sums) {
+        row_buffer_.reserve(size_t(longest_row) * LANES);
+        first_row_.reserve(size_t(longest_row) * LANES);
+    }
+
+    // Returns the seconds that products of values took.
+    double execute(const int64_t* a, int block) {
+        Work work;
+        work.block = block;
+        work.channels = int(a[1]), work.height = int(a[2]), work.width = int(a[3]);
+        work.codes = a + 8;
+        work.num_terms = a[11];
+        work.terms = a + 12;
+        work.has_total = a[4] >= 0;
+        work.has_rectified = a[6] >= 0;
+        if (work.has_total) work.total = open_target(work, a[4], a[5]);
+        if (work.has_rectified) work.rectified = open_target(work, a[6], a[7]);
+        for (int64_t t = 0; t < work.num_terms; t++) {
+            work.sources.push_back(batch_.planes(work.term(t)[0], block, work.term(t)[1]));
+            work.flat &= work.sources[t].padding == 0;
+        }
+        for (int i = 0; i < LANES; i++) work.present[i] = block * LANES + i < batch_.num_images ? -1 : 0;
+        const Results& results = batch_.results;
+        if (results.covariances || (results.correlations && block == 0)) return combine_bands(work, int(a[10]));
+        combine_all(work);
+        return 0;
+    }
+
+private:
+    Planes open_target(Work& work, int64_t tensor, int64_t offset) {
+        const Planes planes = batch_.planes(tensor, work.block, offset);
+        zero_padding(planes, 0, work.channels);
+        work.flat &= planes.padding == 0;
+        return planes;
+    }
+
+    // Terms of the row of channel c that begins at (y, x), without codes.
+    void set_terms(const Work& work, int c, int y, int x) {
+        row_terms_.resize(work.num_terms);
+        for (int64_t t = 0; t < work.num_terms; t++) {
+            const int64_t* term = work.term(t);
+            RowTerm& row = row_terms_[t];
+            const bool normalised = work.is_normalised(t);
+            const int64_t channel = normalised ? batch_.tensors[term[0]].statistics + term[1] + c : 0;
+            row.x = work.sources[t].at(c, y, x);
+            row.mean = broadcast(normalised ? mean_[channel] : 0.0f);
+            row.scale = broadcast(normalised ? scale_[channel] : 1.0f);
+            row.floor = broadcast(term[2] & RECTIFIED ? 0.0f : -std::numeric_limits<float>::infinity());
+            row.codes = nullptr;
+            row.values = nullptr;
+        }
+    }
+
+    // The same with codes; returns where the results go.
+    RowTargets set_row(const Work& work, int c, int y, int x) {
+        set_terms(work, c, y, x);
+        const int64_t unit = (int64_t(c) * work.height + y) * work.width + x, plane = int64_t(work.height) * work.width;
+        const auto masks = [&](const int64_t* place) { return batch_.masks_at(place[0], place[1] * plane + unit, work.block); };
+        for (int64_t t = 0; t < work.num_terms; t++) row_terms_[t].codes = masks(work.codes_of(t));
+        return RowTargets{work.has_total ? work.total.at(c, y, x) : nullptr, work.has_rectified ? work.rectified.at(c, y, x) : nullptr,
+                          masks(work.codes), nullptr};
+    }
+
+    void combine_all(const Work& work) {
+        const int rows = work.flat ? 1 : work.height, length = work.flat ? work.height * work.width : work.width;
+        for (int c = 0; c < work.channels; c++)
+            for (int y = 0; y < rows; y++) {
+                const RowTargets to = set_row(work, c, y, 0);
+                combine_row<false>(row_terms_, to, length, work.present, row_buffer_.data());
+            }
+    }
+
+    // Band by band: some pixels of all channels, and then their products while they are in the cache. `band`: pixels of one.
+    double combine_bands(Work& work, int band) {
+        std::vector<Target> targets;  // of the terms, then of the total
+        for (int64_t t = 0; t <= work.num_terms; t++) {
+            targets.push_back(target(work, t));
+            // Pieces of a tensor have to agree in which pixels make a pair.
+            work.flat &= !targets[t].kept || work.width % 2 == 0;
+        }
+        const int rows = work.flat ? 1 : work.height, length = work.flat ? work.height * work.width : work.width;
+        const int band_rows = work.flat ? 1 : std::max(1, band / length), band_length = work.flat ? std::min(band, length) : length;
+        double seconds = 0;
+        for (int top = 0; top < rows; top += band_rows)
+            for (int left = 0; left < length; left += band_length) {
+                const int bottom = std::min(rows, top + band_rows), right = std::min(length, left + band_length);
+                const int row_pairs = (right - left + 1) / 2, band_pairs = (bottom - top) * row_pairs;
+                for (Target& target : targets)
+                    if (!target.kept) target.channel = band_pairs;
+                for (int c = 0; c < work.channels; c++)
+                    for (int y = top; y < bottom; y++) {
+                        RowTargets to = set_row(work, c, y, left);
+                        for (int64_t t = 0; t <= work.num_terms; t++) {
+                            Target& target = targets[t];
+                            const int pair = target.kept ? y * row_pairs + left / 2 : (y - top) * row_pairs;
+                            RowValues* values = begin_row(work, target, c, y * work.width + left, pair);
+                            (t < work.num_terms ? row_terms_[t].values : to.values) = values;
+                        }
+                        combine_row<true>(row_terms_, to, right - left, work.present, row_buffer_.data());
+                        for (const Target& target : targets)
+                            if (target.pairs && target.row.centred)
+                                sums_[target.codes].values[target.offset + c].add(target.row.sum);
+                    }
+                Stopwatch watch;
+                for (const Target& target : targets)
+                    if (target.pairs && !target.kept)
+                        add_products_of(target.pairs, target.channel, work.channels, band_pairs, sums_[target.codes].products.data());
+                seconds += watch.lap();
+            }
+        return seconds;
+    }
+
+    // What is kept of term t, or of the total.
+    Target target(const Work& work, int64_t t) {
+        Target target;
+        target.codes = work.codes_of(t)[0];
+        target.offset = work.codes_of(t)[1];
+        if (target.codes < 0) return target;
+        const Codes& codes = batch_.codes[target.codes];
+        target.row.centred = !work.is_normalised(t);
+        if (!batch_.results.covariances) return target;
+        target.kept = codes.kept >= 0;
+        target.channel = codes.kept_pairs;
+        target.pairs = target.kept ? batch_.kept_values(codes, work.block) + target.offset * codes.kept_pairs
+                                   : reinterpret_cast<Pair*>(batch_.values + t * batch_.band_floats);
+        if (sums_[target.codes].values.empty()) sums_[target.codes] = ChannelSums(int(codes.channels));
+        if (work.block == 0 && target.row.centred) find_centres(work, t, sums_[target.codes].centres.data() + target.offset);
+        return target;
+    }
+
+    // Values of the row of channel c that begins at a pixel; `pair` is the number of its first pair.
+    RowValues* begin_row(const Work& work, Target& target, int c, int pixel, int pair) {
+        if (target.codes < 0) return nullptr;
+        const Codes& codes = batch_.codes[target.codes];
+        RowValues& row = target.row;
+        row.pairs = target.pairs ? target.pairs + c * target.channel + pair : nullptr;
+        row.sum = Lanes{};
+        row.centre = target.pairs ? (Lanes)((LaneBits)broadcast(sums_[target.codes].centres[target.offset + c]) & work.present) : Lanes{};
+        row.first = !batch_.results.correlations || codes.first < 0 || work.block > 0
+                        ? nullptr
+                        : batch_.values + codes.first + (target.offset + c) * first_image_stride(codes.pixels) + pixel;
+        return &row;
+    }
+
+    // About the mean of each channel of term t, or of the total: that of its first row. What is normalised has the mean 0.
+    void find_centres(const Work& work, int64_t t, float* centres) {
+        for (int c = 0; c < work.channels; c++) {
+            set_terms(work, c, 0, 0);
+            const float* row = first_row_.data();
+            if (t < work.num_terms)
+                row = row_terms_[t].x;
+            else
+                combine_row<false>(row_terms_, RowTargets{first_row_.data(), nullptr, nullptr, nullptr}, work.width, work.present,
+                                   row_buffer_.data());
+            Lanes sum = {};
+            int num_present = 0;
+            for (int x = 0; x < work.width; x++) sum += load(row + x * LANES);
+            for (int lane = 0; lane < LANES; lane++) num_present += work.present[lane] & 1;
+            centres[c] = float(sum_of_lanes((Lanes)((LaneBits)sum & work.present)) / (num_present * work.width));
+        }
+    }
+};
+
+}  // namespace naswot

@@ -1,0 +1,116 @@
+// Combinations of tensors: scale, shift, rectification, sum and sign bits in one pass.
+#pragma once
+
+#include <limits>
+#include <vector>
+
+#include "lanes.h"
+#include "pairs.h"
+
+namespace naswot {
+
+// Where the values of a row that has codes go too, for what is found of values instead of signs.
+struct RowValues {
+    Pair* pairs;    // less `centre`, for the covariance
+    Lanes centre;   // 0 in lanes that hold no image
+    Lanes sum;      // of the values less their centre
+    bool centred;   // whether there is a centre; without one `sum` is not needed
+    float* first;   // those of the block's first image; may be null
+};
+
+// A summand of a combination, for one row of one channel: max((x - mean) * scale, floor).
+struct RowTerm {
+    const float* x;
+    Lanes mean, scale, floor;
+    Mask* codes;        // of the value before the maximum; may be null
+    RowValues* values;  // likewise
+};
+
+struct RowTargets {
+    float* total;      // these may be null
+    float* rectified;
+    Mask* codes;
+    RowValues* values;
+};
+
+// Pixels x and x + 1 of a row; the second one is zero behind its end.
+inline void keep(RowValues& to, int x, int width, Lanes first, Lanes second) {
+    if (to.first) {
+        to.first[x] = first[0];
+        if (x + 1 < width) to.first[x + 1] = second[0];
+    }
+    if (to.centred) {
+        first -= to.centre;
+        if (x + 1 < width) second -= to.centre;
+        to.sum += first + second;
+    }
+    if (to.pairs) to.pairs[x / 2] = make_pair(first, second);
+}
+
+// `present` is all ones but for the lanes of a last block that hold no image. VALUES: whether any `values` are not null.
+template <bool VALUES, int NUM_TERMS>
+inline void combine_row(const RowTerm* terms, const RowTargets& to, int width, LaneBits present) {
+    // The value at pixel x; those of the terms, and the total behind them, go to `seen`.
+    const auto combine_pixel = [&](int x, Lanes* seen) {
+        Lanes total = {};
+#pragma GCC unroll 4
+        for (int t = 0; t < NUM_TERMS; t++) {
+            __builtin_prefetch(terms[t].x + (x + AHEAD) * LANES, 0, 2);
+            Lanes v = (load(terms[t].x + x * LANES) - terms[t].mean) * terms[t].scale;
+            v = (Lanes)((LaneBits)v & present);
+            if (terms[t].codes) terms[t].codes[x] = positive(v);
+            if (VALUES) seen[t] = v;
+            v = largest(v, terms[t].floor);
+            total = t == 0 ? v : total + v;
+        }
+        if (VALUES) seen[NUM_TERMS] = total;
+        if (to.codes) to.codes[x] = positive(total);
+        if (to.total) __builtin_prefetch(to.total + (x + AHEAD) * LANES, 1, 2);
+        if (to.total) store(to.total + x * LANES, total);
+        if (to.rectified) store(to.rectified + x * LANES, largest(total, Lanes{}));
+    };
+    if constexpr (!VALUES) {
+        for (int x = 0; x < width; x++) combine_pixel(x, nullptr);
+    } else {
+        RowValues values[NUM_TERMS + 1];  // copies, which nothing that is written can change
+        bool wanted[NUM_TERMS + 1];
+        for (int t = 0; t <= NUM_TERMS; t++) {
+            const RowValues* from = t < NUM_TERMS ? terms[t].values : to.values;
+            wanted[t] = from != nullptr;
+            values[t] = from ? *from : RowValues{};
+        }
+        for (int x = 0; x < width; x += 2) {
+            Lanes first[NUM_TERMS + 1], second[NUM_TERMS + 1] = {};
+            combine_pixel(x, first);
+            if (x + 1 < width) combine_pixel(x + 1, second);
+#pragma GCC unroll 5
+            for (int t = 0; t <= NUM_TERMS; t++)
+                if (wanted[t]) keep(values[t], x, width, first[t], second[t]);
+        }
+        for (int t = 0; t < NUM_TERMS; t++)
+            if (wanted[t]) terms[t].values->sum = values[t].sum;
+        if (to.values) to.values->sum = values[NUM_TERMS].sum;
+    }
+}
+
+// Any number of terms: some at a time, what they add up to being the first term of the next.
+template <bool VALUES>
+inline void combine_row(std::vector<RowTerm>& terms, const RowTargets& to, int width, LaneBits present, float* buffer) {
+    RowTerm* first = terms.data();
+    int left = int(terms.size());
+    while (left > 4) {
+        combine_row<VALUES, 4>(first, RowTargets{buffer, nullptr, nullptr, nullptr}, width, present);
+        first += 3;
+        left -= 3;
+        *first = RowTerm{buffer, Lanes{}, broadcast(1), broadcast(-std::numeric_limits<float>::infinity()), nullptr, nullptr};
+    }
+    switch (left) {
+        case 0: combine_row<VALUES, 0>(first, to, width, present); break;
+        case 1: combine_row<VALUES, 1>(first, to, width, present); break;
+        case 2: combine_row<VALUES, 2>(first, to, width, present); break;
+        case 3: combine_row<VALUES, 3>(first, to, width, present); break;
+        case 4: combine_row<VALUES, 4>(first, to, width, present); break;
+    }
+}
+
+}  // namespace naswot

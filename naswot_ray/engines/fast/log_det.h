@@ -1,0 +1,160 @@
+// log det of many kernels at once, by Cholesky's factorisation. What is near singular is left to measures/kernel.py, which
+// decides in integers.
+#pragma once
+
+#include <algorithm>
+#include <limits>
+#include <vector>
+
+#include "matrices.h"
+
+namespace naswot {
+
+// How far a kernel has to be from singular, in roundings of n terms, to need no closer look. Ten times as far as in kernel.py: the
+// condition is estimated by one solution of a system here, by several there.
+constexpr double WELL_CONDITIONED = 1e4;
+
+// Rows `i` on of R of a lower triangle less the products of their first `columns` entries with those of rows `j` on of S.
+template <int R, int S>
+inline void subtract_products(Doubles (&acc)[R][S], const Doubles* matrix, int i, int j, int columns) {
+    const Doubles *x[R], *y[S];
+    for (int r = 0; r < R; r++) x[r] = matrix + triangle(i + r);
+    for (int s = 0; s < S; s++) y[s] = matrix + triangle(j + s);
+    for (int k = 0; k < columns; k++) {
+        Doubles a[R], b[S];
+#pragma GCC unroll 4
+        for (int r = 0; r < R; r++) a[r] = x[r][k];
+#pragma GCC unroll 4
+        for (int s = 0; s < S; s++) b[s] = y[s][k];
+#pragma GCC unroll 4
+        for (int r = 0; r < R; r++)
+#pragma GCC unroll 4
+            for (int s = 0; s < S; s++) acc[r][s] -= a[r] * b[s];
+    }
+}
+
+// Entries (i..i+R, j..j+S) of the factor, those to their left and above being there. Diagonal entries are stored as reciprocals.
+template <int R, int S>
+inline void factorise_tile(Doubles* matrix, int i, int j) {
+    Doubles acc[R][S];
+    const bool diagonal = R == S && i == j;
+    for (int r = 0; r < R; r++)
+        for (int s = 0; s < S; s++) acc[r][s] = !diagonal || s <= r ? matrix[triangle(i + r) + j + s] : Doubles{};
+    subtract_products<R, S>(acc, matrix, i, j, j);
+    for (int s = 0; s < S; s++)
+        for (int r = diagonal ? s : 0; r < R; r++) {
+            for (int t = 0; t < s; t++) acc[r][s] -= acc[r][t] * (diagonal ? acc[s][t] : matrix[triangle(j + s) + j + t]);
+            if (diagonal && r == s)
+                acc[r][s] = 1.0 / square_root(acc[r][s]);  // not a number if it is not positive: seen in the end
+            else
+                acc[r][s] *= diagonal ? acc[s][s] : matrix[triangle(j + s) + j + s];
+            matrix[triangle(i + r) + j + s] = acc[r][s];
+        }
+}
+
+// The lower triangle of L with A = L L^T in the place of that of A; reciprocals on the diagonal.
+inline void factorise(Doubles* matrix, int n) {
+    constexpr int T = 4;
+    int j = 0;
+    for (; j + T <= n; j += T) {
+        int i = j;
+        for (; i + T <= n; i += T) factorise_tile<T, T>(matrix, i, j);
+        for (; i < n; i++) factorise_tile<1, T>(matrix, i, j);
+    }
+    for (; j < n; j++)
+        for (int i = j; i < n; i++) factorise_tile<1, 1>(matrix, i, j);
+}
+
+// A lower bound of the largest row sum of A^-1, near it in practice: the largest entry of the solution of A z = e, where e is made
+// of ones whose signs make it grow (Cline, Moler, Stewart and Wilkinson, "An Estimate for the Condition Number of a Matrix", 1979).
+inline Doubles estimate_inverse(const Doubles* factor, int n, Doubles* z) {
+    for (int i = 0; i < n; i++) {
+        const Doubles* row = factor + triangle(i);
+        Doubles sum = {};
+        for (int k = 0; k < i; k++) sum += row[k] * z[k];
+        z[i] = (sum > 0.0 ? -1.0 - sum : 1.0 - sum) * row[i];
+    }
+    Doubles most = {};
+    for (int i = n - 1; i >= 0; i--) {
+        const Doubles* row = factor + triangle(i);
+        const Doubles found = z[i] * row[i];
+        for (int k = 0; k < i; k++) z[k] -= row[k] * found;
+        const Doubles size = found < 0.0 ? -found : found;
+        most = size > most ? size : most;
+    }
+    return most;
+}
+
+// `kernels[i]`: shape (n, n), the lower triangle. Writes log det, and -inf where two images have one code; returns false for
+// kernels that are too near singular.
+class LogDets {
+    int n_;
+    Vectors<Doubles> matrix_, solution_;
+
+public:
+    explicit LogDets(int n) : n_(n), matrix_(triangle(n)), solution_(n) {}
+
+    static bool has_twins(const int32_t* kernel, int n) {
+        int twins = 0;
+        for (int i = 1; i < n; i++)
+            // Units are the same on all of the diagonal.
+            for (int k = 0; k < i; k++) twins += kernel[size_t(i) * n + k] == kernel[0];
+        return twins > 0;
+    }
+
+    void compute(const int32_t* const (&kernels)[DOUBLE_LANES], double (&log_dets)[DOUBLE_LANES], bool (&trusted)[DOUBLE_LANES]) {
+        Doubles* matrix = matrix_.data();
+        std::vector<Doubles> row_sums(n_);
+        for (int i = 0; i < n_; i++)
+            for (int k = 0; k <= i; k++) {
+                Doubles& entry = matrix[triangle(i) + k];
+                for (int lane = 0; lane < DOUBLE_LANES; lane++) entry[lane] = double(kernels[lane][size_t(i) * n_ + k]);
+                row_sums[i] += entry;
+                if (k != i) row_sums[k] += entry;
+            }
+        Doubles norm = {};
+        for (const Doubles& sum : row_sums) norm = sum > norm ? sum : norm;
+        factorise(matrix, n_);
+        // Pivots are at most units: the product of so few of them is a number.
+        constexpr int PIVOTS = 16;
+        Doubles product = doubles(1);
+        std::fill(log_dets, log_dets + DOUBLE_LANES, 0.0);
+        for (int i = 0; i < n_; i++) {
+            product *= matrix[triangle(i) + i];
+            if (i % PIVOTS == PIVOTS - 1 || i == n_ - 1) {
+                for (int lane = 0; lane < DOUBLE_LANES; lane++) log_dets[lane] -= 2 * std::log(product[lane]);
+                product = doubles(1);
+            }
+        }
+        const Doubles condition = norm * estimate_inverse(matrix, n_, solution_.data());
+        const double limit = 1 / (WELL_CONDITIONED * n_ * std::numeric_limits<double>::epsilon());
+        for (int lane = 0; lane < DOUBLE_LANES; lane++) trusted[lane] = condition[lane] < limit && std::isfinite(log_dets[lane]);
+    }
+};
+
+enum Trust : uint8_t { DOUBTFUL, TRUSTED };
+
+inline void find_log_dets(const int32_t* kernels, int64_t count, int n, double* log_dets, uint8_t* trust) {
+    std::vector<int64_t> left;
+    for (int64_t t = 0; t < count; t++) {
+        log_dets[t] = -std::numeric_limits<double>::infinity();
+        trust[t] = TRUSTED;
+        if (!LogDets::has_twins(kernels + t * n * n, n)) left.push_back(t);
+    }
+    if (left.empty()) return;
+    LogDets batch(n);
+    for (size_t first = 0; first < left.size(); first += DOUBLE_LANES) {
+        const int32_t* there[DOUBLE_LANES];
+        double found[DOUBLE_LANES];
+        bool trusted[DOUBLE_LANES];
+        // Lanes without a matrix of their own repeat the last one.
+        for (size_t lane = 0; lane < DOUBLE_LANES; lane++) there[lane] = kernels + left[std::min(first + lane, left.size() - 1)] * n * n;
+        batch.compute(there, found, trusted);
+        for (size_t lane = 0; lane < DOUBLE_LANES && first + lane < left.size(); lane++) {
+            log_dets[left[first + lane]] = found[lane];
+            trust[left[first + lane]] = trusted[lane] ? TRUSTED : DOUBTFUL;
+        }
+    }
+}
+
+}  // namespace naswot
