@@ -27,7 +27,7 @@ from naswot_ray.dataset.seal import BrokenSealError
 from naswot_ray.dataset.sql import quoted
 from naswot_ray.dataset.verification import in_threads
 from naswot_ray.errors import DatasetError
-from naswot_ray.sheet import guarded
+from naswot_ray.spreadsheet import guarded
 
 JOINED_FROM_KEY: Final = b"naswot_ray.joined_from"
 """In a joined file's metadata: JSON, table -> SHA-256 of the names and digests of its files that the rows were made from."""

@@ -1,4 +1,4 @@
-"""A dataset that a stranger made: its texts are no paths, and reach a terminal, a page or a sheet as nothing but text."""
+"""A dataset that a stranger made: its texts are no paths, and reach a terminal, a page or a spreadsheet as nothing but text."""
 
 from __future__ import annotations
 
