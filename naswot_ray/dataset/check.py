@@ -187,7 +187,7 @@ def _check_part(
     elif len(pc.unique(table["arch_index"])) != table.num_rows:
         yield Problem(Kind.DUPLICATE, path, "holds an architecture twice", removable=True)
     elif space not in settings.spaces or (images is not None and images not in settings.images):
-        yield Problem(Kind.FOREIGN, path, f"{layout.MANIFEST} does not tell of {space} on {images}: move it away")
+        yield Problem(Kind.FOREIGN, path, f"{layout.MANIFEST} does not mention {space} on {images}: move it away")
     elif table.schema.metadata.get(parts.FINGERPRINT_KEY) != settings.fingerprint_of(space, images).encode():
         reason = "was written under other settings of its space, images, weights or batches: move it to its own dataset"
         yield Problem(Kind.SETTINGS, path, reason)

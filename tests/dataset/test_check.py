@@ -199,7 +199,7 @@ def test_a_space_that_the_manifest_does_not_tell_of(dataset: Dataset) -> None:
     write_sealed(file(dataset, layout.architectures("mine", 0)), with_column(rows, "space", pa.array(["mine"] * 4)))
     (problem,) = problems_of(dataset)
     assert (problem.kind, problem.removable) == (Kind.FOREIGN, False)
-    assert "dataset.json does not tell of mine" in problem.reason
+    assert "dataset.json does not mention mine" in problem.reason
 
 
 def test_damaged_accuracies_are_moved_and_records_are_kept(dataset: Dataset) -> None:
