@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from naswot_ray.dataset import check, layout, manifest, removed
+from naswot_ray.dataset import check, layout, manifest, removed_files
 from naswot_ray.dataset.agreement import check_agreement
 from naswot_ray.dataset.check import Kind, Problem
 from naswot_ray.dataset.dataset import Dataset
@@ -248,9 +248,9 @@ def test_repair_moves_what_is_broken_or_contained_and_nothing_else(dataset: Data
     record = json.loads(file(dataset, folder / "record.json").read_text())
     assert [entry["path"] for entry in record["files"]] == [str(PART), str(copy)]
     assert [p.kind for p in problems_of(dataset)] == [Kind.FOREIGN]
-    assert [file.path.name for file in removed.list_removed(dataset.storage)] == [PART.name, copy.name]
-    removed.purge(dataset.storage)
-    assert removed.list_removed(dataset.storage) == []
+    assert [file.path.name for file in removed_files.list_removed(dataset.storage)] == [PART.name, copy.name]
+    removed_files.purge(dataset.storage)
+    assert removed_files.list_removed(dataset.storage) == []
     assert not file(dataset, layout.REMOVED).exists()
 
 
