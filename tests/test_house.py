@@ -49,6 +49,7 @@ ROOMS = {
         "markdown",
         "paths",
         "errors",
+        "tolerance",
     },
     "report": {"report", "analysis", "grid", "dataset", "measures", "errors", "__version__"},
     "search": {"search", "analysis", "dataset", "engines", "measures", "spaces", "registry", "errors", "markdown", "terminal"},
