@@ -35,7 +35,6 @@ ROOMS = {
     "run": {"run", "grid", "engines", "measures", "images", "dataset", "spaces", "network", "paths", "errors", "terminal"},
     "benchmarks": {"benchmarks", "fetch", "dataset", "spaces", "registry", "errors", "safe_pickle", "regular_file"},
     "fetch": {"fetch", "images", "cache", "private_folder", "errors", "terminal"},
-    # grid: what a batch is
     "analysis": {"analysis", "grid", "dataset", "measures", "spaces", "registry", "errors", "markdown", "terminal"},
     # run: options; grid: coverage; fetch: licences of sources
     "publish": {
@@ -50,9 +49,10 @@ ROOMS = {
         "markdown",
         "paths",
         "errors",
+        "tolerance",
     },
     "report": {"report", "analysis", "grid", "dataset", "measures", "errors", "__version__"},
-    "search": {"search", "analysis", "dataset", "engines", "measures", "spaces", "errors", "markdown", "terminal"},
+    "search": {"search", "analysis", "dataset", "engines", "measures", "spaces", "registry", "errors", "markdown", "terminal"},
     "ablation": {"ablation", "analysis", "engines", "measures", "images", "spaces", "philox", "errors"},
     "audit": {"audit", "grid", "dataset", "engines", "measures", "images", "spaces", "network", "errors", "tolerance"},
 }

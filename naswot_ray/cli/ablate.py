@@ -12,6 +12,7 @@ from naswot_ray.cli.app import reporting_errors, stderr, stdout
 from naswot_ray.dataset.inputs import local_option, local_path
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.errors import SettingsError
+from naswot_ray.measures import get_measures
 from naswot_ray.paths import INPUT, OUTPUT, SPACE_OPTION
 from naswot_ray.spaces import check_name, open_spaces
 
@@ -23,11 +24,20 @@ MAX_REPEATS = 10_000
 @reporting_errors
 def ablate(
     space: Annotated[str, typer.Option(metavar="TEXT", help="Search space.")] = "nasbench201",
+    measure: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="What to compute; repeat for several, or say all. Default: naswot."),
+    ] = None,
     num: Annotated[int, typer.Option(min=2, metavar="N", help="Random architectures; always the same ones.")] = 10,
     repeats: Annotated[
-        int, typer.Option(min=2, max=MAX_REPEATS, metavar="N", help="Seeds of weights, of minibatches and of noise.")
+        int,
+        typer.Option(
+            min=2, max=MAX_REPEATS, metavar="N", help="How many seeds of the weights, of the minibatches and of the noise."
+        ),
     ] = 20,
-    batch_size: Annotated[int, typer.Option(min=2, metavar="N", help="Images, where it is not what is changed.")] = 128,
+    batch_size: Annotated[
+        int, typer.Option(min=2, metavar="N", help="Number of images, while something else is changed.")
+    ] = 128,
     images: Annotated[
         str, typer.Option(metavar="TEXT", help="Image source: noise, cifar10, cifar100 or imagenet16-120.")
     ] = "noise",
@@ -43,7 +53,7 @@ def ablate(
         OUTPUT,
     ] = None,
 ) -> None:
-    """Score a few architectures with one thing changed at a time: initialisation, minibatch, random images, batch size.
+    """Compute measures of a few architectures with one thing changed: initialisation, minibatch, random images, batch size.
 
     In a dataset a seed draws weights and minibatch together; here each has a seed of its own.
 
@@ -54,6 +64,8 @@ def ablate(
     from naswot_ray.analysis.figures.style import render  # noqa: PLC0415
     from naswot_ray.images.source import load_images  # noqa: PLC0415
 
+    chosen = get_measures(measure or ["naswot"])
+    names = [one.name for one in chosen]
     check_name(space)
     folder = None if output is None else Storage(output)
     if folder is not None and not folder.is_empty():
@@ -66,8 +78,8 @@ def ablate(
     arch_ids = levels.draw_architectures(opened, num)
     found = list(
         track(
-            levels.ablate(opened, arch_ids, [source, noise], wanted),
-            "scoring",
+            levels.ablate(opened, arch_ids, [source, noise], wanted, chosen),
+            "computing",
             total=len(wanted) * len(arch_ids),
             console=stderr,
             disable=not stderr.is_terminal,
@@ -82,12 +94,12 @@ def ablate(
     sizes = [str(level.batch_size) for level in wanted if level.factor is levels.Factor.BATCH_SIZE]
     noise_too = [f"{noise.name} where images are random"] if noise.name != source.name else []
     text = results.markdown(
-        results.effects(found), [*facts, *noise_too, f"batch sizes {', '.join(sizes)} where that is changed"]
+        results.effects(found, names), [*facts, *noise_too, f"batch sizes {', '.join(sizes)} where that is changed"]
     )
     stdout.print(text, end="")
     if folder is not None:
-        folder.write_table(PurePosixPath("ablation.parquet"), results.rows_of(space, found))
+        folder.write_table(PurePosixPath("ablation.parquet"), results.rows_of(space, found, names))
         folder.write_bytes(PurePosixPath("ablation.md"), text.encode())
-        for suffix, content in render(draw(found, facts)).items():
+        for suffix, content in render(draw(found, names, facts)).items():
             folder.write_bytes(PurePosixPath(f"ablation{suffix}"), content)
         stdout.print(f"written to {folder.address.name}")

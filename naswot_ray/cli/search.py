@@ -19,10 +19,12 @@ from naswot_ray.dataset.inputs import local_option, local_path
 from naswot_ray.dataset.label import Label
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.errors import SettingsError
+from naswot_ray.measures import all_measures
 from naswot_ray.paths import INPUT, OUTPUT, SPACE_OPTION
 from naswot_ray.spaces import Space, check_name, open_spaces
 
 if TYPE_CHECKING:
+    from naswot_ray.search.criterion import Criterion
     from naswot_ray.search.live_scores import Map
     from naswot_ray.search.problem import Problem
     from naswot_ray.search.results import Contestant
@@ -36,7 +38,7 @@ MAX_RUNS = 1_000_000
 class AlgorithmName(StrEnum):
     """What there is to search with."""
 
-    NASWOT = "naswot"
+    SAMPLE = "sample"
     LOCAL_SEARCH = "local-search"
     RANDOM = "random"
     REA = "rea"
@@ -48,7 +50,15 @@ def search(
     dataset_path: Annotated[
         str | None, typer.Argument(metavar="[DATASET]", help="Dataset with scores and accuracies; --live does without."), OUTPUT
     ] = None,
-    algorithm: Annotated[list[AlgorithmName], typer.Option(help="Repeat for several.")] = [AlgorithmName.NASWOT],  # noqa: B006
+    algorithm: Annotated[list[AlgorithmName], typer.Option(help="Repeat for several.")] = [AlgorithmName.SAMPLE],  # noqa: B006
+    measure: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="What sample, local-search and area score by: a measure, a rank sum or a baseline. Default: naswot, or the "
+            "dataset's first measure that has values.",
+        ),
+    ] = None,
     space: Annotated[str | None, typer.Option(metavar="TEXT", help="Space to search. Default: the dataset's only one.")] = None,
     images: Annotated[
         str | None, typer.Option(metavar="TEXT", help="Image source of the scores. Default: the only one.")
@@ -69,7 +79,7 @@ def search(
         ),
     ] = None,
     samples: Annotated[
-        list[int] | None, typer.Option(min=1, metavar="N", help="Architectures that naswot and local-search score; repeat.")
+        list[int] | None, typer.Option(min=1, metavar="N", help="Architectures that sample and local-search score; repeat.")
     ] = None,
     trainings: Annotated[
         list[int] | None, typer.Option(min=1, metavar="N", help="Architectures that random, rea and area train; repeat.")
@@ -104,9 +114,10 @@ def search(
 
     Run i takes the scores of the dataset's i-th seed, in turn. Singular architectures rank last, failed ones as well.
 
-    Example: naswot-ray search scores --algorithm naswot --algorithm rea --select cifar10-valid/valid/12 --seconds 12000
+    Example: naswot-ray search scores --algorithm sample --algorithm rea --select cifar10-valid/valid/12 --seconds 12000
     """
-    from naswot_ray.search import algorithms, results  # noqa: PLC0415  --help should not wait for numpy
+    from naswot_ray.search import algorithms, results, simulation  # noqa: PLC0415  --help should not wait for numpy
+    from naswot_ray.search.criterion import get_criterion  # noqa: PLC0415
     from naswot_ray.search.problem import Budget  # noqa: PLC0415
 
     key, selected = (None if text is None else Label.parse(text) for text in (report, select))
@@ -118,11 +129,14 @@ def search(
     dataset = None if dataset_path is None else open_dataset(dataset_path)
     opened = _open_space(dataset, space, space_option or [])
     if live:
-        known = None if dataset is None else _read(dataset, opened, None, None, key, selected)
-        problem_of = _live(known, opened, images or "noise", batch_size or 128, data, address)
+        criterion = get_criterion(measure or simulation.DEFAULT, tuple(all_measures()))
+        known = None if dataset is None else _read_accuracies(dataset, opened, key, selected)
+        problem_of = _live(known, opened, criterion, images or "noise", batch_size or 128, data, address)
     else:
         assert dataset is not None
-        known = _read(dataset, opened, images, batch_size, key, selected)
+        criterion = simulation.choose_criterion(dataset, opened, measure)
+        point = simulation.choose_scores(dataset, opened, criterion, images, batch_size)
+        known = simulation.read(dataset, opened, criterion, *point, reported=key, selected=selected)
         problem_of = _simulated(known)
     if seconds is not None and selected is not None and known is not None and known.training_seconds is None:
         raise SettingsError(f"the times of the trainings {selected} are not known: give --trainings instead of --seconds")
@@ -137,7 +151,8 @@ def search(
                 f"{name.value} trains: say which accuracy it chooses by, --select, and --trainings or --seconds"
             )
         budgets = [Budget(scores=n) for n in samples or [100]] if scoring else budgets_of_training
-        contestants += [results.Contestant(name.value, budget) for budget in budgets]
+        scored_by = criterion.name if name.value in algorithms.USING_SCORES else None
+        contestants += [results.Contestant(name.value, scored_by, budget) for budget in budgets]
 
     found, all_rows = [], []
     total = runs or (1 if live else results.PUBLISHED_RUNS)
@@ -155,6 +170,8 @@ def search(
         space=opened.name,
         space_size=len(opened),
         num_known=len(opened) if live or known is None else len(known.indices),
+        num_failed=0 if live or known is None else known.num_failed,
+        measure=criterion,
         images=images or "noise" if live or known is None else known.images,
         batch_size=batch_size or 128 if live or known is None else known.batch_size,
         score_seeds=None if live or known is None else known.seeds,
@@ -200,7 +217,13 @@ def _simulated(lookup: Lookup) -> Callable[[int], Problem]:
 
 
 def _live(
-    lookup: Lookup | None, space: Space, images: str, batch_size: int, data: str | None, address: str | None
+    lookup: Lookup | None,
+    space: Space,
+    criterion: Criterion,
+    images: str,
+    batch_size: int,
+    data: str | None,
+    address: str | None,
 ) -> Callable[[int], Problem]:
     from naswot_ray.images.source import load_images  # noqa: PLC0415  torch takes seconds to import
     from naswot_ray.search.live_scores import LiveProblem  # noqa: PLC0415
@@ -209,7 +232,7 @@ def _live(
     source = load_images(images, None if data is None else local_path(data))
     known = None if lookup is None else SimulatedProblem(lookup, 0)
     mapping = map if address is None and "RAY_ADDRESS" not in os.environ else _connect(address)
-    return lambda run: LiveProblem(space, source.batch(batch_size, run), run, known, mapping)
+    return lambda run: LiveProblem(space, criterion, source.batch(batch_size, run), run, known, mapping)
 
 
 def _connect(address: str | None) -> Map:
@@ -223,28 +246,10 @@ def _connect(address: str | None) -> Map:
     return ray_map.ray_map
 
 
-def _read(
-    dataset: Dataset,
-    space: Space,
-    images: str | None,
-    batch_size: int | None,
-    key: Label | None,
-    selected: Label | None,
-) -> Lookup:
-    from naswot_ray.search.simulation import read  # noqa: PLC0415
+def _read_accuracies(dataset: Dataset, space: Space, key: Label | None, selected: Label | None) -> Lookup:
+    """What a live search needs of a dataset: accuracies. Its scores are of no matter, so any of them do."""
+    from naswot_ray.search import simulation  # noqa: PLC0415
 
-    with dataset.naming_damaged_files(), dataset.connect() as connection:
-        points = connection.execute(
-            "SELECT DISTINCT images, batch_size FROM scores WHERE space = ? ORDER BY ALL", [space.name]
-        ).fetchall()
-    if not points:
-        raise SettingsError(f"{dataset.storage.root} has no scores of {space.name}")
-    sources = sorted({name for name, _ in points})
-    if images is None and len(sources) == 1:
-        images = sources[0]
-    if images is None or images not in sources:
-        raise SettingsError(f"{dataset.storage.root} has scores of {space.name} on {', '.join(sources)}: say --images")
-    sizes = [n for name, n in points if name == images]
-    if batch_size is not None and batch_size not in sizes:
-        raise SettingsError(f"{dataset.storage.root} has scores at batch sizes {', '.join(map(str, sizes))}, not {batch_size}")
-    return read(dataset, space, images, batch_size or max(sizes), key, selected)
+    criterion = simulation.choose_criterion(dataset, space)
+    some = simulation.list_scores(dataset, space, criterion)[0]
+    return simulation.read(dataset, space, criterion, *some, reported=key, selected=selected)

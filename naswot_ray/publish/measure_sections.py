@@ -15,6 +15,7 @@ from naswot_ray.publish import cells
 from naswot_ray.publish.contents import Contents
 from naswot_ray.publish.quality import MeasureCount, Quality
 from naswot_ray.publish.rank_agreement import BAND_MARGIN, RankAgreement
+from naswot_ray.tolerance import tolerance_in
 
 _COUNTS: Final = ("values", "infinite", "row failed", "failed alone", "not computed")
 
@@ -134,7 +135,8 @@ def _what_it_is(contents: Contents, name: str) -> Iterator[str]:
     yield f"- Source: {markdown.escape(known.source)}."
     yield f"- {_difference(known)}"
     yield f"- Weak: {markdown.escape(known.weak)}."
-    yield f"- {_tolerance(known.tolerance, str(contents.settings.settings.values.get('dtype', 'float32')))}"
+    dtype = str(contents.settings.settings.values.get("dtype", "float32"))
+    yield f"- {_tolerance(tolerance_in(known, dtype), dtype)}"
     if name not in own_measures():
         yield "- It is a measure of another package, which has to be installed to compute it again."
 
@@ -165,8 +167,7 @@ def _tolerance(tolerance: Tolerance, dtype: str) -> str:
     if not bounds:
         return "Engines and processors agree exactly."
     more = ", whichever is more" if len(bounds) > 1 else ""
-    coarse = "" if dtype == "float32" else f" These rows were computed in {dtype}, which moves values by more."
-    return f"Two engines, or two kinds of processors, agree within {' or '.join(bounds)}{more} (float32).{coarse}"
+    return f"Two engines, or two kinds of processors, agree within {' or '.join(bounds)}{more}, in {dtype}."
 
 
 def _gaps(quality: Quality, name: str) -> Iterator[str]:

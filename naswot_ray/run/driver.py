@@ -16,9 +16,9 @@ from pathlib import PurePosixPath
 
 from naswot_ray.grid.grid import Shard, Task
 from naswot_ray.run.pool import Done, Gone, Lost, Pool, Ready, WorkerId
-from naswot_ray.run.progress import Progress
+from naswot_ray.run.progress import RunProgress
 from naswot_ray.run.queue import TaskQueue
-from naswot_ray.run.receipt import Receipt
+from naswot_ray.run.receipt import Receipt, RunTable, table_of
 
 POLL_SECONDS = 0.5
 NUM_READERS = 16
@@ -68,7 +68,7 @@ class Driver:
         policy: Policy,
         write_failed: Callable[[Task, str], Receipt],
         written: Callable[[PurePosixPath], None],
-        progress: Progress,
+        progress: RunProgress,
         begin: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -86,8 +86,8 @@ class Driver:
         self._busy: set[Shard] = set()
         self._started: float | None = None
         self._alive = self._looked = clock()
-        self.counts: Counter[str] = Counter()
-        """Rows written so far, by table and status: ("scores" | "architectures") + "." + status."""
+        self.counts: Mapping[RunTable, Counter[str]] = {"scores": Counter(), "architectures": Counter()}
+        """How many rows of each table have been written so far, by status."""
 
     @property
     def seconds(self) -> float:
@@ -132,7 +132,7 @@ class Driver:
         self._running.clear()
         with ThreadPoolExecutor(NUM_READERS) as readers:
             for task, counts in zip(tasks, readers.map(count_written, tasks), strict=True):
-                self._count(task, counts)
+                self.counts[table_of(task)].update(counts)
 
     def _assign(self) -> bool:
         """Give tasks to the idle workers. Returns whether there is something left that could not be given."""
@@ -165,7 +165,8 @@ class Driver:
         return running
 
     def _finished(self, task: Task, receipt: Receipt) -> None:
-        table = self._count(task, receipt.counts)
+        table = table_of(task)
+        self.counts[table].update(receipt.counts)
         for note in receipt.notes:
             self._progress.note(note)
         if receipt.part is not None:
@@ -173,13 +174,6 @@ class Driver:
         if receipt.left:
             self._again.append(Task(task.shard, receipt.left))
         self._progress.advance(table, receipt)
-
-    def _count(self, task: Task, counts: Mapping[str, int]) -> str:
-        """Add to the counts of the task's table, whose name is returned."""
-        table = "architectures" if task.shard.point.batch is None else "scores"
-        for status, count in counts.items():
-            self.counts[f"{table}.{status}"] += count
-        return table
 
     def _lost(self, running: _Running, loss: Lost) -> None:
         task, reason = running.task, loss.reason

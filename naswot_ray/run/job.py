@@ -36,7 +36,7 @@ from naswot_ray.run import ray_environment
 from naswot_ray.run.driver import Driver, Policy
 from naswot_ray.run.options import Decides, ScoreOptions
 from naswot_ray.run.pool import InProcessPool, Pool, make_worker
-from naswot_ray.run.progress import ConsoleProgress, Progress
+from naswot_ray.run.progress import ConsoleRunProgress, RunProgress
 from naswot_ray.run.receipt import Pixels, Receipt
 from naswot_ray.spaces import Space, open_spaces
 from naswot_ray.terminal import complain
@@ -141,7 +141,7 @@ class _Run:
 
         status: RunStatus = "failed"
         state: GridState | None = None
-        with ConsoleProgress(tasks.num_rows, num_architectures=tasks.num_architectures) as console, _sigterm_interrupts():
+        with ConsoleRunProgress(tasks.num_rows, num_architectures=tasks.num_architectures) as console, _sigterm_interrupts():
             progress = _metered(console, pool, self.record.run_id, tasks)
             driver = Driver(pool, self.policy, self._record_failed, written, progress, self._plan)
             try:
@@ -176,7 +176,7 @@ class _Run:
     def _count_written(self, task: Task) -> Mapping[str, int]:
         return count_written(self.storage, task, self.record.run_id, task.indices)
 
-    def _verify(self, driver: Driver, progress: Progress) -> Survey:
+    def _verify(self, driver: Driver, progress: RunProgress) -> Survey:
         """Look at the parts, and do what is missing of them.
 
         On an object store two runs that add to one part may lose rows of each other, and a part may be damaged meanwhile.
@@ -197,7 +197,7 @@ class _Run:
         raise RunError(f"{self.storage.root}: rows that were written keep vanishing; let one run at a time write there")
 
     def _write_record(self, driver: Driver, pool: Pool, status: RunStatus, state: GridState | None = None) -> None:
-        counts = {key.removeprefix("scores."): n for key, n in driver.counts.items() if key.startswith("scores.")}
+        counts = driver.counts["scores"]
         now = datetime.now(UTC)
         self.record = self.record.model_copy(
             update={
@@ -205,7 +205,7 @@ class _Run:
                 "updated": now,
                 "finished": None if status == "running" else now,
                 "seconds": driver.seconds,
-                "counts": {"rows": sum(counts.values()), **counts},
+                "counts": {"rows": counts.total(), **counts},
                 "state": state,
                 "hardware": {**self.record.hardware, **pool.hardware},
             }
@@ -258,12 +258,12 @@ def _tell_of_others(storage: Storage) -> bool:
     return bool(others)
 
 
-def _metered(console: ConsoleProgress, pool: Pool, run_id: str, tasks: Tasks) -> Progress:
+def _metered(console: ConsoleRunProgress, pool: Pool, run_id: str, tasks: Tasks) -> RunProgress:
     if isinstance(pool, InProcessPool):
         return console
-    from naswot_ray.run.ray_metrics import MeteredProgress  # noqa: PLC0415  --in-process must work where Ray is not installed
+    from naswot_ray.run.ray_metrics import MeteredRunProgress  # noqa: PLC0415  --in-process must work where Ray is not installed
 
-    return MeteredProgress(console, run_id, {"scores": tasks.num_rows, "architectures": tasks.num_architectures})
+    return MeteredRunProgress(console, run_id, {"scores": tasks.num_rows, "architectures": tasks.num_architectures})
 
 
 @contextmanager

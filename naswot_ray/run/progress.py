@@ -9,10 +9,9 @@ from types import TracebackType
 from typing import Final, Protocol, Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
-from rich.progress import Progress as RichProgress
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
-from naswot_ray.run.receipt import Receipt
+from naswot_ray.run.receipt import Receipt, RunTable
 from naswot_ray.terminal import Terminal
 
 LINE_SECONDS: Final = 5.0
@@ -31,13 +30,13 @@ BIN_SECONDS: Final = 1.0
 """Results closer together than this are kept as one, so that a window holds few."""
 
 
-class Progress(Protocol):
+class RunProgress(Protocol):
     """What the driver tells of its work."""
 
     def begin(self) -> None:
         """The first worker has started and gets its first task."""
 
-    def advance(self, table: str, receipt: Receipt) -> None:
+    def advance(self, table: RunTable, receipt: Receipt) -> None:
         """A task of a table is done."""
 
     def note(self, message: str) -> None:
@@ -121,7 +120,7 @@ class Rate:
         return results[first][0], ended, done - results[first][1]
 
 
-class ConsoleProgress:
+class ConsoleRunProgress:
     """Progress of a run on the standard error, as a context manager.
 
     A space's rows of the architectures table come before its scores and are a phase of their own.
@@ -145,11 +144,11 @@ class ConsoleProgress:
         self._rate = Rate(total, clock)
         self._architectures = Rate(num_architectures, clock, ("architectures ", ""))
         self._last_line = clock()
-        self._bar: RichProgress | None = None
+        self._bar: Progress | None = None
         self._bars: list[tuple[TaskID, Rate]] = []
         if self._console.is_terminal:
             columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"))
-            self._bar = RichProgress(*columns, console=self._console)
+            self._bar = Progress(*columns, console=self._console)
             for name, rate in (("architectures", self._architectures), ("scores", self._rate)):
                 if rate.total or rate is self._rate:
                     self._bars.append((self._bar.add_task(name, total=rate.total, rate=""), rate))
@@ -169,7 +168,7 @@ class ConsoleProgress:
         for rate in (self._architectures, self._rate):
             rate.begin()
 
-    def advance(self, table: str, receipt: Receipt) -> None:
+    def advance(self, table: RunTable, receipt: Receipt) -> None:
         if table == "scores":
             self._rate.advance(receipt.rows)
         elif self._architectures.total:

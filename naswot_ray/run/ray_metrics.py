@@ -6,14 +6,14 @@ from collections.abc import Mapping
 
 from ray.util.metrics import Counter, Gauge
 
-from naswot_ray.run.progress import Progress
-from naswot_ray.run.receipt import Receipt
+from naswot_ray.run.progress import RunProgress
+from naswot_ray.run.receipt import Receipt, RunTable
 
 SKIPPED = "skipped"
 """Status of rows that were there already."""
 
 
-class MeteredProgress:
+class MeteredRunProgress:
     """Tells Ray's metrics what it passes on to another progress.
 
     Metrics, all with the tag `run_id`: `naswot_ray_rows_total` (tags `table`, `status`), `naswot_ray_events_total`
@@ -25,7 +25,7 @@ class MeteredProgress:
         wanted: table -> rows to do.
     """
 
-    def __init__(self, progress: Progress, run_id: str, wanted: Mapping[str, int]) -> None:
+    def __init__(self, progress: RunProgress, run_id: str, wanted: Mapping[RunTable, int]) -> None:
         self._progress = progress
         self._rows = Counter("naswot_ray_rows", "Rows done, by table and status.", ("run_id", "table", "status"))
         self._events = Counter("naswot_ray_events", "What went wrong and was taken care of.", ("run_id",))
@@ -38,7 +38,7 @@ class MeteredProgress:
     def begin(self) -> None:
         self._progress.begin()
 
-    def advance(self, table: str, receipt: Receipt) -> None:
+    def advance(self, table: RunTable, receipt: Receipt) -> None:
         for status, count in {**receipt.counts, SKIPPED: receipt.skipped}.items():
             if count:
                 self._rows.inc(count, {"table": table, "status": status})

@@ -5,11 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from naswot_ray.grid.grid import Task
+
 Pixels = npt.NDArray[np.float32]
+
+RunTable = Literal["scores", "architectures"]
+"""The tables that a run writes rows of."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +41,11 @@ class Receipt:
     def rows(self) -> int:
         """Rows of the task, written now or before."""
         return sum(self.counts.values()) + self.skipped
+
+
+def table_of(task: Task) -> RunTable:
+    """The table that a task's rows belong to."""
+    return "architectures" if task.shard.point.batch is None else "scores"
 
 
 class DeviceLostError(Exception):

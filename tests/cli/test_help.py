@@ -48,7 +48,7 @@ def test_score_has_every_option_with_its_description_and_default(name: str) -> N
     if field.default is PydanticUndefined:
         assert "[required]" in about
     elif field.default not in (None, False, []):
-        default = field.default[0] if isinstance(field.default, list) else field.default
+        default = ",".join(map(str, field.default)) if isinstance(field.default, list) else field.default
         assert f"[default:{default}]" in "".join(about.split())
 
 
@@ -92,7 +92,7 @@ def test_a_command_says_what_it_needs(command: str, needed: list[str]) -> None:
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["naswot"], "Missing option '--output'"),
+        (["score"], "Missing option '--output'"),
         (["score", "-o", "x", "--limit", "many"], "Invalid value for '--limit'"),
         (["score", "-o", "x", "--limt", "4"], "No such option: --limt"),
         (["join"], "Missing argument 'DATASET'"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -175,3 +176,9 @@ def test_names() -> None:
         get_measures(["mecco"])
     with pytest.raises(SettingsError, match="no measure: expected one of naswot, "):
         get_measures([])
+
+
+def test_the_page_of_measures_names_every_one() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "measures.md").read_text()
+    for name in own_measures():
+        assert f"| `{name}` |" in page

@@ -22,6 +22,7 @@ from naswot_ray.measures import own_measures
 from naswot_ray.publish import measure_sections
 from naswot_ray.publish.publish import publish
 from naswot_ray.spaces.nasbench201 import NasBench201
+from tests.dataset import making
 from tests.dataset.making import FAILED, MEASURES, SPACE, TABLES, Row, add, make_dataset, mean_accuracy
 from tests.publish.conftest import MECO_FAILED, make
 
@@ -195,7 +196,7 @@ def test_every_measure_with_a_value_has_a_section_that_tells_what_it_is(publishe
     assert own_measures()["meco"].differs in section(published["own"], "meco")
     assert "Figures published of that code are not figures of this column." in section(published["own"], "meco")
     assert "It is defined as in the published code." in section(published["own"], "naswot")
-    assert "agree within 0.001 or 0.1 % of the value, whichever is more (float32)" in section(published["own"], "meco")
+    assert "agree within 0.001 or 0.1 % of the value, whichever is more, in float32." in section(published["own"], "meco")
 
 
 def test_a_measure_without_any_value_has_no_section_and_no_figure(published: dict[str, Path]) -> None:
@@ -250,6 +251,22 @@ def test_a_measure_of_a_package_that_is_not_installed_is_told_as_such(tmp_path: 
     publish(dataset, tmp_path / "out")
     text = section(tmp_path / "out", "meco")
     assert "Version 1 of a measure that another package offers. It was not installed where this was published" in text
+
+
+@pytest.mark.parametrize(
+    ("dtype", "told"),
+    [
+        ("float32", "agree within 0.001 or 0.1 % of the value, whichever is more, in float32."),
+        ("bfloat16", "agree within 0.2 or 20 % of the value, whichever is more, in bfloat16."),
+    ],
+)
+def test_the_tolerance_is_that_of_the_dtype(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dtype: str, told: str) -> None:
+    of_float32 = making.settings
+    monkeypatch.setattr(
+        making, "settings", lambda source=None: of_float32(source).model_copy(update={"values": {"dtype": dtype}})
+    )
+    publish(make_dataset(tmp_path / "d", change=lambda row: {"meco": 1.0, "dtype": dtype}), tmp_path / "out")
+    assert told in section(tmp_path / "out", "meco")
 
 
 def test_a_newer_description_is_not_taken_for_that_of_the_values(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -151,7 +151,7 @@ private:
                         combine_row<true>(row_terms_, to, right - left, work.present, row_buffer_.data());
                         for (const Target& target : targets)
                             if (target.pairs && target.row.centred)
-                                sums_[target.codes].values[target.offset + c] += sum_of_lanes(target.row.sum);
+                                sums_[target.codes].values[target.offset + c].add(target.row.sum);
                     }
                 Stopwatch watch;
                 for (const Target& target : targets)
@@ -188,7 +188,7 @@ private:
         row.pairs = target.pairs ? target.pairs + c * target.channel + pair : nullptr;
         row.sum = Lanes{};
         row.centre = target.pairs ? (Lanes)((LaneBits)broadcast(sums_[target.codes].centres[target.offset + c]) & work.present) : Lanes{};
-        row.first = codes.first < 0 || work.block > 0
+        row.first = !batch_.results.correlations || codes.first < 0 || work.block > 0
                         ? nullptr
                         : batch_.values + codes.first + (target.offset + c) * first_image_stride(codes.pixels) + pixel;
         return &row;

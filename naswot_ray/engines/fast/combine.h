@@ -72,15 +72,24 @@ inline void combine_row(const RowTerm* terms, const RowTargets& to, int width, L
     if constexpr (!VALUES) {
         for (int x = 0; x < width; x++) combine_pixel(x, nullptr);
     } else {
+        RowValues values[NUM_TERMS + 1];  // copies, which nothing that is written can change
+        bool wanted[NUM_TERMS + 1];
+        for (int t = 0; t <= NUM_TERMS; t++) {
+            const RowValues* from = t < NUM_TERMS ? terms[t].values : to.values;
+            wanted[t] = from != nullptr;
+            values[t] = from ? *from : RowValues{};
+        }
         for (int x = 0; x < width; x += 2) {
             Lanes first[NUM_TERMS + 1], second[NUM_TERMS + 1] = {};
             combine_pixel(x, first);
             if (x + 1 < width) combine_pixel(x + 1, second);
-#pragma GCC unroll 4
-            for (int t = 0; t < NUM_TERMS; t++)
-                if (terms[t].values) keep(*terms[t].values, x, width, first[t], second[t]);
-            if (to.values) keep(*to.values, x, width, first[NUM_TERMS], second[NUM_TERMS]);
+#pragma GCC unroll 5
+            for (int t = 0; t <= NUM_TERMS; t++)
+                if (wanted[t]) keep(values[t], x, width, first[t], second[t]);
         }
+        for (int t = 0; t < NUM_TERMS; t++)
+            if (wanted[t]) terms[t].values->sum = values[t].sum;
+        if (to.values) to.values->sum = values[NUM_TERMS].sum;
     }
 }
 

@@ -21,7 +21,7 @@ from naswot_ray.network.program import Combine, Convolve, Instruction, Place, Po
 LANES: Final = 16
 """Images of a block (lanes.h)."""
 
-BAND_BYTES: Final = 2**16
+BAND_BYTES: Final = 2**17
 """Values whose products are summed up at once: they should be in the first two levels of cache."""
 
 _MIN_BAND: Final = 64
@@ -92,7 +92,17 @@ def encode(program: Program, n: int, wanted: Collection[Statistic], pair_floats:
     """
     num_blocks = -(-n // LANES)
     tensors, num_floats, num_channels = _lay_out_tensors(program, num_blocks)
-    codes = _lay_out_codes(program, num_blocks, wanted, pair_floats)
+    pieces = _pieces(program)
+    masks, num_masks = _lay_out_masks(program, pieces, num_blocks)
+    covariance = Statistic.COVARIANCE_SPECTRA in wanted
+    correlation = Statistic.SMALLEST_CORRELATIONS in wanted
+    values = _lay_out_values(program, pieces, num_blocks, pair_floats, covariance=covariance, correlation=correlation)
+    codes: list[int] = []
+    number = 0  # among those that are computed
+    for i, one in enumerate(program.codes):
+        codes += (masks.get(i, 0), one.num_units, one.multiplicity, one.num_relus, pieces[i][-1][0] if i in pieces else -1)
+        codes += (number, *values.records.get(i, _NO_VALUES))
+        number += i in pieces
     layers: list[ops.Conv] = []
     num_weights = 0
     phases: list[int] = []
@@ -104,25 +114,25 @@ def encode(program: Program, n: int, wanted: Collection[Statistic], pair_floats:
                 layers.append(instruction.op)
                 num_weights += prod(instruction.op.weight_shape)
             else:
-                encoded = _encode(instruction, wanted)
+                encoded = _encode(instruction, in_bands=covariance)
             words.append(len(encoded) + 1)
             words += encoded
         phases += [len(phase), len(words) + 2, *words]
     # Rows of tensors without padding are read as one.
     longest_row = max(prod(tensor.shape[1:]) for tensor in program.tensors)
-    head = [len(program.tensors), len(program.codes), len(program.phases), num_channels, longest_row, codes.band_floats]
+    head = [len(program.tensors), len(program.codes), len(program.phases), num_channels, longest_row, values.band_floats]
     return Encoded(
-        words=np.array([*head, *tensors, *codes.records, *phases], np.int64),
+        words=np.array([*head, *tensors, *codes, *phases], np.int64),
         layers=tuple(layers),
         num_weights=num_weights,
         image_padding=program.tensors[0].padding,
         num_floats=num_floats,
-        num_masks=codes.num_masks,
-        num_values=codes.num_values,
-        tensors=codes.tensors,
-        num_covariances=codes.num_covariances,
-        num_correlations=codes.num_correlations,
-        num_kernel_entries=len(codes.tensors) * n * n if Statistic.TENSOR_LOG_DETS in wanted else 0,
+        num_masks=num_masks,
+        num_values=values.num_values,
+        tensors=values.tensors,
+        num_covariances=values.num_covariances,
+        num_correlations=values.num_correlations,
+        num_kernel_entries=len(pieces) * n * n if Statistic.TENSOR_LOG_DETS in wanted else 0,
         num_patterns=2**PATTERN_IMAGES if Statistic.PATTERNS in wanted else 0,
     )
 
@@ -136,7 +146,7 @@ def _convolve(instruction: Convolve) -> list[int]:
     ]
 
 
-def _encode(instruction: Pool | Shift | Combine, wanted: Collection[Statistic]) -> list[int]:
+def _encode(instruction: Pool | Shift | Combine, *, in_bands: bool) -> list[int]:
     match instruction:
         case Pool(op, source, output):
             opcode = _AVERAGE_POOL if isinstance(op, ops.AvgPool) else _MAXIMUM_POOL
@@ -144,7 +154,7 @@ def _encode(instruction: Pool | Shift | Combine, wanted: Collection[Statistic]) 
         case Shift(source, output):
             return [_SHIFT, source.tensor, source.offset, output]
         case Combine(shape, terms, total, rectified, codes):
-            band = _band_pixels(shape) if Statistic.COVARIANCE_SPECTRA in wanted else prod(shape[1:])
+            band = _band_pixels(shape) if in_bands else shape[1] * shape[2]
             words = [_COMBINE, *shape, *_place(total), *_place(rectified), *_place(codes), band, len(terms)]
             for term in terms:
                 flags = term.normalised + 2 * term.rectified
@@ -208,89 +218,99 @@ def _tensors_of(instruction: Instruction) -> Iterable[int]:
     return (instruction.input.tensor, instruction.output)
 
 
-@dataclass(frozen=True)
-class _Codes:
-    """The records of the codes, and what memory they take: as in `Encoded`."""
-
-    records: list[int]
-    band_floats: int
-    num_masks: int
-    num_values: int
-    tensors: tuple[CodedTensor, ...]
-    num_covariances: int
-    num_correlations: int
+_Pieces = dict[int, list[tuple[int, Combine]]]
+"""Index of codes -> the combinations that write them, each with its phase, in order of execution."""
 
 
-class _Piece(NamedTuple):
-    """Channels of codes, written by a combination in a phase."""
-
-    phase: int
-    combine: Combine
-
-
-def _lay_out_codes(program: Program, num_blocks: int, wanted: Collection[Statistic], pair_floats: int) -> _Codes:
-    """Where the codes that have to be computed go, and what is found of the values that they are of."""
-    pieces = _pieces(program)
-    sizes = [-(-codes.num_units // 64) * 64 * num_blocks for codes in program.codes]
-    phases = {i: (found[0].phase, found[-1].phase) for i, found in pieces.items()}
-    masks: dict[int, int] = {}
-    num_masks = _place_all([(*phases[i], sizes[i], i) for i in pieces], masks, 0)
-    band_floats = num_bands = num_covariances = num_correlations = 0
-    kept: list[tuple[int, int, int, int]] = []
-    firsts: list[tuple[int, int, int, int]] = []
-    tensors: dict[int, CodedTensor] = {}
-    shapes: dict[int, tuple[int, int, int]] = {}  # of kept values: pairs of a channel, floats of a block, blocks
-    for i in sorted(pieces):
-        height, width = pieces[i][0].combine.shape[1:]
-        pixels = height * width
-        channels = program.codes[i].num_units // pixels
-        # The correlation over no more pixels than channels is singular: less the mean, the rank is below that.
-        correlated = Statistic.SMALLEST_CORRELATIONS in wanted and pixels > channels
-        tensors[i] = CodedTensor(channels, pixels, correlated)
-        if correlated:
-            firsts.append((*phases[i], -(-pixels // LANES) * LANES * channels, i))
-        if Statistic.COVARIANCE_SPECTRA in wanted and len(pieces[i]) > 1:
-            pairs = height * -(-width // 2)
-            blocks = 1 if phases[i][0] == phases[i][1] else num_blocks
-            shapes[i] = (pairs, pairs * channels * pair_floats, blocks)
-            kept.append((*phases[i], shapes[i][1] * blocks, i))
-    if Statistic.COVARIANCE_SPECTRA in wanted:
-        for combine in {id(piece.combine): piece.combine for found in pieces.values() for piece in found}.values():
-            channels, _, width = combine.shape
-            # A band is some whole rows, or a part of all pixels in a row.
-            pairs = max(_band_pixels(combine.shape), width + 1)
-            band_floats = max(band_floats, channels * pairs * pair_floats)
-            num_bands = max(num_bands, len(combine.terms) + 1)
-    values: dict[int, int] = {}
-    first_values: dict[int, int] = {}
-    end = _place_all(kept, values, band_floats * num_bands)
-    num_values = _place_all(firsts, first_values, end)
-    records: list[int] = []
-    numbers = {i: number for number, i in enumerate(tensors)}
-    for i, codes in enumerate(program.codes):
-        phase = phases[i][1] if i in phases else -1
-        channels, pixels, correlated = tensors.get(i, CodedTensor(0, 0, False))
-        pairs, block_floats, blocks = shapes.get(i, (0, 0, 0))
-        records += (masks.get(i, 0), codes.num_units, codes.multiplicity, codes.num_relus, phase)
-        records += (numbers.get(i, -1), channels, pixels)
-        records += (values.get(i, -1), block_floats if blocks > 1 else 0, pairs, first_values.get(i, -1))
-        records += (num_covariances, num_correlations if correlated else -1)
-        triangle = channels * (channels + 1) // 2
-        num_covariances += triangle if Statistic.COVARIANCE_SPECTRA in wanted else 0
-        num_correlations += triangle if correlated else 0
-    return _Codes(records, band_floats, num_masks, num_values, tuple(tensors.values()), num_covariances, num_correlations)
-
-
-def _pieces(program: Program) -> dict[int, list[_Piece]]:
-    """Index of codes -> what writes them, in order of execution."""
-    pieces: defaultdict[int, list[_Piece]] = defaultdict(list)
+def _pieces(program: Program) -> _Pieces:
+    pieces: defaultdict[int, list[tuple[int, Combine]]] = defaultdict(list)
     for number, phase in enumerate(program.phases):
         for instruction in phase:
             if isinstance(instruction, Combine):
-                for place in (instruction.codes, *(term.codes for term in instruction.terms)):
-                    if place is not None:
-                        pieces[place.index].append(_Piece(number, instruction))
+                if instruction.codes is not None:
+                    pieces[instruction.codes.index].append((number, instruction))
+                for term in instruction.terms:
+                    if term.codes is not None:
+                        pieces[term.codes.index].append((number, instruction))
     return pieces
+
+
+def _lay_out_masks(program: Program, pieces: _Pieces, num_blocks: int) -> tuple[dict[int, int], int]:
+    """Where the masks of codes go, and how many there are."""
+    intervals = [
+        (found[0][0], found[-1][0], -(-program.codes[i].num_units // 64) * 64 * num_blocks, i) for i, found in pieces.items()
+    ]
+    places: dict[int, int] = {}
+    return places, _place_all(intervals, places, 0)
+
+
+@dataclass
+class _Values:
+    """What is laid out for values of tensors whose codes are computed. Names as in `Encoded` and in program.h.
+
+    Attributes:
+        records: index of codes -> the end of their record: channels, pixels, kept, kept_stride, kept_pairs, first, covariance,
+            correlation.
+    """
+
+    records: dict[int, tuple[int, ...]]
+    band_floats: int = 0
+    num_values: int = 0
+    tensors: tuple[CodedTensor, ...] = ()
+    num_covariances: int = 0
+    num_correlations: int = 0
+
+
+_NO_VALUES: Final = (0, 0, -1, 0, 0, -1, -1, -1)
+
+
+def _lay_out_values(
+    program: Program, pieces: _Pieces, num_blocks: int, pair_floats: int, *, covariance: bool, correlation: bool
+) -> _Values:
+    laid = _Values({})
+    if not (covariance or correlation):
+        return laid
+    tensors: dict[int, CodedTensor] = {}
+    kept: list[tuple[int, int, int, int]] = []
+    kept_strides: dict[int, tuple[int, int]] = {}  # floats from a block to the next, pairs from a channel to the next
+    firsts: list[tuple[int, int, int, int]] = []
+    combines: dict[int, Combine] = {}
+    for i in sorted(pieces):
+        found = pieces[i]
+        start, end = found[0][0], found[-1][0]
+        _, height, width = found[0][1].shape
+        pixels = height * width
+        channels = program.codes[i].num_units // pixels
+        # The correlation over no more pixels than channels is singular: less the mean, the rank is below that.
+        tensors[i] = CodedTensor(channels, pixels, correlation and pixels > channels)
+        if tensors[i].correlated:
+            firsts.append((start, end, -(-pixels // LANES) * LANES * channels, i))
+        if covariance and len(found) > 1:
+            pairs = height * -(-width // 2)
+            block = pairs * channels * pair_floats
+            # Pieces of one phase are there together, block by block.
+            kept.append((start, end, block if start == end else block * num_blocks, i))
+            kept_strides[i] = (0 if start == end else block, pairs)
+        combines |= {id(combine): combine for _, combine in found}
+    num_bands = 0
+    for combine in combines.values() if covariance else ():
+        channels, _, width = combine.shape
+        # A band is some whole rows, or a part of all pixels in a row.
+        laid.band_floats = max(laid.band_floats, channels * max(_band_pixels(combine.shape), width + 1) * pair_floats)
+        num_bands = max(num_bands, len(combine.terms) + 1)
+    kept_places: dict[int, int] = {}
+    first_places: dict[int, int] = {}
+    laid.num_values = _place_all(kept, kept_places, laid.band_floats * num_bands)
+    laid.num_values = _place_all(firsts, first_places, laid.num_values)
+    for i, (channels, pixels, correlated) in tensors.items():
+        stride, pairs = kept_strides.get(i, (0, 0))
+        places = (kept_places.get(i, -1), stride, pairs, first_places.get(i, -1))
+        laid.records[i] = (channels, pixels, *places, laid.num_covariances, laid.num_correlations)
+        triangle = channels * (channels + 1) // 2
+        laid.num_covariances += triangle if covariance else 0
+        laid.num_correlations += triangle if correlated else 0
+    laid.tensors = tuple(tensors.values())
+    return laid
 
 
 def _band_pixels(shape: ops.Shape) -> int:

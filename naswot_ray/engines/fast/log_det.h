@@ -21,13 +21,15 @@ inline void subtract_products(Doubles (&acc)[R][S], const Doubles* matrix, int i
     for (int r = 0; r < R; r++) x[r] = matrix + triangle(i + r);
     for (int s = 0; s < S; s++) y[s] = matrix + triangle(j + s);
     for (int k = 0; k < columns; k++) {
-        Doubles b[S];
+        Doubles a[R], b[S];
+#pragma GCC unroll 4
+        for (int r = 0; r < R; r++) a[r] = x[r][k];
 #pragma GCC unroll 4
         for (int s = 0; s < S; s++) b[s] = y[s][k];
 #pragma GCC unroll 4
         for (int r = 0; r < R; r++)
 #pragma GCC unroll 4
-            for (int s = 0; s < S; s++) acc[r][s] -= x[r][k] * b[s];
+            for (int s = 0; s < S; s++) acc[r][s] -= a[r] * b[s];
     }
 }
 
@@ -87,26 +89,26 @@ inline Doubles estimate_inverse(const Doubles* factor, int n, Doubles* z) {
 // kernels that are too near singular.
 class LogDets {
     int n_;
-    DoublesBuffer matrix_, solution_;
+    Vectors<Doubles> matrix_, solution_;
 
 public:
     explicit LogDets(int n) : n_(n), matrix_(triangle(n)), solution_(n) {}
 
     static bool has_twins(const int32_t* kernel, int n) {
+        int twins = 0;
         for (int i = 1; i < n; i++)
-            for (int k = 0; k < i; k++)
-                // Units are the same on all of the diagonal.
-                if (kernel[size_t(i) * n + k] == kernel[0]) return true;
-        return false;
+            // Units are the same on all of the diagonal.
+            for (int k = 0; k < i; k++) twins += kernel[size_t(i) * n + k] == kernel[0];
+        return twins > 0;
     }
 
-    void compute(const int32_t* const (&kernels)[MATRICES], double (&log_dets)[MATRICES], bool (&trusted)[MATRICES]) {
+    void compute(const int32_t* const (&kernels)[DOUBLE_LANES], double (&log_dets)[DOUBLE_LANES], bool (&trusted)[DOUBLE_LANES]) {
         Doubles* matrix = matrix_.data();
         std::vector<Doubles> row_sums(n_);
         for (int i = 0; i < n_; i++)
             for (int k = 0; k <= i; k++) {
                 Doubles& entry = matrix[triangle(i) + k];
-                for (int lane = 0; lane < MATRICES; lane++) entry[lane] = double(kernels[lane][size_t(i) * n_ + k]);
+                for (int lane = 0; lane < DOUBLE_LANES; lane++) entry[lane] = double(kernels[lane][size_t(i) * n_ + k]);
                 row_sums[i] += entry;
                 if (k != i) row_sums[k] += entry;
             }
@@ -116,17 +118,17 @@ public:
         // Pivots are at most units: the product of so few of them is a number.
         constexpr int PIVOTS = 16;
         Doubles product = doubles(1);
-        std::fill(log_dets, log_dets + MATRICES, 0.0);
+        std::fill(log_dets, log_dets + DOUBLE_LANES, 0.0);
         for (int i = 0; i < n_; i++) {
             product *= matrix[triangle(i) + i];
             if (i % PIVOTS == PIVOTS - 1 || i == n_ - 1) {
-                for (int lane = 0; lane < MATRICES; lane++) log_dets[lane] -= 2 * std::log(product[lane]);
+                for (int lane = 0; lane < DOUBLE_LANES; lane++) log_dets[lane] -= 2 * std::log(product[lane]);
                 product = doubles(1);
             }
         }
         const Doubles condition = norm * estimate_inverse(matrix, n_, solution_.data());
         const double limit = 1 / (WELL_CONDITIONED * n_ * std::numeric_limits<double>::epsilon());
-        for (int lane = 0; lane < MATRICES; lane++) trusted[lane] = condition[lane] < limit && std::isfinite(log_dets[lane]);
+        for (int lane = 0; lane < DOUBLE_LANES; lane++) trusted[lane] = condition[lane] < limit && std::isfinite(log_dets[lane]);
     }
 };
 
@@ -141,14 +143,14 @@ inline void find_log_dets(const int32_t* kernels, int64_t count, int n, double* 
     }
     if (left.empty()) return;
     LogDets batch(n);
-    for (size_t first = 0; first < left.size(); first += MATRICES) {
-        const int32_t* there[MATRICES];
-        double found[MATRICES];
-        bool trusted[MATRICES];
+    for (size_t first = 0; first < left.size(); first += DOUBLE_LANES) {
+        const int32_t* there[DOUBLE_LANES];
+        double found[DOUBLE_LANES];
+        bool trusted[DOUBLE_LANES];
         // Lanes without a matrix of their own repeat the last one.
-        for (size_t lane = 0; lane < MATRICES; lane++) there[lane] = kernels + left[std::min(first + lane, left.size() - 1)] * n * n;
+        for (size_t lane = 0; lane < DOUBLE_LANES; lane++) there[lane] = kernels + left[std::min(first + lane, left.size() - 1)] * n * n;
         batch.compute(there, found, trusted);
-        for (size_t lane = 0; lane < MATRICES && first + lane < left.size(); lane++) {
+        for (size_t lane = 0; lane < DOUBLE_LANES && first + lane < left.size(); lane++) {
             log_dets[left[first + lane]] = found[lane];
             trust[left[first + lane]] = trusted[lane] ? TRUSTED : DOUBTFUL;
         }

@@ -10,9 +10,7 @@
 
 namespace naswot {
 
-constexpr int MATRICES = 8;  // lanes of Doubles
-
-typedef int64_t DoubleBits __attribute__((vector_size(4 * LANES)));
+constexpr int DOUBLE_LANES = LANES / 2;  // of Doubles
 
 inline Doubles doubles(double x) { return Doubles{} + x; }
 
@@ -20,29 +18,39 @@ inline Doubles square_root(Doubles x) {
 #if defined(__AVX512F__)
     return (Doubles)_mm512_sqrt_pd((__m512d)x);
 #else
-    for (int lane = 0; lane < MATRICES; lane++) x[lane] = std::sqrt(x[lane]);
+    for (int lane = 0; lane < DOUBLE_LANES; lane++) x[lane] = std::sqrt(x[lane]);
     return x;
 #endif
 }
 
-inline bool any(DoubleBits condition) {
-    int64_t found = 0;
-    for (int lane = 0; lane < MATRICES; lane++) found |= condition[lane];
+inline Lanes square_root(Lanes x) {
+#if defined(__AVX512F__)
+    return (Lanes)_mm512_sqrt_ps((__m512)x);
+#else
+    for (int lane = 0; lane < LANES; lane++) x[lane] = std::sqrt(x[lane]);
+    return x;
+#endif
+}
+
+inline bool any(LaneBits condition) {
+    int32_t found = 0;
+    for (int lane = 0; lane < LANES; lane++) found |= condition[lane];
     return found != 0;
 }
 
 // Where row i of a lower triangle begins.
 inline size_t triangle(size_t i) { return i * (i + 1) / 2; }
 
-// Memory for vectors of doubles.
-class DoublesBuffer {
-    std::unique_ptr<Doubles, decltype(&std::free)> data_;
+// Memory for vectors.
+template <class Vector>
+class Vectors {
+    std::unique_ptr<Vector, decltype(&std::free)> data_;
 
 public:
-    explicit DoublesBuffer(size_t size) : data_(static_cast<Doubles*>(std::aligned_alloc(64, (size + 1) * sizeof(Doubles))), std::free) {
+    explicit Vectors(size_t size) : data_(static_cast<Vector*>(std::aligned_alloc(64, (size + 1) * sizeof(Vector))), std::free) {
         if (!data_) throw std::bad_alloc();
     }
-    Doubles* data() { return data_.get(); }
+    Vector* data() { return data_.get(); }
 };
 
 }  // namespace naswot

@@ -50,24 +50,24 @@ class Matrices:
             lower: their lower triangles, row by row, one matrix behind the other.
             sizes: rows of each.
         """
-        if not sizes:
-            return []
-        triangles = np.split(lower, np.cumsum([size * (size + 1) // 2 for size in sizes])[:-1])
-        small = [number for number, size in enumerate(sizes) if size <= MAX_BATCHED]
-        found: dict[int, FloatArray] = {}
-        if small:
-            small_sizes = np.array([sizes[number] for number in small], np.int64)
-            packed = lower if len(small) == len(sizes) else np.concatenate([triangles[number] for number in small])
-            values = np.empty(small_sizes.sum())
-            self._call("eigenvalues", packed.ctypes.data, small_sizes.ctypes.data, len(small), values.ctypes.data)
-            found = dict(zip(small, np.split(values, np.cumsum(small_sizes)[:-1]), strict=True))
+        all_sizes = np.array(sizes, np.int64)
+        ends = np.cumsum(all_sizes * (all_sizes + 1) // 2).tolist()
+        triangles = [slice(end - size * (size + 1) // 2, end) for size, end in zip(sizes, ends, strict=True)]
+        is_small = all_sizes <= MAX_BATCHED
+        small_sizes = all_sizes[is_small]
+        packed = lower if is_small.all() else np.concatenate([lower[triangles[i]] for i in np.flatnonzero(is_small)])
+        values = np.empty(small_sizes.sum())
+        self._call("eigenvalues", packed.ctypes.data, small_sizes.ctypes.data, len(small_sizes), values.ctypes.data)
+        ends = np.cumsum(np.where(is_small, all_sizes, 0)).tolist()
+        found = [values[end - size : end] if size <= MAX_BATCHED else None for size, end in zip(sizes, ends, strict=True)]
+        converged = not np.isnan(values).any()
         # Large ones, and those that did not converge.
-        for number, size in enumerate(sizes):
-            if number not in found or np.isnan(found[number]).any():
-                matrix = np.zeros((size, size))
-                matrix[np.tril_indices(size)] = triangles[number]
+        for number, spectrum in enumerate(found):
+            if spectrum is None or not (converged or np.isfinite(spectrum).all()):
+                matrix = np.zeros((sizes[number], sizes[number]))
+                matrix[np.tril_indices(sizes[number])] = lower[triangles[number]]
                 found[number] = np.linalg.eigvalsh(matrix)
-        return [found[number] for number in range(len(sizes))]
+        return found
 
     def _call(self, name: str, *arguments: int) -> None:
         if getattr(self._library, f"naswot_{name}")(*arguments):

@@ -20,7 +20,7 @@ from naswot_ray.engines.fast.memory import check_memory
 from naswot_ray.engines.fast.weights import draw
 from naswot_ray.engines.weights import WeightSource
 from naswot_ray.measures.kernel import constant_kernels
-from naswot_ray.measures.statistics import Statistic
+from naswot_ray.measures.statistics import FloatArray, Statistic
 from naswot_ray.network.program import Program
 
 _ALIGNMENT = 64
@@ -120,17 +120,30 @@ class NativeExecutor:
         if Statistic.TENSOR_LOG_DETS in wanted:
             found[Statistic.TENSOR_LOG_DETS] = self._matrices.log_dets(tensor_kernels)
         between = time.perf_counter()
-        if Statistic.COVARIANCE_SPECTRA in wanted:
-            sizes = [tensor.channels for tensor in encoded.tensors]
-            found[Statistic.COVARIANCE_SPECTRA] = tuple(self._matrices.eigenvalues(covariances, sizes))
-        if Statistic.SMALLEST_CORRELATIONS in wanted:
-            smallest = np.zeros(len(encoded.tensors))
-            correlated = [number for number, tensor in enumerate(encoded.tensors) if tensor.correlated]
-            sizes = [encoded.tensors[number].channels for number in correlated]
-            smallest[correlated] = [spectrum[0] for spectrum in self._matrices.eigenvalues(correlations, sizes)]
-            found[Statistic.SMALLEST_CORRELATIONS] = smallest
+        found |= self._spectra(encoded, covariances, correlations, wanted)
         seconds[_NUM_NATIVE_STAGES:] = (between - before, time.perf_counter() - between)
         self.last_stages = dict(zip(_STAGES, seconds.tolist(), strict=True))
+        return found
+
+    def _spectra(
+        self, encoded: Encoded, covariances: FloatArray, correlations: FloatArray, wanted: Collection[Statistic]
+    ) -> dict[Statistic, Any]:
+        """What is found of eigenvalues, all of which are computed in one go."""
+        if wanted.isdisjoint({Statistic.COVARIANCE_SPECTRA, Statistic.SMALLEST_CORRELATIONS}):
+            return {}
+        covariance_sizes = [tensor.channels for tensor in encoded.tensors] if covariances.size else []
+        correlated = [number for number, tensor in enumerate(encoded.tensors) if tensor.correlated]
+        correlation_sizes = [encoded.tensors[number].channels for number in correlated]
+        spectra = self._matrices.eigenvalues(
+            np.concatenate([covariances, correlations]), [*covariance_sizes, *correlation_sizes]
+        )
+        found: dict[Statistic, Any] = {}
+        if Statistic.COVARIANCE_SPECTRA in wanted:
+            found[Statistic.COVARIANCE_SPECTRA] = tuple(spectra[: len(covariance_sizes)])
+        if Statistic.SMALLEST_CORRELATIONS in wanted:
+            smallest = np.zeros(len(encoded.tensors))
+            smallest[correlated] = [spectrum[0] for spectrum in spectra[len(covariance_sizes) :]]
+            found[Statistic.SMALLEST_CORRELATIONS] = smallest
         return found
 
     def _make_room(self, encoded: Encoded) -> None:

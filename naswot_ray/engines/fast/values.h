@@ -2,33 +2,48 @@
 // correlation over the pixels of the first image.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <vector>
 
 #include "products.h"
 
 namespace naswot {
 
+inline double sum_of_lanes(Lanes v) {
+    double sum = 0;
+    for (int lane = 0; lane < LANES; lane++) sum += double(v[lane]);
+    return sum;
+}
+
+// A sum in double precision, lane by lane.
+struct LaneSums {
+    double lanes[LANES] = {};
+
+    void add(Lanes row) {
+        for (int lane = 0; lane < LANES; lane++) lanes[lane] += double(row[lane]);
+    }
+    double total() const { return std::accumulate(lanes, lanes + LANES, 0.0); }
+};
+
 // The sums of a tensor's values, less a centre for each channel, and of their products.
 struct ChannelSums {
-    std::vector<double> products, values;
+    std::vector<double> products;
+    std::vector<LaneSums> values;
     std::vector<float> centres;
 
     explicit ChannelSums(int channels = 0) : products(ProductTiles(channels).num_sums()), values(channels), centres(channels) {}
 
     // `count`: values of a channel. Writes the lower triangle.
     void write_covariance(double count, double* lower) const {
+        std::vector<double> totals;
+        for (const LaneSums& sums : values) totals.push_back(sums.total());
         for_each_product(products.data(), int(values.size()), [&](int i, int j, double sum) {
-            *lower++ = (sum - values[i] * values[j] / count) / count;
+            *lower++ = (sum - totals[i] * totals[j] / count) / count;
         });
     }
 };
-
-inline double sum_of_lanes(Lanes v) {
-    double sum = 0;
-    for (int lane = 0; lane < LANES; lane++) sum += double(v[lane]);
-    return sum;
-}
 
 // Floats from a channel of the first image to the next: a whole number of vectors.
 inline ptrdiff_t first_image_stride(int64_t pixels) { return (pixels + LANES - 1) / LANES * LANES; }
