@@ -15,8 +15,9 @@ import torch
 
 from naswot_ray.engines.cuda.draws import Drawing, drawing_of
 from naswot_ray.engines.cuda.group import merge
-from naswot_ray.engines.cuda.jobs import Lowered, lower
+from naswot_ray.engines.cuda.jobs import lower
 from naswot_ray.engines.cuda.memory import SHARE, Workspace
+from naswot_ray.engines.cuda.tables import Lowered
 from naswot_ray.engines.engine import Engine, Scores, check_shape, scores_of, statistics_of
 from naswot_ray.engines.weights import WeightSource
 from naswot_ray.errors import SettingsError

@@ -8,7 +8,7 @@ from itertools import accumulate
 
 import numpy as np
 
-from naswot_ray.engines.cuda.jobs import (
+from naswot_ray.engines.cuda.tables import (
     BLOCK_M,
     GRAM_PLACES,
     IMAGES,

@@ -13,9 +13,9 @@ from naswot_ray import philox
 from naswot_ray.engines.cuda import draws
 from naswot_ray.engines.cuda.draws import Drawing
 from naswot_ray.engines.cuda.group import Launch, Merged
-from naswot_ray.engines.cuda.jobs import BLOCK_M, IntArray, Kind, pixel_block
 from naswot_ray.engines.cuda.kernels import combine, convolve, gram, weights
 from naswot_ray.engines.cuda.memory import Buffers
+from naswot_ray.engines.cuda.tables import BLOCK_M, IntArray, Kind, pixel_block
 
 MAX_ELIMINATED = 128
 """Images whose kernel one program can hold in registers as float64."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from naswot_ray.engines.cuda.group import Merged
-from naswot_ray.engines.cuda.jobs import Lowered
+from naswot_ray.engines.cuda.tables import Lowered
 
 SHARE = 0.8
 """Of the free memory that a group may take by estimate; the rest is for what the estimate leaves out."""

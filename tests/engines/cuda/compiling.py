@@ -18,8 +18,8 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from naswot_ray.engines.cuda.draws import BLOCK
-from naswot_ray.engines.cuda.jobs import BLOCK_M
 from naswot_ray.engines.cuda.kernels import combine, convolve, gram, weights
+from naswot_ray.engines.cuda.tables import BLOCK_M
 
 CAPABILITY = 90
 """Of an H100."""
