@@ -1,7 +1,7 @@
 """The job tables: what their rows mean, how they share a launch, and how kernels cut shapes into blocks.
 
-A row is a job. Its first `KEY_COLUMNS` are its step and the shape that the jobs of one launch have in common; the others are those
-of its kind, which the kernel's module documents.
+A row is a job. Its first `KEY_COLUMNS` are its step and the shape that the jobs of one launch have in common. The module of
+the kernel says what the others are.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from naswot_ray.network import ops
+from naswot_ray.network.plan import Codes
 
 IntArray = npt.NDArray[np.int64]
 
@@ -33,6 +34,10 @@ TILE = 2048
 """Elements of an elementwise tile."""
 WORDS_PER_JOB = 2048
 """Of a Gram job: 65,536 units."""
+PRODUCT_ROWS = 32
+"""Pixels whose channels are multiplied by each other at once: few, so that devices with little shared memory have room."""
+ROWS_PER_SPLIT = 8192
+"""Pixels of all images whose products one program of a covariance adds up."""
 ALIGNMENT = 64
 """Elements; tensors begin at multiples of it."""
 
@@ -45,6 +50,8 @@ class Kind(IntEnum):
     CONVOLVE = 2
     CONVOLVE_GROUPS = 3
     MEASURE = 4
+    COVARIANCE = 5
+    FIRST_IMAGE = 6
 
 
 PLACES: dict[Kind, dict[str, tuple[int, ...]]] = {
@@ -53,11 +60,13 @@ PLACES: dict[Kind, dict[str, tuple[int, ...]]] = {
     Kind.CONVOLVE: {"stats": (1,), "arena": (2, 5), "weights": (4,)},
     Kind.CONVOLVE_GROUPS: {"stats": (1,), "arena": (2, 5), "weights": (4,)},
     Kind.MEASURE: {"stats": (1,), "arena": (2,)},
+    Kind.COVARIANCE: {"stats": (1, 2), "arena": (3,), "covariances": (5,)},
+    Kind.FIRST_IMAGE: {"arena": (1,), "firsts": (3,)},
 }
 """Which columns, behind the key, are offsets into what."""
 
 TERM_PLACES: dict[str, tuple[int, ...]] = {"arena": (0,), "stats": (2, 3), "words": (5,)}
-GRAM_PLACES: dict[str, tuple[int, ...]] = {"words": (0,), "architectures": (3,)}
+GRAM_PLACES: dict[str, tuple[int, ...]] = {"words": (0,), "architectures": (3,), "tensors": (6,)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,16 +78,42 @@ class Layer:
 
 
 @dataclass(frozen=True, slots=True)
+class Stack:
+    """Arrays of one shape that lie one behind the other, one for each of some coded tensors.
+
+    Attributes:
+        place: of the first one.
+        shape: rows and columns of each.
+        tensors: the numbers of the tensors, in order.
+    """
+
+    place: int
+    shape: tuple[int, int]
+    tensors: tuple[int, ...]
+
+    @property
+    def end(self) -> int:
+        """Where the last one ends."""
+        return self.place + len(self.tensors) * prod(self.shape)
+
+
+@dataclass(frozen=True, slots=True)
 class Lowered:
     """One architecture, ready to be merged into a group.
+
+    A coded tensor here is one that live ReLUs read and that is not zero for every image; it has the number of its codes among
+    those of all such tensors.
 
     Attributes:
         jobs: for each kind its rows, shape (jobs, key + kind's columns), int64.
         terms: of all combinations, shape (terms, columns).
         grams: Gram jobs, shape (jobs, columns).
         layers: what weights to draw.
-        sizes: elements it needs of `arena`, `stats`, `weights`, `words`.
+        sizes: elements it needs of `arena`, `stats`, `weights`, `words`, `covariances`, `firsts`.
         num_units: N_A as the published code counts, and as the paper does.
+        codes: the network's.
+        covariances: matrices of channels, if wanted.
+        firsts: values of the first image, pixels by channels, if wanted: of tensors with more pixels than channels.
     """
 
     jobs: dict[Kind, IntArray]
@@ -87,10 +122,14 @@ class Lowered:
     layers: tuple[Layer, ...]
     sizes: dict[str, int]
     num_units: tuple[int, int]
+    codes: tuple[Codes, ...]
+    covariances: tuple[Stack, ...]
+    firsts: tuple[Stack, ...]
 
-    def num_units_column(self) -> IntArray:
-        """N_A of both counts, shape (2, 1, 1)."""
-        return np.array(self.num_units, np.int64)[:, None, None]
+    @property
+    def tensor_units(self) -> list[int]:
+        """Units of each coded tensor."""
+        return [codes.num_units for codes in self.codes if codes.node is not None]
 
 
 def channel_blocks(channels: int, most: int = 64) -> tuple[int, int]:
