@@ -118,7 +118,7 @@ def test_a_dataset_of_another_number_of_images(tmp_path: Path) -> None:
 
 
 COMMANDS: dict[str, tuple[object, ...]] = {
-    "naswot": ("naswot", *HERE, "-o"),
+    "score": ("score", *HERE, "-o"),
     "join": ("join",),
     "info": ("info",),
     "query": ("query",),
