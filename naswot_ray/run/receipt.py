@@ -1,4 +1,4 @@
-"""What workers report of their tasks, and how they fail. Without torch, so that a driver need not load it."""
+"""What workers report about their tasks, and how they fail. It does not import torch, so that a driver need not load it."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ RunTable = Literal["scores", "architectures"]
 
 @dataclass(frozen=True)
 class Receipt:
-    """What a worker reports of a task.
+    """What a worker reports about a task.
 
     Attributes:
-        counts: the rows that this run has written, by status: now, or in an earlier try of the task that was cut off before
-            it could report.
-        skipped: rows that others had written.
-        part: that was written; None if nothing was.
-        notes: what an operator should know of.
-        left: positions that were handed back, because the task took long.
+        counts: how many rows of the task this run has written, by status. Rows of an earlier attempt count too, if that was
+            cut off before it could report.
+        skipped: how many rows another run had written already.
+        part: the part file that was written; None if there was nothing to write.
+        notes: what people should know of.
+        left: positions in the space that the worker handed back because the task took long.
     """
 
     counts: Mapping[str, int] = field(default_factory=dict)
@@ -39,7 +39,7 @@ class Receipt:
 
     @property
     def rows(self) -> int:
-        """Rows of the task, written now or before."""
+        """How many rows of the task are in the dataset now, whoever wrote them."""
         return sum(self.counts.values()) + self.skipped
 
 
@@ -49,4 +49,4 @@ def table_of(task: Task) -> RunTable:
 
 
 class DeviceLostError(Exception):
-    """The worker's GPU computes nothing more in this process; another process may be able to use it."""
+    """The worker's GPU is unusable in this process. Another process may still be able to use it."""

@@ -203,7 +203,7 @@ def test_a_worker_that_cannot_start_is_told_and_the_others_do_its_work() -> None
     pool.announce(Gone(7, "no driver for its GPU"))
     driver, _, progress = drive(pool, make_tasks(3))
     assert driver.counts["scores"] == {"ok": 12}
-    assert progress.notes == ["a worker cannot start, the others go on: no driver for its GPU"]
+    assert progress.notes == ["a worker cannot start: no driver for its GPU; the others go on"]
 
 
 def test_a_worker_that_comes_late_gets_work() -> None:
