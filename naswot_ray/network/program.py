@@ -53,10 +53,15 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where channels are written: from channel `offset` on of tensor, or of entry of `Program.codes`, number `index`."""
+    """Where channels are written: from channel `offset` on of tensor, or of entry of `Program.codes`, number `index`.
+
+    Attributes:
+        positive: of codes, whether the ReLU reads the positive part of the value. That has the codes of the value itself.
+    """
 
     index: int
     offset: int = 0
+    positive: bool = False
 
 
 @dataclass(slots=True)
@@ -327,9 +332,9 @@ class _Compiler:
                     offset += combine.shape[0]
                 continue
             for channels, summands in self.values[node]:
-                place = Place(index, offset)
+                place = Place(index, offset, any(rectified for *_, rectified in summands))
                 offset += channels
-                terms = [Term(View(tensor, at, channels), normalised) for tensor, at, normalised, _ in summands]
+                terms = [Term(View(tensor, at, channels), n, rectified) for tensor, at, n, rectified in summands]
                 free = [t for term in terms for t in takers[term.view, term.normalised] if t.codes is None]
                 if free:
                     free[0].codes = place

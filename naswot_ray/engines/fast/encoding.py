@@ -157,7 +157,7 @@ def _encode(instruction: Pool | Shift | Combine, *, in_bands: bool) -> list[int]
             band = _band_pixels(shape) if in_bands else shape[1] * shape[2]
             words = [_COMBINE, *shape, *_place(total), *_place(rectified), *_place(codes), band, len(terms)]
             for term in terms:
-                flags = term.normalised + 2 * term.rectified
+                flags = term.normalised + 2 * term.rectified + 4 * (term.codes is not None and term.codes.positive)
                 words += (term.view.tensor, term.view.offset, flags, *_place(term.codes))
             return words
 

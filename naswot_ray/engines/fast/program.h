@@ -13,7 +13,7 @@
 namespace naswot {
 
 enum Opcode { CONVOLVE, AVERAGE_POOL, MAXIMUM_POOL, SHIFT, COMBINE };
-enum Flag { NORMALISED = 1, RECTIFIED = 2 };
+enum Flag { NORMALISED = 1, RECTIFIED = 2, POSITIVE = 4 };  // of a term; the last one: what is found of its values is of the positive part
 enum Stage {
     STAGE_CONVOLVE,
     STAGE_DEPTHWISE,

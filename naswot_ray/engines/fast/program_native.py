@@ -79,7 +79,7 @@ class NativeExecutor:
         """
         with self._lock:
             encoded = encode(program, len(images), wanted, self._pair_floats)
-            return self._execute(program, encoded, images, weights, wanted)
+            return self._execute(program, encoded, images, weights, frozenset(wanted))
 
     def _execute(
         self,
@@ -87,7 +87,7 @@ class NativeExecutor:
         encoded: Encoded,
         images: torch.Tensor,
         weights: WeightSource,
-        wanted: Collection[Statistic],
+        wanted: frozenset[Statistic],
     ) -> dict[Statistic, Any]:
         self._make_room(encoded)
         drawn = self._memory["weights"].floats(encoded.num_weights)
@@ -127,7 +127,7 @@ class NativeExecutor:
         return found
 
     def _spectra(
-        self, encoded: Encoded, covariances: FloatArray, correlations: FloatArray, wanted: Collection[Statistic]
+        self, encoded: Encoded, covariances: FloatArray, correlations: FloatArray, wanted: frozenset[Statistic]
     ) -> dict[Statistic, Any]:
         """What is found of eigenvalues, all of which are computed in one go."""
         if wanted.isdisjoint({Statistic.COVARIANCE_SPECTRA, Statistic.SMALLEST_CORRELATIONS}):
