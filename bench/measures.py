@@ -67,7 +67,7 @@ def main(
 
 
 def measure_sets() -> dict[str, tuple[str, ...]]:
-    """Label -> names of measures: the default ones first, then all that the engine gives, then the default ones and one more."""
+    """Label -> names of measures: the default ones, all that the engine gives, the default ones and one more."""
     possible = [one.name for one in all_measures().values() if one.statistics <= open_engine(_ENGINE).statistics]
     alone = {name: (*DEFAULT_MEASURES, name) for name in possible if name not in DEFAULT_MEASURES}
     return {"default": DEFAULT_MEASURES, "all": tuple(possible), **alone}

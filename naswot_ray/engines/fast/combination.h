@@ -26,7 +26,7 @@ class Combiner {
     struct Target {
         int64_t codes = -1, offset = 0;  // entry of the codes, and first channel of them
         bool kept = false;               // all of it, or else one band
-        Pair* pairs = nullptr;           // of the first channel; null if not wanted
+        float* pairs = nullptr;          // of the first channel; null if not wanted
         ptrdiff_t channel = 0;           // pairs to the next channel
         RowValues row{};
     };
@@ -156,7 +156,7 @@ private:
                 Stopwatch watch;
                 for (const Target& target : targets)
                     if (target.pairs && !target.kept)
-                        add_products_of(target.pairs, target.channel, work.channels, band_pairs, sums_[target.codes].products.data());
+                        sums_[target.codes].add_products_of(target.pairs, target.row.precise, target.channel, band_pairs);
                 seconds += watch.lap();
             }
         return seconds;
@@ -174,9 +174,10 @@ private:
         target.row.centred = !work.has_flag(t, NORMALISED) || target.row.positive;
         if (!batch_.results.covariances) return target;
         target.kept = codes.kept >= 0;
+        target.row.precise = codes.precise;
         target.channel = codes.kept_pairs;
-        target.pairs = target.kept ? batch_.kept_values(codes, work.block) + target.offset * codes.kept_pairs
-                                   : reinterpret_cast<Pair*>(batch_.values + t * batch_.band_floats);
+        target.pairs = target.kept ? batch_.kept_values(codes, work.block) + target.offset * codes.kept_pairs * pair_floats(codes.precise)
+                                   : batch_.values + t * batch_.band_floats;
         if (sums_[target.codes].values.empty()) sums_[target.codes] = ChannelSums(int(codes.channels));
         if (work.block == 0 && !work.has_flag(t, NORMALISED)) find_centres(work, t, sums_[target.codes].centres.data() + target.offset);
         return target;
@@ -187,7 +188,7 @@ private:
         if (target.codes < 0) return nullptr;
         const Codes& codes = batch_.codes[target.codes];
         RowValues& row = target.row;
-        row.pairs = target.pairs ? target.pairs + c * target.channel + pair : nullptr;
+        row.pairs = target.pairs ? target.pairs + (c * target.channel + pair) * pair_floats(row.precise) : nullptr;
         row.sum = Lanes{};
         row.centre = target.pairs ? (Lanes)((LaneBits)broadcast(sums_[target.codes].centres[target.offset + c]) & work.present) : Lanes{};
         row.first = !batch_.results.correlations || codes.first < 0 || work.block > 0

@@ -11,7 +11,8 @@ namespace naswot {
 
 // Where the values of a row that has codes go too, for what is found of values instead of signs.
 struct RowValues {
-    Pair* pairs;    // less `centre`, for the covariance
+    float* pairs;   // less `centre`, for the covariance
+    bool precise;   // whether these are single precision numbers
     Lanes centre;   // 0 in lanes that hold no image
     Lanes sum;      // of `pairs`
     bool centred;   // whether there is a centre; without one `sum` is not needed
@@ -48,9 +49,13 @@ inline void keep(RowValues& to, int x, int width, Lanes first, Lanes second) {
         first -= to.centre;
         if (x + 1 < width) second -= to.centre;
     }
-    if (to.pairs) {
+    if (to.pairs && to.precise) {
+        store(to.pairs + x * LANES, first);
+        store(to.pairs + (x + 1) * LANES, second);
+        to.sum += first + second;
+    } else if (to.pairs) {
         const Pair pair = make_pair(first, second);
-        to.pairs[x / 2] = pair;
+        reinterpret_cast<Pair*>(to.pairs)[x / 2] = pair;
         // Of the rounded values: else the mean that is taken off products is another one than theirs.
         if (to.centred) add_products(to.sum, pair, make_pair(broadcast(1), broadcast(1)));
     }
