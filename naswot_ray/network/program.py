@@ -53,10 +53,15 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where channels are written: from channel `offset` on of tensor, or of entry of `Program.codes`, number `index`."""
+    """Where channels are written: from channel `offset` on of tensor, or of entry of `Program.codes`, number `index`.
+
+    Attributes:
+        positive: of codes, whether the ReLU reads the positive part of the value. That has the codes of the value itself.
+    """
 
     index: int
     offset: int = 0
+    positive: bool = False
 
 
 @dataclass(slots=True)
@@ -327,7 +332,7 @@ class _Compiler:
                     offset += combine.shape[0]
                 continue
             for channels, summands in self.values[node]:
-                place = Place(index, offset)
+                place = Place(index, offset, any(rectified for *_, rectified in summands))
                 offset += channels
                 terms = [Term(View(tensor, at, channels), n, r) for tensor, at, n, r in summands]
                 # A ReLU that reads what another one has rectified: the signs are those from before, the values are not.

@@ -184,8 +184,7 @@ private:
         const Codes& codes = batch_.codes[number];
         if (codes.kept < 0) return;
         Stopwatch watch;
-        add_products_of(batch_.kept_values(codes, block), codes.kept_pairs, int(codes.channels), int(codes.kept_pairs),
-                        sums_[number].products.data());
+        sums_[number].add_products_of(batch_.kept_values(codes, block), codes.precise, codes.kept_pairs, int(codes.kept_pairs));
         seconds_[STAGE_COVARIANCE] += watch.lap();
     }
 
@@ -251,7 +250,7 @@ extern "C" int naswot_run(const int64_t* program, int64_t n, const float* images
 }
 
 // How many floats the memory of a pair of pixels is (pairs.h).
-extern "C" int64_t naswot_pair_floats() { return sizeof(naswot::Pair) / sizeof(float); }
+extern "C" int64_t naswot_pair_floats() { return naswot::pair_floats(false); }
 
 // log det of kernels, shape (count, n, n), of each the lower triangle; `trusted` is 0 where it has to be computed by kernel.py.
 extern "C" int naswot_log_dets(const int32_t* kernels, int64_t count, int64_t n, double* log_dets, uint8_t* trusted) {
