@@ -197,7 +197,7 @@ private:
         seconds_[STAGE_GRAM] += watch.lap();
         if (results.patterns) {
             const Mask* masks = batch_.masks_at(number, 0, 0);
-            for (int64_t unit = 0; unit < codes.units; unit++) results.patterns[masks[unit]] = 1;
+            for (int64_t unit = 0; unit < codes.units; unit++) results.patterns[masks[unit] / 8] |= uint8_t(1 << (masks[unit] % 8));
             seconds_[STAGE_PATTERNS] += watch.lap();
         }
         if (results.covariances) {

@@ -48,7 +48,7 @@ struct Codes {
 struct Results {
     int64_t *published, *paper;  // kernels, shape (n, n), added to
     int32_t* tensor_kernels;     // shape (tensors, n, n), of each the lower triangle
-    uint8_t* patterns;           // shape (2^16,): 1 for a pattern that occurs
+    uint8_t* patterns;           // 2^16 bits, the lowest first, that tell which patterns occur: few enough for the nearest cache
     double* covariances;         // lower triangles
     double* correlations;
 };

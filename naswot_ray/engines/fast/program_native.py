@@ -96,10 +96,10 @@ class NativeExecutor:
         draw(self._library, weights, encoded.layers, drawn)
         n = len(images)
         kernels = constant_kernels(program.codes, n)
-        patterns = np.zeros(encoded.num_patterns, np.bool_)
+        pattern_bits = np.zeros(encoded.num_patterns // 8, np.uint8)
         tensor_kernels = np.empty((encoded.num_kernel_entries // n**2, n, n), np.int32)
         covariances, correlations = np.empty(encoded.num_covariances), np.empty(encoded.num_correlations)
-        arrays = (kernels.published, kernels.paper, tensor_kernels, patterns, covariances, correlations)
+        arrays = (kernels.published, kernels.paper, tensor_kernels, pattern_bits, covariances, correlations)
         results = _Results(*(array.ctypes.data if array.size else None for array in arrays))
         seconds = np.zeros(len(_STAGES))
         failed = self._library.naswot_run(
@@ -117,6 +117,7 @@ class NativeExecutor:
             raise MemoryError("not enough memory for the transformed tiles of a convolution")
         found: dict[Statistic, Any] = {Statistic.KERNELS: kernels}
         if Statistic.PATTERNS in wanted:
+            patterns = np.unpackbits(pattern_bits, bitorder="little").view(np.bool_)
             patterns[0] |= any(codes.node is None for codes in program.codes)
             found[Statistic.PATTERNS] = patterns
         stages = dict(zip(_STAGES, seconds.tolist(), strict=True))
