@@ -13,16 +13,17 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from typing import Any, Final
 
+from naswot_ray.citation import Citation
 from naswot_ray.errors import SettingsError
 from naswot_ray.registry import modules_of, nearest, offered
 from naswot_ray.spaces.base import Space
-from naswot_ray.spaces.facts import Facts, Work
+from naswot_ray.spaces.facts import Facts
 
 __all__ = [
+    "Citation",
     "Facts",
     "Space",
     "SpaceMaker",
-    "Work",
     "all_spaces",
     "check_name",
     "facts_of",

@@ -12,11 +12,12 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from naswot_ray.citation import Citation
 from naswot_ray.errors import ArchitectureError, SettingsError
 from naswot_ray.network import Network, NetworkBuilder
 from naswot_ray.network.graph import Initialisation
 from naswot_ray.spaces.base import Space
-from naswot_ray.spaces.facts import Facts, Work
+from naswot_ray.spaces.facts import Facts
 from naswot_ray.spaces.nasbench101_cells import MAX_VERTICES, OPS, Cell, edge_bit, list_cells, prune, read_cell
 from naswot_ray.spaces.nasbench101_hashes import HashTable, hash_cell, load_hashes
 
@@ -50,7 +51,7 @@ class NasBench101(Space):
     name = "nasbench101"
     facts = Facts(
         title="NAS-Bench-101",
-        work=Work(
+        citation=Citation(
             key="ying2019nasbench101",
             title="{NAS-Bench-101}: Towards Reproducible Neural Architecture Search",
             authors=(

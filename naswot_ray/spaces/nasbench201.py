@@ -13,11 +13,12 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
+from naswot_ray.citation import Citation
 from naswot_ray.errors import ArchitectureError
 from naswot_ray.network import Network, NetworkBuilder
 from naswot_ray.spaces.base import Space
 from naswot_ray.spaces.blocks import relu_conv_bn, residual_block
-from naswot_ray.spaces.facts import Facts, Work
+from naswot_ray.spaces.facts import Facts
 
 OPS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 NUM_NODES = 4
@@ -40,7 +41,7 @@ class NasBench201(Space):
     name = "nasbench201"
     facts = Facts(
         title="NAS-Bench-201",
-        work=Work(
+        citation=Citation(
             key="dong2020nasbench201",
             title="{NAS-Bench-201}: Extending the Scope of Reproducible Neural Architecture Search",
             authors=("Dong, Xuanyi", "Yang, Yi"),

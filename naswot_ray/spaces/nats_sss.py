@@ -9,11 +9,12 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from naswot_ray.citation import Citation
 from naswot_ray.errors import ArchitectureError
 from naswot_ray.network import Network, NetworkBuilder
 from naswot_ray.spaces.base import Space
 from naswot_ray.spaces.blocks import relu_conv_bn, residual_block
-from naswot_ray.spaces.facts import Facts, Work
+from naswot_ray.spaces.facts import Facts
 
 CHANNELS = tuple(range(8, 65, 8))
 NUM_LAYERS = 5
@@ -28,7 +29,7 @@ class NatsSss(Space):
     name = "nats_sss"
     facts = Facts(
         title="NATS-Bench's size space",
-        work=Work(
+        citation=Citation(
             key="dong2021nats",
             title="{NATS-Bench}: Benchmarking {NAS} Algorithms for Architecture Topology and Size",
             authors=("Dong, Xuanyi", "Liu, Lu", "Musial, Katarzyna", "Gabrys, Bogdan"),

@@ -16,18 +16,19 @@ from functools import cached_property
 from typing import Any, Final
 
 from naswot_ray.cache import cache_directory
+from naswot_ray.citation import Citation
 from naswot_ray.errors import ArchitectureError, SettingsError
 from naswot_ray.network import Network, NetworkBuilder
 from naswot_ray.network.graph import Initialisation
 from naswot_ray.paths import expand_home
 from naswot_ray.spaces import nds_anynet, nds_cells
 from naswot_ray.spaces.base import Space
-from naswot_ray.spaces.facts import Facts, Work
+from naswot_ray.spaces.facts import Facts
 from naswot_ray.spaces.nds_families import FAMILIES, Family
 from naswot_ray.spaces.nds_file import canonical_json, read_records
 from naswot_ray.spaces.nds_limits import MAX_PARAMS
 
-WORK: Final = Work(
+CITATION: Final = Citation(
     key="radosavovic2019nds",
     title="On Network Design Spaces for Visual Recognition",
     authors=(
@@ -138,7 +139,7 @@ class NdsSpace(Space):
 def _facts(family: Family) -> Facts:
     return Facts(
         title=f"NDS {family.stem.lower()}",
-        work=WORK,
+        citation=CITATION,
         source="https://github.com/facebookresearch/nds",
         terms="none stated for the data; its code is MIT",
         opened_from="nds",
