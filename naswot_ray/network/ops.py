@@ -3,8 +3,8 @@
 Shapes are per image: `(channels, height, width)`, or `(features,)` after a global average pool. An operation says what is
 computed, not how; the engines in `naswot_ray.engines` compute it.
 
-FLOPs are counted as the benchmarks count them (NATS-Bench, `nats_bench` field `flops`): multiply-accumulates of convolutions and
-linear layers, plus one for each bias addition. Batch norms, pools and additions count nothing.
+FLOPs are counted as the benchmarks count them (NATS-Bench, `nats_bench` field `flops`): multiply-accumulates of convolutions
+and linear layers, plus one for each bias addition. Batch norms, pools and additions count nothing.
 """
 
 from __future__ import annotations
