@@ -32,7 +32,7 @@ from naswot_ray.images.source import BATCH_VERSION, load_images
 from naswot_ray.measures import DEFAULT_MEASURES, get_measures
 from naswot_ray.run import ray_environment
 from naswot_ray.run.driver import Driver, Policy
-from naswot_ray.run.progress import ConsoleProgress
+from naswot_ray.run.progress import ConsoleRunProgress
 from naswot_ray.run.receipt import Pixels, Receipt
 from naswot_ray.run.worker import Worker
 from naswot_ray.spaces import Space, get_space
@@ -63,7 +63,7 @@ class SleepingWorker(Worker):
         return Receipt({STATUS_OK: len(rows)}, part=part)
 
 
-class TellingProgress(ConsoleProgress):
+class TellingProgress(ConsoleRunProgress):
     """Keeps the memory of the driver as it goes."""
 
     def __init__(self, total: int) -> None:
@@ -115,7 +115,7 @@ def drive(root: Path, grid: Grid, tasks: Iterable[Task], num_rows: int, actors: 
         after = resource.getrusage(resource.RUSAGE_SELF)
     pool.close()
     return {
-        "rows": sum(driver.counts.values()),
+        "rows": sum(counts.total() for counts in driver.counts.values()),
         "seconds": driver.seconds,
         "driver_cpu_seconds": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
         "driver_mib": progress.mib,

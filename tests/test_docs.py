@@ -96,7 +96,7 @@ def test_the_queries_of_the_readme_run(
     monkeypatch.chdir(tmp_path)
     (block,) = [b for b in blocks(ROOT / "README.md", "python") if "naswot_ray.open" in b]
     exec(compile(block, "README.md", "exec"), {})
-    assert "corr(score, accuracy)" in capsys.readouterr().out
+    assert "corr(naswot, accuracy)" in capsys.readouterr().out
     for query in re.findall(r'naswot-ray query scores "([^"]+)"', (ROOT / "README.md").read_text()):
         with pytest.raises(SystemExit) as ended:
             app(["query", "scores", query])
@@ -111,11 +111,15 @@ def test_the_readmes_example_of_one_network_runs() -> None:
 
 @pytest.fixture(scope="module")
 def joined(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Scores at two batch sizes and seeds, made up, one singular and one failed; joined with accuracies."""
+    """Two measures at two batch sizes and seeds, made up, one singular and one failed; joined with accuracies."""
     root = tmp_path_factory.mktemp("joined") / "DATASET"
-    special = {3: SINGULAR, 4: FAILED}
+    special = {3: SINGULAR, 4: FAILED | {"meco": None}}
     dataset = make_dataset(
-        root, indices=range(12), batch_sizes=(4, 8), seeds=(0, 1), change=lambda row: special.get(row["arch_index"], {})
+        root,
+        indices=range(12),
+        batch_sizes=(4, 8),
+        seeds=(0, 1),
+        change=lambda row: {"meco": float(row["arch_index"])} | special.get(row["arch_index"], {}),
     )
     add(dataset, [mean_accuracy(index) for index in range(12)])
     join(dataset, SPACE)
@@ -125,8 +129,8 @@ def joined(tmp_path_factory: pytest.TempPathFactory) -> Path:
 COOKBOOK = ROOT / "docs" / "cookbook.md"
 
 
-AVERAGES = re.compile(r"\b(avg|corr|stddev_samp|regr_slope|regr_intercept)\((a\.)?score\b")
-"""What is wrong if it is over scores or accuracies that do not compare."""
+AVERAGES = re.compile(r'\b(avg|corr|stddev_samp|regr_slope|regr_intercept)\((a\.)?("?naswot\b|$)')
+"""What is wrong if it is over values or accuracies that do not compare; `$` is where an f-string puts a name."""
 
 
 def queries_of(path: Path) -> list[str]:
@@ -158,13 +162,13 @@ def test_queries_keep_apart_what_does_not_compare() -> None:
     paths = {*PAGES, *(path for pattern in modules for path in (ROOT / "naswot_ray").glob(pattern))}
     averaging = [(path.name, query) for path in paths for query in queries_of(path) if AVERAGES.search(query)]
     assert {name for name, _ in averaging} >= {"README.md", "tutorial.md", "dataset.md", "storage.md", "cookbook.md"}
-    assert {name for name, _ in averaging} >= {"query.py", "dataset.py", "contents.py"}
+    assert {name for name, _ in averaging} >= {"query.py", "console.py"}
     assert len(averaging) > 15
     assert [(name, query, missing) for name, query in averaging if (missing := not_told_apart(query))] == []
 
 
 def test_a_query_that_mixes_is_found() -> None:
-    before = "SELECT batch_size, split, corr(score, accuracy) FROM joined WHERE status = 'ok' GROUP BY ALL"
+    before = "SELECT batch_size, split, corr(naswot, accuracy) FROM joined WHERE status = 'ok' GROUP BY ALL"
     assert AVERAGES.search(before)
     assert not_told_apart(before) == {"space", "images", "dataset", "epochs"}
 
@@ -190,7 +194,7 @@ def test_the_python_of_readme_and_tutorial_gives_a_correlation_for_all_that_diff
         (query,) = [query for block in blocks(page, "python") for query in re.findall(r'"""(.*?)"""', block, re.DOTALL)]
         with naswot_ray.open("scores").connect() as connection:
             found = connection.sql(query).fetchnumpy()
-        correlations = found["corr(score, accuracy)"]
+        correlations = found["corr(naswot, accuracy)"]
         assert len(correlations) == 2 * 2 * 2 * 4
         assert set(np.round(correlations, 6)) == {-1.0, 1.0}
 
@@ -201,7 +205,7 @@ def test_the_cookbook_gives_rows(query: str, joined: Path) -> None:
     assert result.exit_code == 0, result.output
     header, _, rows = result.stdout.partition("\n")
     assert rows, "only a header"
-    if re.search(r"\b(avg\(score|corr\()", query):
+    if re.search(r"\b(avg\(naswot|corr\()", query):
         assert {"space", "images", "batch_size"} <= set(header.replace('"', "").split(",")), "mixes scores that do not compare"
 
 

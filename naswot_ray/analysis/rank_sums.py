@@ -44,6 +44,11 @@ _ALL: Final = (
         ("meco", "naswot", "num_relus"),
         "sum of the logarithms of the ranks of meco, naswot and num_relus among the architectures of the space on one batch",
     ),
+    RankSum(
+        "meco_expressivity_rank_sum",
+        ("meco", "expressivity"),
+        "sum of the logarithms of the ranks of meco and expressivity among the architectures of the space on one batch",
+    ),
 )
 
 RANK_SUMS: Final[Mapping[str, RankSum]] = MappingProxyType({one.name: one for one in _ALL})
@@ -63,7 +68,7 @@ def rank_sum(name: str, columns: Mapping[str, npt.NDArray[np.float64]]) -> npt.N
             than the parts may be there.
 
     Returns:
-        (m,) float64, at most 3 log n for three parts; NaN for an architecture that lacks a part, which no rank counts.
+        (m,) float64, at most log n for each part. NaN for an architecture that lacks a part; it takes no rank.
 
     Raises:
         SettingsError: there is no rank sum of that name, or `columns` lacks one of its parts.

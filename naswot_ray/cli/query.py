@@ -45,7 +45,7 @@ def query(
     A file or a pipe gets all rows. A table on a terminal is cut to fit, and says so.
     The query reads the views and nothing else, unless --unsafe is given.
 
-    Example: naswot-ray query scores "SELECT space, images, batch_size, arch_id, avg(score) FROM scores GROUP BY ALL"
+    Example: naswot-ray query scores "SELECT space, images, batch_size, arch_id, avg(naswot) FROM scores GROUP BY ALL"
     """
     dataset = open_dataset(dataset_path)
     is_terminal = sys.stdout.isatty()

@@ -329,8 +329,10 @@ class _Compiler:
             for channels, summands in self.values[node]:
                 place = Place(index, offset)
                 offset += channels
-                terms = [Term(View(tensor, at, channels), normalised) for tensor, at, normalised, _ in summands]
-                free = [t for term in terms for t in takers[term.view, term.normalised] if t.codes is None]
+                terms = [Term(View(tensor, at, channels), n, r) for tensor, at, n, r in summands]
+                # A ReLU that reads what another one has rectified: the signs are those from before, the values are not.
+                plain = [term for term in terms if not term.rectified]
+                free = [t for term in plain for t in takers[term.view, term.normalised] if t.codes is None]
                 if free:
                     free[0].codes = place
                 else:

@@ -1,4 +1,4 @@
-"""The scoring job: from options to a filled dataset."""
+"""The scoring job: turns options into a filled dataset."""
 
 from __future__ import annotations
 
@@ -36,29 +36,30 @@ from naswot_ray.run import ray_environment
 from naswot_ray.run.driver import Driver, Policy
 from naswot_ray.run.options import Decides, ScoreOptions
 from naswot_ray.run.pool import InProcessPool, Pool, make_worker
-from naswot_ray.run.progress import ConsoleProgress, Progress
+from naswot_ray.run.progress import ConsoleRunProgress, RunProgress
 from naswot_ray.run.receipt import Pixels, Receipt
 from naswot_ray.spaces import Space, open_spaces
 from naswot_ray.terminal import complain
 
 MAX_ROUNDS: Final = 3
-"""How often rows that vanished are done again at the end of a run."""
+"""How many times a run looks for rows that vanished, and scores them again, before it gives up."""
 
 
 def score_spaces(options: ScoreOptions) -> RunRecord:
-    """Score what is missing of a grid and write it to a dataset.
+    """Score the rows of a grid that a dataset lacks, and write them to it.
 
-    Safe to run again after any interruption: rows that are there are kept, the rest is done.
+    After any interruption, call it again with the same options: it keeps the rows that exist and scores the rest.
 
     Args:
-        options: what, where to and on what.
+        options: what to score, where to write it and what to run it on.
 
     Returns:
         the run's record, as written to `runs/`.
 
     Raises:
-        NaswotError: bad options, unreadable images, a dataset of other settings, storage that cannot be written, no cluster.
-        KeyboardInterrupt: on Ctrl-C or SIGTERM; everything written stays.
+        NaswotError: an option is wrong, images cannot be read, the dataset has other settings, its storage cannot be written,
+            or no cluster answers.
+        KeyboardInterrupt: on Ctrl-C or SIGTERM. Everything written stays.
     """
     measures = get_measures(options.measure)
     for one in measures:
@@ -91,7 +92,7 @@ def score_spaces(options: ScoreOptions) -> RunRecord:
     )
     grid = Grid(grid_record, contract.shard_size)
     storage.sweep_temporaries()
-    others = _tell_of_others(storage)
+    others = _warn_of_other_runs(storage)
     survey = Survey(grid, storage, contract.settings)
     tasks = Tasks(survey, retry_failed=options.retry_failed, backwards=others)
 
@@ -118,7 +119,7 @@ def score_spaces(options: ScoreOptions) -> RunRecord:
 
 @dataclass
 class _Run:
-    """What stays the same while a run goes on, and the record of it."""
+    """A run in progress: its inputs, which stay the same, and its record, which is updated."""
 
     storage: Storage
     grid: Grid
@@ -128,20 +129,20 @@ class _Run:
     policy: Policy
     replace_older: bool
     planned: bool = False
-    """Whether the dataset knows of the run."""
+    """Whether the dataset's manifest and the run's record have been written."""
 
     def drive(self, pool: Pool, survey: Survey, tasks: Tasks) -> RunRecord:
-        """Do the tasks, and what turns out to be missing afterwards; keep the record."""
+        """Do the tasks, then those whose rows turn out to be missing, and keep the run's record up to date."""
 
         def written(part: PurePosixPath) -> None:
-            for note in self.storage.take_notes():  # of this process's own dealings; workers tell theirs in their receipts
+            for note in self.storage.take_notes():  # this process's own; those of workers are in their receipts
                 progress.note(note)
             if datetime.now(UTC) - self.record.updated >= HEARTBEAT:
                 self._write_record(driver, pool, "running")
 
         status: RunStatus = "failed"
         state: GridState | None = None
-        with ConsoleProgress(tasks.num_rows, num_architectures=tasks.num_architectures) as console, _sigterm_interrupts():
+        with ConsoleRunProgress(tasks.num_rows, num_architectures=tasks.num_architectures) as console, _sigterm_interrupts():
             progress = _metered(console, pool, self.record.run_id, tasks)
             driver = Driver(pool, self.policy, self._record_failed, written, progress, self._plan)
             try:
@@ -158,14 +159,17 @@ class _Run:
                 with _failing_quietly(unless=status == "finished"):
                     if self.planned:
                         self._write_record(driver, pool, status, state)
-                    if self.planned and status != "finished":  # after what must be written: a killer may be impatient
+                    if self.planned and status != "finished":  # last, because whoever sent SIGTERM may soon send SIGKILL
                         pool.close()
                         driver.settle(self._count_written)
                         self._write_record(driver, pool, status, state)
         return self.record
 
     def _plan(self) -> None:
-        """Write down what the dataset is meant to hold. Not before a worker can start, or nobody could ever fulfil it."""
+        """Record in the dataset which rows this run is to score.
+
+        This is done once the first worker has started: if no worker can start, the dataset would lack these rows for ever.
+        """
         if not self.planned:
             self.contract = manifest.write(self.storage, self.contract, replace_older=self.replace_older)
             runs.write(self.storage, self.record)
@@ -176,13 +180,17 @@ class _Run:
     def _count_written(self, task: Task) -> Mapping[str, int]:
         return count_written(self.storage, task, self.record.run_id, task.indices)
 
-    def _verify(self, driver: Driver, progress: Progress) -> Survey:
-        """Look at the parts, and do what is missing of them.
+    def _verify(self, driver: Driver, progress: RunProgress) -> Survey:
+        """Look at all parts again, and score the rows that are missing.
 
-        On an object store two runs that add to one part may lose rows of each other, and a part may be damaged meanwhile.
+        Why rows could be missing: on an object store, two runs that add to one part may lose each other's rows; and a part may
+        have been damaged in the meantime.
 
         Returns:
-            what there is in the end.
+            a survey of the dataset in which no row is missing.
+
+        Raises:
+            RunError: rows are still missing after `MAX_ROUNDS` rounds.
         """
         for _ in range(MAX_ROUNDS):
             survey = Survey(self.grid, self.storage, self.contract.settings)
@@ -190,14 +198,14 @@ class _Run:
             if not tasks:
                 return survey
             progress.note(
-                f"{tasks.num_rows} rows are missing that had been written (another run shares the dataset, or a part was "
-                "damaged): again"
+                f"{tasks.num_rows} rows that had been written are missing (another run shares the dataset, or a part was "
+                "damaged): scoring them again"
             )
             driver.drive(tasks)
-        raise RunError(f"{self.storage.root}: rows that were written keep vanishing; let one run at a time write there")
+        raise RunError(f"{self.storage.root}: rows that were written keep vanishing; let only one run at a time write there")
 
     def _write_record(self, driver: Driver, pool: Pool, status: RunStatus, state: GridState | None = None) -> None:
-        counts = {key.removeprefix("scores."): n for key, n in driver.counts.items() if key.startswith("scores.")}
+        counts = driver.counts["scores"]
         now = datetime.now(UTC)
         self.record = self.record.model_copy(
             update={
@@ -205,7 +213,7 @@ class _Run:
                 "updated": now,
                 "finished": None if status == "running" else now,
                 "seconds": driver.seconds,
-                "counts": {"rows": sum(counts.values()), **counts},
+                "counts": {"rows": counts.total(), **counts},
                 "state": state,
                 "hardware": {**self.record.hardware, **pool.hardware},
             }
@@ -219,12 +227,12 @@ class _Run:
 
 
 class Tasks:
-    """What is left to do of a grid; counted now, made one by one.
+    """The tasks that are left to do of a grid. They are counted at once, but made one by one while iterating.
 
     Attributes:
-        num_rows: of the scores table.
-        num_architectures: rows of the architectures table.
-        spaces_to_list: those with rows of the architectures table to do.
+        num_rows: rows to do of the scores table.
+        num_architectures: rows to do of the architectures table.
+        spaces_to_list: spaces with rows to do of the architectures table, in order; the values are None.
     """
 
     def __init__(self, survey: Survey, *, retry_failed: bool = False, backwards: bool = False) -> None:
@@ -247,23 +255,23 @@ class Tasks:
         return bool(self.num_rows or self.spaces_to_list)
 
 
-def _tell_of_others(storage: Storage) -> bool:
-    """Whether other runs seem to be writing to the dataset; says so."""
+def _warn_of_other_runs(storage: Storage) -> bool:
+    """Warn of each other run that seems to be writing to the dataset. Returns whether there is any."""
     others = [run.run_id for run in runs.read_all(storage) if seems_to_go_on(run)]
     for run_id in others:
         complain(
-            f"run {run_id} has not ended: if it still runs, both will finish and the dataset will be right; this one begins at "
-            "the other end. If it was killed, nothing is lost."
+            f"run {run_id} has not ended. If it is still running, both runs will finish and the dataset will be right; this "
+            "run begins at the other end of the grid. If it was killed, nothing is lost."
         )
     return bool(others)
 
 
-def _metered(console: ConsoleProgress, pool: Pool, run_id: str, tasks: Tasks) -> Progress:
+def _metered(console: ConsoleRunProgress, pool: Pool, run_id: str, tasks: Tasks) -> RunProgress:
     if isinstance(pool, InProcessPool):
         return console
-    from naswot_ray.run.ray_metrics import MeteredProgress  # noqa: PLC0415  --in-process must work where Ray is not installed
+    from naswot_ray.run.ray_metrics import MeteredRunProgress  # noqa: PLC0415  --in-process must work where Ray is not installed
 
-    return MeteredProgress(console, run_id, {"scores": tasks.num_rows, "architectures": tasks.num_architectures})
+    return MeteredRunProgress(console, run_id, {"scores": tasks.num_rows, "architectures": tasks.num_architectures})
 
 
 @contextmanager
@@ -272,7 +280,7 @@ def _failing_quietly(*, unless: bool) -> Iterator[None]:
         yield
     except NaswotError:
         if unless:
-            raise  # otherwise the run already fails for a reason of its own, which must not be hidden
+            raise  # if not, the run is already failing for another reason, which must stay visible
 
 
 @contextmanager
@@ -312,8 +320,8 @@ def _check_image_sizes(spaces: Mapping[str, Space], source: ImageSource, asked_f
     for space in spaces.values():
         if asked_for is None and space.image_size > source.shape[1]:
             raise SettingsError(
-                f"{space.name} has networks for images of {space.image_size} pixels, those of {source.name} have "
-                f"{source.shape[1]}: say --image-size {space.image_size}, or whatever size is to be scored"
+                f"{space.name} has networks for images of {space.image_size} pixels, but {source.name} has images of "
+                f"{source.shape[1]}: give --image-size {space.image_size}, or the size that you want to score at"
             )
 
 
@@ -341,7 +349,7 @@ def _processor() -> str:
 
 @contextmanager
 def _sigterm_interrupts() -> Iterator[None]:
-    """Treat SIGTERM (`ray job stop`, a spot instance that ends) like Ctrl-C."""
+    """Treat SIGTERM like Ctrl-C: `ray job stop` sends it, and so does a spot instance that is taken away."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt

@@ -1,4 +1,4 @@
-"""What runs next to the data: scores the architectures of a task and writes their part."""
+"""The worker: it scores the architectures of a task and writes their part file."""
 
 from __future__ import annotations
 
@@ -26,22 +26,25 @@ from naswot_ray.run.receipt import DeviceLostError, Pixels, Receipt
 from naswot_ray.spaces import Space
 
 WRITE_SECONDS = 600.0
-"""After so long a worker writes what it has."""
+"""Seconds of scoring after which a worker writes the rows that it has and hands back the rest."""
 
 NUM_NETWORKS = 1024
-"""Graphs that a worker keeps, at 120 KB each, of NDS up to 500: those of a shard, for the next batch that it scores them on."""
+"""How many network graphs a worker caches, to use them again when the same shard is scored on the next batch.
+
+One takes about 120 KB (up to 500 KB for NDS).
+"""
 
 
 class Worker:
     """Scores tasks, one after the other, in one process.
 
     Args:
-        root: of the dataset.
-        run_id: of the run, written to each row.
-        settings: of the run.
-        engine: what scores; None for the one that suits the device.
-        dtype: what its convolutions multiply.
-        measures: what each row is to have, by name.
+        root: the dataset's address.
+        run_id: the run's id, written to each row.
+        settings: the dataset's settings.
+        engine: the name of the engine; None for the default engine of the device.
+        dtype: the data type that convolutions multiply.
+        measures: names of the measures that each row is to have.
     """
 
     def __init__(
@@ -64,21 +67,26 @@ class Worker:
         self._networks: dict[tuple[object, ...], Network] = {}
 
     def run(self, task: Task, space: Space, images: Pixels | None) -> Receipt:
-        """Do a task: compute its rows and write them to the shard's part.
+        """Do a task: compute its rows and write them to the shard's part file.
 
-        Rows that are there are not computed again: another run may have written them, or a worker that was cut off after it
-        had. An architecture that raises becomes a `failed` row; only the storage or the device can make a task fail. After
-        `WRITE_SECONDS` what there is is written, and the rest handed back: a worker that dies costs no more than that, and one
-        that hangs can be told from one that has large networks.
+        Rows that exist are not computed again. Another run may have written them, or an earlier attempt that was cut off.
+
+        An architecture that raises an error becomes a `failed` row. Only the storage or the device can make a task fail.
+
+        After `WRITE_SECONDS` the rows so far are written and the rest is handed back. So a worker that dies loses no more than
+        that, and a worker that hangs can be told from one that has large networks.
 
         Args:
-            task: what to do.
-            space: that of the task's shard. Given with each task, since a worker that died comes back with nothing.
-            images: the shard's batch, shape (n, c, h, w), float32; None for a shard of the architectures table.
+            task: which rows of which shard.
+            space: the space of the shard. It comes with each task, because a worker that died starts again with nothing.
+            images: the batch of the shard, shape (n, c, h, w), float32; None for a shard of the architectures table.
+
+        Returns:
+            what was done; `left` names the rows that were handed back.
 
         Raises:
-            DatasetError: the part could not be written.
-            DeviceLostError: the process must be started anew.
+            DatasetError: the part file could not be written.
+            DeviceLostError: the GPU failed for good, and the process must be started again.
             SettingsError: the engine cannot run on this machine.
         """
         todo = self._left_to_do(task)
@@ -98,16 +106,16 @@ class Worker:
         return Receipt(counts, skipped, part, self._take_notes(), tuple(sorted(left[len(rows) :])))
 
     def open(self) -> None:
-        """Make ready for scoring, so that an engine which cannot run here is found out before anything is written.
+        """Open the engine, so that an engine which cannot run here is noticed before anything is written.
 
         Raises:
-            SettingsError: the engine cannot run on this machine, or cannot give a measure.
+            SettingsError: the engine cannot run on this machine, or cannot compute a measure.
         """
         self._engine.check_measures(get_measures(self._measures))
 
     @cached_property
     def _engine(self) -> Engine:
-        """Opened when it is first needed: a worker that scores nothing needs none."""
+        """The engine, opened when it is first needed: a worker that scores nothing needs none."""
         return self._open_engine()
 
     def _take_notes(self) -> tuple[str, ...]:
@@ -120,7 +128,7 @@ class Worker:
     def _rows(
         self, task: Task, todo: dict[tuple[str, ...], list[int]], space: Space, images: Pixels | None
     ) -> Iterator[Sequence[TableRow]]:
-        """The rows of a task, as many at a time as the engine scores together."""
+        """Yield the rows of a task, as many at a time as the engine scores together."""
         batch = task.shard.point.batch
         if batch is None:
             yield from ([architecture_row(space, index)] for indices in todo.values() for index in indices)
@@ -133,7 +141,7 @@ class Worker:
                 yield self.score_rows(space, indices[start : start + size], batch, pixels, measures)
 
     def _network(self, space: Space, index: int, input_shape: Sequence[int]) -> Network:
-        """An architecture's graph, with what engines derive from it; kept for the next batch that it is scored on."""
+        """An architecture's graph, with what engines have derived from it. It is cached for the next batch."""
         key = (space.name, *input_shape, index)
         network = self._networks.pop(key, None) or space.network(space[index], input_shape=input_shape)
         self._networks[key] = network
@@ -142,12 +150,15 @@ class Worker:
         return network
 
     def _left_to_do(self, task: Task) -> dict[tuple[str, ...], list[int]]:
-        """What rows of a task need still: measures -> the rows that need just these. The architectures table has none."""
+        """Which rows of a task are left to do: measures -> positions of the rows that lack exactly these.
+
+        Rows of the architectures table have no measures.
+        """
         measures = () if task.shard.point.batch is None else self._measures
         state = parts.trusted_state(self._storage, task.shard.expected(self._settings), self._run_id) or PartState()
         todo: dict[tuple[str, ...], list[int]] = {}
         for index in task.indices:
-            # A task has failed rows only where they are to be done again.
+            # A failed row is part of a task only if it is to be scored again.
             needed = state.needs(index, measures, retry_failed=True)
             if needed is not None:
                 todo.setdefault(needed, []).append(index)
@@ -156,7 +167,21 @@ class Worker:
     def score_rows(
         self, space: Space, indices: Sequence[int], batch: Batch, images: torch.Tensor, measures: Sequence[str]
     ) -> list[ScoreRow]:
-        """Rows of the scores table, at most as many as the engine scores together; `failed` where an architecture raises."""
+        """Score architectures together.
+
+        Args:
+            space: the space of the architectures.
+            indices: their positions in the space, at most as many as the engine scores together.
+            batch: which images they are, for the rows, and the seed of the weights.
+            images: the images, shape (n, c, h, w), float32, on the engine's device.
+            measures: names of the measures to compute.
+
+        Returns:
+            a row of the scores table for each position; its status is `failed` if the architecture raised an error.
+
+        Raises:
+            DeviceLostError: the GPU failed for good.
+        """
         started = time.perf_counter()
         found: dict[int, Network | Scores | Exception] = {index: self._built(space, index, images) for index in indices}
         built = {index: network for index, network in found.items() if isinstance(network, Network)}
@@ -172,7 +197,7 @@ class Worker:
     def _built(self, space: Space, index: int, images: torch.Tensor) -> Network | Exception:
         try:
             return self._network(space, index, images.shape[1:])
-        except Exception as error:  # whatever one architecture does must not cost its shard; the row tells
+        except Exception as error:  # one architecture must not fail its whole shard; its row gets the error
             return error
 
     def _row(self, space: Space, index: int, batch: Batch, found: Network | Scores | Exception, seconds: float) -> ScoreRow:
@@ -190,5 +215,5 @@ class Worker:
 
 
 def _device_lost(error: torch.AcceleratorError) -> DeviceLostError:
-    """Whatever CUDA reports but for a want of memory (an illegal address, a device assertion) stays: each later call fails."""
+    """After any CUDA error except a lack of memory (an illegal address, a device assertion), each later call fails as well."""
     return DeviceLostError(str(error).strip().partition("\n")[0])

@@ -40,7 +40,7 @@ def test_the_queries_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_every_rank_sum_is_explained_with_its_parts() -> None:
     for name, one in RANK_SUMS.items():
-        (line,) = (line for line in PAGE.splitlines() if line.startswith(f"| `{name}` |"))
+        line = next(line for line in PAGE.splitlines() if line.startswith(f"| `{name}` |"))
         assert line.split("|")[2].strip() == ", ".join(f"`{part}`" for part in one.parts)
 
 

@@ -23,6 +23,11 @@ def test_sums_the_logarithms_of_ranks_that_start_at_one() -> None:
     np.testing.assert_allclose(rank_sum("log_rank_sum", columns), np.log([1 * 3 * 1, 3 * 2 * 2, 2 * 1 * 3]))
 
 
+def test_two_parts_are_summed_likewise() -> None:
+    columns = {"meco": np.array([0.1, 0.3, 0.2]), "expressivity": np.array([5.0, 5.0, 1.0])}
+    np.testing.assert_allclose(rank_sum("meco_expressivity_rank_sum", columns), np.log([1 * 2.5, 3 * 2.5, 2 * 1]))
+
+
 def test_equal_values_share_the_mean_of_their_ranks() -> None:
     columns = {"meco": np.array([0.0, 0.0, 1.0]), "naswot": np.ones(3), "num_relus": np.array([2.0, 1.0, 3.0])}
     np.testing.assert_allclose(rank_sum("log_rank_sum", columns), np.log([1.5 * 2 * 2, 1.5 * 2 * 1, 3 * 2 * 3]))

@@ -35,19 +35,19 @@ BAD_OPTIONS: dict[str, tuple[tuple[object, ...], str]] = {
     "one image": (("--batch-size", 1), "batch size 1: a kernel needs at least 2 images"),
     "no image": (("--batch-size", 0), "batch size 0: a kernel needs at least 2 images"),
     "negative batch size": (("--batch-size", -4), "batch size -4"),
-    "a seed twice": (("--seed", 1, "--seed", 1), "--seed needs at least one value, each once, got [1, 1]"),
-    "a batch size twice": (("--batch-size", 4), "--batch-size needs at least one value, each once, got [4, 4]"),
+    "a seed twice": (("--seed", 1, "--seed", 1), "--seed needs at least one value and no value twice, got [1, 1]"),
+    "a batch size twice": (("--batch-size", 4), "--batch-size needs at least one value and no value twice, got [4, 4]"),
     "a shard of a galaxy": (
         ("--shard-size", 10**23),
         "--shard-size: Input should be less than or equal to 2147483647, got",
     ),
     "threads of a galaxy": (("--cpus-per-actor", 10**30), "--cpus-per-actor: Input should be less than or equal to 4096, got"),
-    "a space twice": (("--space", SPACE, "--space", SPACE), "--space needs at least one value, each once"),
+    "a space twice": (("--space", SPACE, "--space", SPACE), "--space needs at least one value and no value twice"),
     "negative seed": (("--seed", -1), "--seed must be from 0 to 2^63 - 1, got [-1]"),
     "a seed too large": (("--seed", 2**63), "--seed must be from 0 to 2^63 - 1"),
     "negative limit": (("--limit", -1), "--limit: Input should be greater than 0, got -1"),
     "no limit": (("--limit", 0), "--limit: Input should be greater than 0, got 0"),
-    "limit and sample": (("--sample", 3), "--limit and --sample both say which architectures; give one"),
+    "limit and sample": (("--sample", 3), "--limit and --sample both choose architectures; give only one of them"),
     "a space option of no space": (
         ("--space-option", "channels=3"),
         "--space-option 'channels=3': nasbench201 takes no parameters",
@@ -118,7 +118,7 @@ def test_a_dataset_of_another_number_of_images(tmp_path: Path) -> None:
 
 
 COMMANDS: dict[str, tuple[object, ...]] = {
-    "naswot": ("naswot", *HERE, "-o"),
+    "score": ("score", *HERE, "-o"),
     "join": ("join",),
     "info": ("info",),
     "query": ("query",),
@@ -322,7 +322,7 @@ def test_an_address_of_something_else_than_a_head(answer: bytes, reason: str, mo
         thread.start()
         address = f"127.0.0.1:{server.getsockname()[1]}"
         with pytest.raises(
-            RunError, match=rf"^no Ray cluster at {address}: something listens there, but {reason}.*; name the head's port"
+            RunError, match=rf"^no Ray cluster at {address}: something listens there, but {reason}.*; give the head's port"
         ):
             ray_pool.connect(address)
         server.shutdown(socket.SHUT_RDWR)

@@ -47,7 +47,7 @@ def test_a_plan_of_a_run_whose_id_is_a_path_cannot_be_withdrawn(root: Path, tmp_
 
 def test_a_secret_in_the_address_of_a_cluster_is_not_shown_or_recorded(tmp_path: Path) -> None:
     message = refuses(tmp_path, "score", "-o", tmp_path / "d", "--address", "ray://KEY:SECRET@host:10001")
-    assert "--address: expected HOST:PORT or auto, without anything before an @" in message
+    assert "--address: expected HOST:PORT or auto; leave out what stands before the @" in message
     assert "KEY" not in message
 
 

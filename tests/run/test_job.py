@@ -167,7 +167,7 @@ def test_a_part_that_is_damaged_while_the_run_goes_on_is_done_again(tmp_path: Pa
         ({"images": "cifar10"}, "needs a data directory"),
         ({"batch_size": [1]}, "batch size 1: a kernel needs at least 2 images"),
         ({"batch_size": []}, "--batch-size needs at least one value"),
-        ({"seed": [1, 1]}, "--seed needs at least one value, each once"),
+        ({"seed": [1, 1]}, "--seed needs at least one value and no value twice"),
         ({"seed": [-1]}, "--seed must be from 0"),
         (
             {"seed": list(range(10**5 + 1))},
