@@ -1,4 +1,4 @@
-"""What a measure is. Each measure is one file in this folder; to add one, nothing else has to change."""
+"""`Measure`, and the decorator that makes one. To add a measure, add one file to this folder; nothing else has to change."""
 
 from __future__ import annotations
 

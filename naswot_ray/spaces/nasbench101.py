@@ -26,7 +26,7 @@ CELLS_PER_STACK = 3
 PUBLISHED_STEM_CHANNELS = 16
 
 MAX_STEM_CHANNELS, MAX_REPEATS = 100_000, 100
-"""Upper limits of the parameters. They are far above what fits into a machine; a network of 10^9 cells would never be built."""
+"""Upper limits of the parameters, far above what fits into a machine. Building a network of 10^9 cells would never end."""
 TRAINED_STEM_CHANNELS = 128
 INITIALISATION: Initialisation = "normal_fan_out"
 
