@@ -28,7 +28,7 @@ ROOMS = {
         "paths",
         "errors",
         "regular_file",
-        "sheet",
+        "spreadsheet",
         "terminal",
     },
     "grid": {"grid", "engines", "measures", "images", "dataset", "spaces", "philox", "paths", "errors"},

@@ -25,7 +25,7 @@ from naswot_ray.dataset.sql import literal, quoted
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.errors import SettingsError
 from naswot_ray.paths import without_credentials
-from naswot_ray.sheet import FORMULA, NUMBER, guarded
+from naswot_ray.spreadsheet import FORMULA, NUMBER, guarded
 from naswot_ray.terminal import printable, printable_line
 
 
@@ -249,7 +249,7 @@ def _writing(words: Sequence[str]) -> str | None:
 
 
 def _for_csv(relation: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
-    """With texts that no spreadsheet takes for a formula (`sheet`), and a null as `""` where there is one column.
+    """With texts that no spreadsheet takes for a formula (`spreadsheet`), and a null as `""` where there is one column.
 
     Its line would be empty otherwise, and readers skip empty lines.
     """
