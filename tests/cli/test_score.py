@@ -266,4 +266,4 @@ def test_a_damaged_joined_file_is_told_and_does_not_make_a_run_fail(root: Path) 
     path.write_bytes(path.read_bytes()[:-1])
     done = naswot("score", "-o", root, "--in-process", *SAME)
     assert done.exit_code == 0, done.output
-    assert f"no summary: {path} is not a whole Parquet file; `naswot-ray check {root}` tells" in done.stdout
+    assert f"no summary: {path} is not a whole Parquet file; `naswot-ray check {root}` reports" in done.stdout
