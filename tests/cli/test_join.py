@@ -41,7 +41,7 @@ def test_accuracies_of_another_space(root: Path, foreign: Path, command: str) ->
     arguments: dict[str, tuple[object, ...]] = {
         "accuracies": ("accuracies", SPACE, foreign, "--dataset", root),
         "join": ("join", root, "--accuracies", foreign),
-        "naswot": ("score", "-o", root, "--in-process", *SAME, "--accuracies", foreign),
+        "score": ("score", "-o", root, "--in-process", *SAME, "--accuracies", foreign),
     }
     message = refuses(root, *arguments[command], *MAP)
     assert f"{foreign}: row 0, column 'arch': '8:8:8:8:8' is no architecture of {SPACE}" in message
