@@ -68,7 +68,7 @@ def rank_sum(name: str, columns: Mapping[str, npt.NDArray[np.float64]]) -> npt.N
             than the parts may be there.
 
     Returns:
-        (m,) float64, between 0 and log n times the number of parts. NaN for an architecture that lacks a part; it takes no rank.
+        (m,) float64, at most log n for each part. NaN for an architecture that lacks a part; it takes no rank.
 
     Raises:
         SettingsError: there is no rank sum of that name, or `columns` lacks one of its parts.

@@ -9,7 +9,7 @@ from rich.progress import track
 
 from naswot_ray import console
 from naswot_ray.cli.app import EXIT_PARTIAL, DatasetPath, reporting_errors, stderr, stdout
-from naswot_ray.dataset import removed
+from naswot_ray.dataset import removed_files
 from naswot_ray.dataset.agreement import check_agreement
 from naswot_ray.dataset.check import check_files, check_folders, list_files, set_aside
 from naswot_ray.dataset.dataset import open as open_dataset
@@ -44,7 +44,7 @@ def check(
     stdout.print(f"{dataset.storage.root}: {len(files):,} files")
     moved = set_aside(dataset, problems, files) if repair else {}
     good = console.print_check(stdout, dataset, problems, moved)
-    deleted = removed.purge(dataset.storage) if purge else []
-    console.print_removed(stdout, removed.list_removed(dataset.storage), deleted)
+    deleted = removed_files.purge(dataset.storage) if purge else []
+    console.print_removed(stdout, removed_files.list_removed(dataset.storage), deleted)
     if not good:
         raise typer.Exit(EXIT_PARTIAL)

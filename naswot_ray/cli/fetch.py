@@ -13,7 +13,7 @@ from naswot_ray.cli.app import EXIT_ERROR, reporting_errors, stdout
 from naswot_ray.errors import FetchError
 from naswot_ray.fetch.catalogue import get_entry
 from naswot_ray.fetch.files import fetch
-from naswot_ray.fetch.progress import ConsoleProgress
+from naswot_ray.fetch.progress import ConsoleFetchProgress
 from naswot_ray.paths import LOCAL_OUTPUT
 from naswot_ray.terminal import complain
 
@@ -45,7 +45,7 @@ def fetch_files(
     failed = False
     for name in entries:
         try:
-            with ConsoleProgress() as progress:
+            with ConsoleFetchProgress() as progress:
                 path = fetch(name, folder, progress)
             console.print_fetched(stdout, name, path, folder)
         except FetchError as error:  # the others may still succeed

@@ -10,7 +10,7 @@ import typer
 from naswot_ray.benchmarks.accuracy_file import staged_accuracies
 from naswot_ray.benchmarks.members import Members
 from naswot_ray.dataset.accuracies import StagedAccuracies
-from naswot_ray.fetch.progress import ConsoleProgress
+from naswot_ray.fetch.progress import ConsoleFetchProgress
 from naswot_ray.paths import INPUT
 from naswot_ray.terminal import complain
 
@@ -49,7 +49,7 @@ Replace = Annotated[
 
 def read_staged(space: str, source: str, mapping: list[str] | None, members: Callable[[], Members]) -> StagedAccuracies:
     """Read a whole file of accuracies with a progress bar, and print on the standard error what looks wrong in it."""
-    with ConsoleProgress() as progress:
+    with ConsoleFetchProgress() as progress:
         staged = staged_accuracies(space, source, mapping or (), members, progress.reader)
     for line in staged.warnings:
         complain(f"warning: {line}")

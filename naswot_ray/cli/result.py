@@ -25,7 +25,7 @@ from naswot_ray.dataset.sql import literal, quoted
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.errors import SettingsError
 from naswot_ray.paths import without_credentials
-from naswot_ray.sheet import FORMULA, NUMBER, guarded
+from naswot_ray.spreadsheet import FORMULA, NUMBER, guarded
 from naswot_ray.terminal import printable, printable_line
 
 
@@ -256,7 +256,7 @@ def _writing(words: Sequence[str]) -> str | None:
 def _for_csv(relation: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
     """A relation made safe for CSV.
 
-    Texts are changed so that no spreadsheet takes them for a formula (`sheet`). In a table of one column a null becomes `""`:
+    Texts are changed so that no spreadsheet takes them for a formula (`spreadsheet`). In a table of one column a null becomes `""`:
     its line would be empty otherwise, and readers skip empty lines.
     """
     relation = relation.project("*")  # makes column names unique

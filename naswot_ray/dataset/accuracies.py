@@ -1,7 +1,7 @@
-"""Accuracy tables: trained accuracies of one space from one source, on their way into a dataset.
+"""Accuracy tables: how the trained accuracies of one space from one source get into a dataset.
 
-A table comes in batches and is written as they come, since the largest official file gives 13 million rows. Nothing reaches the
-dataset before the last batch has been read without an error.
+A table is read and written in batches, because the largest official file gives 13 million rows. Nothing reaches the dataset
+before the last batch has been read without an error.
 """
 
 from __future__ import annotations
@@ -30,15 +30,14 @@ _ROWS_PER_BATCH = 65_536
 
 @dataclass(frozen=True)
 class AccuracyTable:
-    """Accuracies of a space, read once.
+    """The accuracies of one space. They can be read only once.
 
     Attributes:
-        space: which architectures they belong to.
-        source: name of the file or directory they came from.
-        digest: SHA-256 of its content.
-        batches: rows of `schema.ACCURACIES`; rows with a null seed are means over repeats. Reading them may raise
-            `BenchmarkError`.
-        warnings: what looks wrong in it, a line each.
+        space: the space of the architectures.
+        source: name of the file or directory that they come from.
+        digest: SHA-256 of the source's content.
+        batches: rows of `schema.ACCURACIES`. A row with a null seed is a mean over repeats. Reading may raise `BenchmarkError`.
+        warnings: one line for each thing that looks wrong in the source.
     """
 
     space: str
@@ -48,7 +47,7 @@ class AccuracyTable:
     warnings: tuple[str, ...] = ()
 
     def read_all(self) -> pa.Table:
-        """The remaining rows in memory."""
+        """Read the remaining rows into memory."""
         return pa.Table.from_batches(self.batches, schema=ACCURACIES)
 
 
@@ -57,9 +56,10 @@ class StagedAccuracies:
     """An accuracy table that has been read to its end.
 
     Attributes:
-        labels: those that it holds accuracies of, sorted.
-        parquet: its rows as a Parquet file, sealed for a dataset that holds none of them yet.
-        warnings: what looks wrong in it, a line each.
+        space, source, digest, warnings: as in `AccuracyTable`.
+        labels: the labels of its accuracies, sorted.
+        num_rows: how many rows it has.
+        parquet: its rows as a sealed Parquet file, for a dataset that holds none of its labels yet.
     """
 
     space: str
@@ -73,12 +73,12 @@ class StagedAccuracies:
 
 @dataclass(frozen=True)
 class Addition:
-    """What becomes of a staged table's accuracies in a dataset, each in the order of the labels.
+    """How the labels of a staged table compare with those in a dataset, each group in the order of the labels.
 
     Attributes:
-        new: those that the dataset does not hold yet.
-        same: those that it holds already, row by row.
-        different: those of which it holds other rows, and the file that does.
+        new: labels that the dataset does not hold yet.
+        same: labels that it holds with exactly the same rows.
+        different: label -> the file that holds it with other rows.
     """
 
     new: tuple[Label, ...]
@@ -87,10 +87,10 @@ class Addition:
 
 
 def batches_of(space: str, digest: str, rows: Iterable[Mapping[str, Any]]) -> Iterator[pa.RecordBatch]:
-    """Accuracy rows as batches of `schema.ACCURACIES`; columns that a row leaves out are null.
+    """Convert accuracy rows to batches of `schema.ACCURACIES`. Columns that a row leaves out are null.
 
     Raises:
-        BenchmarkError: a value that its column cannot hold.
+        BenchmarkError: a value does not fit its column.
     """
     remaining = iter(rows)
     common = {"space": space, "source_digest": digest}
@@ -105,7 +105,7 @@ def stage(table: AccuracyTable) -> StagedAccuracies:
     """Read a table to its end.
 
     Raises:
-        BenchmarkError: its source turns out to be damaged, has no accuracy at all, or what it calls a dataset or split is no
+        BenchmarkError: the source is damaged, holds no accuracy, or calls a dataset or split by something that is not a valid
             name.
     """
     labels: set[Label] = set()
@@ -128,7 +128,7 @@ def stage(table: AccuracyTable) -> StagedAccuracies:
 
 
 def compare(dataset: Dataset, staged: StagedAccuracies) -> Addition:
-    """Hold a staged table against what a dataset holds. Rows are the same whatever file they were read from.
+    """Compare a staged table with the accuracies that a dataset holds. Where rows were read from does not matter.
 
     Raises:
         DatasetError: two files of the dataset hold accuracies of the same label, or one is damaged.
@@ -158,10 +158,10 @@ def compare(dataset: Dataset, staged: StagedAccuracies) -> Addition:
 
 
 def check_addition(dataset: Dataset, staged: StagedAccuracies, addition: Addition) -> None:
-    """Refuse accuracies of which a dataset holds other rows.
+    """Refuse to add labels that a dataset already holds with other rows.
 
     Raises:
-        DatasetError: names the file that is in the way, and how to replace what it holds.
+        DatasetError: there is such a label. The message names the file that holds it and how to replace its rows.
     """
     for label, path in addition.different.items():
         with dataset.storage.open_parquet(path) as file:
@@ -171,33 +171,33 @@ def check_addition(dataset: Dataset, staged: StagedAccuracies, addition: Additio
         (digest, *_) = digests["source_digest"].to_pylist()
         raise DatasetError(
             f"{dataset.storage.path(path)} already holds {label} accuracies, with other rows, from a source with "
-            f"SHA-256 {digest[:8]}...; `naswot-ray accuracies` and `join` take those from {staged.source} in their place with "
-            "--replace"
+            f"SHA-256 {digest[:8]}...; give --replace to `naswot-ray accuracies` or `join` to replace them by those from "
+            f"{staged.source}"
         )
 
 
 def add_accuracies(dataset: Dataset, staged: StagedAccuracies, *, replace: bool = False) -> Addition:
-    """Write accuracy rows into a dataset; those that it holds already are left alone.
+    """Write accuracy rows into a dataset. Rows that it already holds are left alone.
 
-    A file holds all rows of its labels, and no other file has rows of these. To replace some, the file that
-    holds them is written again, under its own name, with the new rows in their place and its other rows as they are: one step
-    (`Storage.write_bytes`), so that whoever is killed leaves the old rows or the new ones. A second file that is removed before
-    or after could leave neither or both. What the dataset does not hold yet goes to a file of its own.
+    A file holds all rows of its labels, and no other file has rows of them. New labels go to a new file. To replace labels, the
+    file that holds them is written again under its own name, with the new rows and its other rows. That is one step
+    (`Storage.write_bytes`), so a process that is killed leaves the old or the new rows. Writing a second file and removing the
+    first could leave neither or both.
+
+    On a local disk two imports at once take turns. An object store has no locks, so an import looks again after writing, and
+    removes its own file if another import has added the same labels meanwhile.
 
     Args:
-        dataset: to write to.
+        dataset: the dataset to write to.
         staged: the rows.
-        replace: whether its rows take the place of others of the same labels.
-
-    Two imports at once take turns on a local disk. In an object store, which has no locks, each looks again after it has
-    written, and takes its own file back if it finds another one with the same accuracies.
+        replace: whether they replace other rows of the same labels.
 
     Returns:
-        what became of each label.
+        how each label compared with the dataset before.
 
     Raises:
-        DatasetError: the dataset already holds other accuracies of the same label, and `replace` is not set;
-            or another import has added some meanwhile.
+        DatasetError: the dataset already holds a label with other rows and `replace` is not set, or another import has added
+            the same label meanwhile.
     """
     with dataset.storage.locked(layout.ACCURACIES / staged.space):
         return _add(dataset, staged, replace=replace)
@@ -224,10 +224,10 @@ def _add(dataset: Dataset, staged: StagedAccuracies, *, replace: bool) -> Additi
 
 
 def _check_alone(dataset: Dataset, space: str, path: PurePosixPath, labels: Collection[Label]) -> None:
-    """Remove a file that has just been written if another import has written accuracies of the same labels meanwhile.
+    """Remove the file that was just written if another import has added the same labels meanwhile.
 
     Raises:
-        DatasetError: it has.
+        DatasetError: another import has added one of them.
     """
     for other in _files(dataset, space):
         if other != path and (both := labels_of(dataset, other).intersection(labels)):
@@ -239,10 +239,10 @@ def _check_alone(dataset: Dataset, space: str, path: PurePosixPath, labels: Coll
 
 
 def labels_of(dataset: Dataset, path: PurePosixPath) -> set[Label]:
-    """The labels that a file holds accuracies of.
+    """The labels of the accuracies in a file.
 
     Raises:
-        DatasetError: it is damaged.
+        DatasetError: the file is damaged.
     """
     with dataset.storage.open_parquet(path) as file:
         return _labels_of(file.read(columns=list(LABEL_COLUMNS)))
@@ -254,7 +254,7 @@ def _files(dataset: Dataset, space: str) -> list[PurePosixPath]:
 
 
 def _path_of(space: str, source: str, digest: str, labels: Sequence[Label]) -> PurePosixPath:
-    """By source and content, so that the same import gets the same name."""
+    """Name a file by its source and content, so that the same import always gets the same name."""
     names = " ".join([digest, *map(str, labels)])
     return layout.accuracies(space, f"{source}-{hashlib.sha256(names.encode()).hexdigest()[:8]}")
 
@@ -270,14 +270,14 @@ def _is_one_of(labels: Collection[Label]) -> pc.Expression:
 
 
 def _select(file: pq.ParquetFile, labels: Collection[Label], *, invert: bool = False) -> Iterator[pa.RecordBatch]:
-    """The rows of some labels, or of all others."""
+    """The rows of some labels; with `invert` the rows of all other labels."""
     chosen = ~_is_one_of(labels) if invert else _is_one_of(labels)
     for batch in file.iter_batches(_ROWS_PER_BATCH, columns=ACCURACIES.names):
         yield from pa.Table.from_batches([batch]).cast(ACCURACIES).filter(chosen).to_batches()
 
 
 def _rows(table: pa.Table, label: Label, keep: Collection[str] | None = None) -> pa.Table:
-    """The rows of one label in a fixed order, without where they were read from."""
+    """The rows of one label in a fixed order, by default without the digest of their source."""
     rows = table.filter(_is_one_of([label])).sort_by([("arch_id", "ascending"), ("seed", "ascending")])
     names = keep if keep is not None else [name for name in rows.column_names if name != "source_digest"]
     return rows.select(list(names)).combine_chunks()

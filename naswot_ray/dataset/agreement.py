@@ -1,4 +1,7 @@
-"""Whether a dataset's files agree with each other: accuracies with accuracies, joined rows with what they were made from."""
+"""Checks that a dataset's files agree with each other.
+
+No label may have accuracies in two files, and joined rows must be those that their scores, architectures and accuracies give.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +18,16 @@ from naswot_ray.dataset.label import Label
 
 
 def check_agreement(dataset: Dataset, faulty: Collection[PurePosixPath]) -> list[Problem]:
-    """What no file tells alone. Files that are wrong by themselves are left out, and so is what depends on them.
+    """Find the problems that no file shows by itself.
+
+    Tables with faulty files are not checked, nor are tables made from them.
 
     Args:
-        dataset: to look at.
-        faulty: files with problems of their own.
+        dataset: the dataset.
+        faulty: files in which problems have been found already.
 
     Raises:
-        DatasetError: a file has changed since it was found to be right.
+        DatasetError: a file was damaged after it had been checked.
     """
     problems = []
     tables = {path.parts[0] for path in faulty if layout.table_file(path) is not None}
@@ -40,7 +45,7 @@ def check_agreement(dataset: Dataset, faulty: Collection[PurePosixPath]) -> list
 
 
 def _check_accuracies(dataset: Dataset) -> list[Problem]:
-    """Files that hold accuracies of the same label, of which all others depend on which is read first."""
+    """Find files that hold accuracies of the same label, so that results would depend on which is read first."""
     problems = []
     homes: dict[tuple[str, Label], PurePosixPath] = {}
     for file in dataset.files("accuracies"):
@@ -56,7 +61,7 @@ def _check_accuracies(dataset: Dataset) -> list[Problem]:
 
 
 def _check_joined_rows(dataset: Dataset, stale: Collection[PurePosixPath], again: str) -> list[Problem]:
-    """Joined files with other rows than the files tell that they say they were made from."""
+    """Find joined files that are up to date by their metadata but hold other rows than a join would give."""
     problems = []
     current = [file.path for file in dataset.files("joined") if file.path not in stale]
     if not current:

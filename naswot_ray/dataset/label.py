@@ -1,4 +1,4 @@
-"""Which accuracy is meant: trained on what, measured on what, after how many epochs."""
+"""The label of an accuracy: what the network was trained on, what it was measured on, and after how many epochs."""
 
 from __future__ import annotations
 
@@ -9,17 +9,19 @@ from typing import Final
 from naswot_ray.errors import SettingsError
 
 _MAX_DIGITS: Final = 9
-"""Digits of a number of epochs that always fit the column's int32."""
+"""The largest number of digits that always fits the int32 column of epochs."""
 
 
 @dataclass(frozen=True, order=True, slots=True)
 class Label:
-    """What a predictor is compared with, or a search selects by. Sorted by its attributes in turn.
+    """The kind of accuracy that measures are compared with, or that a search selects by.
+
+    Labels are ordered by their attributes in turn.
 
     Attributes:
-        dataset: what the networks were trained on, such as `cifar10`.
-        split: what they were measured on: `valid`, `test` or `valtest`, as the benchmark calls it.
-        epochs: length of the training.
+        dataset: the data that the networks were trained on, such as `cifar10`.
+        split: the images that their accuracy was measured on: `valid`, `test` or `valtest`, as the benchmark calls them.
+        epochs: how many epochs the training had.
     """
 
     dataset: str
@@ -37,10 +39,10 @@ class Label:
 
     @classmethod
     def parse(cls, text: str) -> Label:
-        """From `DATASET/SPLIT/EPOCHS`.
+        """Parse `DATASET/SPLIT/EPOCHS`.
 
         Raises:
-            SettingsError: the text is nothing of the kind.
+            SettingsError: the text has another form.
         """
         match text.split("/"):
             case [dataset, split, epochs] if dataset and split and epochs.isdecimal() and len(epochs) <= _MAX_DIGITS:
@@ -49,11 +51,11 @@ class Label:
 
 
 LABEL_COLUMNS: Final = tuple(field.name for field in fields(Label))
-"""The columns of accuracies and joined rows that make a label."""
+"""The columns of accuracies and joined rows that make up a label."""
 
 
 def main_labels(labels: Iterable[Label]) -> list[Label]:
-    """The test split after the longest training, of each dataset."""
+    """For each dataset the label of its test split after the longest training."""
     longest: dict[str, Label] = {}
     for label in labels:
         if label.split == "test" and (label.dataset not in longest or label.epochs > longest[label.dataset].epochs):

@@ -1,8 +1,9 @@
-"""Parts: the files of one shard's rows. Written whole, merged with what is there, in the shard's order.
+"""Parts: the files that hold the rows of one shard each.
 
-A part's footer tells how many of its rows failed, which measures it holds at which version, and the fingerprint of the settings
-that its rows depend on. A part that is not what it should be is never merged with new rows: it is set aside (`removed`), and
-its rows are computed again.
+New rows are merged with those of an existing part, and the part is written whole, in the shard's order. Its footer records how
+many rows failed, which measures it holds in which version, and the fingerprint of the settings that its rows depend on. A part
+that is not what it should be is never merged with new rows. It is kept in `removed/` (`removed_files`), and its rows are
+computed again.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from naswot_ray.dataset import layout, removed, schema, seal
-from naswot_ray.dataset.rows import TableRow, merged, read_errors, status_of
+from naswot_ray.dataset import layout, removed_files, schema, seal
+from naswot_ray.dataset.rows import TableRow, merged, parse_errors, status_of
 from naswot_ray.dataset.schema import SCHEMA_VERSION, STATUS_FAILED
 from naswot_ray.dataset.seal import BrokenSealError
 from naswot_ray.dataset.storage import Storage
@@ -27,9 +28,10 @@ from naswot_ray.errors import DatasetError
 
 VERSION_KEY: Final = b"naswot_ray.schema_version"
 NUM_FAILED_KEY: Final = b"naswot_ray.num_failed"
-"""How many rows failed, or have a measure that did."""
+"""A key of a part's metadata: how many rows failed or have a measure that failed."""
 MEASURES_KEY: Final = b"naswot_ray.measures"
-"""JSON, measure -> [its version, how many rows lack it], for the measures that any row has a value of."""
+"""A key of a part's metadata. Its value is JSON: measure -> [its version, how many rows lack it], for each measure that at
+least one row has a value of."""
 FINGERPRINT_KEY: Final = b"naswot_ray.fingerprint"
 
 
@@ -37,7 +39,7 @@ class UntrustedPartError(DatasetError):
     """A part is not what a run would have written there.
 
     Attributes:
-        reason: what is wrong, to be read after the part's name.
+        reason: what is wrong, worded to follow the part's name.
     """
 
     def __init__(self, storage: Storage, path: PurePosixPath, reason: str) -> None:
@@ -47,16 +49,16 @@ class UntrustedPartError(DatasetError):
 
 @dataclass(frozen=True, slots=True)
 class PartState:
-    """Which rows a part holds, as positions in the space.
+    """Which rows and values a part holds. Rows are given as positions in the space.
 
     Attributes:
-        present: `arch_index` of every row; a range where the part is complete.
-        failed: those whose status is `failed`.
-        lacking: measure -> the rows that have neither a value of it nor a reason why not. A measure that is not named here is
-            one that no row has, in the version that the dataset holds.
-        failed_alone: measure -> the rows that have a reason instead of a value; measures without such rows are left out.
-        older: measure -> its version in the part, where that is older than the dataset's. Its values count as lacking.
-        digest: of the file's seal.
+        present: `arch_index` of every row; a range if the part is complete.
+        failed: the rows whose status is `failed`.
+        lacking: measure -> the rows that have neither a value of it nor an error. A measure that is not a key here has a value
+            in no row, in the version that the dataset holds.
+        failed_alone: measure -> the rows that have an error instead of a value of it. Measures without such rows are left out.
+        older: measure -> its version in the part, if that is older than the dataset's. Its values count as lacking.
+        digest: the digest in the file's seal.
     """
 
     present: Collection[int] = range(0)
@@ -67,7 +69,7 @@ class PartState:
     digest: str = field(default="", compare=False)
 
     def is_whole(self, full_range: range, measures: Iterable[str]) -> bool:
-        """Whether every row of the shard is there with all of some measures, and nothing has failed."""
+        """Whether every row of the shard exists with a value of every given measure, and nothing failed."""
         return (
             self.present == full_range
             and not self.failed
@@ -76,15 +78,15 @@ class PartState:
         )
 
     def needs(self, index: int, measures: Iterable[str], *, retry_failed: bool = False) -> tuple[str, ...] | None:
-        """What a row needs still.
+        """Which measures of a row still have to be computed.
 
         Args:
-            index: of the row; need not be there.
-            measures: what is wanted. The architectures table has none.
-            retry_failed: whether what failed is to be done again.
+            index: position of the row, which need not exist.
+            measures: the measures that are wanted; none for the architectures table.
+            retry_failed: whether to compute again what failed.
 
         Returns:
-            the measures that are to be computed; all of them if there is no such row. None if nothing is to be done.
+            the measures to compute, which are all of them if the row does not exist. None if there is nothing to do.
         """
         if index not in self.present or (retry_failed and index in self.failed):
             return tuple(measures)
@@ -100,23 +102,23 @@ class PartState:
         return tuple(needed) or None
 
     def has(self, index: int, measures: Iterable[str]) -> bool:
-        """Whether a row is there and needs none of some measures."""
+        """Whether a row exists and nothing is left to compute for the given measures."""
         return self.needs(index, measures) is None
 
     def has_failed(self, index: int, measures: Iterable[str]) -> bool:
-        """Whether a row that is there failed, or one of some measures did."""
+        """Whether an existing row failed, or one of the given measures failed in it."""
         return index in self.failed or any(index in self.failed_alone.get(name, ()) for name in measures)
 
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What a part must be, to be believed.
+    """The properties that a part must have to be trusted.
 
     Attributes:
-        path: of the part.
+        path: the part's path.
         full_range: the positions that it holds when it is complete.
-        fingerprint: of the settings that its rows depend on.
-        measures: name -> version of those that the dataset has columns of; none for the architectures table.
+        fingerprint: the fingerprint of the settings that its rows depend on.
+        measures: name -> version of the measures that the dataset has columns of; empty for the architectures table.
     """
 
     path: PurePosixPath
@@ -126,19 +128,21 @@ class Expected:
 
     @property
     def columns(self) -> pa.Schema:
-        """Of its table."""
+        """The columns of its table."""
         return schema.schema_of(self.path.parts[0], self.measures)
 
 
 def inspect(storage: Storage, expected: Expected) -> PartState:
-    """Which rows a part holds. All its bytes are verified; its rows are looked at unless its footer tells.
+    """Verify a part and determine which rows it holds.
+
+    All its bytes are verified. Its rows are read only if the footer does not say that the part is complete.
 
     Args:
         storage: the dataset.
-        expected: of an existing part.
+        expected: the properties of the part, which must exist.
 
     Raises:
-        UntrustedPartError: it is not what was written there, or has other columns, settings or rows.
+        UntrustedPartError: it is not what was written there, or has other columns, settings or rows than expected.
         DatasetError: it cannot be read.
     """
     try:
@@ -170,14 +174,14 @@ def inspect(storage: Storage, expected: Expected) -> PartState:
     if not belongs or len(set(present)) != len(present) or not set(present) <= set(expected.full_range):
         reason = (
             f"holds rows that do not belong to it (expected arch_index {expected.full_range.start}.."
-            f"{expected.full_range.stop - 1}, each once, and the values that its name tells)"
+            f"{expected.full_range.stop - 1}, each once, and the values in its name)"
         )
         raise UntrustedPartError(storage, expected.path, reason)
     return replace(_state(table, expected.full_range, held), older=older, digest=digest)
 
 
 def measure_versions(storage: Storage, path: PurePosixPath) -> dict[str, int]:
-    """Measure -> version, of the values that a part holds, by its footer alone; the part is not verified.
+    """Measure -> version of the values that a part holds. Only the footer is read, and the part is not verified.
 
     Raises:
         OSError, ArrowException: it cannot be read.
@@ -188,16 +192,17 @@ def measure_versions(storage: Storage, path: PurePosixPath) -> dict[str, int]:
 
 
 def trusted_state(storage: Storage, expected: Expected, run_id: str) -> PartState | None:
-    """Which rows a part holds that need not be computed. One that cannot be trusted is copied to `removed/`, and noted: the run
-    that asks is going to overwrite it.
+    """Determine which rows a part holds before a run writes to it.
+
+    If the part cannot be trusted, the run is going to overwrite it. So it is copied to `removed/`, and a note says so.
 
     Args:
         storage: the dataset.
-        expected: of the part.
-        run_id: of the run that asks.
+        expected: the properties of the part, which need not exist.
+        run_id: the run that is going to write.
 
     Returns:
-        None if there is no part, or none to be trusted.
+        the part's state; None if it does not exist or cannot be trusted.
 
     Raises:
         DatasetError: the part cannot be read or copied.
@@ -207,19 +212,19 @@ def trusted_state(storage: Storage, expected: Expected, run_id: str) -> PartStat
     try:
         return inspect(storage, expected)
     except UntrustedPartError as error:
-        folder = removed.keep_copy(storage, expected.path, error.reason, run_id=run_id)
-        storage.note(f"{expected.path} {error.reason}: moved to {folder}, and the rows that this run asks for are scored again")
+        folder = removed_files.keep_copy(storage, expected.path, error.reason, run_id=run_id)
+        storage.note(f"{expected.path} {error.reason}: moved to {folder}; the rows that this run asks for are computed again")
         return None
 
 
 def count_statuses(storage: Storage, path: PurePosixPath, run_id: str, indices: Collection[int]) -> Counter[str]:
-    """How many of some rows of a part a run has written, by status.
+    """Count, by status, which of the given rows of a part a run has written.
 
     Args:
         storage: the dataset.
-        path: of the part; need not exist.
-        run_id: of the run.
-        indices: positions in the space.
+        path: the part's path; it need not exist.
+        run_id: the run.
+        indices: positions of the rows in the space.
 
     Raises:
         DatasetError: the part is damaged.
@@ -233,7 +238,7 @@ def count_statuses(storage: Storage, path: PurePosixPath, run_id: str, indices: 
 
 
 def read_versions(storage: Storage, path: PurePosixPath) -> dict[str, int]:
-    """The measures that rows of a part have values of, each with its version.
+    """Measure -> version of the values that a part holds. The part is verified.
 
     Raises:
         DatasetError: the part is damaged, or cannot be read.
@@ -243,27 +248,28 @@ def read_versions(storage: Storage, path: PurePosixPath) -> dict[str, int]:
 
 
 def write(storage: Storage, expected: Expected, rows: Sequence[TableRow], *, run_id: str, wanted: Collection[str] = ()) -> None:
-    """Add rows to a part, or what they have more than those with the same `arch_index`, in one step.
+    """Write rows to a part in one step, merged with the rows that it holds.
 
-    A value that is there is never replaced, nor is a row with values by a failed one, so that a part only ever gets better,
-    whoever writes it and in what order. A part that is there and cannot be trusted is overwritten, once `removed/` has it.
+    Where a row with the same `arch_index` exists, only its missing values are filled in. An existing value is never replaced,
+    and a failed row never replaces one with values. So a part only ever gets better, whoever writes it and in what order. A
+    part that cannot be trusted is overwritten after it has been copied to `removed/`.
 
     Args:
         storage: the dataset.
-        expected: of the part, which need not exist.
-        rows: of the part's table.
-        run_id: of the run that writes.
-        wanted: the measures that the rows were asked for: what failed where a row failed.
+        expected: the properties of the part, which need not exist.
+        rows: rows of the part's table.
+        run_id: the run that writes.
+        wanted: the measures that the rows were computed for. In a failed row these are the measures that failed.
 
     Raises:
-        DatasetError: the part that is there cannot be read, or writing failed.
+        DatasetError: the existing part cannot be read, or writing failed.
     """
     path = expected.path
     with storage.locked(path):
         before = _read_trusted(storage, expected, run_id)
         measures = dict(expected.measures)
         if before is not None:
-            # Another run may have added a measure that this one does not know of.
+            # Another run may have added a measure that this one does not know.
             measures |= {name: version for name, (version, _) in _told(before).items() if name not in measures}
         columns = schema.schema_of(path.parts[0], measures)
         table = pa.Table.from_pylist([dict(row.columns()) for row in rows], schema=columns)
@@ -273,15 +279,15 @@ def write(storage: Storage, expected: Expected, rows: Sequence[TableRow], *, run
 
 
 def renew(storage: Storage, expected: Expected, *, run_id: str) -> None:
-    """Give a part the columns of measures that the dataset has got since it was written, and drop values of older versions.
+    """Add columns to a part for measures that are new in the dataset, and drop values of older versions.
 
-    Common readers take the columns of a folder's first file for those of all, and do not ask for versions. A part whose values
-    are dropped is copied to `removed/` first; rows that have no other values go.
+    Common readers assume that all files of a folder have the columns of the first, and they ignore versions. Before values are
+    dropped, the part is copied to `removed/`. Rows that have no other values are dropped too.
 
     Args:
         storage: the dataset.
-        expected: of the part; one that does not exist, or cannot be trusted, is left alone.
-        run_id: of the run that asks.
+        expected: the properties of the part. A part that does not exist, or cannot be trusted, is left alone.
+        run_id: the run that asks for it.
 
     Raises:
         DatasetError: the part cannot be read or written.
@@ -303,13 +309,13 @@ def renew(storage: Storage, expected: Expected, *, run_id: str) -> None:
         measures = {name: version for name, (version, _) in told.items()} | dict(expected.measures)
         table = _with_columns(table, schema.schema_of(path.parts[0], measures), measures)
         if older:
-            removed.keep_copy(storage, path, f"holds {', '.join(older)} of an older version", run_id=run_id)
-            table = _of_what_is_left(table, tuple(measures))
+            removed_files.keep_copy(storage, path, f"holds {', '.join(older)} of an older version", run_id=run_id)
+            table = _with_new_status(table, tuple(measures))
         _write_table(storage, path, table, measures, expected.fingerprint)
 
 
-def _of_what_is_left(table: pa.Table, measures: Sequence[str]) -> pa.Table:
-    """Rows of which values have been dropped, with their status anew; without those that have no values any more."""
+def _with_new_status(table: pa.Table, measures: Sequence[str]) -> pa.Table:
+    """Update the status of rows after values have been dropped. Rows without any value left are dropped."""
     rows = []
     for row in table.to_pylist():
         status = status_of(row[name] for name in measures)
@@ -342,7 +348,7 @@ def _write_table(storage: Storage, path: PurePosixPath, table: pa.Table, measure
 
 
 def _with_columns(table: pa.Table, columns: pa.Schema, measures: Mapping[str, int]) -> pa.Table:
-    """A part's rows with these columns: null where it has none, or has a measure in another version than one of these."""
+    """A part's rows with the given columns. A column that it lacks, or has in another version of the measure, is null."""
     told = _told(table)
     outdated = {name for name, version in measures.items() if name in told and told[name][0] != version}
     kept = set(table.column_names) - outdated
@@ -355,7 +361,7 @@ def _told(table: pa.Table) -> dict[str, tuple[int, int]]:
 
 
 def _told_measures(metadata: Mapping[bytes, bytes]) -> dict[str, tuple[int, int]]:
-    """Measure -> its version, and how many rows lack it, by the footer; values of others are not believed."""
+    """Measure -> its version and how many rows lack it, according to the footer. Measures not named there do not count."""
     try:
         told = json.loads(metadata.get(MEASURES_KEY, b"{}"))
         return {str(name): (int(version), int(lacking)) for name, (version, lacking) in told.items()}
@@ -364,7 +370,7 @@ def _told_measures(metadata: Mapping[bytes, bytes]) -> dict[str, tuple[int, int]
 
 
 def _has_columns(found: pa.Schema, expected: Expected, told: Mapping[str, tuple[int, int]]) -> bool:
-    """Whether a part has its table's columns. It may lack measures, and have more than the dataset is known to have."""
+    """Whether a part has the columns of its table. It may lack measures, and have some that `expected` does not know."""
     measures = [name for name in found.names if name in expected.measures or name in told]
     table = expected.path.parts[0]
     wanted = schema.schema_of(table, measures if table == layout.SCORES.name else ())
@@ -396,7 +402,7 @@ def _state(table: pa.Table, full_range: range, measures: Iterable[str]) -> PartS
     told: dict[str, set[int]] = {name: set() for name in names}
     erring = table.filter(pc.and_(pc.is_valid(table["error"]), pc.invert(failed_rows)))
     for index, error in zip(erring["arch_index"].to_pylist(), erring["error"].to_pylist(), strict=True):
-        for name in read_errors(error, names):
+        for name in parse_errors(error, names):
             told[name].add(index)
     lacking = {
         name: frozenset(table.filter(pc.is_null(table[name]))["arch_index"].to_pylist()) - failed - told[name] for name in names
@@ -407,7 +413,7 @@ def _state(table: pa.Table, full_range: range, measures: Iterable[str]) -> PartS
 
 
 def _belongs(metadata: pq.FileMetaData, expected: Expected) -> bool:
-    """Whether the rows can be those of this part, by the minima and maxima in the footer."""
+    """Whether the minima and maxima in the footer allow the rows to belong to this part."""
     file, full_range = layout.table_file(expected.path), expected.full_range
     names = {} if file is None else {name: str(value) for name, value in file.key.items()}
     for position, name in enumerate(metadata.schema.names):

@@ -1,4 +1,4 @@
-"""The rows of the tables that runs write, and how two rows of one architecture become one."""
+"""The rows of the tables that runs write, and how two rows with the same key are merged."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from naswot_ray.dataset.schema import STATUS_FAILED, STATUS_OK, STATUS_SINGULAR
 
 
 class TableRow(Protocol):
-    """A row of a table: it tells its columns by name. A column that it leaves out is null."""
+    """A row of a table. Columns that `columns` leaves out are null."""
 
     @property
     def status(self) -> str: ...
@@ -24,14 +24,14 @@ class ScoreRow:
     """A row of the scores table.
 
     Attributes:
-        space, arch_id, arch_index, images, batch_size, seed: its key.
+        space, arch_id, arch_index, images, batch_size, seed: the key of the row.
         values: measure -> value.
-        errors: measure -> what it failed with, alone.
-        num_units: N_A; None where the network could not be run.
-        error: what the whole row failed with.
-        engine, dtype, device: what computed it; `none` where nothing did.
-        seconds: that computing it took.
-        run_id: of the run that wrote it.
+        errors: measure -> its error, for measures that failed alone.
+        num_units: N_A; None if the network could not be run.
+        error: the error of the whole row; None if it did not fail.
+        engine, dtype, device: what computed the row; `none` if nothing did.
+        seconds: how long computing it took.
+        run_id: the run that wrote it.
     """
 
     space: str
@@ -52,17 +52,17 @@ class ScoreRow:
 
     @property
     def status(self) -> str:
-        """`failed` where no measure has a value; `singular` where one is -inf, since K is singular; else `ok`."""
+        """`failed` if no measure has a value; `singular` if a value is -inf, because K is singular; otherwise `ok`."""
         return status_of(self.values.values())
 
     def columns(self) -> dict[str, object]:
         own = {name: value for name, value in vars(self).items() if name not in ("values", "errors")}
-        return {**own, **self.values, "status": self.status, "error": self.error or told_errors(self.errors)}
+        return {**own, **self.values, "status": self.status, "error": self.error or format_errors(self.errors)}
 
 
 @dataclass(frozen=True, kw_only=True)
 class ArchitectureRow:
-    """A row of the architectures table. What could not be derived is None, and `error` says why."""
+    """A row of the architectures table. If the network could not be built, what depends on it is None and `error` says why."""
 
     space: str
     arch_id: str
@@ -86,24 +86,24 @@ class ArchitectureRow:
 
 
 def status_of(values: Iterable[float | None]) -> str:
-    """The status of a row of the scores table with these values; None stands for a measure that was not computed."""
+    """The status of a score row with these values. None stands for a measure that was not computed."""
     computed = [value for value in values if value is not None]
     if not computed:
         return STATUS_FAILED
     return STATUS_SINGULAR if any(map(math.isinf, computed)) else STATUS_OK
 
 
-def told_errors(errors: Mapping[str, str]) -> str | None:
-    """What measures failed with as the column `error` holds it: a line each, with the measure's name before a colon."""
+def format_errors(errors: Mapping[str, str]) -> str | None:
+    """Format the errors of measures for the column `error`: a line for each, `MEASURE: ERROR`. None if there are none."""
     return "\n".join(f"{name}: {' '.join(reason.split())}" for name, reason in sorted(errors.items())) or None
 
 
-def read_errors(error: str | None, measures: Collection[str]) -> dict[str, str]:
-    """The measures that failed alone, from the column `error` of a row that has values.
+def parse_errors(error: str | None, measures: Collection[str]) -> dict[str, str]:
+    """Measure -> its error, from the column `error` of a row that has values.
 
     Args:
-        error: the column.
-        measures: all that the table has columns of.
+        error: the content of the column.
+        measures: all measures that the table has columns of.
     """
     lines = (line.partition(": ") for line in (error or "").split("\n"))
     return {name: reason for name, _, reason in lines if name in measures}
@@ -112,21 +112,21 @@ def read_errors(error: str | None, measures: Collection[str]) -> dict[str, str]:
 def merged(
     old: Mapping[str, Any], new: Mapping[str, Any], measures: Collection[str], wanted: Collection[str]
 ) -> dict[str, Any]:
-    """One row of the scores table of two with the same key. A value that is there is never replaced, a null is filled.
+    """Merge two score rows with the same key. Missing values are filled in, and existing values are never replaced.
 
     Args:
-        old: the columns of the row that is there.
-        new: those of the one that is to be written.
-        measures: all that the table has columns of.
-        wanted: those that the new row was asked for.
+        old: the columns of the existing row.
+        new: the columns of the row to write.
+        measures: all measures that the table has columns of.
+        wanted: the measures that the new row was computed for.
 
     Returns:
-        the new row where the old one has no values. Otherwise the old one, with the values that only the new one has. Where
-        these are any, `engine` and `device` name what computed either, `seconds` is the sum and `run_id` the newer one.
+        the new row if the old one has no values. Otherwise the old row with the values that only the new one has. If there are
+        any, `engine` and `device` name what computed either row, `seconds` is the sum, and `run_id` is the newer one.
     """
     if old["status"] == STATUS_FAILED:
         return dict(new)
-    errors = read_errors(old["error"], measures)
+    errors = parse_errors(old["error"], measures)
     added: dict[str, Any] = {}
     if new["status"] == STATUS_FAILED:
         errors |= {name: new["error"] or "" for name in wanted if old[name] is None}
@@ -136,9 +136,9 @@ def merged(
             reason = f"ValueError: found {new['num_units']} units, the row has {old['num_units']}"
             errors |= dict.fromkeys(added, reason)
             added = {}
-        errors |= read_errors(new["error"], measures)
+        errors |= parse_errors(new["error"], measures)
     errors = {name: reason for name, reason in errors.items() if old[name] is None and name not in added}
-    row = {**old, **added, "error": told_errors(errors)}
+    row = {**old, **added, "error": format_errors(errors)}
     row["status"] = status_of(row[name] for name in measures)
     if added:
         row |= {name: _both(old[name], new[name]) for name in ("engine", "device")}

@@ -1,6 +1,6 @@
-"""The one place that fixes the columns of every file in a dataset: name, type and meaning.
+"""The schema: name, type and meaning of every column in every file of a dataset.
 
-docs/dataset.md, the card and the Croissant file of a publication are made from it.
+docs/dataset.md, and the card and the Croissant file of a publication, are made from it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from naswot_ray.errors import SettingsError
 from naswot_ray.measures import all_measures
 
 SCHEMA_VERSION: Final = "5.0"
-"""major.minor: columns are added in minor versions; a dataset of another major version is refused."""
+"""MAJOR.MINOR. A minor version adds columns. A dataset of another major version is refused."""
 
 STATUS_OK: Final = "ok"
 STATUS_SINGULAR: Final = "singular"
@@ -28,9 +28,9 @@ class Column:
     """One column of a table.
 
     Attributes:
-        name: of the column.
-        type: of its values.
-        meaning: one line.
+        name: its name.
+        type: the type of its values.
+        meaning: what its values mean, in one line.
         required: whether it is never null.
     """
 
@@ -61,13 +61,15 @@ _KEY: Final = (
 
 _BATCH: Final = (
     _required(
-        "images", pa.string(), "image source: noise, cifar10, cifar100 or imagenet16-120, with the size behind it if enlarged"
+        "images",
+        pa.string(),
+        "image source: noise, cifar10, cifar100 or imagenet16-120, followed by the size if the images were enlarged",
     ),
     _required("batch_size", pa.int32(), "N, the number of images"),
-    _required("seed", pa.int64(), "of the weights and of the batch"),
+    _required("seed", pa.int64(), "random seed of the weights and of the batch"),
 )
 
-_NUM_UNITS: Final = Column("num_units", pa.int64(), "N_A: live ReLU units with their published multiplicities")
+_NUM_UNITS: Final = Column("num_units", pa.int64(), "N_A, the number of live ReLU units with their published multiplicities")
 
 _STATUS: Final = _required(
     "status",
@@ -79,62 +81,63 @@ _PROVENANCE: Final = (
     _required(
         "engine",
         pa.string(),
-        "what computed it: exact, fast or cuda, joined by + where several did; none if no worker survived it",
+        "engine that computed the row: exact, fast or cuda, or several joined by +; none if no worker could compute it",
     ),
     _required("dtype", pa.string(), "precision of the forward pass"),
-    _required("device", pa.string(), "cpu or cuda; none likewise"),
-    _required("seconds", pa.float64(), "time that this row took"),
-    _required("run_id", pa.string(), "the run that wrote the row last; see its record"),
+    _required("device", pa.string(), "cpu or cuda; none if no worker could compute the row"),
+    _required("seconds", pa.float64(), "seconds that computing the row took"),
+    _required("run_id", pa.string(), "run that wrote the row last; its record is in runs/"),
 )
 
 SCORE_PROVENANCE: Final = tuple(column.name for column in _PROVENANCE)
-"""Columns that tell how a row came to be. All others are the same whoever computes the row; values of different engines agree
-within their tolerance."""
+"""Columns that say how a row was computed. All other columns are the same whoever computes the row, except that values of
+different engines agree only within their tolerance."""
 
 _BASELINES: Final = (
     Column("params", pa.int64(), "trainable parameters of the network as the benchmark trained it"),
     Column("flops", pa.int64(), "multiply-accumulates of convolutions and linear layers, plus one per bias"),
-    Column("num_relus", pa.int32(), "ReLU layers that the output depends on, each once"),
-    Column("num_layers", pa.int32(), "convolutions and linear layers"),
+    Column("num_relus", pa.int32(), "number of ReLU layers that the output depends on, each counted once"),
+    Column("num_layers", pa.int32(), "number of convolutions and linear layers"),
 )
 
 BASELINES: Final = tuple(column.name for column in _BASELINES)
-"""Columns that a measure has to beat."""
+"""Columns that a measure has to beat to be useful."""
 
 _ARCHITECTURES: Final = (
     *_KEY,
     Column("benchmark_index", pa.int32(), "position in the benchmark's own order, where it has one"),
     Column("architecture", pa.string(), "the architecture itself, in the benchmark's notation"),
-    Column("isomorphism_class", pa.string(), "key of the architectures with the same cell under renaming"),
+    Column("isomorphism_class", pa.string(), "key that architectures share if their cells are isomorphic"),
     *_BASELINES,
     _required("status", pa.string(), "ok, or failed where the network could not be built"),
-    Column("error", pa.string(), "why; null otherwise"),
+    Column("error", pa.string(), "why it failed; null otherwise"),
 )
 
 _LABEL: Final = (
-    _required("dataset", pa.string(), "what it was trained on"),
-    _required("split", pa.string(), "valid, test or valtest, as the benchmark names them"),
-    _required("epochs", pa.int32(), "length of the training"),
+    _required("dataset", pa.string(), "data that the network was trained on"),
+    _required("split", pa.string(), "images that it was measured on: valid, test or valtest, as the benchmark calls them"),
+    _required("epochs", pa.int32(), "number of epochs of the training"),
 )
 
-_ACCURACY: Final = _required("accuracy", pa.float64(), "percent; where seed is null, the mean over repeats")
+_ACCURACY: Final = _required("accuracy", pa.float64(), "accuracy in percent; the mean over repeats if seed is null")
+_MEAN_ACCURACY: Final = _required("accuracy", pa.float64(), "mean accuracy over repeats, in percent")
 
 _REPEATS: Final = (
-    Column("max_accuracy", pa.float64(), "beside a mean: the best repeat"),
-    Column("num_repeats", pa.int32(), "repeats in a mean, where the source tells"),
+    Column("max_accuracy", pa.float64(), "accuracy of the best repeat, if the row is a mean over repeats"),
+    Column("num_repeats", pa.int32(), "number of repeats in the mean, if the source says so"),
 )
 
 _ACCURACIES: Final = (
     *_KEY[:2],
     *_LABEL,
-    Column("seed", pa.int64(), "of one repeat; null for the mean over repeats"),
+    Column("seed", pa.int64(), "seed of the repeat; null if the row is the mean over repeats"),
     _ACCURACY,
     *_REPEATS,
-    Column("training_seconds", pa.float64(), "time that the training took, where the source tells"),
-    Column("params", pa.int64(), "of the trained network, as the source tells"),
-    Column("flops", pa.int64(), "of the trained network, as the source tells"),
-    Column("optimiser", pa.string(), "the training's settings as JSON, where they differ from architecture to architecture"),
-    _required("source_digest", pa.string(), "SHA-256 of the file it was read from"),
+    Column("training_seconds", pa.float64(), "seconds that the training took, if the source says so"),
+    Column("params", pa.int64(), "parameters of the trained network, if the source says so"),
+    Column("flops", pa.int64(), "FLOPs of the trained network, if the source says so"),
+    Column("optimiser", pa.string(), "settings of the training as JSON, if they differ between architectures"),
+    _required("source_digest", pa.string(), "SHA-256 of the file that the row was read from"),
 )
 
 TABLES: Final = {
@@ -143,7 +146,7 @@ TABLES: Final = {
     "accuracies": "trained accuracies from the benchmark's file",
     "joined": "scores, baselines and mean accuracies: a row per score row and (dataset, split, epochs)",
 }
-"""Table -> what its rows are."""
+"""Table -> what a row of it is."""
 
 FILE_KEYS: Final = {
     "scores": ("space", "images", "batch_size", "seed"),
@@ -151,7 +154,7 @@ FILE_KEYS: Final = {
     "accuracies": ("space",),
     "joined": ("space",),
 }
-"""Columns that have one value in each file, which its name tells as well (`layout`)."""
+"""Table -> the columns that have one value in each of its files. The file's name contains these values too (`layout`)."""
 
 
 def columns_of(table: str, measures: Iterable[str]) -> tuple[Column, ...]:
@@ -159,14 +162,14 @@ def columns_of(table: str, measures: Iterable[str]) -> tuple[Column, ...]:
 
     Args:
         table: one of `TABLES`.
-        measures: those that the dataset has columns of (`Dataset.measures`).
+        measures: the measures that the dataset has columns of (`Dataset.measures`).
     """
     return _columns_of(table, [Column(name, pa.float64(), _meaning_of(name)) for name in measures])
 
 
 def schema_of(table: str, measures: Iterable[str] = ()) -> pa.Schema:
     """A table's columns as an Arrow schema; arguments as in `columns_of`."""
-    # Without their meanings: a dataset can be read whatever becomes of the packages that its measures are from.
+    # Meanings are left out, so that a dataset can be read without the packages that its measures come from.
     columns = _columns_of(table, [Column(name, pa.float64(), "") for name in measures])
     return pa.schema([column.field for column in columns])
 
@@ -174,7 +177,7 @@ def schema_of(table: str, measures: Iterable[str] = ()) -> pa.Schema:
 def _columns_of(table: str, measures: Iterable[Column]) -> tuple[Column, ...]:
     match table:
         case "scores":
-            error = Column("error", pa.string(), "why it failed, or a line for each measure that did; null otherwise")
+            error = Column("error", pa.string(), "why the row failed, or a line for each measure that failed; null otherwise")
             return (*_KEY, *_BATCH, *measures, _NUM_UNITS, _STATUS, error, *_PROVENANCE)
         case "architectures":
             return _ARCHITECTURES
@@ -182,7 +185,7 @@ def _columns_of(table: str, measures: Iterable[Column]) -> tuple[Column, ...]:
             return _ACCURACIES
         case "joined":
             own = (*_KEY, *_BATCH, *measures, _NUM_UNITS, _STATUS)
-            return (*own, *_BASELINES, *_LABEL, _ACCURACY, *_REPEATS)
+            return (*own, *_BASELINES, *_LABEL, _MEAN_ACCURACY, *_REPEATS)
     raise KeyError(table)
 
 
@@ -191,25 +194,25 @@ ACCURACIES: Final = schema_of("accuracies")
 
 
 def check_measure_name(name: str) -> None:
-    """Refuse a measure that cannot have a column, since one of another meaning is called so.
+    """Refuse a measure whose name cannot be the name of a column.
 
     Raises:
-        SettingsError: it is called like a column, or its name is no identifier.
+        SettingsError: another column has this name, or the name is not an identifier.
     """
     taken = {column.name for table in TABLES for column in columns_of(table, ())}
     if not name.isidentifier() or name.casefold() in taken:
-        raise SettingsError(f"measure {name!r} cannot have a column of that name; call it otherwise")
+        raise SettingsError(f"measure {name!r} cannot have a column of that name; give it another name")
 
 
 def check_values(table: pa.Schema, values: Mapping[str, Any]) -> None:
-    """Find a value that its column cannot hold, before writing it fails with all other rows of the file.
+    """Check that each value fits its column. Otherwise writing would fail, and with it all other rows of the file.
 
     Args:
         table: the columns.
-        values: by the names of columns.
+        values: name of a column -> value.
 
     Raises:
-        ValueError: a value is too large for its column, or of another type.
+        ValueError: a value is too large for its column, or has another type.
     """
     for name, value in values.items():
         column = table.field(name).type

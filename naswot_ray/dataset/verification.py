@@ -1,8 +1,9 @@
-"""Which files of a dataset have been verified, so that a second command need only list them.
+"""The record of a dataset's verified files, so that a second command only has to list them.
 
-What is known is kept in the user's cache folder, a file a dataset, by path, size and time of change. It may be deleted at any
-time, and begins with a digest of its own: a damaged one counts as none. Nothing is kept of a file that changed a moment ago,
-since it could change once more within the same tick of its storage's clock. `check` and `publish` read every file.
+The record is a file per dataset in the user's cache directory. It keeps each verified file's path, size and modification time.
+It may be deleted at any time, and begins with a digest of its own: a damaged record is ignored. A file that changed a moment
+ago is not recorded, because it could change again within the same tick of its storage's clock. `check` and `publish` ignore the
+record and read every file.
 """
 
 from __future__ import annotations
@@ -24,13 +25,13 @@ from naswot_ray.dataset.storage import Storage, StoredFile
 from naswot_ray.private_folder import NotPrivateError, PrivateFolder
 
 NUM_READERS: Final = 16
-"""Files read at once: it takes as long as the storage needs, not the processor."""
+"""How many files are read at once. Reading waits for the storage, not for the processor."""
 
 LARGE_BYTES: Final = 64 * 2**20
-"""Files from this size on are read one after the other: each is in memory as a whole."""
+"""Files of this size or larger are read one after the other, because each is held in memory as a whole."""
 
 SETTLED_SECONDS: Final = 2.0
-"""Age from which a file is kept: object stores tell the time of change in whole seconds."""
+"""How old a file must be to be recorded. Object stores give modification times in whole seconds."""
 
 _VERSION: Final = 1
 
@@ -40,12 +41,12 @@ _Result = TypeVar("_Result")
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What is known of a file as long as its size and time of change are the same.
+    """The entry of a verified file. It is valid as long as the file's size and modification time are the same.
 
     Attributes:
-        size, modified: of the file, as listed.
-        digest: of its seal.
-        facts: what was found in it, as JSON values.
+        size, modified: the file's size and modification time, as listed.
+        digest: the digest in its seal.
+        facts: what else is known about its content, as JSON values.
     """
 
     size: int
@@ -59,7 +60,7 @@ class VerifiedFiles:
 
     Args:
         storage: the dataset.
-        fresh: whether to take no file for known that was verified before.
+        fresh: whether to ignore earlier verifications.
     """
 
     def __init__(self, storage: Storage, *, fresh: bool = False) -> None:
@@ -69,20 +70,20 @@ class VerifiedFiles:
         self._changes: dict[PurePosixPath, Verified | None] = {}
 
     def find(self, file: StoredFile) -> Verified | None:
-        """What is known of a file; None if it has to be read."""
+        """The entry of a file; None if the file has to be read."""
         known = None if self._fresh else self._entries.get(file.path)
         return known if known is not None and (known.size, known.modified) == (file.size, file.modified) else None
 
     def add(self, file: StoredFile, digest: str, facts: Any = None) -> None:
-        """Note that a file has been verified as it was listed."""
+        """Record that a file has been verified. A file that changed a moment ago is not recorded."""
         if time.time_ns() - file.modified > SETTLED_SECONDS * 1e9:
             self._change(file.path, Verified(file.size, file.modified, digest, facts))
 
     def verify(self, files: Sequence[StoredFile]) -> dict[PurePosixPath, str | BrokenSealError]:
-        """Read the files that are not known yet.
+        """Verify files. Those that were verified before and have not changed are not read.
 
         Returns:
-            per file the digest of its seal, or what is wrong with it.
+            path -> the digest in the file's seal, or an error that says what is wrong with the file.
 
         Raises:
             DatasetError: one cannot be read.
@@ -105,7 +106,7 @@ class VerifiedFiles:
         return found
 
     def save(self) -> None:
-        """Write down what has changed, beside what others have written; a cache that cannot be written costs time only."""
+        """Add the new entries to the record in the cache. If that cannot be written, later commands only take longer."""
         if not self._changes:
             return
         kept = _read(self._name) | self._changes
@@ -117,11 +118,11 @@ class VerifiedFiles:
         self._changes = {}
 
     def forget_others(self, table: str, files: Iterable[StoredFile]) -> None:
-        """Drop what is known of files of a table that are no longer there.
+        """Drop the entries of files of a table that no longer exist.
 
         Args:
-            table: whose.
-            files: all that are there.
+            table: the table.
+            files: all of its files that exist.
         """
         there = {file.path for file in files}
         for path in [path for path in self._entries if path.parts[0] == table and path not in there]:
@@ -153,7 +154,7 @@ class VerifiedFiles:
 
 
 def in_threads(function: Callable[[_Item], _Result], items: Sequence[_Item]) -> list[_Result]:
-    """A function's results for many items, for each of which it waits for the storage."""
+    """Call a function for many items in threads and return the results in order. It should mostly wait for the storage."""
     if len(items) < 2:
         return [function(item) for item in items]
     with ThreadPoolExecutor(min(NUM_READERS, len(items))) as pool:
@@ -161,7 +162,7 @@ def in_threads(function: Callable[[_Item], _Result], items: Sequence[_Item]) -> 
 
 
 def _folder() -> PrivateFolder:
-    """Where the caches lie: what another user could have put there would hide damage."""
+    """The folder of the records. It is private, because a record from another user could hide damage."""
     return PrivateFolder(cache_directory() / "verified")
 
 

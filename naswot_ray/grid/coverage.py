@@ -1,4 +1,4 @@
-"""What a dataset holds of what its runs were asked to fill."""
+"""How many of the rows that its runs were asked for a dataset holds."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Contents:
     """What a dataset holds.
 
     Attributes:
-        coverage: point of the grid -> the rows that some run was to fill, and those that are there.
-        holdings: a measure each, in the order of the columns. Parts that cannot be trusted do not count.
+        coverage: point of the grid -> how many rows runs asked for there, and how many exist.
+        holdings: one entry per measure, in the order of the columns. Untrusted parts are not counted.
     """
 
     coverage: dict[Point, Coverage]
@@ -31,21 +31,22 @@ class Contents:
 
 
 def coverage_of(dataset: Dataset, *, fresh: bool = False) -> dict[Point, Coverage]:
-    """The coverage alone; see `contents_of`."""
+    """Return only the coverage; see `contents_of`."""
     return contents_of(dataset, fresh=fresh).coverage
 
 
 def contents_of(dataset: Dataset, *, fresh: bool = False) -> Contents:
-    """Look at what a dataset holds of what its runs were asked to fill.
+    """Compare what a dataset holds with what its runs were asked for.
 
-    A row is wanted if any run asks for it whose plan was not withdrawn. Points that have rows and no plan come last.
+    A row is wanted if a run asked for it and that run's plan has not been withdrawn. Points that have rows but no plan come
+    last.
 
     Args:
-        dataset: to look at.
-        fresh: whether to read every part, also those that have been verified before.
+        dataset: the dataset.
+        fresh: whether to read every part again, including those that have been verified before.
 
     Raises:
-        DatasetError: a part cannot be read, or a record is damaged.
+        DatasetError: a part cannot be read, or the record of a run is damaged.
     """
     shard_size = dataset.manifest.shard_size
     grids = [Grid(record, shard_size) for record in dict.fromkeys(run.grid for run in dataset.runs if not run.withdrawn)]
@@ -72,16 +73,16 @@ def contents_of(dataset: Dataset, *, fresh: bool = False) -> Contents:
 
 
 Mask = npt.NDArray[np.bool_]
-"""One bool for each position of a space."""
+"""A bool for each position of a space."""
 
 
 @dataclass(frozen=True)
 class _Demand:
-    """What some grids ask of a point.
+    """The rows and measures that some grids ask for at one point.
 
     Attributes:
-        rows: those that any grid asks for.
-        measures: measure -> the rows that are to have a value of it.
+        rows: the rows that at least one grid asks for.
+        measures: measure -> the rows that need a value of it.
         num_rows: how many rows are asked for.
     """
 
@@ -97,16 +98,16 @@ class _Demand:
         return cls(rows, measures, int(rows.sum()))
 
     def asked(self, index: int) -> tuple[str, ...]:
-        """The measures that a row is to have."""
+        """The measures that are asked for in a row."""
         return tuple(name for name, mask in self.measures.items() if index < len(mask) and mask[index])
 
     def is_wanted(self, index: int) -> bool:
-        """Whether any grid asks for a row."""
+        """Whether at least one grid asks for a row."""
         return index < len(self.rows) and bool(self.rows[index])
 
 
 def _mask(grids: Iterable[Grid], space: str) -> Mask:
-    """Which positions of a space any of the grids takes."""
+    """The positions of a space that are in at least one of the grids."""
     wanted = np.zeros(max((grid.size(space) for grid in grids), default=0), np.bool_)
     for grid in grids:
         positions = grid.positions(space)
@@ -130,7 +131,7 @@ def _coverage(
 
 
 def _count(coverage: Coverage, demand: _Demand, shard: Shard, state: PartState) -> None:
-    """Add what a part holds to a point's coverage."""
+    """Add the rows of a part to a point's coverage."""
     if state.is_whole(shard.range, demand.measures):
         num_wanted = int(demand.rows[shard.start : shard.stop].sum())
         coverage.present += num_wanted

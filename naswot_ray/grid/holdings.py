@@ -1,4 +1,4 @@
-"""Which measures a dataset holds: how many rows have a value of each, and in which version."""
+"""Which measures a dataset holds, in which version, and how many rows have a value of each."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ class Holding:
     """What a dataset holds of one measure.
 
     Attributes:
-        name: of the measure.
-        version: that the dataset holds.
-        installed: the version that would be computed here; None where no installed package has the measure.
+        name: the measure's name.
+        version: the version that the dataset holds.
+        installed: the version that would be computed here; None if no installed package has the measure.
         num_values: score rows with a value of this version.
-        num_failed: rows with other values in which this measure failed.
-        num_lacking: rows with other values in which this measure was not computed, in this version.
-        older: an older version -> parts that still have values of it, as a run leaves them that was killed while it replaced
-            them. No value of theirs is counted.
+        num_failed: rows with values of other measures in which this measure failed.
+        num_lacking: rows with values of other measures in which this version was not computed.
+        older: older version -> how many parts still have values of it. A run leaves such parts if it is killed while it
+            replaces them. Their values are not counted.
     """
 
     name: str
@@ -35,11 +35,11 @@ class Holding:
 
 
 def holdings_of(measures: Mapping[str, int], states: Iterable[PartState]) -> list[Holding]:
-    """What some parts hold of each measure.
+    """Count the values of each measure in some parts.
 
     Args:
         measures: name -> version of the dataset's measures, in the order of its columns.
-        states: of the parts, with scores.
+        states: the states of the parts of the scores table.
     """
     installed = {name: one.version for name, one in all_measures().items()}
     holdings = [Holding(name, version, installed.get(name)) for name, version in measures.items()]

@@ -1,4 +1,7 @@
-"""Which parts a dataset has and what rows each of them holds: one listing per table, and a look at parts that are not known."""
+"""Which parts a dataset has and which rows each of them holds.
+
+Each table is listed once. Only parts that are new or changed since they were last verified are read.
+"""
 
 from __future__ import annotations
 
@@ -15,17 +18,17 @@ from naswot_ray.grid.grid import Point, Shard, fingerprint_of, point_of
 
 
 class Inventory:
-    """The parts of a dataset at one moment. What a part holds is found out when it is asked for, and once.
+    """The parts of a dataset at one moment. The state of a part is determined once, when it is first asked for.
 
-    A part is read and verified unless that was done before and its size and time of change are the same (`verification`).
+    A part is read and verified unless that was done before and its size and modification time are the same (`verification`).
 
     Args:
         storage: the dataset.
-        settings: of the dataset, or of a run that is going to write there.
-        fresh: whether to read every part, whatever is known of it.
+        settings: those of the dataset, or of a run that is about to write to it.
+        fresh: whether to read every part again, including those that have been verified before.
 
     Attributes:
-        faults: the parts that were asked for and cannot be trusted, and why. None of their rows counts.
+        faults: path -> why the part cannot be trusted, for the parts asked for so far. None of their rows counts.
 
     Raises:
         DatasetError: the storage cannot be read.
@@ -49,7 +52,7 @@ class Inventory:
 
     @property
     def points(self) -> list[Point]:
-        """The points of the grid that have parts, in the order of their files."""
+        """The points that have parts, in the order of their files."""
         return list(self._there)
 
     def numbers(self, point: Point) -> list[int]:
@@ -57,7 +60,7 @@ class Inventory:
         return list(self._there.get(point, ()))
 
     def states(self, shards: Iterable[Shard]) -> dict[Shard, PartState]:
-        """What the parts of some shards hold; shards without a part, or with one of `faults`, are left out.
+        """The states of some shards' parts. Shards without a part, or whose part is in `faults`, are left out.
 
         Raises:
             DatasetError: a part cannot be read.
@@ -73,12 +76,12 @@ class Inventory:
             if shard in self._found:
                 found[shard] = self._found[shard]
             elif expected is None:
-                self.faults[file.path] = f"holds rows of a space or image source that {layout.MANIFEST} does not tell of"
+                self.faults[file.path] = f"holds rows of a space or image source that {layout.MANIFEST} does not mention"
             elif known is not None and (state := _state(known.facts, expected)) is not None:
                 found[shard] = self._found[shard] = state
             else:
                 unknown.append((shard, file, expected))
-        if not unknown:  # a thousand points may ask, one after the other
+        if not unknown:  # keep this fast: a thousand points may be asked for, one after the other
             return found
         for (shard, file, expected), result in zip(
             unknown, in_threads(lambda one: self._inspect(one[2]), unknown), strict=True
@@ -92,7 +95,7 @@ class Inventory:
         return found
 
     def _expected(self, shard: Shard) -> Expected | None:
-        """What a shard's part must be; None if the settings do not tell of it."""
+        """The properties that a shard's part must have; None if the settings lack its space or image source."""
         if shard.point not in self._fingerprints:
             try:
                 self._fingerprints[shard.point] = fingerprint_of(self._settings, shard.point)
@@ -111,12 +114,12 @@ class Inventory:
 
 
 def renew_parts(storage: Storage, contract: Manifest, *, run_id: str) -> None:
-    """Give all parts of a dataset the columns of measures that it has got since, and drop values of older versions.
+    """Add the columns of new measures to all parts of a dataset, and drop values of older versions.
 
     Args:
         storage: the dataset.
-        contract: what it is now.
-        run_id: of the run that asks.
+        contract: the dataset's present manifest.
+        run_id: the run that asks for it.
 
     Raises:
         DatasetError: a part cannot be read or written.
@@ -138,7 +141,7 @@ def renew_parts(storage: Storage, contract: Manifest, *, run_id: str) -> None:
 
 
 def _facts(state: PartState, expected: Expected) -> dict[str, Any]:
-    """What is kept of a part: what it was held against, and its state. Null stands for all positions."""
+    """What the cache keeps about a part: what was expected of it, and its state. A null means all positions of the shard."""
     return {
         "expected": _told(expected),
         "present": None if isinstance(state.present, range) else sorted(state.present),
@@ -150,7 +153,7 @@ def _facts(state: PartState, expected: Expected) -> dict[str, Any]:
 
 
 def _state(facts: Any, expected: Expected) -> PartState | None:
-    """The state in `_facts`; None if there is none, or it was held against something else."""
+    """The state that `_facts` describes; None if they are malformed or something else was expected then."""
     try:
         if facts["expected"] != _told(expected):
             return None

@@ -1,4 +1,7 @@
-"""The rows of a part: their keys, what is derived of an architecture, and how they are written. Without torch."""
+"""The rows of a part: rows of the architectures table, rows that failed, and writing rows to their part.
+
+This module does not import torch.
+"""
 
 from __future__ import annotations
 
@@ -17,20 +20,20 @@ from naswot_ray.measures import DEFAULT_MEASURES
 from naswot_ray.spaces import Space
 
 MAX_ERROR_CHARACTERS: Final = 2000
-"""How much of what an architecture failed with goes into its row."""
+"""The longest error that goes into a row; the rest is cut off."""
 
 
 def reason_of(error: Exception) -> str:
-    """What an architecture or a measure failed with, as rows tell it.
+    """Format the error of an architecture or a measure for the column `error`.
 
-    The reason may quote a file: text that Parquet cannot hold, or a megabyte of it.
+    The message may quote a file. So it is shortened, and characters that Parquet cannot hold are replaced.
     """
     reason = f"{type(error).__name__}: {error}"
     return reason[:MAX_ERROR_CHARACTERS].encode(errors="replace").decode()
 
 
 def failed_score_row(space: Space, index: int, batch: Batch, error: str, *, run_id: str) -> ScoreRow:
-    """A row of the scores table that no engine could compute."""
+    """A row of the scores table for an architecture that no engine could score."""
     return ScoreRow(
         space=space.name,
         arch_id=space[index],
@@ -44,9 +47,9 @@ def failed_score_row(space: Space, index: int, batch: Batch, error: str, *, run_
 
 
 def architecture_row(space: Space, index: int) -> ArchitectureRow:
-    """One row of the architectures table: the architecture, and the baselines of the network as it was trained.
+    """A row of the architectures table: the architecture, and the baselines of the network as it was trained.
 
-    What the architecture fails with becomes the row's error.
+    If the architecture fails, its error goes into the row.
     """
     arch_id = space[index]
     key = {"space": space.name, "arch_id": arch_id, "arch_index": index}
@@ -67,12 +70,12 @@ def architecture_row(space: Space, index: int) -> ArchitectureRow:
         derived = {field.name: getattr(row, field.name) for field in fields(row) if field.name not in key}
         schema.check_values(schema.ARCHITECTURES, derived)
         return row
-    except Exception as error:  # whatever one architecture does must not cost its shard; the row tells
+    except Exception as error:  # one bad architecture must not stop its shard; the row holds the error
         return ArchitectureRow(space=space.name, arch_id=arch_id, arch_index=index, error=reason_of(error))
 
 
 def failed_row(space: Space, index: int, batch: Batch | None, error: str, *, run_id: str) -> TableRow:
-    """A failed row of either table."""
+    """A failed row of the scores table, or of the architectures table if `batch` is None."""
     if batch is None:
         return ArchitectureRow(space=space.name, arch_id=space[index], arch_index=index, error=error)
     return failed_score_row(space, index, batch, error, run_id=run_id)
@@ -87,7 +90,7 @@ def write_failed(
     settings: Settings,
     measures: Collection[str] = DEFAULT_MEASURES,
 ) -> PurePosixPath:
-    """Record the one architecture of a task that could not be computed in any worker.
+    """Write a failed row for the single architecture of a task, after no worker could compute it.
 
     Returns:
         the path of the part.
@@ -101,9 +104,9 @@ def write_failed(
 
 
 def count_written(storage: Storage, task: Task, run_id: str, indices: Collection[int]) -> Counter[str]:
-    """How many of some rows of a task a run has written already, by status.
+    """Count, by status, which of the given rows of a task a run has already written.
 
-    Rows of the architectures table do not tell which run wrote them; they count as others'.
+    Rows of the architectures table do not record which run wrote them, so none of them is counted.
 
     Raises:
         DatasetError: the part is damaged, or cannot be read.
@@ -125,11 +128,11 @@ def write_rows(
 
     Args:
         storage: the dataset.
-        shard: whose rows.
-        rows: some of its.
-        run_id: of the run.
-        settings: of the dataset.
-        measures: that the run asks for.
+        shard: the shard that the rows belong to.
+        rows: some of the shard's rows.
+        run_id: the run that writes them.
+        settings: the dataset's settings.
+        measures: the measures that the run asks for.
 
     Returns:
         the path of the part.

@@ -1,4 +1,4 @@
-"""What a run's rows depend on besides their keys, gathered from its spaces and image sources."""
+"""The settings that a run's rows depend on besides their keys, gathered from its spaces and image sources."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from naswot_ray.spaces import Space
 def settings_of(
     spaces: Mapping[str, Space], sources: Iterable[ImageSource], values: Mapping[str, Any], measures: Iterable[Measure]
 ) -> Settings:
-    """The settings of rows that this version computes.
+    """The settings of the rows that this version of the package computes.
 
     Args:
-        spaces, sources: what the rows are of.
-        values: the options that move a value by themselves, `ScoreOptions.deciding(Decides.VALUE)`.
-        measures: what is taken of the rows.
+        spaces, sources: the spaces and image sources of the run.
+        values: the options that change values by themselves, `ScoreOptions.deciding(Decides.VALUE)`.
+        measures: the measures that the run computes.
     """
     return Settings(
         weights=WEIGHTS_VERSION,

@@ -120,7 +120,7 @@ function showCorrelations() {
   }
   const names = Object.keys(data.predictors);
   const head = [["Space", "text"], ["Images", "text"], ["Trained on", "text"], ["Epochs", ""], ["Batch size", ""], ["Seeds", ""], ["Architectures", ""],
-    ...Object.values(data.predictors).map((title) => [title, ""])];
+    ...Object.values(data.predictors).map((title) => [title.replaceAll("_", "_\u200b"), ""])]; // where a line may break
   // A measure of fewer architectures or seeds than the row tells says of how many.
   const fewer = (row, name) => [
     row.num_seeds_of[name] < row.num_seeds ? plural(row.num_seeds_of[name], "seed") : "",

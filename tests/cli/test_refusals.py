@@ -62,7 +62,7 @@ BAD_OPTIONS: dict[str, tuple[tuple[object, ...], str]] = {
     "no attempt": (("--max-attempts", 0), "--max-attempts: Input should be greater than 0, got 0"),
     "no time": (("--shard-timeout", 0), "--shard-timeout: Input should be greater than 0, got 0"),
     "no actor": (("--num-actors", 0), "--num-actors: Input should be greater than 0, got 0"),
-    "another shard size": (("--shard-size", 5), "holds parts of 4 architectures, --shard-size 5 asked for"),
+    "another shard size": (("--shard-size", 5), "holds parts of 4 architectures, but --shard-size asks for 5"),
     "a map of nothing": (MAP, "--map says how to read --accuracies: give that as well"),
     "accuracies of two spaces": (
         ("--space", SPACE, "--space", "x", "--accuracies", "nowhere.csv"),

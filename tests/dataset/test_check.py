@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from naswot_ray.dataset import check, layout, manifest, removed
+from naswot_ray.dataset import check, layout, manifest, removed_files
 from naswot_ray.dataset.agreement import check_agreement
 from naswot_ray.dataset.check import Kind, Problem
 from naswot_ray.dataset.dataset import Dataset
@@ -199,7 +199,7 @@ def test_a_space_that_the_manifest_does_not_tell_of(dataset: Dataset) -> None:
     write_sealed(file(dataset, layout.architectures("mine", 0)), with_column(rows, "space", pa.array(["mine"] * 4)))
     (problem,) = problems_of(dataset)
     assert (problem.kind, problem.removable) == (Kind.FOREIGN, False)
-    assert "dataset.json does not tell of mine" in problem.reason
+    assert "dataset.json does not mention mine" in problem.reason
 
 
 def test_damaged_accuracies_are_moved_and_records_are_kept(dataset: Dataset) -> None:
@@ -248,9 +248,9 @@ def test_repair_moves_what_is_broken_or_contained_and_nothing_else(dataset: Data
     record = json.loads(file(dataset, folder / "record.json").read_text())
     assert [entry["path"] for entry in record["files"]] == [str(PART), str(copy)]
     assert [p.kind for p in problems_of(dataset)] == [Kind.FOREIGN]
-    assert [file.path.name for file in removed.list_removed(dataset.storage)] == [PART.name, copy.name]
-    removed.purge(dataset.storage)
-    assert removed.list_removed(dataset.storage) == []
+    assert [file.path.name for file in removed_files.list_removed(dataset.storage)] == [PART.name, copy.name]
+    removed_files.purge(dataset.storage)
+    assert removed_files.list_removed(dataset.storage) == []
     assert not file(dataset, layout.REMOVED).exists()
 
 

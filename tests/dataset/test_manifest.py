@@ -136,7 +136,7 @@ def test_every_changed_setting_is_named(storage: Storage) -> None:
 
 
 def test_another_shard_size_is_refused(storage: Storage) -> None:
-    with pytest.raises(SettingsError, match=r"holds parts of 4 architectures, --shard-size 8 asked for"):
+    with pytest.raises(SettingsError, match=r"holds parts of 4 architectures, but --shard-size asks for 8"):
         extend(storage, settings(), shard_size=8)
     assert extend(storage, settings(), shard_size=4).shard_size == 4
 
@@ -148,7 +148,7 @@ def test_a_directory_of_something_else_is_refused(tmp_path: Path, content: str) 
     else:
         (tmp_path / "scores").mkdir()
     there = snapshot(tmp_path)
-    with pytest.raises(DatasetError, match="is not empty and not a dataset; name an empty or a new directory"):
+    with pytest.raises(DatasetError, match="is not empty and is not a dataset; choose an empty or a new directory"):
         extend(Storage(tmp_path), settings())
     assert snapshot(tmp_path) == there
 

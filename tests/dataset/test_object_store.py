@@ -166,7 +166,7 @@ def test_what_does_not_pass_ends_with_one_line_and_never_with_half_a_file(
     gc.collect()  # a stream that is thrown away completes its upload
     message = str(caught.value)
     assert message.startswith(f"cannot write {storage.path(FILE)}: AWS Error ")
-    assert "run the same command when the storage answers" in message
+    assert "run the same command again when the storage answers" in message
     assert "\n" not in message
     assert s3_server.objects(bucket) == {}
     s3_proxy.fault = lambda request: None

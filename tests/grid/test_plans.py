@@ -86,7 +86,7 @@ def test_an_unknown_run(root: Path) -> None:
 def test_a_run_that_goes_on_keeps_its_plan(root: Path) -> None:
     storage, record = Dataset(root).storage, Dataset(root).runs[-1]
     runs.write(storage, record.model_copy(update={"status": "running", "updated": datetime.now(UTC)}))
-    with pytest.raises(SettingsError, match="seems to be going on"):
+    with pytest.raises(SettingsError, match="seems to be in progress"):
         withdraw(Dataset(root), [record.run_id])
     silent = datetime.now(UTC) - timedelta(hours=1)
     runs.write(storage, record.model_copy(update={"status": "running", "updated": silent}))

@@ -101,6 +101,8 @@ class _Run:
     def _take(self, place: Place | None, value: torch.Tensor) -> None:
         if place is None:
             return
+        if place.positive:
+            value = F.relu(value)
         codes, pieces = self._program.codes[place.index], self._pieces[place.index]
         pieces[place.offset] = value
         if sum(piece[0].numel() for piece in pieces.values()) < codes.num_units:

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from naswot_ray.dataset import layout, removed
+from naswot_ray.dataset import layout, removed_files
 from naswot_ray.dataset.storage import Storage
 
 FILES = {PurePosixPath("scores/a.parquet"): b"one", PurePosixPath("joined/b.parquet"): b"three"}
@@ -23,7 +23,7 @@ def storage(tmp_path: Path) -> Storage:
 
 
 def test_files_are_moved_with_a_record(storage: Storage) -> None:
-    folder = removed.set_aside(storage, dict.fromkeys(FILES, "is damaged"), by="naswot-ray check")
+    folder = removed_files.set_aside(storage, dict.fromkeys(FILES, "is damaged"), by="naswot-ray check")
     assert folder.parent == layout.REMOVED
     for path, content in FILES.items():
         assert not storage.exists(path)
@@ -34,7 +34,7 @@ def test_files_are_moved_with_a_record(storage: Storage) -> None:
         {"path": str(path), "reason": "is damaged", "size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
         for path, content in FILES.items()
     ]
-    assert [file.path.relative_to(folder) for file in removed.list_removed(storage)] == sorted(FILES)
+    assert [file.path.relative_to(folder) for file in removed_files.list_removed(storage)] == sorted(FILES)
 
 
 @pytest.mark.parametrize("step", [1, 2, 3])
@@ -50,14 +50,14 @@ def test_whoever_is_killed_meanwhile_loses_nothing(storage: Storage, monkeypatch
 
     monkeypatch.setattr(storage, "write_bytes", write_some)
     with pytest.raises(KeyboardInterrupt):
-        removed.set_aside(storage, dict.fromkeys(FILES, "is damaged"), by="run")
+        removed_files.set_aside(storage, dict.fromkeys(FILES, "is damaged"), by="run")
     assert {path: storage.read_bytes(path) for path in FILES} == FILES
 
 
 def test_purging_deletes_the_folder_and_nothing_else(storage: Storage) -> None:
     first, second = FILES
-    removed.set_aside(storage, {first: "is damaged"}, by="run")
-    assert [file.size for file in removed.purge(storage)] == [3]
+    removed_files.set_aside(storage, {first: "is damaged"}, by="run")
+    assert [file.size for file in removed_files.purge(storage)] == [3]
     assert not storage.exists(layout.REMOVED)
-    assert removed.purge(storage) == []
+    assert removed_files.purge(storage) == []
     assert storage.read_bytes(second) == FILES[second]

@@ -1,4 +1,4 @@
-"""JSON files of a dataset read as pydantic models: whatever is wrong with one is a line that says where."""
+"""Reading the JSON files of a dataset as pydantic models. An error is one line that says where the file is wrong."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 def parse_json(data: bytes) -> Any:
-    """The value of a JSON text. Not by the standard library's parser, which takes what no file of a dataset has:
-    text that is not Unicode, and any depth until Python gives up.
+    """Parse a JSON text.
+
+    The standard library's parser is not used, because it accepts text that is not Unicode, and nesting of any depth until
+    Python gives up. No file of a dataset contains either.
 
     Raises:
-        ValueError: it is no JSON; one line that says where.
+        ValueError: the text is not JSON; the message is one line that says where.
     """
     try:
         return from_json(data)
@@ -25,10 +27,10 @@ def parse_json(data: bytes) -> Any:
 
 
 def validated(model: type[Model], content: Any) -> Model:
-    """A value as a model.
+    """Validate a value as a model.
 
     Raises:
-        ValueError: it is none; one line that names the first field that is wrong, what is there and what would be right.
+        ValueError: it is not valid. The message is one line that names the first wrong field, its value and what was expected.
     """
     try:
         return model.model_validate(content)

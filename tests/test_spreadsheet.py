@@ -9,7 +9,7 @@ import pyarrow.csv as pacsv
 import pytest
 
 from naswot_ray.dataset.join import join
-from naswot_ray.sheet import guarded
+from naswot_ray.spreadsheet import guarded
 from tests.cli.running import prints
 from tests.dataset.making import SPACE, add, arch_id, make_dataset, mean_accuracy
 

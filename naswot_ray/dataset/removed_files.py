@@ -1,10 +1,10 @@
-"""`removed/`: files that were taken out of a dataset because they cannot be trusted, until someone says that they may go.
+"""The folder `removed/`: files that were taken out of a dataset because they cannot be trusted, until a user deletes them.
 
     removed/20260101T000000-1a2b3c4d/record.json
     removed/20260101T000000-1a2b3c4d/scores/part-nasbench201.cifar10.batch-128.seed-0.000042.parquet
 
-The record tells of each file where it lay, why it was taken out, and its SHA-256. No reader looks into the folder. A run
-overwrites a part that it cannot trust, after it has copied it here; only `check --repair` takes files away.
+The record says for each file where it was, why it was taken out, and its SHA-256. No reader looks into the folder. A run
+overwrites a part that it cannot trust after copying it here. Only `check --repair` takes files out of their place.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from naswot_ray.dataset.storage import Storage, StoredFile
 
 
 def set_aside(storage: Storage, files: Mapping[PurePosixPath, str], *, by: str) -> PurePosixPath:
-    """Move files to `removed/`. Whoever is killed meanwhile leaves each of them in its place, in `removed/`, or in both.
+    """Move files to `removed/`. If this is interrupted, each file is still in its place, in `removed/`, or in both.
 
     Args:
         storage: the dataset.
-        files: path -> why.
-        by: who does it: a command.
+        files: path -> why the file is moved.
+        by: the command that moves them.
 
     Returns:
-        the folder that they lie in now.
+        the folder that holds them now.
 
     Raises:
         DatasetError: one cannot be read, written or removed.
@@ -42,19 +42,19 @@ def set_aside(storage: Storage, files: Mapping[PurePosixPath, str], *, by: str) 
 
 
 def keep_copy(storage: Storage, path: PurePosixPath, reason: str, *, run_id: str) -> PurePosixPath:
-    """Copy a file that a run is about to overwrite to `removed/`. The run needs no right to delete anything for that.
+    """Copy a file to `removed/` before a run overwrites it. The run needs no permission to delete for this.
 
     Args:
         storage: the dataset.
-        path: of the file.
+        path: the file's path.
         reason: why it cannot stay.
-        run_id: of the run. The same file has the same copy, however often its run asks.
+        run_id: the run. If it copies the same file again, the copy replaces the first one.
 
     Returns:
-        the folder that the copy lies in.
+        the folder that holds the copy.
 
     Raises:
-        DatasetError: the file cannot be read, or the copy not be written.
+        DatasetError: the file cannot be read, or the copy cannot be written.
     """
     data = storage.read_bytes(path)
     digits = hashlib.sha256(f"{path} ".encode() + data).hexdigest()[:8]
@@ -73,17 +73,17 @@ def _copy(storage: Storage, folder: PurePosixPath, files: Mapping[PurePosixPath,
 
 
 def list_removed(storage: Storage) -> list[StoredFile]:
-    """The files that have been taken out, without the records of that.
+    """List the files in `removed/`, without their records.
 
     Raises:
-        DatasetError: the storage cannot be asked.
+        DatasetError: the storage cannot be read.
     """
     found = storage.list_files(layout.REMOVED, recursive=True)
     return [file for file in found if not (len(file.path.parts) == 3 and file.path.name == layout.REMOVED_RECORD)]
 
 
 def purge(storage: Storage) -> list[StoredFile]:
-    """Delete `removed/` with all that is in it.
+    """Delete `removed/` and everything in it.
 
     Returns:
         the files that it held.
