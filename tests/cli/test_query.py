@@ -216,7 +216,7 @@ def test_a_query_reads_the_views_and_nothing_else(root: Path, tmp_path: Path, sq
     sql = sql.format(outside=tmp_path / "outside.csv", part=next((root / "scores").iterdir()))
     message = refuses(tmp_path, "query", root, sql)
     assert message.startswith("error: query failed: Permission Error: ")
-    assert message.endswith("; a query reads the dataset's views and no other file; --unsafe lifts that")
+    assert message.endswith("; a query can read only the dataset's views; --unsafe allows other files")
 
 
 def test_an_unsafe_query_reads_other_files(root: Path, tmp_path: Path) -> None:

@@ -131,7 +131,7 @@ def test_images_of_a_bucket(root: str, tmp_path: Path, s3_server: s3.S3Server, b
 def test_the_duckdb_line_says_what_duckdb_needs(root: str, bucket: str, s3_proxy: s3.Proxy) -> None:
     printed = prints("score", "-o", root, "--in-process", *GRID)
     how, line = printed.splitlines()[-2:]
-    assert how == "Continue in DuckDB (it downloads its httpfs extension, and takes credentials as `CREATE SECRET` says):"
+    assert how == "Continue in DuckDB (it downloads its httpfs extension; `CREATE SECRET` gives it credentials):"
     setup, _, select = line.partition("; SELECT")
     assert setup == (
         "INSTALL httpfs; LOAD httpfs; CREATE SECRET (TYPE s3, PROVIDER credential_chain, REGION 'us-east-1', "

@@ -96,7 +96,7 @@ def test_a_run_shows_in_the_metrics_and_ray_job_stop_drains_it_and_the_same_comm
     finally:
         job.kill()
         job.communicate()
-    assert "interrupted; everything written is kept, the same command does the rest" in output
+    assert "interrupted; everything written is kept, and the same command does the rest" in output
     (record,) = naswot_ray.open(root).runs
     assert record.status == "interrupted", "it had the time to say so"
     assert 0 < record.counts["rows"] < 800
