@@ -1,9 +1,9 @@
-"""What `naswot-ray analyse` costs on a whole NAS-Bench-101 at 40 points of the grid, with SYNTHETIC scores.
+"""What `naswot-ray analyse` costs on a whole NAS-Bench-101 with every measure at 9 points of the grid, SYNTHETIC ones.
 
     python -m bench.analysis /tmp/synthetic --accuracies nasbench101.parquet
 
-Makes a joined dataset of 423,624 architectures x (8 batch sizes x 5 seeds), unless it is there, and analyses it in a process of
-its own: wall and CPU seconds, and peak memory. Accuracies and parameters are those of a table with the columns
+Makes a joined dataset of 423,624 architectures x (3 batch sizes x 3 seeds) x 6 measures, unless it is there, and analyses it in
+a process of its own: wall and CPU seconds, and peak memory. Accuracies and parameters are those of a table with the columns
 `cifar10_test_acc_108` and `params`; without one they are synthetic too.
 """
 
@@ -28,12 +28,14 @@ from naswot_ray.dataset import layout, manifest, schema
 from naswot_ray.dataset.join import JOIN_KEY, NUM_FILES_KEY
 from naswot_ray.dataset.manifest import Settings
 from naswot_ray.dataset.storage import Storage
+from naswot_ray.measures import own_measures
 
 SPACE = "nasbench101"
 NUM_ARCHITECTURES = 423_624
-BATCH_SIZES = (8, 16, 32, 64, 96, 128, 192, 256)
-SEEDS = range(5)
+BATCH_SIZES = (32, 64, 128)
+SEEDS = range(3)
 SHARE_SINGULAR = 0.01
+MEASURES = {name: one.version for name, one in own_measures().items()}
 
 
 def make(root: Path, accuracies: Path | None) -> None:
@@ -50,7 +52,10 @@ def make(root: Path, accuracies: Path | None) -> None:
     order = np.argsort(np.argsort(accuracy)) / n
     quality = order + 0.5 * params / params.max() + generator.normal(scale=0.8, size=n)  # about the tau of the real score
     storage = Storage(root)
-    settings = Settings(weights="synthetic", batches="synthetic", values={}, spaces={SPACE: {}}, images={"synthetic": {}})
+    joined = schema.schema_of("joined", MEASURES)
+    settings = Settings(
+        weights="synthetic", batches="synthetic", values={}, spaces={SPACE: {}}, images={"synthetic": {}}, measures=MEASURES
+    )
     manifest.write(storage, manifest.create(settings, shard_size=16_384))
     same = {
         "space": pa.repeat(SPACE, n),
@@ -60,7 +65,7 @@ def make(root: Path, accuracies: Path | None) -> None:
         "num_units": pa.repeat(pa.scalar(1000, pa.int64()), n),
         "params": params,
         "flops": params * 290 + generator.integers(0, 10_000_000, n),
-        "num_relus": pa.repeat(pa.scalar(50, pa.int32()), n),
+        "num_relus": generator.integers(20, 60, n, dtype=np.int32),
         "num_layers": generator.integers(20, 60, n, dtype=np.int32),
         "dataset": pa.repeat("cifar10", n),
         "split": pa.repeat("test", n),
@@ -77,14 +82,15 @@ def make(root: Path, accuracies: Path | None) -> None:
             own = {
                 "batch_size": pa.repeat(pa.scalar(batch_size, pa.int32()), n),
                 "seed": pa.repeat(pa.scalar(seed, pa.int64()), n),
-                "score": score,
-                "score_paper": score + generator.normal(scale=0.01, size=n),
+                **{name: quality + generator.normal(scale=1 / batch_size**0.5, size=n) for name in MEASURES},
+                "naswot": score,
+                "naswot_paper": score + generator.normal(scale=0.01, size=n),
                 "status": np.where(is_singular, schema.STATUS_SINGULAR, schema.STATUS_OK),
             }
             columns = same | own
-            table = pa.table([columns[name] for name in schema.JOINED.names], names=schema.JOINED.names)
+            table = pa.table([columns[name] for name in joined.names], names=joined.names)
             metadata = {JOIN_KEY: "made up", NUM_FILES_KEY: str(len(BATCH_SIZES) * len(SEEDS))}
-            rows = table.cast(schema.JOINED).replace_schema_metadata(metadata)
+            rows = table.cast(joined).replace_schema_metadata(metadata)
             storage.write_table(layout.joined(SPACE, "synthetic", batch_size, seed), rows)
 
 

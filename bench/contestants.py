@@ -8,7 +8,7 @@ from typing import Protocol
 import torch
 
 from bench import published
-from bench.sampling import Sample
+from bench.samples import Sample
 from naswot_ray.engines.engine import Engine, Scores, get_engine
 from naswot_ray.engines.weights import SeededWeights
 from naswot_ray.measures import DEFAULT_MEASURES, get_measures

@@ -95,12 +95,14 @@ def main(
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")  # the latter in Triton's interpreter
     source = load_images("cifar10", data) if data else load_images("noise")
     images = torch.from_numpy(source.batch(batch_size, seed=SEED)).to(device)
+    channels, height, width = images.shape[1:]
+    image_shape = (channels, height, width)
     options = dict(option.split("=", 1) for option in space_option or [])
     name = torch.cuda.get_device_name() if device.type == "cuda" else "interpreted"
     print(f"{name}, torch {torch.__version__}, {source.name}, batch size {batch_size}", flush=True)
     speeds: list[Speed] = []
     for space_name in space or ["nasbench201", "nasbench101"]:
-        load = Load(space_name, options, 0, num, images.shape[1:])
+        load = Load(space_name, options, 0, num, image_shape)
         size = len(get_space(space_name, **options))
 
         def add(engine: str, seconds: float, num: int, processes: int = 1, **more: Any) -> None:
@@ -109,7 +111,7 @@ def main(
             print(_line(speed), flush=True)
 
         for slow in (PUBLISHED, "exact") if slow_num else ():
-            add(slow, _median(repeats, slow, Load(space_name, options, 0, slow_num, images.shape[1:]), images), slow_num)
+            add(slow, _median(repeats, slow, Load(space_name, options, 0, slow_num, image_shape), images), slow_num)
         add("host", statistics.median(_host_seconds(load, batch_size) for _ in range(repeats)), num)
         for engine in (f"cuda:{name}" for name in dtype or ["float32", "tf32", "bfloat16"]):
             seconds = _median(repeats, engine, load, images)

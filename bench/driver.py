@@ -13,6 +13,7 @@ import resource
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,17 +26,20 @@ from naswot_ray.dataset.schema import STATUS_OK
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.engines.weights import WEIGHTS_VERSION
 from naswot_ray.grid.grid import Grid, Task
+from naswot_ray.grid.rows import failed_score_row, write_rows
 from naswot_ray.grid.survey import Survey
 from naswot_ray.images.source import BATCH_VERSION, load_images
+from naswot_ray.measures import DEFAULT_MEASURES, get_measures
 from naswot_ray.run import ray_environment
 from naswot_ray.run.driver import Driver, Policy
-from naswot_ray.run.progress import ConsoleProgress
-from naswot_ray.run.rows import Pixels, Receipt, empty_score_row, write_rows
+from naswot_ray.run.progress import ConsoleRunProgress
+from naswot_ray.run.receipt import Pixels, Receipt
 from naswot_ray.run.worker import Worker
 from naswot_ray.spaces import Space, get_space
 
 SPACE = "nasbench201"
 SHARD_SIZE = 64
+MEASURES = {one.name: one.version for one in get_measures(DEFAULT_MEASURES)}
 
 app = typer.Typer(help=__doc__, rich_markup_mode=None, add_completion=False)
 Output = Annotated[Path | None, typer.Option(help="JSON file to write the figures to.")]
@@ -53,13 +57,13 @@ class SleepingWorker(Worker):
             time.sleep(self.seconds_per_shard)
         batch = task.shard.point.batch
         assert batch is not None
-        done = {"score": 1.0, "score_paper": 1.0, "num_units": 1, "status": STATUS_OK}
-        rows = [empty_score_row(space, i, batch, run_id=self._run_id) | done for i in task.indices]
-        part = write_rows(self._storage, task.shard, rows, self._run_id, self._settings)
+        empty = (failed_score_row(space, i, batch, "", run_id=self._run_id) for i in task.indices)
+        rows = [replace(row, values=dict.fromkeys(MEASURES, 1.0), num_units=1, error=None) for row in empty]
+        part = write_rows(self._storage, task.shard, rows, self._run_id, self._settings, MEASURES)
         return Receipt({STATUS_OK: len(rows)}, part=part)
 
 
-class TellingProgress(ConsoleProgress):
+class TellingProgress(ConsoleRunProgress):
     """Keeps the memory of the driver as it goes."""
 
     def __init__(self, total: int) -> None:
@@ -92,6 +96,7 @@ def settings() -> Settings:
         batches=BATCH_VERSION,
         spaces={SPACE: dict(get_space(SPACE).settings())},
         images={source.name: dict(source.settings())},
+        measures=MEASURES,
     )
 
 
@@ -110,7 +115,7 @@ def drive(root: Path, grid: Grid, tasks: Iterable[Task], num_rows: int, actors: 
         after = resource.getrusage(resource.RUSAGE_SELF)
     pool.close()
     return {
-        "rows": sum(driver.counts.values()),
+        "rows": sum(counts.total() for counts in driver.counts.values()),
         "seconds": driver.seconds,
         "driver_cpu_seconds": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
         "driver_mib": progress.mib,
@@ -161,7 +166,7 @@ def scaling(
 ) -> None:
     """Weak scaling with an engine that sleeps: the same work for each actor, whatever their number."""
     ray_environment.prepare(ray_environment.LOCAL)
-    from naswot_ray.run.ray_pool import ray  # noqa: PLC0415
+    import ray  # noqa: PLC0415  after `prepare`
 
     ray.init(address=ray_environment.LOCAL, include_dashboard=False, log_to_driver=False, num_cpus=max(actors or [8]))
     worker = type("SleepingWorker", (SleepingWorker,), {"seconds_per_shard": seconds_per_shard})

@@ -28,7 +28,7 @@ from bench import one_thread
 from bench.contestants import PUBLISHED, Contestant, open_contestant
 from bench.memory import peak_mib
 from bench.report import Measurement, plot, print_tables, summarise, write_measurements, write_summary
-from bench.sampling import SPACES, Sample, samples
+from bench.samples import SPACES, Sample, samples
 from naswot_ray.images.source import load_images
 from naswot_ray.network import Network, ops
 

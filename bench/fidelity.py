@@ -29,7 +29,7 @@ from scipy import stats
 
 from bench import one_thread
 from bench.contestants import SEED, open_engine, score_group
-from bench.sampling import SPACES, samples
+from bench.samples import SPACES, samples
 from naswot_ray.engines.engine import Scores
 from naswot_ray.engines.exact import run_forward
 from naswot_ray.engines.weights import SeededWeights

@@ -23,7 +23,7 @@ import typer
 
 from bench import one_thread
 from bench.contestants import open_engine, score_group
-from bench.sampling import Sample, samples
+from bench.samples import Sample, samples
 from naswot_ray.images.source import load_images
 from naswot_ray.measures import DEFAULT_MEASURES, all_measures
 

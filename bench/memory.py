@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from bench.contestants import open_contestant
-from bench.sampling import samples
+from bench.samples import samples
 from naswot_ray.images.source import load_images
 
 MiB = 2**20

@@ -1,6 +1,7 @@
 """naswot-ray: training-free NASWOT scores of whole neural-architecture search spaces.
 
-The public face; everything is loaded when first used, so that scoring needs no Ray and reading a dataset needs no torch.
+This module is the public interface. Each name is imported on first use, so scoring needs no Ray and reading a dataset needs
+no torch.
 """
 
 from __future__ import annotations

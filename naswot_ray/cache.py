@@ -1,4 +1,4 @@
-"""Where the package keeps what it has computed or fetched once, for all later runs of a user."""
+"""The user's cache directory, for what is computed or downloaded once and reused by later runs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from naswot_ray.paths import LOCAL_OUTPUT
 
 
 def cache_directory() -> Path:
-    """`$NASWOT_RAY_CACHE`, or else the user's cache directory on this platform (`~/.cache/naswot-ray`); need not exist.
+    """Return the cache directory; it need not exist.
+
+    It is `$NASWOT_RAY_CACHE` if that is set, otherwise the platform's user cache directory (`~/.cache/naswot-ray` on Linux).
 
     Raises:
         SettingsError: the variable names a URI, or a relative path inside a Ray job.

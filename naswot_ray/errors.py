@@ -1,8 +1,8 @@
-"""What a user can do something about.
+"""Errors that a user can act on.
 
-Every error whose cause lies outside this package (an option, a file, a cluster) is a `NaswotError`: its message is one line
-that names the thing and the remedy. Entry points print that line and exit with status 2; anything else is a defect and
-keeps its traceback.
+Every error whose cause lies outside this package (an option, a file, a cluster) is a `NaswotError`. Its message is one line
+that names what is wrong and how to fix it. Entry points print that line and exit with status 2. Any other exception is a defect
+of this package and keeps its traceback.
 """
 
 
@@ -35,7 +35,7 @@ class BenchmarkError(NaswotError):
 
 
 class FetchError(NaswotError):
-    """A file cannot be fetched, or is not what its publisher says."""
+    """A file cannot be downloaded, or it is not the file that its publisher describes."""
 
 
 class RunError(NaswotError):

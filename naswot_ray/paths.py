@@ -1,4 +1,4 @@
-"""Paths as users write them: what `~` stands for, what is a URI, and what a relative path means inside a Ray job."""
+"""Paths as users write them: with `~`, as a URI, or relative, which needs care inside a Ray job."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ from typing import Final, Literal
 from naswot_ray.errors import SettingsError
 
 _JOB_VARIABLE: Final = "RAY_JOB_CONFIG_JSON_ENV_VAR"
-"""What `ray job submit` sets in the driver's environment; its value is JSON."""
+"""The variable that `ray job submit` sets in the driver's environment; its value is JSON."""
 _WORKING_DIRS: Final = "/runtime_resources/working_dir_files/"
-"""Below this Ray unpacks what `--working-dir` names, in a folder that changes with every edit and is deleted some time."""
+"""Ray unpacks the folder given as `--working-dir` below this path. The copy gets a new name with every edit, and Ray deletes it
+at some time."""
 
 
 @dataclass(frozen=True)
 class PathOption:
-    """Marks an option or argument as a path, beside its type: `Annotated[str, typer.Option(...), OUTPUT]`.
+    """Marks an option or argument as a path. It stands next to the type: `Annotated[str, typer.Option(...), OUTPUT]`.
 
     Attributes:
-        use: whether something is read there, or written and perhaps read.
-        may_be_uri: whether an object store will do.
-        is_assignment: whether the path stands in an entry PARAMETER=VALUE, where PARAMETER is `source`.
+        use: `input` if the command only reads the path, `output` if it writes it.
+        may_be_uri: whether the path may be a URI.
+        is_assignment: whether the option has the form PARAMETER=VALUE. Its value is then a path if PARAMETER is `source`.
     """
 
     use: Literal["input", "output"]
@@ -32,15 +33,15 @@ class PathOption:
     is_assignment: bool = False
 
     def settled(self, text: str, name: str) -> str:
-        """A path as the rest of the program takes it, with `~` expanded.
+        """Check a path that the user wrote and expand its `~`, so that the rest of the program can use it.
 
         Args:
             text: what the user wrote.
-            name: what a message calls the option.
+            name: the option's name, for messages.
 
         Raises:
-            SettingsError: a user of `~user` that does not exist, credentials in a URI, a URI where only a local path will do,
-                or a relative path inside a Ray job, but for an input that came along.
+            SettingsError: the user in `~user` does not exist, the URI contains credentials, the option takes no URI, or the
+                path is relative inside a Ray job. An input that was uploaded with the job may be relative.
         """
         if self.is_assignment:
             parameter, equals, value = text.partition("=")
@@ -60,7 +61,7 @@ class PathOption:
                 f"{called}: expected two slashes, as in s3://bucket/scores; for a local path of that name write ./{shown}"
             )
         path = str(expand_home(text)) if text.startswith("~") else text
-        if is_in_job() and not Path(path).is_absolute() and not (self.use == "input" and _came_along(path)):
+        if is_in_job() and not Path(path).is_absolute() and not (self.use == "input" and _was_uploaded(path)):
             raise SettingsError(f"{called}: {self._refusal}")
         return path
 
@@ -68,47 +69,47 @@ class PathOption:
     def _refusal(self) -> str:
         if self.use == "input":
             return (
-                "inside a Ray job a relative path is looked for in the job's own folder, and this did not come along with "
-                "--working-dir; give an absolute path that the head node sees, as in /shared/data"
+                "inside a Ray job a relative path refers to the job's own folder, and this one was not uploaded with "
+                "--working-dir; give an absolute path that the head node can read, as in /shared/data"
                 f"{', or a URI, as in s3://bucket/data' if self.may_be_uri else ''}"
             )
         return (
-            "inside a Ray job a relative path lies in a folder of the job's own on the cluster, which is deleted with it; give "
-            f"an absolute path that all nodes see, as in /shared/scores"
+            "inside a Ray job a relative path refers to the job's own folder on the cluster, which is deleted with the job; "
+            f"give an absolute path that all nodes can reach, as in /shared/scores"
             f"{', or a URI, as in s3://bucket/scores' if self.may_be_uri else ''}"
         )
 
 
 ANONYMOUS: Final = "anonymous"
-"""Stands before an @ where no credentials are to be used."""
+"""The user name, before the @ of a URI, that asks for access without credentials."""
 CREDENTIALS_REFUSED: Final = (
-    "credentials do not belong in a URI, which is logged and recorded; set them in the environment (docs/storage.md tells how) "
-    "and leave out what stands before the @"
+    "credentials do not belong in a URI, because URIs are logged and recorded; set them in the environment (see "
+    "docs/storage.md) and remove everything before the @"
 )
 
 INPUT: Final = PathOption("input")
-"""Something that a command reads: a file or folder, or a URI."""
+"""Marks a file, folder or URI that a command reads."""
 OUTPUT: Final = PathOption("output")
-"""A dataset, or something else that a command writes: a file or folder, or a URI."""
+"""Marks a file, folder or URI that a command writes, such as a dataset."""
 LOCAL_OUTPUT: Final = PathOption("output", may_be_uri=False)
 SPACE_OPTION: Final = PathOption("input", is_assignment=True)
 
 
 def is_uri(text: str | os.PathLike[str]) -> bool:
-    """Whether a user means a URI rather than a local path."""
+    """Whether a text is a URI rather than a local path."""
     return "://" in os.fspath(text)
 
 
 def looks_like_uri(text: str) -> bool:
-    """Whether a text that is no URI was most likely meant as one."""
+    """Whether a text is not a URI but was most likely meant as one, such as `s3:bucket`."""
     return re.match(r"(?i)(s3|gs|file):", text) is not None and not is_uri(text)
 
 
 def has_credentials(text: str) -> bool:
-    """Whether a text that was meant as a URI has anything where a user's name or a key stands, however it is misspelt.
+    """Whether a URI, even a misspelt one, contains something where a user name or a key would stand.
 
-    That is what stands before an @ in front of the path, but for `anonymous`; and for a bucket also a colon there, since a
-    secret with a slash in it makes the rest look like the path.
+    Anything but `anonymous` between the scheme and an @ counts, as in `s3://KEY:SECRET@bucket`. In a URI of an object store a
+    colon before the first slash counts as well: a secret may contain a slash, and its rest would look like the path.
     """
     scheme, rest = _halves(text)
     authority = re.split(r"[/\\?]", rest, maxsplit=1)[0] if scheme else ""
@@ -117,7 +118,7 @@ def has_credentials(text: str) -> bool:
 
 
 def without_credentials(text: str) -> str:
-    """A path or URI for messages: without a URI's query, and without anything that may be a secret."""
+    """Shorten a path or URI for messages: remove the URI's query and anything that may be a secret."""
     scheme, rest = _halves(text)
     if not scheme:
         return text
@@ -127,7 +128,7 @@ def without_credentials(text: str) -> str:
 
 
 def hide_credentials(message: str) -> str:
-    """A message in which every URI is as `without_credentials` shows it, for those that quote what they do not know."""
+    """Apply `without_credentials` to every URI in a message, which may quote texts from elsewhere."""
 
     def shown(found: re.Match[str]) -> str:
         return without_credentials(found[0]) if has_credentials(found[0]) else found[0]
@@ -136,23 +137,24 @@ def hide_credentials(message: str) -> str:
 
 
 def _halves(text: str) -> tuple[str, str]:
-    """What was meant as a URI's scheme, with the slashes behind it, and the rest; no scheme in a local path."""
+    """Split a text into what was meant as a URI's scheme, including its slashes, and the rest. A local path has no scheme."""
     found = re.match(r"(?i)[^/\\:@?]{2,}:(//|[/\\]+(?=.*@))[/\\]*|(s3|gs|file):[/\\]*", text)
     return (text[: found.end()], text[found.end() :]) if found else ("", text)
 
 
 def expand_home(path: str | os.PathLike[str]) -> Path:
-    """A local path with `~` or `~user` at its beginning replaced by a home directory.
+    """Replace `~` or `~user` at the beginning of a local path by a home directory.
 
-    A file that is really called so is written `./~...`.
+    A file whose name really begins with `~` has to be written as `./~...`.
 
     Raises:
-        SettingsError: there is no such user.
+        SettingsError: the user does not exist.
     """
     text = os.fspath(path)
     if not text.startswith("~"):
         found = Path(text)
-        return found.absolute() if str(found).startswith("~") else found  # or the next who asks would take it for a home
+        # `Path` drops the `./`. Made absolute, the path is not expanded if it comes here again.
+        return found.absolute() if str(found).startswith("~") else found
     try:
         return Path(text).expanduser()
     except RuntimeError as error:
@@ -163,12 +165,12 @@ def expand_home(path: str | os.PathLike[str]) -> Path:
 
 
 def is_in_job() -> bool:
-    """Whether this process is the driver of a job that `ray job submit` started, or was started by one."""
+    """Whether this process is the driver of a job that `ray job submit` started, or a child of such a driver."""
     return _JOB_VARIABLE in os.environ or _WORKING_DIRS in _here()
 
 
-def _came_along(path: str) -> bool:
-    """Whether a relative path is there, in what was uploaded with the job."""
+def _was_uploaded(path: str) -> bool:
+    """Whether a relative path exists in the folder that was uploaded with the job."""
     if _WORKING_DIRS not in _here() and not _has_working_dir():
         return False
     return not os.path.normpath(path).startswith("..") and os.path.exists(path)  # noqa: PTH110  as text, like the test before

@@ -1,9 +1,9 @@
-"""Random numbers that are a pure function of what they are for, the same on every machine.
+"""Random numbers that depend only on what they are for. They are the same on every machine.
 
-One counter-based generator, Philox4x64-10 (Salmon et al., SC 2011), as in `numpy.random.Philox`, whose stream NumPy
-guarantees. Its 128-bit key is the BLAKE2b digest of a *purpose* (a tuple of strings and integers); the second word of its
-256-bit counter numbers independent streams under one key. What is derived from the 64-bit words uses integer arithmetic and
-single correctly rounded floating-point operations only, so a GPU can draw the same bits.
+The generator is the counter-based Philox4x64-10 (Salmon et al., SC 2011) in `numpy.random.Philox`, whose stream NumPy
+guarantees. Its 128-bit key is the BLAKE2b digest of a *purpose*, a tuple of strings and integers that says what the numbers are
+for. The second word of its 256-bit counter numbers independent streams under one key. Distributions are derived from the 64-bit
+words by integer arithmetic and single, correctly rounded floating-point operations only, so a GPU can draw the same bits.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ Purpose = tuple[str | int, ...]
 
 
 UNIFORM_UNIT = 2.0**-24
-"""The bound that `uniform` scales odd integers by, for a bound of 1."""
+"""The factor that `uniform` multiplies its odd integers by when its bound is 1."""
 
 
 def key_of(purpose: Purpose) -> npt.NDArray[np.uint64]:
-    """The two words of a purpose's key, shape (2,)."""
+    """The two 64-bit words of a purpose's key, shape (2,)."""
     digest = hashlib.blake2b("\0".join(map(str, purpose)).encode(), digest_size=16).digest()
     return np.frombuffer(digest, dtype="<u8")
 
@@ -38,8 +38,8 @@ def raw_words(purpose: Purpose, count: int, *, stream: int = 0) -> npt.NDArray[n
 def uniform(purpose: Purpose, count: int, *, bound: float, stream: int = 0) -> npt.NDArray[np.float32]:
     """`count` draws from U(-bound, bound), shape (count,), float32.
 
-    Each 32-bit half of a word (low half first), shifted to a signed 25-bit integer and made odd, is one of the 2^24 odd
-    integers in (-2^24, 2^24); one float32 product scales it. Symmetric, never 0.
+    Each 32-bit half of a word (low half first) is shifted to a signed 25-bit integer and made odd. The result is one of the
+    2^24 odd integers in (-2^24, 2^24), and one float32 product scales it. The distribution is symmetric, and 0 never occurs.
     """
     words = raw_words(purpose, (count + 1) // 2, stream=stream)
     halves = words.astype("<u8", copy=False).view("<i4")[:count]
@@ -50,10 +50,10 @@ def uniform(purpose: Purpose, count: int, *, bound: float, stream: int = 0) -> n
 
 
 def normal(purpose: Purpose, count: int, *, stream: int = 0) -> npt.NDArray[np.float32]:
-    """`count` draws from N(0, 1) in 65,536 steps, shape (count,), float32.
+    """`count` draws from N(0, 1), discretised to 65,536 values, shape (count,), float32.
 
-    Each 16-bit quarter of a word (lowest first) picks one of the distribution's 65,536 mid-quantiles: all within 4.33,
-    variance 1 to 2e-4.
+    Each 16-bit quarter of a word (lowest first) picks one of 65,536 mid-quantiles of the distribution. Their absolute values
+    are at most 4.33, and their variance is 1 to within 2e-4.
     """
     words = raw_words(purpose, (count + 3) // 4, stream=stream)
     quarters = words.astype("<u8", copy=False).view("<u2")[:count]
@@ -63,12 +63,15 @@ def normal(purpose: Purpose, count: int, *, stream: int = 0) -> npt.NDArray[np.f
 
 @cache
 def normal_quantiles() -> npt.NDArray[np.float32]:
-    """What `normal` draws for each value of 16 bits, shape (65536,)."""
+    """The value that `normal` returns for each of the 2^16 quarters of a word, shape (65536,)."""
     upper = [NormalDist().inv_cdf((i + 0.5) / 65536) for i in range(32768, 65536)]
     half = np.array(upper, dtype=np.float32)
     return np.concatenate([-half[::-1], half])
 
 
 def sample_without_replacement(purpose: Purpose, population: int, count: int) -> npt.NDArray[np.int64]:
-    """`count` distinct integers below `population` in random order, shape (count,): the ranks of random words."""
+    """`count` distinct integers below `population` in random order, shape (count,).
+
+    Every integer below `population` gets a random word; the integers with the smallest words are returned.
+    """
     return np.argsort(raw_words(purpose, population), kind="stable")[:count].astype(np.int64)

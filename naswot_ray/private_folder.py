@@ -1,7 +1,7 @@
-"""A folder that nobody but this user can have written to, for files that are believed or even executed.
+"""A folder that only this user can have written to, for files that are trusted or even executed.
 
-The folder is opened once and everything in it is reached through that descriptor. So the folder that was checked is the folder
-that is used, also where others may rename what lies above it.
+The folder is opened once, and everything in it is reached through that descriptor. So the folder that was checked is the one
+that is used, even if other users can rename the folders above it.
 """
 
 from __future__ import annotations
@@ -22,18 +22,19 @@ _FLAGS: Final = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK  # without the last
 
 
 class NotPrivateError(Exception):
-    """Another user could have put files into a folder; says how."""
+    """Another user could have put files into a folder. The message says how."""
 
 
 class PrivateFolder:
-    """A folder of mode 0700 that belongs to this user. A context manager that closes it.
+    """A folder of mode 0700 that belongs to this user. As a context manager it closes its descriptor.
 
     Args:
-        path: made if need be, with the folders above it. One of this user that others may enter is closed to them.
+        path: of the folder. It is created, with its parents, if it does not exist. If it belongs to this user but has another
+            mode, its mode is set to 0700.
 
     Raises:
-        NotPrivateError: it is a symbolic link, or belongs to another user.
-        OSError: it can be neither made nor opened.
+        NotPrivateError: it is a symbolic link or belongs to another user.
+        OSError: it cannot be created or opened.
     """
 
     def __init__(self, path: Path) -> None:
@@ -61,10 +62,12 @@ class PrivateFolder:
         os.close(self._descriptor)
 
     def read(self, name: str) -> bytes | None:
-        """The content of a file; None if it is not there. The file may be older than the folder's mode, so it is checked too.
+        """The content of a file, or None if it does not exist.
+
+        The file itself is checked too, because another user may have put it there before the folder became private.
 
         Raises:
-            NotPrivateError: it is no regular file, belongs to another user, or others can write it.
+            NotPrivateError: it is not a regular file, belongs to another user, or can be written by others.
             OSError: it cannot be read.
         """
         try:
@@ -81,10 +84,10 @@ class PrivateFolder:
             return file.read()
 
     def write(self, name: str, content: bytes) -> None:
-        """Write a file whole: under another name first, flushed to the disk and renamed.
+        """Write a file in one step: write it under a temporary name, flush it to the disk and rename it.
 
         Raises:
-            OSError: what was there before is untouched.
+            OSError: it cannot be written. An earlier file of this name is unchanged.
         """
         temporary = f".{name}.{secrets.token_hex(8)}.tmp"
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _FLAGS
@@ -103,12 +106,12 @@ class PrivateFolder:
 
     @contextlib.contextmanager
     def locked(self, name: str) -> Iterator[None]:
-        """Hold a lock of this name against every other process that asks for it.
+        """Hold the lock of this name, so that every other process that asks for it waits.
 
-        The kernel releases it when its process ends, however it ends. On a file system without locks this does nothing.
+        The kernel releases the lock when the process ends, however it ends. On a file system without locks this does nothing.
 
         Raises:
-            OSError: the lock's file cannot be made.
+            OSError: the lock file cannot be created.
         """
         flags = os.O_RDWR | os.O_CREAT | _FLAGS
         descriptor = os.open(name, flags, stat.S_IRUSR | stat.S_IWUSR, dir_fd=self._descriptor)
@@ -124,9 +127,9 @@ class PrivateFolder:
 
 
 def why_not_private(status: os.stat_result) -> str | None:
-    """Why what is in a file need not have been written by this user; None if it must have been."""
+    """Why another user may have written a file; None if only this user can have written it."""
     if not stat.S_ISREG(status.st_mode):
-        return "is no regular file"
+        return "is not a regular file"
     if status.st_uid != os.geteuid():
         return f"belongs to {_name_of(status.st_uid)}, not to {_name_of(os.geteuid())}"
     if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):

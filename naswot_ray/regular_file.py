@@ -1,7 +1,7 @@
-"""Opening what a user's path names only where it is a regular file.
+"""Regular files, opened only after a check that they are regular.
 
-A pipe would keep its reader waiting for ever, a device such as `/dev/zero` gives bytes without end. Neither is opened for
-reading: the file is opened without waiting and looked at first.
+Reading a pipe may wait for ever, and a device such as `/dev/zero` never ends. So a path is opened without blocking, and its
+kind is checked before anything is read.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ def open_regular(path: Path, *, max_bytes: int | None = None) -> BufferedReader:
     """Open a file for reading.
 
     Args:
-        path: of a regular file, or a link to one.
-        max_bytes: how large it may be; None for any size.
+        path: of a regular file, or of a link to one.
+        max_bytes: the largest size that is accepted; None for any size.
 
     Raises:
-        OSError: it is no regular file, is larger, or cannot be opened; `strerror` says so.
+        OSError: it is not a regular file, is too large, or cannot be opened; `strerror` says which.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
     try:
@@ -40,23 +40,23 @@ def open_regular(path: Path, *, max_bytes: int | None = None) -> BufferedReader:
 
 
 def read_regular(path: Path, *, max_bytes: int | None = None) -> bytes:
-    """The content of a file.
+    """Read a whole file.
 
     Args:
-        path: of a regular file, or a link to one.
-        max_bytes: how large it may be; None for any size.
+        path: of a regular file, or of a link to one.
+        max_bytes: the largest size that is accepted; None for any size.
 
     Raises:
-        OSError: as `open_regular`, or it cannot be read.
+        OSError: as in `open_regular`, or the file cannot be read.
     """
     with open_regular(path, max_bytes=max_bytes) as file:
         return file.read()
 
 
 def check_regular(path: Path) -> None:
-    """Refuse what is no regular file, before another library opens it.
+    """Refuse a path that is not a regular file, before another library opens it.
 
     Raises:
-        OSError: as `open_regular`.
+        OSError: as in `open_regular`.
     """
     open_regular(path).close()

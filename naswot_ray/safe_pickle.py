@@ -1,22 +1,24 @@
-"""Pickles from downloads, read without running what they ask for.
+"""A reader of downloaded pickles that does not run the functions that they name.
 
-A pickle is a program for a small virtual machine that may call any function. Here the machine is the one written in Python of
-the standard library's `pickle`, with five restrictions:
+A pickle is a program for a small virtual machine, and it may call any function. This module runs it on the machine that the
+standard library's `pickle` has in pure Python, with five restrictions:
 
-- of its opcodes, only those that build plain data; those that make instances or refer outside of the file are refused;
-- of its names, only the handful that arrays of numbers in plain containers need, each bound to a function of this module that
-  checks its arguments; nothing is ever imported because a file names it;
-- an object's state may be set on arrays and their dtypes only, and is checked: with a dtype's flags a file could
-  have numpy take numbers for pointers;
-- keys are strings, whole numbers below 2^31 and tuples of those with a string among them. A tuple nested in itself a hundred
-  times would never be hashed to its end, and of larger numbers, or tuples of numbers, as many as one likes have the same hash;
-- what is copied is counted: a few bytes can ask for the same megabyte a million times.
+- Opcodes: only those that build plain data are allowed. Those that create instances or refer to something outside of the file
+  are refused.
+- Names: only the few that arrays of numbers in plain containers need are allowed. Each is bound to a function of this module
+  that checks its arguments. Nothing is ever imported because a file names it.
+- State: a file may set the state of arrays and their dtypes only, and the state is checked. With a dtype's flags a file could
+  make numpy treat numbers as pointers.
+- Keys: these are strings, whole numbers below 2^31, and tuples of those that contain a string. Hashing a tuple nested in itself
+  a hundred times would never end, and any number of larger integers, or of tuples of integers, can share one hash.
+- Copies: they are counted, because a few bytes can ask for the same megabyte a million times.
 
-Not the faster machine written in C, since that one reserves memory by numbers it finds in the file: 10 bytes can ask for 64 GB.
-This one takes 0.4 microseconds an opcode: 19 ms for a file of NATS-Bench's topology space, 6 ms for one of its size space.
+The faster machine in C is not used, because it reserves memory according to numbers in the file: 10 bytes can ask for 64 GB.
+The machine in Python takes 0.4 microseconds per opcode, which is 19 ms for a file of NATS-Bench's topology space and 6 ms for
+one of its size space.
 
-What remains: a hostile pickle can take about 230 bytes of memory per byte of its own (empty sets), so bound what you unpack;
-and what it gives back may be nested in itself, so bound what you print of it.
+Two limits are left to the caller. A hostile pickle can take about 230 bytes of memory per byte of its own (empty sets), so
+bound the size of what you unpickle. The result may be nested in itself, so bound what you print of it.
 """
 
 from __future__ import annotations
@@ -33,15 +35,15 @@ import numpy as np
 from naswot_ray.errors import NaswotError
 
 Visit = Callable[[dict[Any, Any]], None]
-"""Called with a dictionary whenever items have been put into it."""
+"""A function that is called with a dictionary each time items have been put into it."""
 
 _MAX_OBJECT_BYTES: Final = 1 << 30
-"""Of one string, array or frame; the largest in an official file is CIFAR-100's array, 154 MB."""
+"""The largest string, array or frame. The largest in an official file is CIFAR-100's array, 154 MB."""
 
 _MAX_LINE_BYTES: Final = 1 << 20
 
 _NUMBERS: Final = re.compile(r"b1|[iu][1248]|f[248]|c(8|16)")
-"""The dtypes of numbers; objects, strings and records are not data of any benchmark."""
+"""The dtypes of numbers. No benchmark's data contains objects, strings or records in arrays."""
 
 _TEXTS: Final = frozenset({str, bytes})
 _NUMBER_KEYS: Final = frozenset({int, bool, type(None)})
@@ -50,25 +52,25 @@ _MAX_KEY: Final = 2**31
 _MAX_KEY_PARTS: Final = 8
 
 _FREE_COPIES: Final = 1 << 20
-"""Bytes and items that may be copied beyond those that the file holds."""
+"""How many bytes and items may be copied in addition to the size of the file."""
 
 _BYTE_ORDERS: Final[dict[str, Literal["<", ">", "|"]]] = {"<": "<", ">": ">", "|": "|"}
 
 
 def _text(value: Any) -> str:
-    """A string, whichever way the file's author wished Python 2's to be decoded."""
+    """A string from a file of Python 2 or 3; bytes are decoded as Latin-1."""
     if not isinstance(value, (str, bytes)):
         raise TypeError(f"expected a string, found {type(value).__name__}")
     return value.decode("latin1") if isinstance(value, bytes) else value
 
 
 def _in_short(message: str) -> str:
-    """What can go into a line, of a text that a file may have written."""
+    """Shorten a text that may come from a file, so that it fits into one line of a message."""
     return " ".join(message.split())[:200]
 
 
 class _Dtype:
-    """A dtype on its way: numpy gives its byte order after its type."""
+    """A dtype while it is read: numpy pickles its type first and its byte order later, as its state."""
 
     def __init__(self, name: Any, align: Any = False, copy: Any = False) -> None:
         name = _text(name)
@@ -84,7 +86,7 @@ class _Dtype:
 
 
 class _Ndarray:
-    """Stands for `numpy.ndarray`, which a file may name but not call."""
+    """A placeholder for `numpy.ndarray`, which a file may name but not call."""
 
     def __init__(self, *_: Any) -> None:
         raise pickle.UnpicklingError("it calls numpy.ndarray")
@@ -113,14 +115,14 @@ def _scalar(dtype: Any, data: Any) -> Any:
 
 
 def _encode(text: Any, encoding: Any) -> bytes:
-    """How protocols before 3 write bytes. Other codecs could blow up what they are given."""
+    """The function by which protocols before 3 write bytes. Codecs other than latin1 could expand a small text enormously."""
     if not isinstance(text, str) or encoding != "latin1":
         raise pickle.UnpicklingError("it asks for _codecs.encode with something other than latin1")
     return text.encode("latin1")
 
 
 def _checked(keys: Iterable[Any]) -> Iterable[Any]:
-    """The same keys.
+    """Check keys and return them.
 
     Raises:
         pickle.UnpicklingError: one of them is neither a string, a small number nor a tuple of those.
@@ -174,17 +176,17 @@ _ALLOWED: Final[dict[tuple[str, str], Any]] = {
 }
 
 _COPIED: Final = (str, bytes, bytearray, list, tuple, dict, set, frozenset, np.ndarray)
-"""What a function or an array may copy of its arguments; all have a length."""
+"""The types of arguments that a function or an array may copy. All have a length."""
 
 _REFUSED: Final = (
     *("PERSID", "BINPERSID", "INST", "OBJ", "NEWOBJ", "NEWOBJ_EX"),
     *("EXT1", "EXT2", "EXT4", "NEXT_BUFFER", "READONLY_BUFFER"),
 )
-"""Opcodes that refer outside of the file or make instances."""
+"""Opcodes that refer to something outside of the file or create instances."""
 
 
 class _Unpickler(pickle._Unpickler):
-    """The restricted machine. Its memo is a list, which takes a tenth of a dictionary's memory, and equal strings are one."""
+    """The restricted machine. To save memory its memo is a list (a tenth of a dictionary), and equal strings are shared."""
 
     stack: list[Any]
     append: Callable[[Any], None]
@@ -210,7 +212,7 @@ class _Unpickler(pickle._Unpickler):
             ) from None
 
     def _count_copies(self, arguments: Any) -> None:
-        """Refuse to copy more than the file holds: its memo gives the same object as often as it asks."""
+        """Refuse to copy more than the file holds. Its memo returns the same object as often as the file asks for it."""
         if isinstance(arguments, tuple):
             self._num_copied += sum(len(value) for value in arguments if isinstance(value, _COPIED))
         if self._num_copied > self._reads.num_bytes + _FREE_COPIES:
@@ -288,7 +290,7 @@ class _Unpickler(pickle._Unpickler):
         self._fill(items)
 
     def _fill(self, items: list[Any]) -> None:
-        """Put keys and values, by turns, into the dictionary on the stack."""
+        """Put alternating keys and values into the dictionary on the stack."""
         target = self.stack[-1]
         if not isinstance(target, dict):
             raise pickle.UnpicklingError(f"damaged: it puts items into {type(target).__name__}")
@@ -336,7 +338,7 @@ _Unpickler.dispatch |= {getattr(pickle, name)[0]: _refuse(name) for name in _REF
 
 
 class _BoundedReads:
-    """A stream from which no more is asked at once, and no less is given, than an object of plain data has."""
+    """A stream with a limit on the size of each read. A read that ends early is an error."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
@@ -360,16 +362,16 @@ class _BoundedReads:
 
 
 def load(stream: BinaryIO, *, encoding: str = "ASCII", visit: Visit | None = None) -> Any:
-    """Unpickle plain data from a stream, of which nothing behind the pickle is read.
+    """Unpickle plain data from a stream. Nothing after the end of the pickle is read.
 
     Args:
-        stream: of bytes, as from a file; a stream that cannot be read counts as damaged.
+        stream: of bytes, such as an open file. A stream that cannot be read counts as damaged.
         encoding: how Python 2 strings are decoded, as in `pickle.load`.
-        visit: called with each dictionary that was filled, parts before wholes. What it removes from there is
-            freed; so a large file need not be in memory at once. A `NaswotError` of its passes through.
+        visit: called with each dictionary when it has been filled, inner ones first. It may remove items, which frees their
+            memory, so that a large file need not fit into memory. A `NaswotError` that it raises is passed on.
 
     Raises:
-        pickle.UnpicklingError: the pickle is damaged or asks for anything but plain data; the message says which.
+        pickle.UnpicklingError: the pickle is damaged or asks for something other than plain data; the message says which.
     """
     try:
         return _Unpickler(stream, encoding, visit).load()
@@ -387,6 +389,6 @@ def loads(data: bytes, *, encoding: str = "ASCII") -> Any:
         encoding: how Python 2 strings are decoded, as in `pickle.loads`.
 
     Raises:
-        pickle.UnpicklingError: the pickle is damaged or asks for anything else; the message says which.
+        pickle.UnpicklingError: the pickle is damaged or asks for something else; the message says which.
     """
     return load(io.BytesIO(data), encoding=encoding)

@@ -1,8 +1,8 @@
-"""The terminal: the one way for text to get there.
+"""Safe output to a terminal. Everything that the package prints goes through this module.
 
-Names, paths, arch_ids and messages of other programs come from files and may hold anything. On a terminal a control character
-in them could clear the screen, set its title or hide a part of a line, and a bidirectional one could show a line in another
-order. Here they are shown as the escapes that Python writes, such as `\\x1b`.
+Names, paths, arch_ids and messages of other programs come from files and may contain anything. A control character could clear
+the screen, set its title or hide a part of a line. A bidirectional character could show a line in another order. This module
+prints such characters as Python's escapes, such as `\\x1b`.
 """
 
 from __future__ import annotations
@@ -18,36 +18,36 @@ from rich.segment import Segment
 from naswot_ray.paths import hide_credentials
 
 _HIDDEN: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-"""All control characters but tab and line feed, those that change the direction of text, and halves of characters."""
+"""All control characters except tab and line feed, the characters that change the direction of text, and lone surrogates."""
 
 
 def printable(text: str) -> str:
-    """A text without characters that would do something to a terminal, which are shown as escapes instead."""
+    """Replace the characters that a terminal would act on by their escapes."""
     return _HIDDEN.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def printable_line(text: str) -> str:
-    """The same on one line."""
+    """As `printable`, with line feeds escaped too, so that the text stays on one line."""
     return printable(text).replace("\n", "\\n")
 
 
 def complain(text: str) -> None:
-    """Print one line on the standard error, also where that is no terminal: an error, or what a user should know of."""
+    """Print one line on the standard error: an error, a warning or a notice. It need not be a terminal."""
     print(printable_line(hide_credentials(text)), file=sys.stderr, flush=True)
 
 
 class Terminal(Console):
-    """A console of rich that shows text as it is: no markup, no colours of its own, and `printable`.
+    """A rich console that prints `printable` text as it is, without markup or automatic colours.
 
     Args:
-        stderr: whether it is the standard error rather than the standard output.
+        stderr: whether to write to the standard error instead of the standard output.
     """
 
     def __init__(self, *, stderr: bool = False) -> None:
         super().__init__(stderr=stderr, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        """What is about to be printed, in pieces; everything comes through here, tables and progress bars too."""
+        """Split what is to be printed into segments. All output passes through here, including tables and progress bars."""
         for segment in super().render(renderable, options):
             if segment.control or not _HIDDEN.search(segment.text):
                 yield segment

@@ -25,7 +25,7 @@ import pytest
 from naswot_ray.cache import cache_directory
 from tests.benchmarks.official_nats import INDEXES, SPACES, SSS, TSS
 
-__all__ = ["VARIABLE", "check_variable", "copy_nats", "find_images", "find_table"]
+__all__ = ["VARIABLE", "check_variable", "copy_nats", "find_given", "find_images", "find_table"]
 
 VARIABLE = "NASWOT_RAY_TEST_DATA"
 
@@ -56,7 +56,7 @@ def check_variable() -> None:
 
 def find_table(name: str) -> Path:
     """A table of `TABLES`; skips the test if it is not there."""
-    path = _given("benchmarks", name)
+    path = find_given("benchmarks", name)
     if path is None:
         command = TABLES[name]
         official = f"; the official file with its facts: {command}" if command else ""
@@ -66,7 +66,7 @@ def find_table(name: str) -> Path:
 
 def find_images(name: str) -> Path:
     """A folder with the images of a source; skips the test if there is none."""
-    if given := _given("images", IMAGES[name]):
+    if given := find_given("images", IMAGES[name]):
         return given.parent
     if not (_FETCHED / name).is_dir():
         pytest.skip(f"needs images: naswot-ray fetch {name}, or images/{IMAGES[name]} in the folder ${VARIABLE}")
@@ -79,7 +79,7 @@ def copy_nats(target: Path) -> Path:
     Args:
         target: where to make it from fetched directories, if `NASWOT_RAY_TEST_DATA` holds none.
     """
-    folder = _given("benchmarks", "nats_fixture")
+    folder = find_given("benchmarks", "nats_fixture")
     if folder is not None:
         return folder
     for name, entry in NATS.items():
@@ -93,6 +93,7 @@ def copy_nats(target: Path) -> Path:
     return target
 
 
-def _given(*parts: str) -> Path | None:
+def find_given(*parts: str) -> Path | None:
+    """A file or folder in the folder that `NASWOT_RAY_TEST_DATA` names; None if it is not there."""
     path = _FOLDER.joinpath(*parts) if _FOLDER else None
     return path if path and path.exists() else None

@@ -10,6 +10,7 @@ from naswot_ray.dataset import schema
 from naswot_ray.dataset.runs import RunRecord
 from naswot_ray.run.job import score_spaces
 from naswot_ray.run.options import ScoreOptions
+from tests.dataset.making import TABLES
 
 
 def score_here(output: Path | str, **options: Any) -> RunRecord:
@@ -19,7 +20,7 @@ def score_here(output: Path | str, **options: Any) -> RunRecord:
 
 def logical_rows(root: str | Path) -> list[tuple[Any, ...]]:
     """All score rows, sorted by their key, without the columns that may differ between two runs."""
-    columns = [name for name in schema.SCORES.names if name not in schema.SCORE_PROVENANCE]
+    columns = [name for name in TABLES["scores"].names if name not in schema.SCORE_PROVENANCE]
     table = naswot_ray.open(root).scores.to_table(columns=columns)
     keys = [(name, "ascending") for name in ("space", "images", "batch_size", "seed", "arch_index")]
     return [tuple(row.values()) for row in table.sort_by(keys).to_pylist()]

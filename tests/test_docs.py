@@ -7,6 +7,7 @@ import hashlib
 import itertools
 import os
 import re
+import runpy
 import shlex
 import shutil
 import subprocess
@@ -21,10 +22,10 @@ import typer.main
 import naswot_ray
 from naswot_ray.cli import app
 from naswot_ray.cli.app import path_options
-from naswot_ray.dataset import layout, schema
+from naswot_ray.dataset import layout
 from naswot_ray.dataset.join import join
 from tests.cli.running import naswot
-from tests.dataset.making import FAILED, SINGULAR, SPACE, add, make_dataset, mean_accuracy, score_row, write_part
+from tests.dataset.making import FAILED, SINGULAR, SPACE, TABLES, add, make_dataset, mean_accuracy, score_row, write_part
 from tests.datasets import score_here
 
 ROOT = Path(__file__).parents[1]
@@ -32,7 +33,7 @@ PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob
 
 
 def blocks(page: Path, language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+    return re.findall(rf"^```{language}(?: title=\"[^\"]*\")?\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -76,19 +77,16 @@ def test_python_parses(page: Path) -> None:
         ast.parse(textwrap.dedent(block))
 
 
-def test_the_example_of_a_space_is_that_space() -> None:
-    source = (ROOT / "naswot_ray" / "spaces" / "nats_sss.py").read_text()
-    for block in blocks(ROOT / "docs" / "spaces.md", "python"):
-        for paragraph in block.strip("\n").split("\n\n"):
-            assert paragraph in source or paragraph.startswith("class NatsSss(Space):"), paragraph
-
-
-def test_every_column_is_explained() -> None:
+def test_the_tables_of_columns_are_those_of_the_schema() -> None:
+    """`python docs/columns.py` writes them."""
     text = (ROOT / "docs" / "dataset.md").read_text()
-    for table, columns in schema.TABLES.items():
+    with_columns = runpy.run_path(str(ROOT / "docs" / "columns.py"))["with_columns"]
+    assert with_columns(text) == text
+    for table, columns in TABLES.items():
         section = text.partition(f"\n## {table}\n")[2].partition("\n## ")[0]
-        for name in columns.names:
-            assert f"`{name}`" in section, f"{table}.{name}"
+        assert f"<!-- columns of {table} -->" in section
+        for column in columns:
+            assert f"| `{column.name}` | {column.type}" in section, f"{table}.{column.name}"
 
 
 def test_the_queries_of_the_readme_run(
@@ -98,7 +96,7 @@ def test_the_queries_of_the_readme_run(
     monkeypatch.chdir(tmp_path)
     (block,) = [b for b in blocks(ROOT / "README.md", "python") if "naswot_ray.open" in b]
     exec(compile(block, "README.md", "exec"), {})
-    assert "corr(score, accuracy)" in capsys.readouterr().out
+    assert "corr(naswot, accuracy)" in capsys.readouterr().out
     for query in re.findall(r'naswot-ray query scores "([^"]+)"', (ROOT / "README.md").read_text()):
         with pytest.raises(SystemExit) as ended:
             app(["query", "scores", query])
@@ -113,11 +111,15 @@ def test_the_readmes_example_of_one_network_runs() -> None:
 
 @pytest.fixture(scope="module")
 def joined(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Scores at two batch sizes and seeds, made up, one singular and one failed; joined with accuracies."""
+    """Two measures at two batch sizes and seeds, made up, one singular and one failed; joined with accuracies."""
     root = tmp_path_factory.mktemp("joined") / "DATASET"
-    special = {3: SINGULAR, 4: FAILED}
+    special = {3: SINGULAR, 4: FAILED | {"meco": None}}
     dataset = make_dataset(
-        root, indices=range(12), batch_sizes=(4, 8), seeds=(0, 1), change=lambda row: special.get(row["arch_index"], {})
+        root,
+        indices=range(12),
+        batch_sizes=(4, 8),
+        seeds=(0, 1),
+        change=lambda row: {"meco": float(row["arch_index"])} | special.get(row["arch_index"], {}),
     )
     add(dataset, [mean_accuracy(index) for index in range(12)])
     join(dataset, SPACE)
@@ -127,8 +129,8 @@ def joined(tmp_path_factory: pytest.TempPathFactory) -> Path:
 COOKBOOK = ROOT / "docs" / "cookbook.md"
 
 
-AVERAGES = re.compile(r"\b(avg|corr|stddev_samp|regr_slope|regr_intercept)\((a\.)?score\b")
-"""What is wrong if it is over scores or accuracies that do not compare."""
+AVERAGES = re.compile(r'\b(avg|corr|stddev_samp|regr_slope|regr_intercept)\((a\.)?("?naswot\b|$)')
+"""What is wrong if it is over values or accuracies that do not compare; `$` is where an f-string puts a name."""
 
 
 def queries_of(path: Path) -> list[str]:
@@ -160,13 +162,13 @@ def test_queries_keep_apart_what_does_not_compare() -> None:
     paths = {*PAGES, *(path for pattern in modules for path in (ROOT / "naswot_ray").glob(pattern))}
     averaging = [(path.name, query) for path in paths for query in queries_of(path) if AVERAGES.search(query)]
     assert {name for name, _ in averaging} >= {"README.md", "tutorial.md", "dataset.md", "storage.md", "cookbook.md"}
-    assert {name for name, _ in averaging} >= {"reading.py", "dataset.py", "contents.py"}
+    assert {name for name, _ in averaging} >= {"query.py", "console.py"}
     assert len(averaging) > 15
     assert [(name, query, missing) for name, query in averaging if (missing := not_told_apart(query))] == []
 
 
 def test_a_query_that_mixes_is_found() -> None:
-    before = "SELECT batch_size, split, corr(score, accuracy) FROM joined WHERE status = 'ok' GROUP BY ALL"
+    before = "SELECT batch_size, split, corr(naswot, accuracy) FROM joined WHERE status = 'ok' GROUP BY ALL"
     assert AVERAGES.search(before)
     assert not_told_apart(before) == {"space", "images", "dataset", "epochs"}
 
@@ -177,9 +179,9 @@ def test_the_python_of_readme_and_tutorial_gives_a_correlation_for_all_that_diff
     """Two batch sizes, seeds, image sources, datasets and trainings: 32 correlations, each +1 or -1 and none between."""
     dataset = make_dataset(tmp_path / "scores", batch_sizes=(4, 8), seeds=(0, 1))
     for batch_size, seed in itertools.product((4, 8), (0, 1)):
-        rows = [score_row(i, images="cifar10", batch_size=batch_size, seed=seed, score=50.0 - i) for i in range(8)]
+        rows = [score_row(i, images="cifar10", batch_size=batch_size, seed=seed, naswot=50.0 - i) for i in range(8)]
         path = layout.scores(SPACE, "cifar10", batch_size, seed, 0)
-        write_part(dataset.storage, path, schema.SCORES, rows, range(8))
+        write_part(dataset.storage, path, rows, range(8))
     for sign, name, epochs in ((1, "cifar10", 200), (-1, "cifar10", 12), (-1, "cifar100", 200), (1, "cifar100", 12)):
         add(
             dataset,
@@ -192,7 +194,7 @@ def test_the_python_of_readme_and_tutorial_gives_a_correlation_for_all_that_diff
         (query,) = [query for block in blocks(page, "python") for query in re.findall(r'"""(.*?)"""', block, re.DOTALL)]
         with naswot_ray.open("scores").connect() as connection:
             found = connection.sql(query).fetchnumpy()
-        correlations = found["corr(score, accuracy)"]
+        correlations = found["corr(naswot, accuracy)"]
         assert len(correlations) == 2 * 2 * 2 * 4
         assert set(np.round(correlations, 6)) == {-1.0, 1.0}
 
@@ -203,11 +205,11 @@ def test_the_cookbook_gives_rows(query: str, joined: Path) -> None:
     assert result.exit_code == 0, result.output
     header, _, rows = result.stdout.partition("\n")
     assert rows, "only a header"
-    if re.search(r"\b(avg\(score|corr\()", query):
+    if re.search(r"\b(avg\(naswot|corr\()", query):
         assert {"space", "images", "batch_size"} <= set(header.replace('"', "").split(",")), "mixes scores that do not compare"
 
 
-@pytest.mark.parametrize("program", [*blocks(COOKBOOK, "python"), *blocks(ROOT / "docs" / "adding-a-score.md", "python")])
+@pytest.mark.parametrize("program", blocks(COOKBOOK, "python"))
 def test_python_examples_run(
     program: str, joined: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

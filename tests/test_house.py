@@ -1,8 +1,10 @@
-"""Imports run one way (docs: README, Develop), and heavy packages stay in their rooms."""
+"""Imports run one way (docs/architecture.md), and heavy packages stay in their rooms."""
 
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pathspec
@@ -12,20 +14,32 @@ PACKAGE = Path(__file__).parents[1] / "naswot_ray"
 
 ROOMS = {
     "network": {"network"},
-    "spaces": {"spaces", "network", "registry", "cache", "paths", "errors", "regular_file"},
+    "spaces": {"spaces", "network", "registry", "cache", "citation", "paths", "errors", "regular_file"},
     "images": {"images", "philox", "paths", "errors", "regular_file", "safe_pickle"},
-    "measures": {"measures", "network", "registry", "errors"},
+    "measures": {"measures", "network", "registry", "citation", "errors"},
     # the cache of engines: kernels that are built; that of dataset: what inputs.py downloads
     "engines": {"engines", "measures", "spaces", "network", "philox", "cache", "private_folder", "errors"},
-    "dataset": {"dataset", "measures", "cache", "private_folder", "paths", "errors", "regular_file", "sheet", "terminal"},
+    "dataset": {
+        "dataset",
+        "measures",
+        "registry",
+        "cache",
+        "private_folder",
+        "paths",
+        "errors",
+        "regular_file",
+        "spreadsheet",
+        "terminal",
+    },
     "grid": {"grid", "engines", "measures", "images", "dataset", "spaces", "philox", "paths", "errors"},
     "run": {"run", "grid", "engines", "measures", "images", "dataset", "spaces", "network", "paths", "errors", "terminal"},
     "benchmarks": {"benchmarks", "fetch", "dataset", "spaces", "registry", "errors", "safe_pickle", "regular_file"},
     "fetch": {"fetch", "images", "cache", "private_folder", "errors", "terminal"},
-    "analysis": {"analysis", "dataset", "measures", "spaces", "errors", "markdown", "terminal"},
+    "analysis": {"analysis", "grid", "dataset", "measures", "spaces", "registry", "errors", "markdown", "terminal"},
     # run: options; grid: coverage; fetch: licences of sources
     "publish": {
         "publish",
+        "citation",
         "analysis",
         "run",
         "grid",
@@ -36,9 +50,10 @@ ROOMS = {
         "markdown",
         "paths",
         "errors",
+        "tolerance",
     },
-    "report": {"report", "analysis", "dataset", "measures", "errors", "__version__"},
-    "search": {"search", "analysis", "dataset", "engines", "measures", "spaces", "errors", "markdown", "terminal"},
+    "report": {"report", "analysis", "grid", "dataset", "measures", "errors", "__version__"},
+    "search": {"search", "analysis", "dataset", "engines", "measures", "spaces", "registry", "errors", "markdown", "terminal"},
     "ablation": {"ablation", "analysis", "engines", "measures", "images", "spaces", "philox", "errors"},
     "audit": {"audit", "grid", "dataset", "engines", "measures", "images", "spaces", "network", "errors", "tolerance"},
 }
@@ -47,8 +62,8 @@ ROOMS = {
 OUTSIDE = {
     "torch": {"engines", "measures", "run"},  # measures: for a type
     "pyarrow": {"dataset", "benchmarks", "ablation", "analysis", "search", "publish", "cli"},
-    "duckdb": {"dataset", "analysis", "search", "publish", "cli"},
-    "matplotlib": {"ablation", "analysis", "search", "cli"},
+    "duckdb": {"dataset", "analysis", "search", "audit", "publish", "cli"},
+    "matplotlib": {"ablation", "analysis", "search"},
     "plotly": {"report"},
     "ray": {"run"},
     "requests": {"fetch"},
@@ -87,6 +102,33 @@ def test_heavy_packages_stay_in_their_rooms(package: str) -> None:
 def test_ray_is_imported_in_few_modules() -> None:
     users = {path.name for path in PACKAGE.rglob("*.py") if any(name.split(".")[0] == "ray" for name in imports(path))}
     assert users == {"ray_pool.py", "ray_map.py", "ray_metrics.py"}
+
+
+@pytest.mark.parametrize(
+    ("room", "lacking"),
+    [
+        ("network", ["torch", "ray", "pyarrow"]),
+        ("spaces", ["torch", "ray", "pyarrow"]),
+        ("measures", ["torch", "ray", "pyarrow"]),
+        ("dataset", ["torch", "ray"]),
+        ("grid", ["torch", "ray"]),
+        ("engines", ["ray", "pyarrow"]),
+        ("analysis", ["torch", "ray"]),
+        ("publish", ["torch", "ray"]),
+        ("report", ["torch", "ray"]),
+    ],
+)
+def test_a_room_is_imported_without_what_it_does_not_need(room: str, lacking: list[str]) -> None:
+    """All its modules, and whatever they import in turn, in a process of their own."""
+    program = f"""
+import importlib, pkgutil, sys
+import naswot_ray.{room} as room
+for info in pkgutil.walk_packages(room.__path__, room.__name__ + "."):
+    importlib.import_module(info.name)
+print(*[name for name in {lacking!r} if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.split()) == (0, []), done.stderr
 
 
 def test_no_room_is_forgotten() -> None:

@@ -83,7 +83,7 @@ def _pipe(path: Path) -> None:
     [
         (_link, "is a symbolic link"),
         (_second_name, "has a second name (hard link)"),
-        (_pipe, "is no regular file"),
+        (_pipe, "is not a regular file"),
         (lambda path: path.chmod(0o660), "can be written by others (mode 660)"),
         (lambda path: path.chmod(0o602), "can be written by others (mode 602)"),
         (give_away, f"belongs to user {OTHER_USER}, not to "),

@@ -1,1 +1,1 @@
-"""What a score depends on besides the architecture: the paper's ablations, scored anew."""
+"""What the measures depend on besides the architecture: the paper's ablations, computed anew."""

@@ -1,7 +1,8 @@
-"""The architectures of a space as points: scores, baselines and accuracies as aligned columns, for figures and the report."""
+"""The architectures of a space as points: measures, baselines and accuracies as aligned columns, for figures and the report."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,25 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from naswot_ray.analysis.correlation import Ranked, kendall
+from naswot_ray.analysis.names import BASELINE_TITLES, dataset_name
+from naswot_ray.analysis.summary import main_measure
 from naswot_ray.dataset.dataset import Dataset
-from naswot_ray.dataset.sql import literal
+from naswot_ray.dataset.schema import BASELINES
+from naswot_ray.dataset.sql import literal, quoted
 from naswot_ray.terminal import printable
-
-BASELINES = {"params": "Parameters", "flops": "FLOPs", "num_layers": "Layers", "num_relus": "ReLU layers"}
-"""Column of the architectures table -> how readers call it."""
-
-DATASET_NAMES = {
-    "cifar10": "CIFAR-10",
-    "cifar10-valid": "CIFAR-10 (half)",
-    "cifar100": "CIFAR-100",
-    "imagenet16-120": "ImageNet16-120",
-}
-
-
-def dataset_name(name: str) -> str:
-    """What readers call a data set or image source; of one that is not known the name itself."""
-    return DATASET_NAMES.get(name, printable(name))
-
 
 Values = npt.NDArray[np.float64]
 
@@ -41,18 +29,18 @@ class Column:
         kind: what it is.
         name: what readers call it.
         label: the same for an axis, with the unit and all that it depends on.
-        values: float64, shape (n,), aligned with `Points.arch_ids`; NaN where there is none or a score failed, -inf where K is
-            singular.
+        values: float64, shape (n,), aligned with `Points.arch_ids`; NaN where there is none, -inf where K is singular.
         sql: the same in DuckDB, from the scores with their architectures and mean accuracies, grouped by arch_id.
-        batch_size, num_seeds: of a mean score.
+        measure, batch_size, num_seeds: of a measure's mean over seeds.
         dataset, split, epochs: of an accuracy.
     """
 
-    kind: Literal["score", "baseline", "accuracy"]
+    kind: Literal["measure", "baseline", "accuracy"]
     name: str
     label: str
     values: Values
     sql: str
+    measure: str | None = None
     batch_size: int | None = None
     num_seeds: int | None = None
     dataset: str | None = None
@@ -66,7 +54,8 @@ class Points:
 
     Attributes:
         architectures: in the benchmark's notation; None where the architectures table does not tell.
-        columns: key -> column: scores by batch size (mean over seeds), then baselines, then mean accuracies.
+        columns: key -> column: measures by batch size (mean over seeds), then baselines, then mean accuracies. A measure
+            without any value has no column.
     """
 
     space: str
@@ -80,9 +69,26 @@ class Points:
         return {key: column for key, column in self.columns.items() if column.kind == kind}
 
     @property
-    def main_score(self) -> Column:
-        """The mean score at the largest batch size of those that are scored for the most architectures."""
-        return max(self.of_kind("score").values(), key=lambda c: (np.count_nonzero(~np.isnan(c.values)), c.batch_size))
+    def measures(self) -> list[str]:
+        """The measures that have columns, in the dataset's order."""
+        return list(dict.fromkeys(column.measure for column in self.columns.values() if column.measure is not None))
+
+    def of_measure(self, measure: str) -> list[Column]:
+        """The columns of a measure, by batch size."""
+        return [column for column in self.columns.values() if column.measure == measure]
+
+    def main_column(self, measure: str | None = None) -> Column | None:
+        """A measure at the largest batch size of those that have values for the most architectures.
+
+        Args:
+            measure: which; None for `summary.MAIN_MEASURE`, or the first that there is.
+
+        Returns:
+            None where the measure has no column.
+        """
+        chosen = measure or main_measure(self.measures)
+        found = [] if chosen is None else self.of_measure(chosen)
+        return max(found, key=lambda c: (np.count_nonzero(~np.isnan(c.values)), c.batch_size), default=None)
 
     @property
     def main_accuracy(self) -> Column | None:
@@ -100,30 +106,30 @@ def list_points(dataset: Dataset) -> list[tuple[str, str]]:
 def load_points(dataset: Dataset, space: str, images: str) -> Points:
     """The points of a space on one image source.
 
-    A score is the mean over the seeds there are at its batch size, of the architectures that have a score for each of them:
-    means over different seeds do not compare. An accuracy is the mean over repeats, in percent, at the most epochs there are of
-    its dataset and split.
+    A measure is the mean over the seeds at its batch size on which it has values, of the architectures that have one for each
+    of them: means over different seeds do not compare. An accuracy is the mean over repeats, in percent, at the most epochs
+    that its dataset and split have.
 
     Raises:
         DatasetError: a file is damaged.
     """
     with dataset.naming_damaged_files(), dataset.connect() as connection:
-        return _load(connection, space, images)
+        return _load(connection, space, images, dataset.measures)
 
 
-def seed_scores(dataset: Dataset, points: Points) -> dict[int, dict[int, Values]]:
-    """Batch size -> seed -> scores, aligned with the points."""
+def seed_values(dataset: Dataset, points: Points, measure: str) -> dict[int, dict[int, Values]]:
+    """Batch size -> seed -> values of a measure, aligned with the points. Seeds without any value are left out."""
     place = {arch_id: i for i, arch_id in enumerate(points.arch_ids)}
     found: dict[int, dict[int, Values]] = {}
     with dataset.naming_damaged_files(), dataset.connect() as connection:
         key = [points.space, points.images]
-        grid = connection.execute(f"SELECT DISTINCT batch_size, seed FROM scores WHERE {_KEY} ORDER BY ALL", key).fetchall()
-        for batch_size, seed in grid:
+        for batch_size, seed, _ in _grid(connection, key, [measure]):
             rows = connection.execute(
-                f"SELECT arch_id, score FROM scores WHERE {_KEY} AND batch_size = ? AND seed = ?", [*key, batch_size, seed]
+                f"SELECT arch_id, {quoted(measure)} FROM scores WHERE {_KEY} AND batch_size = ? AND seed = ?",
+                [*key, batch_size, seed],
             ).fetchnumpy()
             values = np.full(len(place), np.nan)
-            values[[place[arch_id] for arch_id in rows["arch_id"]]] = _floats(rows["score"])
+            values[[place[arch_id] for arch_id in rows["arch_id"]]] = _floats(rows[measure])
             found.setdefault(batch_size, {})[seed] = values
     return found
 
@@ -138,7 +144,7 @@ def rank_correlation(x: Values, y: Values) -> tuple[float, int]:
     return (kendall(Ranked(x[both]), Ranked(y[both])).value if count > 1 else float("nan")), count
 
 
-def _load(connection: duckdb.DuckDBPyConnection, space: str, images: str) -> Points:
+def _load(connection: duckdb.DuckDBPyConnection, space: str, images: str, measures: Sequence[str]) -> Points:
     key = [space, images]
     base = connection.execute(_ARCHITECTURES, [*key, space]).fetchnumpy()
     indices = base["arch_index"]
@@ -149,25 +155,33 @@ def _load(connection: duckdb.DuckDBPyConnection, space: str, images: str) -> Poi
         return values
 
     columns: dict[str, Column] = {}
-    grid = connection.execute(
-        f"SELECT batch_size, list_sort(list(DISTINCT seed)) FROM scores WHERE {_KEY} GROUP BY ALL ORDER BY ALL", key
-    ).fetchall()
-    for batch_size, seeds in grid:
-        mean = np.zeros(len(indices))
-        for seed in seeds:  # always in this order, so that a mean is the same every time, and the same as in an analysis
-            mean += aligned(connection.execute(_SEED_SCORES, [*key, batch_size, seed]).fetchnumpy(), "score")
-        mean /= len(seeds)
-        num_seeds = len(seeds)
-        columns[f"score_{batch_size}"] = Column(
-            "score",
-            f"Score, batch size {batch_size}",
-            f"NASWOT score, batch size {batch_size}, {f'mean of {num_seeds} seeds' if num_seeds > 1 else f'seed {seeds[0]}'}",
+    seeds_of: dict[tuple[str, int], list[int]] = {}
+    sums: dict[tuple[str, int], Values] = {}
+    for batch_size, seed, present in _grid(connection, key, measures):  # by seed, so that a mean is the same every time
+        names = ", ".join(map(quoted, present))
+        rows = connection.execute(
+            f"SELECT arch_index, {names} FROM scores WHERE {_KEY} AND batch_size = ? AND seed = ?", [*key, batch_size, seed]
+        ).fetchnumpy()
+        for name in present:
+            seeds_of.setdefault((name, batch_size), []).append(seed)
+            values = aligned(rows, name)
+            sums[name, batch_size] = sums[name, batch_size] + values if (name, batch_size) in sums else values
+    for name, batch_size in sorted(sums, key=lambda one: (measures.index(one[0]), one[1])):
+        seeds = seeds_of[name, batch_size]
+        mean = sums[name, batch_size] / len(seeds)
+        over = f"mean of {len(seeds)} seeds" if len(seeds) > 1 else f"seed {seeds[0]}"
+        columns[f"{name}_{batch_size}"] = Column(
+            "measure",
+            f"{name}, batch size {batch_size}",
+            f"{name}, batch size {batch_size}, {over}",
             mean,
-            _mean_score_sql(batch_size, num_seeds, complete=not np.isnan(mean).any()),
+            _mean_sql(name, batch_size, len(seeds), complete=not np.isnan(mean).any()),
+            measure=name,
             batch_size=batch_size,
-            num_seeds=num_seeds,
+            num_seeds=len(seeds),
         )
-    for name, label in BASELINES.items():
+    for name in BASELINES:
+        label = BASELINE_TITLES[name]
         columns[name] = Column("baseline", label, label, _floats(base[name]), f"any_value({name})")
     for trained_on, split, epochs in connection.execute(_TRAININGS, [space]).fetchall():
         called = f"{dataset_name(trained_on)} {printable(split)}"
@@ -185,13 +199,27 @@ def _load(connection: duckdb.DuckDBPyConnection, space: str, images: str) -> Poi
     return Points(space, images, list(base["arch_id"]), [text or None for text in base["architecture"]], columns)
 
 
-def _mean_score_sql(batch_size: int, num_seeds: int, *, complete: bool) -> str:
-    """The mean over seeds, null without a score for each; a joined row is there once for each accuracy."""
-    where = f"batch_size = {batch_size}"
-    mean = f"avg(score) FILTER ({where})"
+def _grid(
+    connection: duckdb.DuckDBPyConnection, key: Sequence[str], measures: Sequence[str]
+) -> Iterator[tuple[int, int, list[str]]]:
+    """Every batch size and seed of a space and image source, with the measures that have values there, sorted."""
+    counted = ", ".join(f"count({quoted(name)})" for name in measures)
+    grid = connection.execute(
+        f"SELECT batch_size, seed, {counted} FROM scores WHERE {_KEY} GROUP BY ALL ORDER BY ALL", key
+    ).fetchall()
+    for batch_size, seed, *counts in grid:
+        present = [name for name, count in zip(measures, counts, strict=True) if count]
+        if present:
+            yield batch_size, seed, present
+
+
+def _mean_sql(measure: str, batch_size: int, num_seeds: int, *, complete: bool) -> str:
+    """The mean over seeds, null without a value for each; a joined row is there once for each accuracy."""
+    name, where = quoted(measure), f"batch_size = {batch_size}"
+    mean = f"avg({name}) FILTER ({where})"
     if complete or num_seeds == 1:
         return mean
-    return f"CASE WHEN count(DISTINCT seed) FILTER ({where} AND score IS NOT NULL) = {num_seeds} THEN {mean} END"
+    return f"CASE WHEN count(DISTINCT seed) FILTER ({where} AND {name} IS NOT NULL) = {num_seeds} THEN {mean} END"
 
 
 def _floats(values: Any) -> Values:
@@ -207,8 +235,6 @@ _ARCHITECTURES = f"""
     FROM scored LEFT JOIN (SELECT * FROM architectures WHERE space = ?) USING (arch_id)
     ORDER BY scored.arch_index
 """
-
-_SEED_SCORES = f"SELECT arch_index, score FROM scores WHERE {_KEY} AND batch_size = ? AND seed = ?"
 
 _TRAININGS = """
     SELECT dataset, split, max(epochs) FROM accuracies WHERE space = ? AND seed IS NULL

@@ -17,11 +17,11 @@ STABILITY: Final = PurePosixPath("stability.parquet")
 DOCUMENT: Final = PurePosixPath("analysis.md")
 
 _SOURCE_KEY: Final = b"naswot_ray.analysis_of"
-"""Parquet metadata: the dataset and the label, so that an analysis is replaced by a newer one of its kind alone."""
+"""Parquet metadata: the dataset and which repeats, so that an analysis is replaced by a newer one of its kind alone."""
 
 
-def check_free(output: Storage, source: str, label: str) -> None:
-    """Refuse a folder that holds anything but an analysis of the same dataset with the same label.
+def check_free(output: Storage, source: str, repeats: str) -> None:
+    """Refuse a folder that holds anything but an analysis of the same dataset and repeats.
 
     Raises:
         SettingsError: it does.
@@ -34,12 +34,12 @@ def check_free(output: Storage, source: str, label: str) -> None:
             kind = (file.schema_arrow.metadata or {}).get(_SOURCE_KEY)
     if kind is None:
         raise SettingsError(f"{output.root} is not empty and holds no analysis; name another folder with --output")
-    if kind != _kind(source, label):
+    if kind != _kind(source, repeats):
         raise SettingsError(f"{output.root} holds the analysis of {kind.decode()}; name another folder with --output")
 
 
 def write(analysis: Analysis, output: Storage, source: str) -> None:
-    """Write an analysis; one of the same dataset and label that is there is replaced. See `check_free`."""
+    """Write an analysis; one of the same dataset and repeats that is there is replaced. See `check_free`."""
     kind = {_SOURCE_KEY: _kind(source, analysis.repeats)}
     document = render(analysis, source).encode()
     output.write_table(ROWS, analysis.rows.replace_schema_metadata(kind))  # first: by it the folder is known
@@ -47,5 +47,5 @@ def write(analysis: Analysis, output: Storage, source: str) -> None:
     output.write_bytes(DOCUMENT, document)
 
 
-def _kind(source: str, label: str) -> bytes:
-    return f"{source}, label {label}".encode()
+def _kind(source: str, repeats: str) -> bytes:
+    return f"{source}, {repeats} over repeats".encode()

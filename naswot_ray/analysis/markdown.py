@@ -1,30 +1,43 @@
-"""An analysis as Markdown: the tables that a reader looks at first, with what they were made of."""
+"""An analysis as Markdown: the tables that a reader looks at first, and what they were made of."""
 
 from __future__ import annotations
 
 import itertools
 import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import astuple, dataclass
 from typing import Any
 
 from naswot_ray.analysis.analyse import Analysis
-from naswot_ray.analysis.published import PUBLISHED, published
-from naswot_ray.analysis.scores import Label, main_labels
+from naswot_ray.analysis.literature import NASWOT, PUBLISHED, published
+from naswot_ray.analysis.metrics import GIVEN
+from naswot_ray.analysis.names import BASELINE_NAMES
+from naswot_ray.analysis.rank_sums import RANK_SUMS
+from naswot_ray.dataset.label import Label, main_labels
+from naswot_ray.dataset.schema import BASELINES
 from naswot_ray.markdown import escape
 
 Row = Mapping[str, Any]
 Table = tuple[Sequence[str], list[list[str]]]
 
-PREDICTOR_NAMES = {
-    "score": "score",
-    "score_paper": "score, ReLUs once",
-    "params": "params",
-    "flops": "FLOPs",
-    "num_layers": "layers",
-}
 _NONE = "-"
 _NOTHING: Row = {"value": None, "low": None, "high": None}
 _GROUP = ("space", "dataset", "split", "epochs", "images", "batch_size")
+
+
+@dataclass(frozen=True)
+class MainTable:
+    """What is shown first of one space, label and image source: every predictor at one batch size.
+
+    Attributes:
+        title: the space, the label, the image source and the batch size.
+        table: a row for each predictor.
+        published: what papers tell of `naswot`; empty where the dataset has no value of it.
+    """
+
+    title: str
+    table: Table
+    published: str
 
 
 class Figures:
@@ -33,54 +46,77 @@ class Figures:
     def __init__(self, analysis: Analysis) -> None:
         self.rows: list[Row] = analysis.rows.to_pylist()
         self._by_key = {(*(row[name] for name in _GROUP), row["seed"], row["predictor"], *_what(row)): row for row in self.rows}
+        self._seeds: dict[tuple[Any, ...], dict[str, list[int]]] = {}
+        for row in self.rows:
+            seeds = self._seeds.setdefault(tuple(row[name] for name in _GROUP), {}).setdefault(row["predictor"], [])
+            if row["seed"] is not None and row["seed"] not in seeds:
+                seeds.append(row["seed"])
 
-    def get(self, group: tuple[Any, ...], seed: int | None, predictor: str, measure: str, **what: Any) -> Row:
+    def get(self, group: tuple[Any, ...], seed: int | None, predictor: str, metric: str, **what: Any) -> Row:
         """One number's row; an empty one where there is none."""
-        key = (*group, seed, predictor, measure, what.get("given"), what.get("top_percent"), what.get("top_k"))
+        key = (*group, seed, predictor, metric, what.get("given"), what.get("top_percent"), what.get("top_k"))
         row: Row = self._by_key.get(key, _NOTHING)
         return row
 
     def groups(self) -> list[tuple[Any, ...]]:
-        """(space, dataset, split, epochs, images, batch size) of all rows, in order."""
-        return list(dict.fromkeys(tuple(row[name] for name in _GROUP) for row in self.rows))
+        """(space, dataset, split, epochs, images, batch size) of all rows, sorted."""
+        return sorted(self._seeds)
+
+    def predictors(self, group: tuple[Any, ...]) -> list[str]:
+        """The predictors of a group: measures in the dataset's order, rank sums, baselines."""
+        return list(self._seeds[group])
+
+    def seeds(self, group: tuple[Any, ...], predictor: str) -> list[int]:
+        """The seeds on which a predictor has a value."""
+        return self._seeds[group].get(predictor, [])
 
     def main_groups(self) -> list[tuple[Any, ...]]:
         """Those on the test split after the longest training of each space and dataset."""
         main = {
-            (space, *label)
+            (space, *astuple(label))
             for space, groups in itertools.groupby(self.groups(), lambda group: group[0])
             for label in main_labels(Label(*group[1:4]) for group in groups)
         }
         return [group for group in self.groups() if group[:4] in main]
 
-    def seeds(self, group: tuple[Any, ...]) -> list[int]:
-        """The seeds of a group."""
-        rows = (row for row in self.rows if tuple(row[name] for name in _GROUP) == group)
-        return sorted({row["seed"] for row in rows if row["seed"] is not None})
+    def first_groups(self) -> list[tuple[Any, ...]]:
+        """Of the main groups, for each space, label and image source the batch size with the most architectures.
+
+        The largest one where several have as many.
+        """
+
+        def size(group: tuple[Any, ...]) -> tuple[int, int]:
+            counts = [self.get(group, None, name, "tau").get("num_architectures", 0) for name in self.predictors(group)]
+            return max(counts, default=0), group[5]
+
+        return [max(found, key=size) for _, found in itertools.groupby(self.main_groups(), lambda group: group[:5])]
 
 
 def _what(row: Row) -> tuple[Any, ...]:
-    top_k = None if row["measure"] == "recall" else row["top_k"]
-    return row["measure"], row["given"], row["top_percent"], top_k
+    top_k = None if row["metric"] == "recall" else row["top_k"]
+    return row["metric"], row["given"], row["top_percent"], top_k
 
 
-def main_tables(figures: Figures) -> list[tuple[str, str, Table]]:
-    """(title, published figures, table) of each space and dataset: tau of the mean score over seeds, and of baselines."""
-    header = ["images", "batch size", "seeds", "networks", "singular", "failed", "tau of score [95%]"]
-    header += ["params", "FLOPs", "layers", "score | params", "score | FLOPs"]
-    tables: list[tuple[str, str, Table]] = []
-    for (space, dataset, split, epochs), groups in itertools.groupby(figures.main_groups(), lambda group: group[:4]):
+def main_tables(figures: Figures) -> list[MainTable]:
+    """Kendall's tau of every predictor, mean over seeds, for each space, label and image source at one batch size."""
+    header = ["predictor", "tau [95%]", *(f"given {BASELINE_NAMES[name]}" for name in GIVEN), "Spearman"]
+    header += ["seeds", "networks", "singular", "missing"]
+    tables = []
+    for group in figures.first_groups():
         rows = []
-        for group in groups:
-            row = figures.get(group, None, "score", "tau")
-            others = [figures.get(group, None, name, "tau") for name in ("params", "flops", "num_layers")]
-            others += [figures.get(group, None, "score", "tau", given=name) for name in ("params", "flops")]
-            counts = [f"{row[name]:,}" for name in ("num_seeds", "num_architectures", "num_singular", "num_failed")]
-            rows.append([group[4], str(group[5]), *counts, _interval(row), *map(_number, others)])
-        theirs = "; ".join(str(p) for p in published(space, dataset, "score", "tau")) or "nothing"
-        tables.append(
-            (f"{space}, {dataset} {split} after {epochs} epochs", f"Published tau of the score: {theirs}.", (header, rows))
-        )
+        for name in figures.predictors(group):
+            row = figures.get(group, None, name, "tau")
+            others = [figures.get(group, None, name, "tau", given=given) for given in GIVEN]
+            others.append(figures.get(group, None, name, "spearman"))
+            counts = [f"{row[count]:,}" for count in ("num_seeds", "num_architectures", "num_singular", "num_missing")]
+            if name in BASELINES:
+                counts[0] = _NONE
+            rows.append([_called(name), _interval(row), *map(_number, others), *counts])
+        theirs = ""
+        if NASWOT in figures.predictors(group):
+            found = "; ".join(str(one) for one in published(group[0], group[1], NASWOT, "tau"))
+            theirs = f"Published tau of {NASWOT}: {found or 'nothing'}."
+        tables.append(MainTable(_title(group), (header, rows), theirs))
     return tables
 
 
@@ -88,31 +124,31 @@ def published_table(figures: Figures) -> Table:
     """Each published figure of the spaces and datasets there are, beside ours at the batch size nearest to it."""
     rows = []
     there = figures.main_groups()
-    for p in PUBLISHED:
-        groups = [g for g in there if (g[0], g[1]) == (p.space, p.dataset)]
+    for one in PUBLISHED:
+        groups = [g for g in there if (g[0], g[1]) == (one.space, one.dataset) and one.predictor in figures.predictors(g)]
         if groups:
-            wanted = p.batch_size or 64
+            wanted = one.batch_size or 64
             group = min(groups, key=lambda g: (g[4] == "noise", abs(g[5] - wanted)))
-            row = figures.get(group, None, p.predictor, p.measure)
+            row = figures.get(group, None, one.predictor, one.metric)
             num_seeds = row.get("num_seeds", 1)
-            seeds = f", mean over {num_seeds} seeds" if num_seeds > 1 and p.predictor == "score" else ""
+            seeds = f", mean over {num_seeds} seeds" if num_seeds > 1 and one.predictor not in BASELINES else ""
             ours = (
                 f"{_number(row)} ({row.get('num_architectures', 0):,} architectures, {group[4]}, batch size {group[5]}{seeds})"
             )
-            rows.append([p.space, p.dataset, PREDICTOR_NAMES[p.predictor], p.measure, str(p), ours])
-    return ("space", "dataset", "predictor", "measure", "published", "here"), rows
+            rows.append([one.space, one.dataset, _called(one.predictor), one.metric, str(one), ours])
+    return ("space", "dataset", "predictor", "metric", "published", "here"), rows
 
 
 def correlation_table(figures: Figures, group: tuple[Any, ...]) -> Table:
     """All correlations of all predictors, mean over seeds."""
     header = ["predictor", "tau", "Spearman", "Pearson"]
-    header += [f"{measure} given {name}" for measure in ("tau", "Spearman") for name in ("params", "FLOPs")]
+    header += [f"{metric} given {BASELINE_NAMES[name]}" for metric in ("tau", "Spearman") for name in GIVEN]
     rows = []
-    for name, shown in PREDICTOR_NAMES.items():
-        plain = [figures.get(group, None, name, measure) for measure in ("tau", "spearman", "pearson")]
-        given = [figures.get(group, None, name, m, given=z) for m in ("tau", "spearman") for z in ("params", "flops")]
+    for name in figures.predictors(group):
+        plain = [figures.get(group, None, name, metric) for metric in ("tau", "spearman", "pearson")]
+        given = [figures.get(group, None, name, metric, given=z) for metric in ("tau", "spearman") for z in GIVEN]
         if any(row["value"] is not None for row in plain):
-            rows.append([shown, *map(_interval, plain), *map(_interval, given)])
+            rows.append([_called(name), *map(_interval, plain), *map(_interval, given)])
     return header, rows
 
 
@@ -125,47 +161,50 @@ def top_table(figures: Figures, group: tuple[Any, ...]) -> Table:
     columns |= {f"best of top {k}": ("best_accuracy", {"top_k": k}) for k in (10, 100, 1000)}
     columns |= {"nDCG@100": ("ndcg", {"top_k": 100}), "nDCG": ("ndcg", {})}
     rows = []
-    for name, shown in PREDICTOR_NAMES.items():
-        found = [figures.get(group, None, name, measure, **what) for measure, what in columns.values()]
+    for name in figures.predictors(group):
+        found = [figures.get(group, None, name, metric, **what) for metric, what in columns.values()]
         if any(row["value"] is not None for row in found):
-            digits = [2 if "accuracy" in measure else 3 for measure, _ in columns.values()]
-            rows.append([shown, *(_number(row, d) for row, d in zip(found, digits, strict=True))])
+            digits = [2 if "accuracy" in metric else 3 for metric, _ in columns.values()]
+            rows.append([_called(name), *(_number(row, d) for row, d in zip(found, digits, strict=True))])
     return ("predictor", *columns), rows
 
 
 def ablation_table(figures: Figures) -> Table:
-    """Tau of the score by image source and batch size: of each seed, their mean and spread, and of the mean score."""
-    header = (
-        "space",
-        "dataset",
-        "images",
-        "batch size",
-        "tau of each seed",
-        "mean ± std",
-        "tau of the mean score",
-        "Spearman of the mean score",
-    )
+    """Tau by image source and batch size: of each seed, their mean and spread, and of the mean over seeds."""
+    header = ["space", "dataset", "predictor", "images", "batch size", "tau of each seed", "mean ± std"]
+    header += ["tau of the mean over seeds", "Spearman of the mean over seeds"]
     rows = []
-    for group in figures.main_groups():
-        by_seed = [figures.get(group, seed, "score", "tau") for seed in figures.seeds(group)]
-        most = max((row["num_architectures"] for row in by_seed), default=0)
-        # Over seeds that have all architectures: a spread is not to be of subsets.
-        defined = [row["value"] for row in by_seed if row["value"] is not None and row["num_architectures"] == most]
-        spread = f"{statistics.mean(defined):.3f} ± {statistics.stdev(defined):.3f}" if len(defined) > 1 else _NONE
-        listed = ", ".join(
-            _number(row) + ("" if row["num_architectures"] == most else f" (of {row['num_architectures']:,})")
-            for row in by_seed
-        )
-        mean = [_number(figures.get(group, None, "score", measure)) for measure in ("tau", "spearman")]
-        rows.append([group[0], group[1], group[4], str(group[5]), listed, spread, *mean])
+    for (space, dataset, *_), groups in itertools.groupby(figures.main_groups(), lambda group: group[:4]):
+        of_label = list(groups)
+        for name in dict.fromkeys(name for group in of_label for name in figures.predictors(group) if name not in BASELINES):
+            for group in (group for group in of_label if name in figures.predictors(group)):
+                by_seed = [figures.get(group, seed, name, "tau") for seed in figures.seeds(group, name)]
+                mean = [_number(figures.get(group, None, name, metric)) for metric in ("tau", "spearman")]
+                rows.append([space, dataset, _called(name), group[4], str(group[5]), *_spread(by_seed), *mean])
     return header, rows
 
 
+def _spread(by_seed: Sequence[Row]) -> tuple[str, str]:
+    """The values of all seeds as a list, and their mean and standard deviation.
+
+    Only the seeds that have all architectures count in the latter, since a spread is not to be of subsets.
+    """
+    most = max((row["num_architectures"] for row in by_seed), default=0)
+    defined = [row["value"] for row in by_seed if row["value"] is not None and row["num_architectures"] == most]
+    spread = f"{statistics.mean(defined):.3f} ± {statistics.stdev(defined):.3f}" if len(defined) > 1 else _NONE
+    listed = (
+        _number(row) + ("" if row["num_architectures"] == most else f" (of {row['num_architectures']:,})") for row in by_seed
+    )
+    return ", ".join(listed), spread
+
+
 def stability_table(pairs: Iterable[Row]) -> Table:
-    """How far scores of different seeds, batch sizes and image sources agree."""
-    header = ("space", "between", "pairs", "architectures", "mean tau", "lowest tau", "mean Spearman", "lowest Spearman")
+    """How far the values of a predictor on different seeds, batch sizes and image sources agree."""
+    header = ["space", "predictor", "between", "pairs", "architectures"]
+    header += ["mean tau", "lowest tau", "mean Spearman", "lowest Spearman"]
     rows = []
-    for (space, between), found in itertools.groupby(pairs, lambda pair: (pair["space"], _between(pair))):
+    of_what = itertools.groupby(pairs, lambda pair: (pair["space"], pair["predictor"], _between(pair)))
+    for (space, predictor, between), found in of_what:
         same = list(found)
         sizes = sorted({pair["num_architectures"] for pair in same})
         sizes_text = f"{sizes[0]:,}" if len(sizes) == 1 else f"{sizes[0]:,} to {sizes[-1]:,}"
@@ -173,7 +212,7 @@ def stability_table(pairs: Iterable[Row]) -> Table:
         for name in ("tau", "spearman"):
             values = [pair[name] for pair in same if pair[name] is not None]
             cells += [f"{statistics.mean(values):.3f}", f"{min(values):.3f}"] if values else [_NONE, _NONE]
-        rows.append([space, between, str(len(same)), sizes_text, *cells])
+        rows.append([space, predictor, between, str(len(same)), sizes_text, *cells])
     return header, rows
 
 
@@ -197,22 +236,37 @@ def render(analysis: Analysis, source: str) -> str:
     return "\n".join(_lines(analysis, source)) + "\n"
 
 
+def describe_missing(analysis: Analysis) -> list[str]:
+    """A line for each space some of whose measures have no value, and are in no table."""
+    return [f"{space}: no joined row has a value of {', '.join(names)}" for space, names in analysis.without.items() if names]
+
+
 def _lines(analysis: Analysis, source: str) -> Iterator[str]:
     figures = Figures(analysis)
     yield f"# Analysis of {escape(source)}"
     yield ""
     yield (
-        f"Label: {analysis.repeats} over repeats of accuracy in percent. Correlations are signed and over all architectures "
-        "with a score and an accuracy: nothing is filtered. Singular kernels (score -inf) rank last, tied; Pearson's r leaves "
-        "them out. Architectures with a failed row are left out and counted. Brackets: 95% intervals over architectures."
+        f"Accuracies are in percent, the {analysis.repeats} over repeats. Correlations are signed and over all architectures "
+        "with a value and an accuracy: nothing is filtered. A value of -inf (a singular kernel) ranks last, tied; Pearson's r "
+        "leaves it out. Architectures that lack a value are left out of that predictor's numbers and counted as missing. "
+        "Brackets: 95% intervals over architectures."
     )
-    for title, theirs, table in main_tables(figures):
-        yield from _section(f"Kendall's tau: {title}", table)
-        yield from ("", theirs)
+    for name in dict.fromkeys(row["predictor"] for row in figures.rows if row["predictor"] in RANK_SUMS):
+        yield ""
+        yield (
+            f"`{name}` is a rank sum: the {RANK_SUMS[name].meaning}. The architectures are those of the joined rows. It is a "
+            "function of this set of architectures, not of one network, and a combination of this project's own."
+        )
+    for line in describe_missing(analysis):
+        yield from ("", f"{escape(line)}.")
+    for main in main_tables(figures):
+        yield from _section(f"Kendall's tau: {main.title}", main.table)
+        if main.published:
+            yield from ("", main.published)
     yield ""
     yield (
-        "Test split after the longest training; mean score over seeds, of the architectures that have a score for every seed. "
-        "`score | params` is the partial tau of score and accuracy given params."
+        "Test split after the longest training; mean over seeds, of the architectures that have a value for every seed. "
+        "`given params` is the partial tau of predictor and accuracy given params. Other batch sizes are below."
     )
     yield from _section("Beside the published figures", published_table(figures))
     yield ""
@@ -223,12 +277,19 @@ def _lines(analysis: Analysis, source: str) -> Iterator[str]:
     yield from _section("By batch size, image source and seed", ablation_table(figures))
     yield ""
     yield "A seed draws both the initialisation and the minibatch, so the spread over seeds is of the two together."
-    yield from _section("How far scores agree with themselves", stability_table(analysis.stability.to_pylist()))
+    yield from _section("How far values agree with themselves", stability_table(analysis.stability.to_pylist()))
     for group in figures.main_groups():
-        space, dataset, split, epochs, images, batch_size = group
-        title = f"{space}, {dataset} {split} after {epochs} epochs; {images}, batch size {batch_size}"
-        yield from _section(title, correlation_table(figures, group))
+        yield from _section(_title(group), correlation_table(figures, group))
         yield from ("", *_table(*top_table(figures, group)))
+
+
+def _title(group: tuple[Any, ...]) -> str:
+    space, dataset, split, epochs, images, batch_size = group
+    return f"{space}, {Label(dataset, split, epochs).told}; {images}, batch size {batch_size}"
+
+
+def _called(predictor: str) -> str:
+    return BASELINE_NAMES.get(predictor, predictor)
 
 
 def _section(title: str, table: Table) -> Iterator[str]:

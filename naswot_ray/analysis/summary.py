@@ -1,21 +1,47 @@
-"""The short summary that a run ends with: rows, best architectures, rank correlation with accuracy."""
+"""The short summary that a run ends with: rows, best architectures, rank correlations with accuracy."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import duckdb
 import numpy as np
 
-from naswot_ray.analysis.correlation import Ranked, kendall
-from naswot_ray.analysis.scores import BASELINES, Point, SpaceScores
+from naswot_ray.analysis.correlation import FloatArray, Ranked, kendall
+from naswot_ray.analysis.scores import SpaceScores, batches_with_values, mean_over_seeds
 from naswot_ray.dataset.dataset import Dataset
 from naswot_ray.dataset.join import unfinished_joins
+from naswot_ray.dataset.label import Label
+from naswot_ray.dataset.sql import quoted
 
 NUM_BEST = 5
 
-PREDICTORS = ("score", *BASELINES)
-"""The mean score over seeds, and the baselines that it has to beat."""
+MAIN_MEASURE = "naswot"
+"""The measure that is shown where one has to be chosen and nobody did."""
+
+
+@dataclass(frozen=True)
+class Correlated:
+    """Kendall's tau-b of predictors with the mean test accuracy of one training.
+
+    Measures count with their mean over seeds, over all joined architectures that have a value for every seed; singular ones
+    rank last.
+
+    Attributes:
+        label: the accuracies.
+        tau: measures in the dataset's order, then baselines -> tau; NaN where either side has one value only, or where a
+            baseline is unknown for some.
+        num_architectures: predictor -> how many there are. Baselines are over the architectures that have some measure.
+        num_seeds: measure -> how many seeds of joined rows its mean is over; others than `Group.num_seeds` if more was scored
+            after the join.
+    """
+
+    label: Label
+    tau: Mapping[str, float]
+    num_architectures: Mapping[str, int]
+    num_seeds: Mapping[str, int]
 
 
 @dataclass(frozen=True)
@@ -24,15 +50,12 @@ class Group:
 
     Attributes:
         num_seeds, num_rows, num_singular, num_failed: what there is.
-        best: (arch_id, mean score over seeds) of the highest of the architectures with a score for every seed, best first.
-        tau: dataset -> predictor -> Kendall's tau-b with the mean test accuracy at the most epochs there are, over all joined
-            architectures with a score for every seed; singular ones rank last. Predictors are `PREDICTORS`. NaN where either
-            side has one value only.
-        num_joined: dataset -> how many architectures that is.
-        num_complete: architectures with a score for every seed.
-        num_joined_seeds: seeds of the joined rows, over which the scores in `tau` are means; others than `num_seeds` if more
-            was scored after the join.
-        epochs: dataset -> epochs of the trainings in `tau`.
+        num_values: measure -> rows with a value; measures without any are left out.
+        measure: the one that `best` is sorted by: `MAIN_MEASURE`, or the first that has values; None if none has.
+        num_measure_seeds: seeds on which that one has values.
+        best: (arch_id, mean over seeds) of the highest of the architectures with a value for every such seed, best first.
+        num_complete: how many architectures these are.
+        correlated: one for each data set that the space was trained on.
     """
 
     space: str
@@ -42,72 +65,108 @@ class Group:
     num_rows: int
     num_singular: int
     num_failed: int
-    best: list[tuple[str, float]]
-    tau: dict[str, dict[str, float]]
-    num_joined: dict[str, int]
+    num_values: Mapping[str, int] = field(default_factory=dict)
+    measure: str | None = None
+    num_measure_seeds: int = 0
+    best: tuple[tuple[str, float], ...] = ()
     num_complete: int = 0
-    num_joined_seeds: int = 0
-    epochs: dict[str, int] = field(default_factory=dict)
+    correlated: tuple[Correlated, ...] = ()
 
 
 def summarise(dataset: Dataset) -> list[Group]:
-    """Summarise a dataset per (space, image source, batch size). Joined rows count where the join is whole."""
+    """Summarise a dataset for each space, image source and batch size. Joined rows count where the join is whole."""
     unfinished = unfinished_joins(dataset)
     with dataset.naming_damaged_files(), dataset.connect(["scores", "joined"]) as connection:
+        counted = ", ".join(f"count({quoted(name)})" for name in dataset.measures)
         groups = connection.execute(
-            """
+            f"""
             SELECT space, images, batch_size, count(DISTINCT seed), count(*),
-                count(*) FILTER (status = 'singular'), count(*) FILTER (status = 'failed')
+                count(*) FILTER (status = 'singular'), count(*) FILTER (status = 'failed'), {counted}
             FROM scores GROUP BY ALL ORDER BY ALL
             """
         ).fetchall()
-        joined = {space: SpaceScores(connection, space, only_main=True) for space in {row[0] for row in groups}}
+        correlated: dict[tuple[str, str, int], list[Correlated]] = {}
+        for space in sorted({row[0] for row in groups} - unfinished.keys()):
+            scores = SpaceScores(connection, space, dataset.measures, only_main=True)
+            correlated |= {(space, *key): found for key, found in _correlated(scores).items()}
         summary = []
-        for space, images, batch_size, num_seeds, num_rows, num_singular, num_failed in groups:
-            best = connection.execute(
-                f"""
-                SELECT arch_id, avg(score) AS mean, count(*) OVER () FROM scores WHERE {_KEY}
-                GROUP BY arch_id HAVING count(score) = ? ORDER BY mean DESC, arch_id LIMIT {NUM_BEST}
-                """,
-                [space, images, batch_size, num_seeds],
-            ).fetchall()
-            tau, num_joined = _taus(joined[space], images, batch_size) if space not in unfinished else ({}, {})
+        for row in groups:
+            (space, images, batch_size), (num_seeds, num_rows, num_singular, num_failed), of_measures = (
+                row[:3],
+                row[3:7],
+                row[7:],
+            )
+            num_values = {name: count for name, count in zip(dataset.measures, of_measures, strict=True) if count}
+            measure = main_measure(num_values)
+            best, num_complete, num_measure_seeds = _best(connection, row[:3], measure) if measure else ((), 0, 0)
             summary.append(
                 Group(
-                    space,
-                    images,
-                    batch_size,
-                    num_seeds,
-                    num_rows,
-                    num_singular,
-                    num_failed,
-                    [(arch_id, mean) for arch_id, mean, _ in best],
-                    tau,
-                    num_joined,
-                    num_complete=best[0][2] if best else 0,
-                    num_joined_seeds=len(joined[space].seeds_of(images, batch_size)),
-                    epochs={label.dataset: label.epochs for label in joined[space].labels if label.dataset in tau},
+                    space=space,
+                    images=images,
+                    batch_size=batch_size,
+                    num_seeds=num_seeds,
+                    num_rows=num_rows,
+                    num_singular=num_singular,
+                    num_failed=num_failed,
+                    num_values=num_values,
+                    measure=measure,
+                    num_measure_seeds=num_measure_seeds,
+                    best=best,
+                    num_complete=num_complete,
+                    correlated=tuple(correlated.get(row[:3], ())),
                 )
             )
     return summary
 
 
-def _taus(scores: SpaceScores, images: str, batch_size: int) -> tuple[dict[str, dict[str, float]], dict[str, int]]:
-    """`Group.tau` and `Group.num_joined`."""
-    points = [Point(images, batch_size, seed) for seed in scores.seeds_of(images, batch_size)]
-    tau, num_joined = {}, {}
-    for label in scores.labels if points else ():
-        score = scores.mean_over_seeds(points, "score")
-        used = ~np.isnan(score) & ~np.isnan(scores.accuracies[label])
-        if used.any():
-            accuracies = Ranked(scores.accuracies[label][used])
-            columns = {name: values[used] for name, values in ({"score": score} | scores.baselines).items()}
-            tau[label.dataset] = {
-                name: math.nan if np.isnan(values).any() else kendall(Ranked(values), accuracies).value
-                for name, values in columns.items()
-            }
-            num_joined[label.dataset] = int(used.sum())
-    return tau, num_joined
+def main_measure(measures: Iterable[str]) -> str | None:
+    """`MAIN_MEASURE` if it is among some measures, or else the first of them; None of none."""
+    names = list(measures)
+    return MAIN_MEASURE if MAIN_MEASURE in names else next(iter(names), None)
 
 
-_KEY = "space = ? AND images = ? AND batch_size = ?"
+def _best(
+    connection: duckdb.DuckDBPyConnection, key: Sequence[object], measure: str
+) -> tuple[tuple[tuple[str, float], ...], int, int]:
+    """`Group.best`, `Group.num_complete` and `Group.num_measure_seeds`."""
+    name, where = quoted(measure), "space = ? AND images = ? AND batch_size = ?"
+    ((num_seeds,),) = connection.execute(
+        f"SELECT count(DISTINCT seed) FROM scores WHERE {where} AND {name} IS NOT NULL", key
+    ).fetchall()
+    best = connection.execute(
+        f"""
+        SELECT arch_id, avg({name}) AS mean, count(*) OVER () FROM scores WHERE {where}
+        GROUP BY arch_id HAVING count({name}) = ? ORDER BY mean DESC, arch_id LIMIT {NUM_BEST}
+        """,
+        [*key, num_seeds],
+    ).fetchall()
+    return tuple((arch_id, mean) for arch_id, mean, _ in best), best[0][2] if best else 0, num_seeds
+
+
+def _correlated(scores: SpaceScores) -> dict[tuple[str, int], list[Correlated]]:
+    """`Group.correlated` of every image source and batch size of a space."""
+    means: dict[tuple[str, int], dict[str, tuple[FloatArray, int]]] = {}
+    for name in scores.measures:
+        columns = scores.values(name)
+        for group in scores.groups():
+            if batches := batches_with_values(columns, *group):
+                means.setdefault(group, {})[name] = mean_over_seeds(columns, batches), len(batches)
+    found: dict[tuple[str, int], list[Correlated]] = {}
+    for group, of_group in means.items():
+        for label in scores.labels:
+            trained = ~np.isnan(scores.accuracies[label])
+            used = {name: trained & ~np.isnan(mean) for name, (mean, _) in of_group.items()}
+            used = {name: mask for name, mask in used.items() if mask.any()}
+            if not used:
+                continue
+            covered = np.logical_or.reduce(list(used.values()))
+            compared = {name: (of_group[name][0], mask) for name, mask in used.items()}
+            compared |= {name: (values, covered) for name, values in scores.baselines.items()}
+            tau = {name: _tau(values[mask], scores.accuracies[label][mask]) for name, (values, mask) in compared.items()}
+            counts = {name: int(mask.sum()) for name, (_, mask) in compared.items()}
+            found.setdefault(group, []).append(Correlated(label, tau, counts, {name: of_group[name][1] for name in used}))
+    return found
+
+
+def _tau(values: FloatArray, accuracies: FloatArray) -> float:
+    return math.nan if np.isnan(values).any() else kendall(Ranked(values), Ranked(accuracies)).value

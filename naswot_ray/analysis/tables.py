@@ -17,13 +17,13 @@ ANALYSIS: Final = pa.schema(
         _required("dataset", pa.string()),
         _required("split", pa.string()),
         _required("epochs", pa.int32()),
-        _required("label", pa.string()),
+        _required("repeats", pa.string()),
         _required("images", pa.string()),
         _required("batch_size", pa.int32()),
         pa.field("seed", pa.int64()),
         _required("num_seeds", pa.int32()),
         _required("predictor", pa.string()),
-        _required("measure", pa.string()),
+        _required("metric", pa.string()),
         pa.field("given", pa.string()),
         pa.field("top_percent", pa.float64()),
         pa.field("top_k", pa.int32()),
@@ -34,7 +34,7 @@ ANALYSIS: Final = pa.schema(
         _required("num_architectures", pa.int32()),
         _required("num_used", pa.int32()),
         _required("num_singular", pa.int32()),
-        _required("num_failed", pa.int32()),
+        _required("num_missing", pa.int32()),
     ]
 )
 """One row per number."""
@@ -42,6 +42,7 @@ ANALYSIS: Final = pa.schema(
 STABILITY: Final = pa.schema(
     [
         _required("space", pa.string()),
+        _required("predictor", pa.string()),
         _required("compared", pa.string()),
         _required("images", pa.string()),
         _required("other_images", pa.string()),
@@ -54,4 +55,4 @@ STABILITY: Final = pa.schema(
         _required("num_architectures", pa.int32()),
     ]
 )
-"""One row per pair of columns of scores that differ in one respect."""
+"""One row for each pair of columns of a measure or rank sum that differ in one respect."""

@@ -58,6 +58,8 @@ def load_images_of(dataset: Dataset, names: Iterable[str], data: str | os.PathLi
 def _check(dataset: Dataset, spaces: dict[str, Space], sources: Iterable[ImageSource]) -> None:
     try:
         settings = dataset.manifest.settings
-        settings.extended_by(settings_of(spaces, sources, settings.values))
+        # Each value has a version of its measure: the audit tells which ones it cannot compare.
+        here = settings_of(spaces, sources, settings.values, ()).model_copy(update={"measures": {}})
+        settings.extended_by(here)
     except SettingsError as error:
         raise SettingsError(f"{dataset.storage.root} was computed from something else: {error}") from error

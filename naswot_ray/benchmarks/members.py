@@ -1,12 +1,10 @@
-"""Which arch_ids are architectures of a space, so that accuracies of another space are refused when they are imported."""
+"""The arch_ids of a space, to refuse accuracies of another space when they are imported."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -14,16 +12,7 @@ import pyarrow.compute as pc
 from naswot_ray.dataset.dataset import Dataset
 from naswot_ray.dataset.runs import space_options
 from naswot_ray.errors import ArchitectureError, BenchmarkError, SettingsError
-from naswot_ray.spaces import Space, open_spaces, parameters_of
-
-_NDS: Final = "one of the nds_ families"
-_NOTATIONS: Final = {
-    "nasbench201": re.compile(r"\|[^|]+~\d\|\+\|.*\|"),
-    "nasbench101": re.compile(r"[0-9a-f]{32}"),
-    "nats_sss": re.compile(r"\d+(:\d+){4}"),
-    _NDS: re.compile(r"\d{5,}-[0-9a-f]{12}"),
-}
-"""What the arch_ids of a space look like."""
+from naswot_ray.spaces import Space, all_spaces, facts_of, open_spaces, parameters_of
 
 
 @dataclass(frozen=True)
@@ -31,10 +20,10 @@ class Members:
     """The architectures of a space.
 
     Attributes:
-        space: its name.
-        arch_ids: all of its architectures; where it cannot be opened, those that a dataset has rows of.
-        is_whole: whether these are all.
-        note: what was not checked and why, one line; None if everything is.
+        space: the name of the space.
+        arch_ids: all of its architectures. If the space cannot be opened, those that a dataset has rows of.
+        is_whole: whether these are all architectures of the space.
+        note: what cannot be checked and why, in one line; None if everything is checked.
     """
 
     space: str
@@ -43,14 +32,14 @@ class Members:
     note: str | None = None
 
     def check_all(self, path: Path, column: str, arch_ids: Sequence[str]) -> None:
-        """Refuse a table with an arch_id that is no architecture of the space.
+        """Refuse a table with an arch_id that is not in the space.
 
         Args:
-            path, column: where they stand.
-            arch_ids: one a row.
+            path, column: the file and the column that hold the arch_ids.
+            arch_ids: one per row.
 
         Raises:
-            BenchmarkError: names the first row and how many there are.
+            BenchmarkError: there are such rows; the message names the first one, and tells how many there are.
         """
         foreign = [row for row, arch_id in enumerate(arch_ids) if not self._may_be(arch_id)]
         if not foreign and self.arch_ids and self.arch_ids.isdisjoint(arch_ids):
@@ -65,10 +54,11 @@ class Members:
         raise BenchmarkError(f"{path}: row {foreign[0]}, column {column!r}: {self._refusal(first)}{extent}")
 
     def checked(self, path: Path, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """The rows of an official file as they are, each checked on the way.
+        """Pass on the rows of an official file, and check each one.
 
         Raises:
-            BenchmarkError: an arch_id is no architecture of the space; where not all are known, at the end, if none is.
+            BenchmarkError: an arch_id is not in the space. If only some architectures of the space are known, this is raised at
+                the end, in case none of them occurred.
         """
         first, is_known = None, False
         for batch in batches:
@@ -83,14 +73,11 @@ class Members:
             raise BenchmarkError(f"{path}: {self._refusal(first)}; none in this file is{self._elsewhere(first)}")
 
     def _may_be(self, arch_id: str) -> bool:
-        """Whether an arch_id is an architecture of the space, as far as one can tell it from others."""
+        """Whether an arch_id can be in the space, as far as its form tells if not all architectures are known."""
         if self.is_whole:
             return arch_id in self.arch_ids
-        return self._own_notation is None or self._own_notation.fullmatch(arch_id) is not None
-
-    @property
-    def _own_notation(self) -> re.Pattern[str] | None:
-        return _NOTATIONS.get(_NDS if self.space.startswith("nds_") else self.space)
+        pattern = facts_of(self.space).arch_id_pattern
+        return pattern is None or pattern.fullmatch(arch_id) is not None
 
     def _refusal(self, arch_id: str) -> str:
         if self.is_whole:
@@ -98,28 +85,31 @@ class Members:
         return f"{arch_id!r} is no architecture of {self.space} that the dataset has"
 
     def _elsewhere(self, arch_id: str) -> str:
-        for space, notation in _NOTATIONS.items():
-            if notation is not self._own_notation and notation.fullmatch(arch_id):
-                return f": it looks like a table of {space}, import it there"
+        own = facts_of(self.space).arch_id_pattern
+        patterns = {name: facts_of(name).arch_id_pattern for name in all_spaces()}
+        others = [name for name, pattern in patterns.items() if pattern and pattern != own and pattern.fullmatch(arch_id)]
+        if others:
+            which = others[0] if len(others) == 1 else f"{others[0]} or {len(others) - 1} spaces like it"
+            return f": it looks like a table of {which}, import it there"
         return ": is it the right column, and the right space?"
 
 
 def members_of(space: Space) -> Members:
-    """The architectures of a space that is open."""
+    """The architectures of an open space."""
     return Members(space.name, frozenset(space))
 
 
 def members_in(dataset: Dataset, name: str) -> Members:
-    """The architectures of a space, opened as a dataset's runs opened it.
+    """The architectures of a space, opened with the options that the runs of a dataset used.
 
-    The families of NDS are opened from a file. Where that is not at hand, the dataset's own rows stand in for it.
+    The families of NDS are opened from a file. If it is not available, the rows of the dataset are used instead.
 
     Args:
-        dataset: that the accuracies are for.
-        name: of the space.
+        dataset: the dataset that the accuracies are for.
+        name: the name of the space.
 
     Raises:
-        DatasetError: the dataset's rows cannot be read.
+        DatasetError: the rows of the dataset cannot be read.
     """
     known = parameters_of(name)
     options = [option for parameter, option in space_options(dataset.runs).items() if parameter in known]

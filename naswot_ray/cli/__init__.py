@@ -1,32 +1,52 @@
-"""The command line, `naswot-ray`: reads options, calls the work, prints, sets the exit status.
+"""The command line `naswot-ray`, with one module for each command.
 
-Exit status: 0 success, 1 partial (some rows are `failed` or missing), 2 a bad option, file or cluster, 130 interrupted.
+A command reads its options, calls the rest of the package, prints the result and sets the exit status: 0 success, 1 partial
+(some rows are `failed` or missing), 2 a bad option, file or cluster, 130 interrupted.
 """
 
-from naswot_ray.cli import ablating, analysing, auditing, fetching, filling, looking, plan, publishing, reading, searching
+from naswot_ray.cli import (
+    ablate,
+    accuracies,
+    analyse,
+    audit,
+    check,
+    fetch,
+    figures,
+    info,
+    join,
+    measures,
+    plan,
+    publish,
+    query,
+    report,
+    score,
+    search,
+    spaces,
+)
 from naswot_ray.cli.app import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_PARTIAL, app
 
 __all__ = ["EXIT_ERROR", "EXIT_INTERRUPTED", "EXIT_PARTIAL", "app", "main"]
 
 _COMMANDS = {
-    "score": filling.score,
-    "join": filling.join,
-    "accuracies": filling.import_accuracies,
-    "query": reading.query,
-    "info": reading.info,
-    "check": reading.check,
+    "score": score.score,
+    "join": join.join,
+    "accuracies": accuracies.import_accuracies,
+    "query": query.query,
+    "info": info.info,
+    "check": check.check,
     "plan": plan.plan,
-    "audit": auditing.audit,
-    "analyse": analysing.analyse,
-    "search": searching.search,
-    "ablate": ablating.ablate,
-    "figures": looking.figures,
-    "report": looking.report,
-    "publish": publishing.publish_dataset,
-    "fetch": fetching.fetch_files,
-    "spaces": fetching.spaces,
+    "audit": audit.audit,
+    "analyse": analyse.analyse,
+    "search": search.search,
+    "ablate": ablate.ablate,
+    "figures": figures.figures,
+    "report": report.report,
+    "publish": publish.publish_dataset,
+    "fetch": fetch.fetch_files,
+    "spaces": spaces.spaces,
+    "measures": measures.measures,
 }
-"""In the order in which --help lists them."""
+"""The commands, in the order in which --help lists them."""
 
 for _name, _command in _COMMANDS.items():
     app.command(_name)(_command)

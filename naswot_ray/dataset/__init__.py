@@ -1,1 +1,4 @@
-"""The dataset that runs fill and people read: schema, layout, parts, opening, joining. Needs neither torch nor Ray."""
+"""The dataset that runs fill and people read: its schema, layout, storage, parts and joins.
+
+This package imports neither torch nor Ray.
+"""

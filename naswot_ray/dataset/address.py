@@ -1,7 +1,7 @@
-"""Where a path or URI points: which file system, and what path there.
+"""Addresses: the file system that a path or URI refers to, and the path in it.
 
-Credentials never come from a URI, which ends up in shell histories, logs and run records; the file systems find them where
-their own tools do (docs/storage.md). What else those tools are configured with completes the URI.
+Credentials are never taken from a URI, because URIs end up in shell histories, logs and run records. The file systems find them
+where the clouds' own tools do (docs/storage.md). Other settings of those tools, such as an endpoint, complete the URI.
 """
 
 from __future__ import annotations
@@ -24,36 +24,36 @@ from naswot_ray.paths import CREDENTIALS_REFUSED, expand_home, has_credentials, 
 
 CONNECT_SECONDS: Final = 10.0
 SILENCE_SECONDS: Final = 30.0
-"""How long a request may go without a byte."""
+"""How long a server may send nothing before the request fails."""
 SDK_ATTEMPTS: Final = 3
-"""How often S3's own client tries, within a few seconds and silently; what lasts longer is `retry`'s."""
+"""How often S3's client tries by itself, silently and within a few seconds. Failures that last longer are left to `retry`."""
 SDK_SECONDS: Final = 5.0
-"""The same of GCS' client, which counts time instead."""
+"""How long GCS's client tries by itself."""
 
 _QUERY: Final = {
     "s3": ("region", "scheme", "endpoint_override", "tls_ca_file_path"),
     "gs": ("scheme", "endpoint_override"),
 }
 _REQUEST_PAYER: Final = frozenset({"requestpayer", "xamzrequestpayer"})
-"""What tools call the wish to pay for requests, without hyphens and underscores."""
+"""Names of the option to pay for requests in various tools, in lower case without hyphens and underscores."""
 _REGION_ELSEWHERE: Final = "us-east-1"
-"""The region of servers that are not AWS' own, which ignore it."""
+"""The region that servers other than AWS are told; they ignore it."""
 
 
 @dataclass(frozen=True)
 class Address:
-    """A path or URI, taken apart.
+    """The components of a path or URI.
 
     Attributes:
-        text: as it was given; a relative path is made absolute.
-        pinned: the same place for any process, whatever its folder, variables and AWS profile.
-        name: without the query, as it is shown to people.
-        filesystem: where it lies.
-        path: there.
+        text: the path or URI as it was given; a relative path is made absolute.
+        pinned: a path or URI that means the same in any process, whatever its folder, variables and AWS profile.
+        name: the path or URI without its query, for messages.
+        filesystem: the file system that it refers to.
+        path: the path in that file system.
         local: the path on the local disk; None for an object store.
-        bucket: of an object store, else empty.
-        anonymous: whether credentials are to be left out.
-        options: the URI's query, completed; an empty `endpoint_override` is the cloud's own.
+        bucket: the bucket of an object store; empty for a local path.
+        anonymous: whether to use no credentials.
+        options: the URI's query, completed. An empty `endpoint_override` means the cloud's own endpoint.
     """
 
     text: str
@@ -68,11 +68,11 @@ class Address:
 
 
 def parse(text: str | os.PathLike[str]) -> Address:
-    """Take a path or URI apart and connect to its file system, without looking whether anything is there.
+    """Parse a path or URI and connect to its file system. Whether anything exists there is not checked.
 
     Raises:
-        DatasetError: a URI of a kind that is not supported, malformed, or with credentials in it.
-        SettingsError: a local path begins with a `~user` that does not exist.
+        DatasetError: the URI is malformed, is of a kind that is not supported, or contains credentials.
+        SettingsError: a local path begins with `~user` and the user does not exist.
     """
     text = os.fspath(text)
     shown = without_credentials(text)
@@ -86,7 +86,7 @@ def parse(text: str | os.PathLike[str]) -> Address:
         return _local(expand_home(text))
     try:
         url = urlsplit(text, allow_fragments=False)
-    except ValueError:  # whose message would show all of it
+    except ValueError:  # its message would show the whole URI
         raise DatasetError(f"{shown}: expected a URI such as s3://bucket/scores") from None
     if url.scheme == "file":
         if url.netloc not in ("", "localhost"):
@@ -116,7 +116,7 @@ def parse(text: str | os.PathLike[str]) -> Address:
 
 
 def split(text: str | os.PathLike[str]) -> tuple[str, str]:
-    """The folder that a path or URI lies in, with the URI's query, and its name there."""
+    """Split a path or URI into its folder, with the URI's query, and its name in that folder."""
     text = os.fspath(text)
     if not is_uri(text):
         path = expand_home(text).absolute()
@@ -132,10 +132,10 @@ def _local(path: Path) -> Address:
 
 
 def _checked_options(scheme: str, shown: str, query: str) -> dict[str, str]:
-    """The query of a URI, as it was given.
+    """Parse and check the query of a URI.
 
     Raises:
-        DatasetError: a key is not known, or its value malformed.
+        DatasetError: a key is unknown or its value is malformed.
     """
     options = dict(parse_qsl(query, keep_blank_values=True))
     for key in options:
@@ -155,10 +155,10 @@ def _checked_options(scheme: str, shown: str, query: str) -> dict[str, str]:
 
 
 def _s3_options(bucket: str, given: dict[str, str]) -> dict[str, str]:
-    """The query of an S3 URI, completed by what the AWS tools are configured with.
+    """Complete the query of an S3 URI from the configuration of the AWS tools.
 
     Raises:
-        DatasetError: they are configured in a way that cannot be honoured.
+        DatasetError: the configuration is malformed or asks for something that is not supported.
     """
     options = dict(given)
     configured = AwsConfiguration()
@@ -189,7 +189,7 @@ def _s3_options(bucket: str, given: dict[str, str]) -> dict[str, str]:
         path = expand_home(authorities).absolute()
         if not os.access(path, os.R_OK) or not path.is_file():
             raise DatasetError(
-                f"s3://{bucket}: {named_by}={authorities.rpartition('@')[2]}: there is no such file that can be read"
+                f"s3://{bucket}: {named_by}={authorities.rpartition('@')[2]}: the file does not exist or cannot be read"
             )
         options["tls_ca_file_path"] = str(path)
     return options
@@ -203,8 +203,8 @@ def _set_endpoint(options: dict[str, str], found: endpoint.Endpoint) -> None:
 
 def _who_pays(wish: str) -> str:
     return (
-        f"{wish} is not supported, the bucket's owner pays for requests here; copy what you need to a bucket of your own with "
-        "`aws s3 cp --recursive --request-payer requester`, and name that"
+        f"{wish} is not supported: requests are always paid by the bucket's owner; copy what you need to a bucket of your own "
+        "with `aws s3 cp --recursive --request-payer requester`, and use that"
     )
 
 
@@ -228,15 +228,15 @@ def _gcs(anonymous: bool, options: tuple[tuple[str, str], ...]) -> fs.FileSystem
 
 @functools.cache
 def _region(bucket: str) -> str:
-    """The region that AWS says a bucket is in.
+    """Ask AWS which region a bucket is in.
 
     Raises:
-        DatasetError: it cannot be asked, or there is no such bucket.
+        DatasetError: AWS cannot be reached, or the bucket does not exist.
     """
     try:
-        region: str = retry.Retrying().call(f"find the region of s3://{bucket}", lambda: fs.resolve_s3_region(bucket))
+        region: str = retry.Retrier().call(f"find the region of s3://{bucket}", lambda: fs.resolve_s3_region(bucket))
     except OSError as error:
         raise DatasetError(
-            f"s3://{bucket}: {retry.reason_of(error)}; check the name, or say where it is with ?region=..."
+            f"s3://{bucket}: {retry.reason_of(error)}; check the bucket's name, or give its region with ?region=..."
         ) from error
     return region

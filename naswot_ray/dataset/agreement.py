@@ -1,4 +1,7 @@
-"""Whether a dataset's files agree with each other: accuracies with accuracies, joined rows with what they were made from."""
+"""Checks that a dataset's files agree with each other.
+
+No label may have accuracies in two files, and joined rows must be those that their scores, architectures and accuracies give.
+"""
 
 from __future__ import annotations
 
@@ -6,21 +9,25 @@ import shlex
 from collections.abc import Collection
 from pathlib import PurePosixPath
 
-from naswot_ray.dataset import accuracies, layout
+from naswot_ray.dataset import layout
+from naswot_ray.dataset.accuracies import labels_of
 from naswot_ray.dataset.check import Kind, Problem
 from naswot_ray.dataset.dataset import Dataset
 from naswot_ray.dataset.join import TABLES, joined_rows, stale_joins, unfinished_joins
+from naswot_ray.dataset.label import Label
 
 
 def check_agreement(dataset: Dataset, faulty: Collection[PurePosixPath]) -> list[Problem]:
-    """What no file tells alone. Files that are wrong by themselves are left out, and so is what depends on them.
+    """Find the problems that no file shows by itself.
+
+    Tables with faulty files are not checked, nor are tables made from them.
 
     Args:
-        dataset: to look at.
-        faulty: files with problems of their own.
+        dataset: the dataset.
+        faulty: files in which problems have been found already.
 
     Raises:
-        DatasetError: a file has changed since it was found to be right.
+        DatasetError: a file was damaged after it had been checked.
     """
     problems = []
     tables = {path.parts[0] for path in faulty if layout.table_file(path) is not None}
@@ -38,23 +45,23 @@ def check_agreement(dataset: Dataset, faulty: Collection[PurePosixPath]) -> list
 
 
 def _check_accuracies(dataset: Dataset) -> list[Problem]:
-    """Files that hold accuracies of the same (dataset, split, epochs), of which all others depend on which is read first."""
+    """Find files that hold accuracies of the same label, so that results would depend on which is read first."""
     problems = []
-    homes: dict[tuple[str, accuracies.Key], PurePosixPath] = {}
+    homes: dict[tuple[str, Label], PurePosixPath] = {}
     for file in dataset.files("accuracies"):
         named = layout.table_file(file.path)
         assert named is not None
-        for key in sorted(accuracies.keys_of(dataset, file.path)):
-            home = homes.setdefault((named.space, key), file.path)
+        for label in sorted(labels_of(dataset, file.path)):
+            home = homes.setdefault((named.space, label), file.path)
             if home != file.path:
-                reason = f"holds {accuracies.name_of(key)} accuracies, and so does {home}: move one of them away"
+                reason = f"holds {label} accuracies, and so does {home}: move one of them away"
                 problems.append(Problem(Kind.DUPLICATE, file.path, reason))
                 break
     return problems
 
 
 def _check_joined_rows(dataset: Dataset, stale: Collection[PurePosixPath], again: str) -> list[Problem]:
-    """Joined files with other rows than the files tell that they say they were made from."""
+    """Find joined files that are up to date by their metadata but hold other rows than a join would give."""
     problems = []
     current = [file.path for file in dataset.files("joined") if file.path not in stale]
     if not current:
@@ -63,7 +70,9 @@ def _check_joined_rows(dataset: Dataset, stale: Collection[PurePosixPath], again
         for path in current:
             named = layout.table_file(path)
             assert named is not None
-            rows = joined_rows(connection, named.space, named.images or "", named.batch_size or 0, named.seed or 0)
+            rows = joined_rows(
+                connection, dataset.measures, named.space, named.images or "", named.batch_size or 0, named.seed or 0
+            )
             with dataset.storage.open_parquet(path) as file:
                 if not file.read().equals(rows):
                     reason = f"holds other rows than the scores, architectures and accuracies give: {again}"

@@ -1,6 +1,6 @@
-"""What the AWS tools' variables and files say of S3, by their own order of precedence.
+"""The AWS tools' configuration of S3, from their variables and files in their own order of precedence.
 
-pyarrow itself takes credentials from there, and neither endpoints nor a profile's region:
+pyarrow takes credentials from the same places, but neither endpoints nor a profile's region:
 https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html
 """
 
@@ -22,16 +22,16 @@ _Section = Mapping[str, str]
 _CONFIG: Final = ("AWS_CONFIG_FILE", "~/.aws/config")
 _CREDENTIALS: Final = ("AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials")
 _PROFILE_VARIABLES: Final = ("AWS_DEFAULT_PROFILE", "AWS_PROFILE")
-"""The first that is set, as in the AWS tools, and in the client that takes the credentials from the profile."""
+"""The first variable that is set counts, as in the AWS tools and in the client that takes credentials from the profile."""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """A value that somebody has configured.
+    """A configured value.
 
     Attributes:
-        value: as it stands there.
-        origin: where, for messages: a variable, or a key of a profile and its file.
+        value: the text of the value.
+        origin: where it is set, for messages: a variable, or a key of a profile and its file.
     """
 
     value: str
@@ -39,14 +39,13 @@ class Setting:
 
 
 class AwsConfiguration:
-    """The configuration of this process, for the service S3.
+    """The S3 configuration of this process.
+
+    Every property raises `DatasetError` if a file is malformed or cannot be read, or if a named profile or section does not
+    exist.
 
     Args:
-        environ: the variables; the process's own by default.
-
-    Raises:
-        DatasetError: by every property. A file is malformed or cannot be read, or a profile or section that is named does not
-            exist.
+        environ: the environment variables; by default those of the process.
     """
 
     def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
@@ -67,22 +66,22 @@ class AwsConfiguration:
 
     @property
     def region(self) -> Setting | None:
-        """The region to sign for."""
+        """The region that requests are signed for."""
         return self._variable("AWS_REGION") or self._variable("AWS_DEFAULT_REGION") or self._key("region")
 
     @property
     def authorities(self) -> Setting | None:
-        """The file with the certificates of the authorities that are trusted."""
+        """The file with the certificates of the trusted authorities."""
         return self._variable("AWS_CA_BUNDLE") or self._key("ca_bundle")
 
     @property
     def request_payer(self) -> Setting | None:
-        """Who pays for requests, if anybody wants another than the bucket's owner to."""
+        """Who pays for requests; None if that is not configured, so that the bucket's owner pays."""
         return self._variable("AWS_REQUEST_PAYER") or self._key("request_payer")
 
     @property
     def special_endpoints(self) -> Setting | None:
-        """A wish for AWS' endpoints of FIPS or of IPv6."""
+        """A setting that asks for AWS's FIPS or dual-stack (IPv6) endpoints."""
         for name in ("use_fips_endpoint", "use_dualstack_endpoint"):
             setting = self._variable(f"AWS_{name.upper()}") or self._key(name)
             if _is_true(setting):
@@ -100,7 +99,7 @@ class AwsConfiguration:
 
     @cached_property
     def _profile(self) -> dict[str, Setting]:
-        """The keys of the profile in use; those of the credentials file go before those of the other."""
+        """The keys of the profile in use. Keys in the credentials file override those in the other file."""
         name = "default" if self._profile_name is None else self._profile_name.value
         merged: dict[str, Setting] = {}
         exists = False
@@ -118,14 +117,14 @@ class AwsConfiguration:
 
     @property
     def _service_endpoint(self) -> Setting | None:
-        """The endpoint of S3 in the section [services NAME] that the profile names."""
+        """The endpoint of S3 in the section [services NAME] that the profile refers to."""
         named = self._key("services")
         if named is None:
             return None
         path = self._path(*_CONFIG)
         found = [section for title, section in self._files[_CONFIG[0]].items() if _named("services", title) == named.value]
         if not found:
-            raise DatasetError(f"{named.origin} is {named.value}, and there is no section [services {named.value}]")
+            raise DatasetError(f"{named.origin} is {named.value}, but there is no section [services {named.value}]")
         url = _nested(found[-1].get("s3", ""), path).get("endpoint_url")
         return Setting(url, f"endpoint_url of s3 in [services {named.value}] in {path}") if url else None
 
@@ -139,7 +138,7 @@ class AwsConfiguration:
 
     def _path(self, variable: str, default: str) -> Path:
         named = self._environ.get(variable) or default
-        return Path(os.path.expanduser(os.path.expandvars(named)))  # noqa: PTH111  what has no home stays, as in the AWS tools
+        return Path(os.path.expanduser(os.path.expandvars(named)))  # noqa: PTH111  keeps ~user if there is no such user, as the AWS tools do
 
 
 def _is_true(setting: Setting | None) -> bool:
@@ -147,7 +146,7 @@ def _is_true(setting: Setting | None) -> bool:
 
 
 def _named(kind: str, title: str) -> str | None:
-    """NAME of a section [KIND NAME]."""
+    """The NAME of a section [KIND NAME]; None for sections of another form."""
     try:
         words = shlex.split(title)
     except ValueError:
@@ -156,7 +155,7 @@ def _named(kind: str, title: str) -> str | None:
 
 
 def _read(path: Path) -> dict[str, _Section]:
-    """The sections of a file; none where there is no file, as in the AWS tools."""
+    """The sections of a file. A file that does not exist has none, as in the AWS tools."""
     if not path.is_file():
         return {}
     parser = configparser.RawConfigParser()
@@ -169,7 +168,7 @@ def _read(path: Path) -> dict[str, _Section]:
     except OSError as error:
         raise DatasetError(f"cannot read {path}, where the AWS tools are configured: {error.strerror}") from error
     except (configparser.Error, UnicodeDecodeError) as error:
-        raise _malformed(path, error) from None  # whose message would quote a line, which may hold a secret
+        raise _malformed(path, error) from None  # the error's own message would quote a line, which may hold a secret
     return sections
 
 
@@ -178,12 +177,13 @@ def _malformed(path: Path, error: Exception | None = None) -> DatasetError:
     line = errors[0][0] if errors else getattr(error, "lineno", None)
     where = "" if line is None else f" in line {line}"
     return DatasetError(
-        f"{path}, where the AWS tools are configured, is malformed{where}: expected [SECTION] and KEY = VALUE, each once"
+        f"{path}, where the AWS tools are configured, is malformed{where}: expected lines [SECTION] and KEY = VALUE, no "
+        "section or key twice"
     )
 
 
 def _nested(value: str, path: Path) -> _Section:
-    """The keys that are indented below another one."""
+    """The keys that are indented below another key."""
     found: dict[str, str] = {}
     if value.startswith("\n"):
         for line in filter(None, map(str.strip, value.splitlines())):

@@ -1,7 +1,7 @@
-"""Files are written below the folder that they belong to, and nowhere else.
+"""Confinement of writes: a file is written below the folder that it belongs to, and nowhere else.
 
-Names from a dataset become parts of paths, and a dataset may come from anywhere. Everything that writes below a folder under
-such a name asks here where to.
+Names from a dataset become parts of paths, and a dataset may come from anywhere. Code that writes a file under such a name gets
+its path from this module.
 """
 
 from __future__ import annotations
@@ -12,30 +12,30 @@ from naswot_ray.errors import DatasetError
 
 
 def confined(folder: Path, relative: PurePosixPath | str) -> Path:
-    """Where a file below a folder of the local disk lies; neither has to be there.
+    """The path of a file below a folder on the local disk. Neither has to exist.
 
     Raises:
-        DatasetError: the path is absolute or goes up, or a link on its way leads out of the folder.
+        DatasetError: the path is absolute or contains `..`, or a link on the way leads out of the folder.
     """
     path = folder / check_relative(str(folder), relative)
     if not path.parent.resolve().is_relative_to(folder.resolve()):
         raise DatasetError(
-            f"{path.parent} is a link that leads out of {folder}: nothing is written there; replace it by a folder"
+            f"{path.parent} is a link that leads out of {folder}, so nothing is written there; replace it by a folder"
         )
     return path
 
 
 def check_relative(folder: str, relative: PurePosixPath | str) -> PurePosixPath:
-    """A path that stays below its folder, as far as the path itself tells.
+    """Check that a path stays below its folder, without looking at the disk, and return it.
 
     Args:
-        folder: for the message.
+        folder: the folder, for the message.
         relative: the path.
 
     Raises:
-        DatasetError: it is empty or absolute, or goes up.
+        DatasetError: it is empty, absolute, or contains `..`.
     """
     checked = PurePosixPath(relative)
     if not checked.parts or checked.is_absolute() or ".." in checked.parts:
-        raise DatasetError(f"{folder}: {str(relative)!r} is no path below it, so nothing is written there")
+        raise DatasetError(f"{folder}: {str(relative)!r} is not a path below it, so nothing is written there")
     return checked

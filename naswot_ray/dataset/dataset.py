@@ -1,4 +1,4 @@
-"""`naswot_ray.open(path)`: a dataset as pyarrow datasets and as DuckDB views, of files that have been verified."""
+"""`naswot_ray.open(path)`: a dataset as pyarrow datasets and DuckDB views of verified files."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ from naswot_ray.dataset.retry import reason_of
 from naswot_ray.dataset.seal import BrokenSealError
 from naswot_ray.dataset.sql import literal, lock_down
 from naswot_ray.dataset.storage import Storage, StoredFile
-from naswot_ray.dataset.verified import VerifiedFiles
-from naswot_ray.errors import DatasetError
+from naswot_ray.dataset.verification import VerifiedFiles
+from naswot_ray.errors import DatasetError, SettingsError
+from naswot_ray.registry import nearest
 
 _ERRORS_OF_A_QUERY = (
     duckdb.ParserException,
@@ -32,16 +33,16 @@ _ERRORS_OF_A_QUERY = (
     duckdb.OutOfRangeException,
     duckdb.PermissionException,
 )
-"""What DuckDB raises because of what was asked, never because of what a file holds."""
+"""Errors that DuckDB raises because of the query, never because of a file."""
 
 
 class Dataset:
-    """A dataset opened for reading. Tables that have not been written yet are empty, with their columns.
+    """A dataset opened for reading. A table that has not been written yet is empty but has its columns.
 
     Attributes:
-        storage: where it lies.
-        manifest: its settings.
-        verified: which of its files are known to be what was written.
+        storage: the files under its root.
+        manifest: the content of `dataset.json`, with the settings.
+        verified: the files that have been verified.
     """
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
@@ -55,8 +56,29 @@ class Dataset:
         return runs.read_all(self.storage)
 
     @property
+    def measures(self) -> tuple[str, ...]:
+        """The measures that score rows have columns of. A value that was not computed is null."""
+        return tuple(self.manifest.settings.measures)
+
+    def check_measure(self, name: str) -> None:
+        """Refuse a measure that score rows have no column of.
+
+        Raises:
+            SettingsError: there is no such column. The message lists the measures that exist and the most similar one.
+        """
+        if name not in self.measures:
+            known = ", ".join(self.measures)
+            raise SettingsError(
+                f"{self.storage.root} has no measure {name[:80]!r}; it has {known}{nearest(name, self.measures)}"
+            )
+
+    def schema_of(self, table: str) -> pa.Schema:
+        """The columns of a table."""
+        return schema.schema_of(table, self.measures)
+
+    @property
     def scores(self) -> pads.Dataset:
-        """Score rows; `schema.SCORES`."""
+        """Score rows, with a column for each of `measures`."""
         return self._table("scores")
 
     @property
@@ -71,25 +93,26 @@ class Dataset:
 
     @property
     def joined(self) -> pads.Dataset:
-        """Scores with mean accuracies and baselines; `schema.JOINED`. `join.check_whole` refuses what a killed join left."""
+        """Scores with mean accuracies and baselines. `join.check_whole` refuses the files of a join that was killed."""
         return self._table("joined")
 
     def connect(
         self, tables: Iterable[str] = tuple(schema.TABLES), *, unsafe: bool = False, scratch: Path | None = None
     ) -> duckdb.DuckDBPyConnection:
-        """A new DuckDB connection in memory, with views `scores`, `architectures`, `accuracies` and `joined`.
+        """Open a DuckDB connection in memory with the views `scores`, `architectures`, `accuracies` and `joined`.
 
-        Every file of the views is verified first; a second connection only lists them. Statements reach the views and nothing
-        else, neither files nor the network: they may come from elsewhere, and so may the dataset. Rows come by pyarrow, so that
-        DuckDB needs no access to the files themselves, and could not overwrite them.
+        Every file of the views is verified first; later connections only list files that have not changed. Statements can use
+        the views and nothing else, neither files nor the network, because they and the dataset may come from strangers. pyarrow
+        reads the rows, so DuckDB needs no access to the files and cannot overwrite them.
 
         Args:
-            tables: those that there are to be views of.
-            unsafe: let statements do whatever DuckDB can: read and write files, load extensions, see the program's variables.
-            scratch: a folder for what does not fit into memory, which statements can write to; see `lock_down`.
+            tables: the tables to make views of.
+            unsafe: allow statements to do whatever DuckDB can: read and write files, load extensions, read the program's
+                environment variables.
+            scratch: a folder for data that does not fit into memory. Statements can write to it; see `lock_down`.
 
         Raises:
-            DatasetError: a file is not what was written; names it.
+            DatasetError: a file is not what was written there; the message names it.
         """
         connection = duckdb.connect()
         for name in tables:
@@ -99,7 +122,7 @@ class Dataset:
         return connection
 
     def read_parquet(self, table: str) -> str:
-        """The DuckDB expression that reads a table's files, for use in any DuckDB.
+        """The expression that reads a table's files in any DuckDB.
 
         Without `hive_partitioning=false` DuckDB would take a folder called `seed=7` above the dataset for the column `seed`.
         """
@@ -111,7 +134,7 @@ class Dataset:
         return literal(f"{glob.escape(folder)}/{'part-*' if table in layout.TABLES_OF_PARTS else '*'}.parquet")
 
     def duckdb_setup(self) -> str:
-        """What a DuckDB has to be told before `read_parquet` works in it; empty for a dataset on the local disk."""
+        """The SQL statements that any DuckDB must run before `read_parquet` works; empty for a dataset on the local disk."""
         address = self.storage.address
         if address.local is not None:
             return ""
@@ -132,23 +155,23 @@ class Dataset:
 
     @contextlib.contextmanager
     def naming_damaged_files(self) -> Iterator[None]:
-        """Around reading: an error that comes from a damaged file becomes one that names the file.
+        """A context for reading. If reading fails because a file is damaged, the error is replaced by one that names the file.
 
-        Looks only after an error, so that reading a dataset of many files does not read their footers twice.
+        The files are only looked at after an error, so that successful reading takes no longer.
 
         Raises:
-            DatasetError: a file is damaged.
+            DatasetError: a file is damaged, or an object store failed.
         """
         try:
             yield
-        except (*_ERRORS_OF_A_QUERY, BrokenPipeError):  # a pipe is what the result goes to
+        except (*_ERRORS_OF_A_QUERY, BrokenPipeError):  # the pipe is the one that the result goes to
             raise
         except (duckdb.Error, pa.ArrowException, OSError) as error:
             for table in schema.TABLES:
                 for file in self.files(table):
                     with self.storage.open_parquet(file.path):
                         pass
-            if self.storage.local is None:  # every file is whole: it was the way there
+            if self.storage.local is None:  # every file is whole, so the connection must have failed
                 raise DatasetError(
                     f"cannot read {self.storage.root}: {reason_of(error)}; run the same command again"
                 ) from error
@@ -158,27 +181,27 @@ class Dataset:
         return self._arrow_dataset(name, self._verified_files(name))
 
     def _arrow_dataset(self, name: str, files: list[StoredFile]) -> pads.Dataset:
-        columns = schema.TABLES[name]
+        columns = self.schema_of(name)
         if not files:
             return pads.dataset(columns.empty_table())
         format_ = pads.ParquetFileFormat(page_checksum_verification=True)
-        guarantee_of = functools.cache(_guarantee)  # files are many, points of the grid few
+        guarantee_of = functools.cache(_guarantee)  # there are many files but few points of the grid
         fragments = [
             format_.make_fragment(
                 self.storage.inner_path(file.path),
                 self.storage.filesystem,
                 partition_expression=guarantee_of(_without_number(file.path)),
-                file_size=file.size,  # or an object store would be asked for it, file by file
+                file_size=file.size,  # without it pyarrow would ask an object store for the size of each file
             )
             for file in files
         ]
         return pads.FileSystemDataset(fragments, schema=columns, format=format_, filesystem=self.storage.filesystem)
 
     def verify(self, table: str) -> dict[PurePosixPath, str | BrokenSealError]:
-        """Verify the files of a table; those that have been verified before are only listed.
+        """Verify the files of a table. A file that was verified before and has not changed is only listed.
 
         Returns:
-            per file the digest of its seal, or what is wrong with it.
+            path -> the digest in the file's seal, or an error that says what is wrong with the file.
 
         Raises:
             DatasetError: a file cannot be read.
@@ -197,12 +220,12 @@ class Dataset:
         return files
 
     def files(self, table: str) -> list[StoredFile]:
-        """The files of a table, sorted by path: those whose names say so, whatever else lies beside them.
+        """List the files of a table, sorted by path: all files in its folder that are named like one of its files.
 
-        Everything that reads a dataset reads these and no others, so that all of it sees the same rows.
+        Everything that reads a dataset reads exactly these files, so that every reader sees the same rows.
 
         Raises:
-            DatasetError: the storage cannot be asked.
+            DatasetError: the storage cannot be read.
         """
         return [file for file in self.storage.list_files(PurePosixPath(table)) if layout.table_file(file.path) is not None]
 
@@ -214,10 +237,10 @@ def open(path: str | os.PathLike[str]) -> Dataset:
         path: its directory, or its URI.
 
     Raises:
-        DatasetError: there is no dataset, or it cannot be read.
+        DatasetError: there is no dataset there, or it cannot be read.
 
     Example:
-        >>> means = "SELECT space, images, batch_size, arch_id, avg(score) FROM scores GROUP BY ALL"
+        >>> means = "SELECT space, images, batch_size, arch_id, avg(naswot) FROM scores GROUP BY ALL"
         >>> naswot_ray.open("scores").connect().sql(means).show()
     """
     storage = Storage(path)
@@ -227,7 +250,7 @@ def open(path: str | os.PathLike[str]) -> Dataset:
 
 
 def _guarantee(file: TableFile | None) -> pads.Expression | None:
-    """What a file's name says of its rows, so that a filter passes over files without opening them."""
+    """The key columns that a file's name fixes, as an expression. With it a filter skips files without opening them."""
     key = {} if file is None else file.key
     return functools.reduce(operator.and_, (pads.field(name) == value for name, value in key.items())) if key else None
 

@@ -1,4 +1,4 @@
-"""A server that speaks the protocol of an object store: how a user names it, and what pyarrow wants to be told."""
+"""Endpoints of object stores: how users write the address of a server, and how pyarrow takes it."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Endpoint:
     """Where a server listens.
 
     Attributes:
-        location: host, with a port and a path where there are any.
-        scheme: http or https; None if it was not said.
+        location: the host, followed by the port and the path if they were given.
+        scheme: http or https; None if it was not given.
     """
 
     location: str
@@ -30,15 +30,15 @@ class Endpoint:
 
 
 def parse(text: str, named_by: str, *, is_url: bool = False) -> Endpoint:
-    """Take an endpoint apart.
+    """Parse an endpoint.
 
     Args:
         text: HOST, HOST:PORT or a URL.
-        named_by: what a message calls it, such as the variable that it comes from.
+        named_by: the endpoint's name in messages, such as the variable that it comes from.
         is_url: whether it must begin with http:// or https://.
 
     Raises:
-        DatasetError: it is malformed. What stands before an @, which may be a secret, is not shown.
+        DatasetError: it is malformed. The message does not show what stands before an @, because it may be a secret.
     """
     found = _ENDPOINT.fullmatch(text)
     example = "http://minio.example.org:9000" if is_url else "minio.example.org:9000"
@@ -51,7 +51,7 @@ def parse(text: str, named_by: str, *, is_url: bool = False) -> Endpoint:
 
 
 def checked_scheme(text: str, named_by: str) -> str:
-    """A scheme that there is.
+    """Check a scheme and return it in lower case.
 
     Raises:
         DatasetError: it is neither http nor https.

@@ -1,6 +1,6 @@
-"""What a run reads, from wherever it lies: a URI becomes a local path, downloaded once.
+"""Input files of commands: a file or folder at a URI is downloaded once and becomes a local path.
 
-Readers of official files, images and tables take local paths. The driver alone reads them; what it made of them goes to the
+The readers of official files, images and tables take local paths. Only the driver reads them, and sends the result to the
 workers.
 """
 
@@ -23,36 +23,36 @@ from naswot_ray.errors import FetchError
 from naswot_ray.paths import expand_home, is_uri, looks_like_uri
 from naswot_ray.private_folder import NotPrivateError, PrivateFolder
 
-Progress = Callable[[int, int], object]
-"""Called with the bytes that are there and the bytes in all."""
+DownloadProgress = Callable[[int, int], object]
+"""A function that is called with the number of bytes downloaded so far and the total number of bytes."""
 
 _CHUNK_BYTES: Final = 8 * 2**20
 
 
-def local_path(text: str | os.PathLike[str], progress: Progress = lambda done, total: None) -> Path:
-    """Where something that a user named can be read on the local disk.
+def local_path(text: str | os.PathLike[str], progress: DownloadProgress = lambda done, total: None) -> Path:
+    """Return the local path of an input, downloading it first if it is in an object store.
 
-    A file or folder of an object store is kept below `cache_directory()`, in a folder of this user alone and under a name that
-    its address, sizes and times of change go into: it is downloaded again only when it has changed, or files are missing or
-    of another size. It has its own name there, since readers go by names.
+    A download is kept below `cache_directory()`, in a folder that only this user can enter. The folder's name is derived from
+    the address, sizes and modification times. So an input is downloaded again only if it has changed, or if files are missing
+    in the cache or have another size there. The file or folder keeps its own name, because readers recognise formats by names.
 
     Args:
-        text: a local path, which comes back with `~` expanded, or a URI.
-        progress: of a download.
+        text: a URI, or a local path, which is returned with `~` expanded.
+        progress: is told how far a download has got.
 
     Raises:
-        FetchError: nothing is there, it cannot be read, or the cache not written.
-        DatasetError: a URI of a kind that is not supported.
-        SettingsError: a `~user` that does not exist.
+        FetchError: nothing exists at the URI, it cannot be read, or the cache cannot be written.
+        DatasetError: the URI is of a kind that is not supported.
+        SettingsError: the user in `~user` does not exist.
     """
     if not (is_uri(text) or looks_like_uri(os.fspath(text))):
         return expand_home(text)
     source = address.parse(text)
     if source.local is not None:
         return source.local
-    retries = retry.Retrying()
+    retrier = retry.Retrier()
     try:
-        files = _listed(source, retries)
+        files = _listed(source, retrier)
         if not files:
             raise FetchError(f"{source.name} does not exist, or is an empty folder")
         if outside := [info.path for info in files if ".." in PurePosixPath(info.path).parts]:
@@ -61,7 +61,7 @@ def local_path(text: str | os.PathLike[str], progress: Progress = lambda done, t
             folder = inputs.path / _key(source, files)
         if not _is_whole(source, files, folder):
             shutil.rmtree(folder, ignore_errors=True)
-            _download(source, files, folder, retries, progress)
+            _download(source, files, folder, retrier, progress)
     except NotPrivateError as error:
         raise FetchError(f"cannot fetch {source.name}: {error}; let NASWOT_RAY_CACHE name a folder of your own") from error
     except OSError as error:
@@ -71,17 +71,17 @@ def local_path(text: str | os.PathLike[str], progress: Progress = lambda done, t
 
 
 def local_option(entry: str) -> str:
-    """An entry PARAMETER=VALUE of a space, whose value is no longer a URI.
+    """Replace a URI in an entry PARAMETER=VALUE of `--space-option` by a local path.
 
     Raises:
-        FetchError, DatasetError: as `local_path`.
+        FetchError, DatasetError: as in `local_path`.
     """
     parameter, equals, value = entry.partition("=")
     return f"{parameter}={local_path(value)}" if equals and is_uri(value) else entry
 
 
-def _listed(source: address.Address, retries: retry.Retrying) -> list[fs.FileInfo]:
-    """The file itself, or all files in the folder, sorted."""
+def _listed(source: address.Address, retrier: retry.Retrier) -> list[fs.FileInfo]:
+    """List the file itself, or all files in the folder, sorted by path."""
 
     def ask() -> list[fs.FileInfo]:
         info: fs.FileInfo = source.filesystem.get_file_info(source.path)
@@ -90,7 +90,7 @@ def _listed(source: address.Address, retries: retry.Retrying) -> list[fs.FileInf
         found = source.filesystem.get_file_info(fs.FileSelector(source.path, recursive=True, allow_not_found=True))
         return sorted((info for info in found if info.is_file), key=lambda info: info.path)
 
-    return retries.call(f"read {source.name}", ask)
+    return retrier.call(f"read {source.name}", ask)
 
 
 def _key(source: address.Address, files: list[fs.FileInfo]) -> str:
@@ -99,7 +99,7 @@ def _key(source: address.Address, files: list[fs.FileInfo]) -> str:
 
 
 def _is_whole(source: address.Address, files: list[fs.FileInfo], folder: Path) -> bool:
-    """Whether every file is there in its size; a disk that failed or filled up may have kept less."""
+    """Whether every file exists in the cache with the right size. A disk that failed or filled up may have kept less."""
     try:
         return all(_place(folder, PurePosixPath(source.path), info).stat().st_size == info.size for info in files)
     except FileNotFoundError:
@@ -111,9 +111,9 @@ def _place(folder: Path, base: PurePosixPath, info: fs.FileInfo) -> Path:
 
 
 def _download(
-    source: address.Address, files: list[fs.FileInfo], folder: Path, retries: retry.Retrying, progress: Progress
+    source: address.Address, files: list[fs.FileInfo], folder: Path, retrier: retry.Retrier, progress: DownloadProgress
 ) -> None:
-    """Download into a temporary folder and rename it: `folder` is whole or not there."""
+    """Download into a temporary folder and rename it, so that `folder` is either whole or missing."""
     temporary = folder.with_name(f".{folder.name}.{secrets.token_hex(8)}.tmp")
     base, total, done = PurePosixPath(source.path), sum(info.size for info in files), 0
     try:
@@ -121,17 +121,17 @@ def _download(
             target = _place(temporary, base, info)
             target.parent.mkdir(parents=True, exist_ok=True)
             open_file = partial(source.filesystem.open_input_file, info.path)
-            with retries.call(f"read {source.name}", open_file) as stream, target.open("wb") as file:
+            with retrier.call(f"read {source.name}", open_file) as stream, target.open("wb") as file:
                 for offset in range(0, info.size, _CHUNK_BYTES):
                     read_chunk = partial(stream.read_at, min(_CHUNK_BYTES, info.size - offset), offset)
-                    done += file.write(retries.call(f"read {source.name}", read_chunk))
+                    done += file.write(retrier.call(f"read {source.name}", read_chunk))
                     progress(done, total)
                 file.flush()
                 os.fsync(file.fileno())
         try:
             temporary.rename(folder)
         except OSError:
-            if not folder.exists():  # else another process was faster
+            if not folder.exists():  # if it exists, another process was faster
                 raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

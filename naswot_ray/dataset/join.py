@@ -1,7 +1,7 @@
-"""Scores joined with trained accuracies, and whether they are still those that the dataset holds.
+"""The join of scores with trained accuracies, and the check that it is up to date.
 
-Each joined file tells what it was made from: a digest of the names and digests of each table's files. It also tells which join
-it belongs to and how many files that has, so that what a killed join leaves is not taken for a whole one.
+Each joined file records what it was made from: for each table a digest of the names and digests of its files. It also records
+which join it belongs to and how many files that join has, so that the files of a killed join are not taken for a whole one.
 """
 
 from __future__ import annotations
@@ -22,27 +22,29 @@ import pyarrow.csv as pacsv
 
 from naswot_ray.dataset import layout
 from naswot_ray.dataset.dataset import Dataset
-from naswot_ray.dataset.schema import JOINED
+from naswot_ray.dataset.schema import BASELINES, schema_of
 from naswot_ray.dataset.seal import BrokenSealError
-from naswot_ray.dataset.verified import in_threads
+from naswot_ray.dataset.sql import quoted
+from naswot_ray.dataset.verification import in_threads
 from naswot_ray.errors import DatasetError
-from naswot_ray.sheet import guarded
+from naswot_ray.spreadsheet import guarded
 
 JOINED_FROM_KEY: Final = b"naswot_ray.joined_from"
-"""In a joined file's metadata: JSON, table -> SHA-256 of the names and digests of its files that the rows were made from."""
+"""A key of a joined file's metadata. Its value is JSON: table -> SHA-256 of the names and digests of the files that the rows
+were made from."""
 
 JOIN_KEY: Final = b"naswot_ray.join"
-"""In a joined file's metadata: the id of its join, which follows from what it was made from."""
+"""A key of a joined file's metadata: the id of its join, which is derived from what the join was made from."""
 
 NUM_FILES_KEY: Final = b"naswot_ray.join_files"
-"""In a joined file's metadata: how many files the join of the space has."""
+"""A key of a joined file's metadata: how many files the join of its space has."""
 
 TABLES: Final = ("scores", "architectures", "accuracies")
-"""What joined rows are made from."""
+"""The tables that joined rows are made from."""
 
 
 class JoinedPoint(NamedTuple):
-    """A point of the grid; the joined rows of each lie in a file of their own."""
+    """A point of the grid. Each point's joined rows are in a file of their own."""
 
     space: str
     images: str
@@ -55,9 +57,9 @@ class StaleJoin:
     """A joined file whose rows are not those that a join would give now.
 
     Attributes:
-        space: whose rows it holds.
-        path: the file.
-        newer: the tables that have changed since it was written; empty if the file does not tell what it was made from.
+        space: the space of its rows.
+        path: the file's path.
+        newer: the tables that have changed since it was written; empty if the file does not record what it was made from.
         is_there: whether the file exists.
     """
 
@@ -68,7 +70,7 @@ class StaleJoin:
 
     @property
     def reason(self) -> str:
-        """What is wrong with it, to be read after its name."""
+        """What is wrong with the file, worded to follow its name."""
         if not self.is_there:
             return "missing, the join is older than the scores"
         return f"older than the {' and '.join(self.newer)}" if self.newer else "of unknown age"
@@ -76,12 +78,12 @@ class StaleJoin:
 
 @dataclass(frozen=True)
 class JoinReport:
-    """What a join found.
+    """The result of a join.
 
     Attributes:
-        space: which space was joined.
-        num_rows: joined rows written.
-        num_matched: architectures with scores and accuracies.
+        space: the space that was joined.
+        num_rows: how many joined rows were written.
+        num_matched: how many architectures have both a score and an accuracy.
         only_scored: arch_ids with scores but no accuracy, in the space's order.
         only_trained: arch_ids with accuracies but no score, sorted.
         unmatched_path: the CSV file that lists both.
@@ -96,20 +98,21 @@ class JoinReport:
 
 
 def join(dataset: Dataset, space: str) -> JoinReport:
-    """Write `joined/`: score rows with their architecture's baselines and mean accuracies, a row per accuracy.
+    """Write the joined rows of a space: each score row with its architecture's baselines and one mean accuracy.
 
-    An architecture without a score or without an accuracy is not in the result; both kinds are listed in a CSV file beside it.
+    A score row gives one joined row for each accuracy of its architecture. Architectures without a score or without an accuracy
+    are left out, and a CSV file in `unmatched/` lists them.
 
     Args:
-        dataset: holds scores and accuracies.
-        space: which space to join.
+        dataset: the dataset, with scores and accuracies.
+        space: the space to join.
 
     Raises:
-        DatasetError: there are no scores or no accuracies of the space, no architecture has both, or an accuracy is there
-            twice. Nothing is written then.
+        DatasetError: the space has no scores or no accuracies, no architecture has both, or an accuracy exists twice. Nothing
+            is written then.
     """
     storage = dataset.storage
-    sources = _Sources(dataset)  # before the rows are read: what is written meanwhile makes the join stale
+    sources = _Sources(dataset)  # taken before the rows are read, so that files written meanwhile make the join stale
     with dataset.naming_damaged_files(), dataset.connect(TABLES) as connection:
         scored = connection.execute(
             "SELECT DISTINCT arch_id, arch_index FROM scores WHERE space = ? ORDER BY ALL", [space]
@@ -138,7 +141,7 @@ def join(dataset: Dataset, space: str) -> JoinReport:
         made_from = {point: json.dumps(sources.digests_of(point)) for point in points}
         join_id = hashlib.sha256(json.dumps([[*point, made_from[point]] for point in points]).encode()).hexdigest()[:16]
         for point in points:
-            rows = joined_rows(connection, *point)
+            rows = joined_rows(connection, dataset.measures, *point)
             metadata = {JOINED_FROM_KEY: made_from[point], JOIN_KEY: join_id, NUM_FILES_KEY: str(len(points))}
             path = layout.joined(*point)
             storage.write_table(path, rows.replace_schema_metadata(metadata))
@@ -154,16 +157,16 @@ def join(dataset: Dataset, space: str) -> JoinReport:
 
 
 def spaces_to_join(dataset: Dataset) -> tuple[list[str], list[str]]:
-    """The spaces that a dataset has both scores and accuracies of, and those that it has only scores of; sorted."""
+    """The spaces with both scores and accuracies, and the spaces with scores only; both sorted."""
     scored, trained = ({_space_of(file.path) for file in dataset.files(table)} for table in ("scores", "accuracies"))
     return sorted(scored & trained), sorted(scored - trained)
 
 
 def stale_joins(dataset: Dataset) -> list[StaleJoin]:
-    """The joined files that are older than what they were made from, and those that a space with others lacks.
+    """Find the joined files that are older than the files they were made from, and those that a joined space lacks.
 
-    Verifies the dataset's files, if that was not done before, and reads the footers of the joined ones. Empty where nothing
-    was joined. A file of another table that is damaged counts as changed.
+    This verifies the dataset's files, unless they have been verified before, and reads the footers of the joined ones. A
+    damaged file of another table counts as changed. The result is empty if nothing has been joined.
 
     Raises:
         DatasetError: a joined file is damaged.
@@ -188,7 +191,10 @@ def stale_joins(dataset: Dataset) -> list[StaleJoin]:
 
 
 def unfinished_joins(dataset: Dataset) -> dict[str, str]:
-    """Spaces whose joined files are not those of one join, all of them, and what there is instead; sorted.
+    """Find the spaces whose joined files are not exactly the files of one join.
+
+    Returns:
+        space -> what there is instead, sorted by space.
 
     Raises:
         DatasetError: a joined file is damaged.
@@ -209,10 +215,10 @@ def unfinished_joins(dataset: Dataset) -> dict[str, str]:
 
 
 def check_whole(dataset: Dataset) -> None:
-    """Refuse joined rows of which some are missing, as a join that was killed leaves them.
+    """Refuse to read joined rows if a join was killed and some of its rows are missing.
 
     Raises:
-        DatasetError: names the spaces, and the command that joins them again.
+        DatasetError: rows are missing. The message names the spaces and the command that joins them again.
     """
     lines = describe_unfinished(dataset, unfinished_joins(dataset))
     if lines:
@@ -220,22 +226,22 @@ def check_whole(dataset: Dataset) -> None:
 
 
 def describe_unfinished(dataset: Dataset, unfinished: Mapping[str, str]) -> list[str]:
-    """A line a space that tells what to do about a join that is not whole.
+    """Describe unfinished joins and what to do about them, one line per space.
 
     Args:
-        dataset: whose they are.
-        unfinished: as `unfinished_joins` gives them.
+        dataset: the dataset.
+        unfinished: from `unfinished_joins`.
     """
     folder = dataset.storage.path(layout.JOINED)
     return [f"{folder} holds {what} of {space}: {_remedy(dataset, space)}" for space, what in unfinished.items()]
 
 
 def describe_stale(dataset: Dataset, stale: Sequence[StaleJoin]) -> list[str]:
-    """A line a space that tells what to do about joined rows that are not up to date.
+    """Describe joined rows that are not up to date and what to do about them, one line per space.
 
     Args:
-        dataset: whose they are.
-        stale: as `stale_joins` gives them.
+        dataset: the dataset.
+        stale: from `stale_joins`.
     """
     lines = []
     for space in sorted({one.space for one in stale}):
@@ -264,7 +270,7 @@ def _footers(dataset: Dataset) -> dict[PurePosixPath, Mapping[bytes, bytes]]:
 
 
 class _Sources:
-    """The files that joined rows are made from, as they are now: a line each, with the digest and the path."""
+    """The files that joined rows would be made from now: one line for each, with its digest and path."""
 
     def __init__(self, dataset: Dataset) -> None:
         self.scores: dict[JoinedPoint, list[str]] = {}
@@ -277,7 +283,7 @@ class _Sources:
                 by_space.setdefault(_space_of(path), []).append(_line(path, digest))
 
     def digests_of(self, point: JoinedPoint) -> dict[str, str]:
-        """Table -> digest of the files that the rows of a point are made from."""
+        """Table -> digest of the lines of the files that the rows of a point are made from."""
         return {
             "scores": _digest(self.scores.get(point, ())),
             "architectures": _digest(self.architectures.get(point.space, ())),
@@ -286,7 +292,7 @@ class _Sources:
 
 
 def _newer(sources: _Sources, point: JoinedPoint | None, made_from: bytes | None) -> tuple[str, ...] | None:
-    """The tables that have changed since a joined file was written, as in `StaleJoin`; None if none has."""
+    """`StaleJoin.newer` of a joined file; None if the file is up to date."""
     if point is None:
         return ("scores",)
     try:
@@ -323,7 +329,7 @@ def _point_of(path: PurePosixPath) -> JoinedPoint:
 
 
 def _check_once(dataset: Dataset, connection: duckdb.DuckDBPyConnection, space: str) -> None:
-    """Refuse accuracies that are there twice: every one of their scores would be joined twice."""
+    """Refuse accuracies that exist twice, because each of their scores would be joined twice."""
     twice = connection.execute(
         "SELECT arch_id, dataset, split, epochs FROM accuracies WHERE space = ? AND seed IS NULL "
         "GROUP BY ALL HAVING count(*) > 1 ORDER BY ALL LIMIT 1",
@@ -337,20 +343,31 @@ def _check_once(dataset: Dataset, connection: duckdb.DuckDBPyConnection, space: 
         )
 
 
-def joined_rows(connection: duckdb.DuckDBPyConnection, space: str, images: str, batch_size: int, seed: int) -> pa.Table:
-    """The joined rows of one point of the grid; `schema.JOINED`, sorted by architecture and accuracy.
+def joined_rows(
+    connection: duckdb.DuckDBPyConnection, measures: Sequence[str], space: str, images: str, batch_size: int, seed: int
+) -> pa.Table:
+    """The joined rows of one point of the grid, sorted by architecture and label.
 
     Args:
-        connection: has `scores`, `architectures` and `accuracies`.
+        connection: a connection with views of `scores`, `architectures` and `accuracies`.
+        measures: the measures that score rows have columns of.
         space, images, batch_size, seed: the point.
     """
-    rows: pa.Table = connection.sql(_JOIN, params=[space, images, batch_size, seed]).to_arrow_table()
-    return rows.cast(JOINED)
+    columns = schema_of("joined", measures)
+    names = ", ".join(_SOURCES.get(name, f"s.{quoted(name)}") for name in columns.names)
+    rows: pa.Table = connection.sql(f"SELECT {names} {_JOIN}", params=[space, images, batch_size, seed]).to_arrow_table()
+    return rows.cast(columns)
 
+
+_SOURCES: Final = {
+    "space": "space",
+    "arch_id": "arch_id",
+    **{name: f"t.{name}" for name in BASELINES},
+    **{name: f"a.{name}" for name in ("dataset", "split", "epochs", "accuracy", "max_accuracy", "num_repeats")},
+}
+"""Column -> where it comes from. All other columns come from the scores."""
 
 _JOIN = """
-    SELECT space, arch_id, s.arch_index, s.images, s.batch_size, s.seed, s.score, s.score_paper, s.num_units, s.status,
-        t.params, t.flops, t.num_relus, t.num_layers, a.dataset, a.split, a.epochs, a.accuracy, a.max_accuracy, a.num_repeats
     FROM scores s JOIN accuracies a USING (space, arch_id) LEFT JOIN architectures t USING (space, arch_id)
     WHERE space = ? AND s.images = ? AND s.batch_size = ? AND s.seed = ? AND a.seed IS NULL
     ORDER BY s.arch_index, a.dataset, a.split, a.epochs

@@ -1,16 +1,17 @@
-"""Every path inside a dataset, relative to its root. Nothing else in the package spells one.
+"""Every path inside a dataset, relative to its root. No other module of the package builds such paths.
 
-The files of a table lie side by side in one folder and their names say what is in them, a field between dots each:
+The files of a table lie side by side in one folder. Their names say what they hold, in fields separated by dots:
 
     scores/part-nasbench201.cifar10.batch-128.seed-0.000042.parquet
     architectures/part-nasbench201.000042.parquet
     accuracies/nasbench201.NATS-tss-v1_0-3ffb9-simple-1f0c8a2d.parquet
     joined/nasbench201.cifar10.batch-128.seed-0.parquet
 
-There are no folders named `column=value`. Half of the common readers take such a name for a column of its own type, which then
-contradicts the column in the files; others skip folders below the one that they were given. A file that has no such name, or
-whose space or image source is no name (`names`), is no file of the table, whatever it holds: every reader here passes
-over it, and `check` names it.
+There are no folders named `column=value`. Half of the common readers make such a name a column with a type of their own, which
+then contradicts the column in the files. Others skip folders below the one that they were given.
+
+A file with another name does not belong to the table, whatever it holds. The same is true if its space or image source is not a
+valid name (`names`). Every reader of this package skips such a file, and `check` reports it.
 """
 
 from __future__ import annotations
@@ -53,14 +54,14 @@ _LOCK: Final = re.compile(r"\..+\.lock")
 
 @dataclass(frozen=True, slots=True)
 class TableFile:
-    """What the name of a table's file says.
+    """The fields in the name of a table's file.
 
     Attributes:
         table: `scores`, `architectures`, `accuracies` or `joined`.
-        space: whose rows it holds.
-        images, batch_size, seed: the point of the grid; None where the table has none.
-        number: of the shard whose part it is; None where files are not parts.
-        source: what the accuracies were read from; None in other tables.
+        space: the space of its rows.
+        images, batch_size, seed: the batch of its rows; None in tables without batches.
+        number: the number of the shard, if the file is a part; otherwise None.
+        source: the file that the accuracies were read from; None in other tables.
     """
 
     table: str
@@ -73,53 +74,53 @@ class TableFile:
 
     @property
     def key(self) -> dict[str, str | int]:
-        """The columns whose one value the name tells, in the table's order."""
+        """The columns that have one value in the whole file, with that value, in the table's order."""
         values = {"space": self.space, "images": self.images, "batch_size": self.batch_size, "seed": self.seed}
         return {name: value for name, value in values.items() if value is not None}
 
     @property
     def order(self) -> tuple[str, str, int, int, int]:
-        """What sorts files as people expect: batch size 16 before 128."""
+        """A sort key that orders files as people expect, with batch size 16 before 128."""
         return self.space, self.images or "", self.batch_size or 0, self.seed or 0, self.number or 0
 
 
 def scores(space: str, images: str, batch_size: int, seed: int, number: int) -> PurePosixPath:
-    """The part of the score rows of one shard."""
+    """The path of the part that holds a shard's score rows."""
     return SCORES / f"part-{_point(space, images, batch_size, seed)}.{number:06d}.parquet"
 
 
 def architectures(space: str, number: int) -> PurePosixPath:
-    """The part of the architecture rows of one shard."""
+    """The path of the part that holds a shard's architecture rows."""
     return ARCHITECTURES / f"part-{_field(space)}.{number:06d}.parquet"
 
 
 def accuracies(space: str, source: str) -> PurePosixPath:
-    """The file of the accuracies read from one source."""
+    """The path of the file with the accuracies from one source."""
     return ACCURACIES / f"{_field(space)}.{quote(source, safe='')}.parquet"
 
 
 def joined(space: str, images: str, batch_size: int, seed: int) -> PurePosixPath:
-    """The file of the joined rows of one point of the grid."""
+    """The path of the file with the joined rows of one point of the grid."""
     return JOINED / f"{_point(space, images, batch_size, seed)}.parquet"
 
 
 def unmatched(space: str) -> PurePosixPath:
-    """The list of architectures that a join found on one side only."""
+    """The path of the list of architectures that have only a score or only an accuracy."""
     return UNMATCHED / f"{_field(space)}.csv"
 
 
 def run_record(run_id: str) -> PurePosixPath:
-    """The file of a run's record."""
+    """The path of a run's record."""
     return RUNS / f"{run_id}.json"
 
 
 def removed(name: str) -> PurePosixPath:
-    """The folder of some files that were taken out of the dataset; below it each has the path that it had."""
+    """The path of a folder with files that were removed from the dataset. Below it each file keeps its former path."""
     return REMOVED / name
 
 
 def table_file(path: PurePosixPath) -> TableFile | None:
-    """What the name of a file says; None if it is no table's file."""
+    """Parse the path of a table's file; None if it is not the path of one."""
     if len(path.parts) != 2 or path.parts[0] not in _TABLES:
         return None
     table = path.parts[0]
@@ -140,36 +141,36 @@ def table_file(path: PurePosixPath) -> TableFile | None:
         numbers.get("number"),
         texts.get("source"),
     )
-    return file if _path_of(file) == path else None  # else it is spelt in another way, as copies are
+    return file if _path_of(file) == path else None  # otherwise it is spelt differently from the file that we would write
 
 
 def is_run_record(path: PurePosixPath) -> bool:
-    """Whether a path is one of `run_record`."""
+    """Whether a path is one that `run_record` gives."""
     return path.parent == RUNS and _RUN.fullmatch(path.name) is not None
 
 
 def is_unmatched(path: PurePosixPath) -> bool:
-    """Whether a path is one of `unmatched`."""
+    """Whether a path is one that `unmatched` gives."""
     return path.parent == UNMATCHED and _UNMATCHED.fullmatch(path.name) is not None
 
 
 def temporary(path: PurePosixPath, token: str) -> PurePosixPath:
-    """Where a file is written before it is renamed; readers skip names that begin with a dot."""
+    """The path under which a file is written before it is renamed. Readers skip names that begin with a dot."""
     return path.with_name(f".{path.name}.{token}.tmp")
 
 
 def is_temporary(name: str) -> bool:
-    """Whether a file name is one of `temporary`."""
+    """Whether a file name is one that `temporary` gives."""
     return _TEMPORARY.fullmatch(name) is not None
 
 
 def lock(path: PurePosixPath) -> PurePosixPath:
-    """The file whose lock is a file's; hidden like `temporary`."""
+    """The path of the file that is locked while another file is written. It is hidden like those of `temporary`."""
     return path.with_name(f".{path.name}.lock")
 
 
 def is_lock(name: str) -> bool:
-    """Whether a file name is one of `lock`."""
+    """Whether a file name is one that `lock` gives."""
     return _LOCK.fullmatch(name) is not None
 
 
@@ -191,5 +192,5 @@ def _point(space: str, images: str, batch_size: int, seed: int) -> str:
 
 
 def _field(text: str) -> str:
-    """A name as one field: percent-encoded, the dot too, since it parts the fields."""
+    """Encode a name as one field. It is percent-encoded, and so is the dot, which separates fields."""
     return quote(text, safe="").replace(".", "%2E")

@@ -1,4 +1,4 @@
-"""How a whole file gets onto a local disk in one step, and how processes that share the disk take turns."""
+"""Files on a local disk: each is written in one step, and processes that share the disk take turns by locks."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from naswot_ray.dataset import layout
 from naswot_ray.terminal import complain
 
 STALE_SECONDS: Final = 15 * 60
-"""Age from which a temporary file is taken for the leftover of a killed process: writing one takes seconds."""
+"""A temporary file of this age is taken for the leftover of a killed process, since writing one takes only seconds."""
 
 TELL_SECONDS: Final = 5.0
-"""Seconds of waiting for a lock after which the user is told."""
+"""How long to wait for a lock before telling the user."""
 GIVE_UP_SECONDS: Final = 300.0
-"""Seconds of waiting for a lock that end in an error: a lock is held while one part is read, merged and written."""
+"""How long to wait for a lock before giving up. A lock is held while one part is read, merged and written."""
 
 _FIRST_PAUSE_SECONDS: Final = 0.001
 _LONGEST_PAUSE_SECONDS: Final = 0.1
@@ -38,7 +38,7 @@ def write_whole(path: Path, data: bytes | pa.Buffer) -> None:
     """Write a file under a temporary name, flush it to the disk and rename it.
 
     Raises:
-        OSError: what was there before is untouched.
+        OSError: it cannot be written. An earlier file of this name is unchanged.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     for remaining in reversed(range(_SWEPT_TRIES)):
@@ -50,7 +50,7 @@ def write_whole(path: Path, data: bytes | pa.Buffer) -> None:
                 os.fsync(file.fileno())
             temporary.replace(path)
         except FileNotFoundError:
-            # A clock that jumped, or another machine's, made it look old: someone swept it away under our hands.
+            # Another process removed the file as too old: a clock jumped, or differs between machines.
             temporary.unlink(missing_ok=True)
             if not remaining:
                 raise
@@ -63,19 +63,19 @@ def write_whole(path: Path, data: bytes | pa.Buffer) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file that need not be there."""
+    """Remove a file if it exists."""
     path.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the lock of a file, which need not be there, against every other process that asks for it.
+    """Hold the lock of a file, which need not exist, so that every other process that asks for it waits.
 
-    The kernel releases it when its process ends, however it ends. On a file system without locks this does nothing. Who waits
-    for longer than `TELL_SECONDS` is told on stderr who holds it.
+    The kernel releases the lock when the process ends, however it ends. On a file system without locks this does nothing. After
+    `TELL_SECONDS` of waiting, a line on stderr says which process holds the lock.
 
     Raises:
-        OSError: the lock's file cannot be made, or another process has held it for `GIVE_UP_SECONDS`.
+        OSError: the lock file cannot be created, or another process has held the lock for `GIVE_UP_SECONDS`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = path.with_name(layout.lock(PurePosixPath(path.name)).name)
@@ -83,7 +83,7 @@ def locked(path: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        # Removed while it is held: whoever waits for it then finds that its file is gone, and makes a new one.
+        # Removed before it is released: a process that waits for it finds that its file is gone, and creates a new one.
         lock.unlink(missing_ok=True)
         os.close(descriptor)
 
@@ -106,7 +106,7 @@ def _acquire(lock: Path) -> int:
         try:
             _wait_for(descriptor, lock, started)
             if _is_at(descriptor, lock):
-                with contextlib.suppress(OSError):  # on a full disk: only for those who wait
+                with contextlib.suppress(OSError):  # a full disk: the text only informs processes that wait
                     os.ftruncate(descriptor, 0)
                     os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
                 return descriptor
@@ -118,11 +118,11 @@ def _acquire(lock: Path) -> int:
         except BaseException:
             os.close(descriptor)
             raise
-        os.close(descriptor)  # its last holder removed it meanwhile
+        os.close(descriptor)  # its last holder has removed the file meanwhile
 
 
 def _wait_for(descriptor: int, lock: Path, started: float) -> None:
-    """Take a lock as soon as it is free; in small steps, since nothing else ends a wait in the kernel."""
+    """Take a lock as soon as it is free. It is polled, because a wait in the kernel could not be ended after a while."""
     pause, told = _FIRST_PAUSE_SECONDS, False
     while True:
         try:
@@ -147,7 +147,7 @@ def _wait_for(descriptor: int, lock: Path, started: float) -> None:
 
 
 def _holder(descriptor: int) -> str:
-    """Who holds a lock, as it wrote into the lock's file."""
+    """The process that holds a lock, as it described itself in the lock file."""
     with contextlib.suppress(OSError):
         text = os.pread(descriptor, _MAX_HOLDER_BYTES, 0).decode(errors="replace")
         if text.isprintable() and text:

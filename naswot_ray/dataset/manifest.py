@@ -1,8 +1,9 @@
-"""`dataset.json`: what all rows of a dataset have in common.
+"""The manifest, `dataset.json`: what all rows of a dataset have in common.
 
-The settings are everything, besides a row's own key, that a row's value depends on: how weights and batches are drawn, the
-dtype of the arithmetic, the macro structure and initialisation of each space, the pixels and normalisation of each image
-source. A run may add spaces and image sources; it may not change one, since rows of two meanings would then lie side by side.
+The settings are everything besides a row's key that its values depend on: how weights and batches are drawn, the dtype of the
+arithmetic, the macro structure and initialisation of each space, the pixels and normalisation of each image source, and the
+version of each measure. A run may add spaces, image sources and measures. It may not change one, because the dataset would then
+mix rows of different meanings.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from naswot_ray.dataset import layout
-from naswot_ray.dataset.models import parse_json, validated
+from naswot_ray.dataset.json_models import parse_json, validated
 from naswot_ray.dataset.names import Name
 from naswot_ray.dataset.schema import SCHEMA_VERSION
 from naswot_ray.dataset.storage import Storage
@@ -26,21 +27,22 @@ FORMAT: Literal["naswot-ray dataset"] = "naswot-ray dataset"
 
 
 MAX_BYTES: Final = 2**24
-"""Of `dataset.json`: a space and an image source take about a kilobyte each."""
+"""The largest `dataset.json` that is read. A space and an image source take about a kilobyte each."""
 
 
 MAX_SHARD_SIZE: Final = 2**31 - 1
-"""Architectures per part: as many as the column `arch_index` can number."""
+"""The largest number of architectures per part: as many as the column `arch_index` can number."""
 
 
 class Settings(BaseModel):
-    """What a row's value depends on besides its key.
+    """Everything besides a row's key that its values depend on.
 
     Attributes:
-        weights, batches: names of the ways in which weights and batches are drawn.
-        values: options of a run that move every value, such as the dtype of the arithmetic.
-        spaces: name -> macro structure and initialisation.
-        images: name -> digest, size and normalisation.
+        weights, batches: versions of the procedures that draw weights and batches.
+        values: options of a run that change every value, such as the dtype of the arithmetic.
+        spaces: name of a space -> its macro structure and initialisation.
+        images: name of an image source -> its digest, size and normalisation.
+        measures: name -> version of the measures that score rows have columns of.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -50,6 +52,7 @@ class Settings(BaseModel):
     values: dict[str, Any]
     spaces: dict[Name, dict[str, Any]]
     images: dict[Name, dict[str, Any]]
+    measures: dict[Name, Annotated[int, Field(gt=0)]]
 
     @property
     def fingerprint(self) -> str:
@@ -58,7 +61,13 @@ class Settings(BaseModel):
         return hashlib.sha256(canonical.encode()).hexdigest()
 
     def fingerprint_of(self, space: str, images: str | None) -> str:
-        """SHA-256 of the settings that the rows of one space depend on, on one image source or (None) on none.
+        """SHA-256 of the settings that some rows depend on.
+
+        Measures are not included, because each part records which measures it holds, and in which version.
+
+        Args:
+            space: the space of the rows.
+            images: their image source; None for rows of the architectures table.
 
         Raises:
             KeyError: the settings lack the space or the image source.
@@ -69,15 +78,22 @@ class Settings(BaseModel):
             values=self.values,
             spaces={space: self.spaces[space]},
             images={} if images is None else {images: self.images[images]},
+            measures={},
         ).fingerprint
 
-    def extended_by(self, other: Settings) -> Settings:
-        """Both settings together.
+    def extended_by(self, other: Settings, *, replace_older: bool = False) -> Settings:
+        """Merge other settings into these.
+
+        Args:
+            other: the settings to add.
+            replace_older: whether a newer version of a measure replaces an older one.
 
         Raises:
-            SettingsError: they contradict each other; names every setting that differs.
+            SettingsError: the settings contradict each other; the message names every setting that differs.
         """
         mine, theirs = self.model_dump(), other.model_dump()
+        if replace_older:
+            mine["measures"] |= {name: max(version, self.measures.get(name, 0)) for name, version in other.measures.items()}
         differences = list(_differences(mine, theirs))
         if differences:
             raise SettingsError("; ".join(differences))
@@ -87,6 +103,7 @@ class Settings(BaseModel):
             values=self.values,
             spaces=self.spaces | other.spaces,
             images=self.images | other.images,
+            measures=self.measures | other.measures,
         )
 
 
@@ -94,10 +111,10 @@ class Manifest(BaseModel):
     """The content of `dataset.json`.
 
     Attributes:
-        format, schema_version: what kind of directory this is.
-        shard_size: architectures per part; fixes which part holds which row.
+        format, schema_version: identify the directory as a dataset with this schema.
+        shard_size: architectures per part. It determines which part holds which row.
         settings: see `Settings`.
-        fingerprint: of the settings and the shard size.
+        fingerprint: SHA-256 of the settings and the shard size.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -110,15 +127,15 @@ class Manifest(BaseModel):
 
 
 def create(settings: Settings, *, shard_size: int) -> Manifest:
-    """The manifest of a new dataset."""
+    """Make the manifest of a new dataset, without writing it."""
     return Manifest(shard_size=shard_size, settings=settings, fingerprint=_fingerprint(settings, shard_size))
 
 
 def read(storage: Storage) -> Manifest:
-    """The manifest of an existing dataset.
+    """Read the manifest of an existing dataset.
 
     Raises:
-        DatasetError: there is no dataset, it is damaged, or of another major schema version.
+        DatasetError: there is no dataset, its manifest is damaged, or it has another major schema version.
     """
     path = storage.path(layout.MANIFEST)
     if not storage.exists(layout.MANIFEST):
@@ -126,63 +143,104 @@ def read(storage: Storage) -> Manifest:
     try:
         content = parse_json(storage.read_bytes(layout.MANIFEST, max_bytes=MAX_BYTES))
         if not isinstance(content, dict):
-            raise ValueError(f"an object was expected, found {reprlib.repr(content)}")
+            raise ValueError(f"expected an object, found {reprlib.repr(content)}")
         version = str(content.get("schema_version"))
         if version.partition(".")[0] != SCHEMA_VERSION.partition(".")[0]:
             raise DatasetError(
-                f"{path}: schema version {version[:20]}, this program reads {SCHEMA_VERSION.partition('.')[0]}.x: use the "
-                "naswot-ray that wrote it, or score again into another directory"
+                f"{path}: schema version {version[:20]}, this program reads {SCHEMA_VERSION.partition('.')[0]}.x; use the "
+                "version of naswot-ray that wrote the dataset, or score again into another directory"
             )
         manifest = validated(Manifest, content)
     except ValueError as error:
         raise DatasetError(f"{path} is damaged ({error}); restore it from a copy") from error
     if manifest.fingerprint != _fingerprint(manifest.settings, manifest.shard_size):
         raise DatasetError(
-            f"{path} was changed by hand: its settings and shard_size do not have its fingerprint; restore it from a copy"
+            f"{path} was changed by hand: its fingerprint does not match its settings and shard_size; restore it from a copy"
         )
     return manifest
 
 
-def extend(storage: Storage, settings: Settings, *, shard_size: int | None, default_shard_size: int) -> Manifest:
-    """The manifest under which a run with these settings may write, without writing it yet.
+def extend(
+    storage: Storage,
+    settings: Settings,
+    *,
+    shard_size: int | None,
+    default_shard_size: int,
+    columns: Mapping[str, int] | None = None,
+    replace_older: bool = False,
+) -> Manifest:
+    """Make the manifest that a dataset has once a run with these settings writes to it, without writing it yet.
 
     Args:
-        storage: an existing dataset, or a directory that is empty or not there.
-        settings: of the run.
-        shard_size: as asked for; None takes the dataset's, or for a new one the default.
-        default_shard_size: for a new dataset.
+        storage: an existing dataset, or a directory that is empty or does not exist.
+        settings: the settings of the run.
+        columns: name -> version of measures that the dataset gets columns of although the run does not compute them.
+        replace_older: whether the run's measures replace older versions.
+        shard_size: the size that was asked for; None for the dataset's own, or for the default of a new dataset.
+        default_shard_size: the shard size of a new dataset, unless another was asked for.
 
     Raises:
-        SettingsError: the run would change what a row means, or its place; names the settings.
+        SettingsError: the run would change the meaning of rows or which part they belong to; the message names the settings.
         DatasetError: the directory holds something that is not a dataset.
     """
     if storage.is_empty():
-        return create(settings, shard_size=shard_size or default_shard_size)
+        return create(_with_columns(settings, columns), shard_size=shard_size or default_shard_size)
     if not storage.exists(layout.MANIFEST):
-        raise DatasetError(f"{storage.root} is not empty and not a dataset; name an empty or a new directory")
+        raise DatasetError(f"{storage.root} is not empty and is not a dataset; choose an empty or a new directory")
     manifest = read(storage)
     if _minor(manifest.schema_version) > _minor(SCHEMA_VERSION):
         raise DatasetError(
             f"{storage.root} has schema version {manifest.schema_version}; this program would write {SCHEMA_VERSION} and lose "
-            "columns: upgrade it"
+            "columns: upgrade naswot-ray"
         )
     if shard_size not in (None, manifest.shard_size):
         raise SettingsError(
-            f"{storage.root} holds parts of {manifest.shard_size} architectures, --shard-size {shard_size} asked for; "
+            f"{storage.root} holds parts of {manifest.shard_size} architectures, but --shard-size asks for {shard_size}; "
             "leave the option out, or write to another directory"
         )
     try:
-        merged = manifest.settings.extended_by(settings)
+        merged = manifest.settings.extended_by(settings, replace_older=replace_older)
     except SettingsError as error:
-        raise SettingsError(f"{storage.root} holds rows of other settings: {error}; write to another directory") from error
-    return create(merged, shard_size=manifest.shard_size)
+        older = [name for name, version in settings.measures.items() if manifest.settings.measures.get(name, version) < version]
+        replace = ", or compute measures of older versions again with --replace-older" if older else ""
+        raise SettingsError(
+            f"{storage.root} holds rows of other settings: {error}; write to another directory{replace}"
+        ) from error
+    return create(_with_columns(merged, columns), shard_size=manifest.shard_size)
 
 
-def write(storage: Storage, manifest: Manifest) -> None:
-    """Write `dataset.json` unless it is there already, word for word."""
-    data = (manifest.model_dump_json(indent=2) + "\n").encode()
-    if not (storage.exists(layout.MANIFEST) and storage.read_bytes(layout.MANIFEST) == data):
-        storage.write_bytes(layout.MANIFEST, data)
+def _with_columns(settings: Settings, columns: Mapping[str, int] | None) -> Settings:
+    """Add measures to settings, in the order of `columns`. The run's own versions take precedence."""
+    measures = {**(columns or {}), **settings.measures}
+    return settings.model_copy(update={"measures": measures})
+
+
+def write(storage: Storage, manifest: Manifest, *, replace_older: bool = False) -> Manifest:
+    """Write `dataset.json`, unless the same manifest is there already.
+
+    Settings that another run has added since the manifest was made are kept.
+
+    Args:
+        storage: the dataset.
+        manifest: from `extend`.
+        replace_older: as in `extend`.
+
+    Returns:
+        the manifest that the dataset has now.
+
+    Raises:
+        SettingsError: another run has added settings that contradict these.
+    """
+    with storage.locked(layout.MANIFEST):
+        if storage.exists(layout.MANIFEST):
+            there = read(storage)
+            manifest = create(
+                there.settings.extended_by(manifest.settings, replace_older=replace_older), shard_size=manifest.shard_size
+            )
+            if manifest == there:
+                return there
+        storage.write_bytes(layout.MANIFEST, (manifest.model_dump_json(indent=2) + "\n").encode())
+    return manifest
 
 
 def _fingerprint(settings: Settings, shard_size: int) -> str:
@@ -194,13 +252,13 @@ def _minor(version: str) -> int:
 
 
 def _differences(mine: Mapping[str, Any], theirs: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    """Settings that both sides have with different values. A space or an image source that only one side has is no conflict."""
+    """Describe settings with different values on both sides. A space or image source that only one side has is no conflict."""
     for key in sorted(mine.keys() & theirs.keys()):
         a, b = mine[key], theirs[key]
         if isinstance(a, Mapping) and isinstance(b, Mapping):
             yield from _differences(a, b, f"{prefix}{key}.")
         elif a != b:
             yield f"{prefix}{key} is {json.dumps(a)} there, {json.dumps(b)} in this run"
-    if prefix == "values." or prefix.count(".") >= 2:  # these, one space and one image source must have the same keys
+    if prefix == "values." or prefix.count(".") >= 2:  # the values, a space and an image source must have the same keys
         for key in sorted(mine.keys() ^ theirs.keys()):
             yield f"{prefix}{key} is only set {'there' if key in mine else 'in this run'}"

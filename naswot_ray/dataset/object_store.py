@@ -1,7 +1,7 @@
-"""How a whole file gets into an object store in one step.
+"""Files in an object store: each is written in one step.
 
-An object appears when its upload is complete, and closing pyarrow's stream completes it, whatever happened before. So the bytes
-are there before the stream is opened, and go into it at once: there is no state in which half of them could be committed.
+An object appears when its upload is complete, and closing pyarrow's stream completes the upload even after an error. So all the
+bytes are ready before the stream is opened, and they are written to it at once. Half a file can never be committed.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from pyarrow import fs
 
 
 def write_whole(filesystem: fs.FileSystem, path: str, data: bytes | pa.Buffer) -> None:
-    """Put a file, replacing what is there.
+    """Upload a file, replacing an earlier one.
 
     Raises:
-        OSError: nothing was put, or all of it although the answer was lost.
+        OSError: nothing was uploaded, or the whole file was but the store's answer was lost.
     """
     stream = filesystem.open_output_stream(path, compression=None)
     stream.write(data)
@@ -22,7 +22,7 @@ def write_whole(filesystem: fs.FileSystem, path: str, data: bytes | pa.Buffer) -
 
 
 def remove(filesystem: fs.FileSystem, path: str) -> None:
-    """Remove a file that need not be there."""
+    """Remove a file if it exists."""
     try:
         filesystem.delete_file(path)
     except FileNotFoundError:

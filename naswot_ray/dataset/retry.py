@@ -1,8 +1,9 @@
-"""Trying again where storage is slow, throttles or fails for a moment.
+"""Retries of operations on storage that is slow, throttles requests or fails for a moment.
 
-Which errors pass is read from what pyarrow says of them: the names and HTTP statuses of S3, the statuses of GCS, the codes of
-curl below both, and the error numbers of network file systems. All others, such as a denied access, a certificate that is not
-trusted or a full disk, are final at once. Whoever waits is told why and how long.
+Whether an error is transient is read from pyarrow's message: from the error names and HTTP statuses of S3, the statuses of
+GCS, the codes of curl below both, or the error number of a network file system. All other errors, such as denied access, an
+untrusted certificate or a full disk, are final at once. Before each pause the user is told why the operation waits, and for
+how long.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ import pyarrow as pa
 from naswot_ray.terminal import complain
 
 RETRY_SECONDS: Final = 300.0
-"""How long one operation is tried again."""
+"""How long an operation is retried."""
 FIRST_CONTACT_SECONDS: Final = 15.0
-"""The same, where nobody listens at the address and nobody ever has: it is rather mistyped than down."""
+"""How long an operation is retried if nothing has ever answered at the address, which is then probably mistyped."""
 FIRST_DELAY_SECONDS: Final = 0.5
 LONGEST_DELAY_SECONDS: Final = 30.0
 MAX_NOTES: Final = 20
@@ -47,7 +48,7 @@ _AWS_TRANSIENT: Final = frozenset(
     {
         "INTERNAL_FAILURE",
         "NETWORK_CONNECTION",
-        "NO_SUCH_UPLOAD",  # its end was acknowledged, and the answer lost
+        "NO_SUCH_UPLOAD",  # the upload was completed, but the answer got lost
         "REQUEST_EXPIRED",
         "REQUEST_TIMEOUT",
         "REQUEST_TIME_TOO_SKEWED",
@@ -58,22 +59,22 @@ _AWS_TRANSIENT: Final = frozenset(
 )
 _CURL: Final = re.compile(r"curlCode: (?P<s3>\d+)|CURL error \[(?P<gcs>\d+)\]")
 _NOBODY_THERE: Final = frozenset({6, 7})  # cannot resolve, cannot connect
-# The address, or what TLS was set up with, is wrong here or there: https://curl.se/libcurl/c/libcurl-errors.html
+# The address or the TLS configuration of either side is wrong: https://curl.se/libcurl/c/libcurl-errors.html
 _CURL_FINAL: Final = frozenset({1, 3, 4, 51, 53, 54, 58, 59, 60, 64, 66, 77, 80, 82, 83, 90, 91, 98})
 _CURL_HANDSHAKE: Final = 35
 _CURL_UNTRUSTED: Final = 60
-# What OpenSSL says of a handshake that one side refused, rather than of a connection that broke meanwhile.
+# OpenSSL's message when one side refused the handshake, as opposed to a connection that broke during it.
 _REFUSED: Final = re.compile(r"SSL routines::(?!unexpected eof|.*internal error)")
-_CERTIFICATE_WANTED: Final = re.compile(r"SSL routines::.*certificate")  # in TLS 1.3 said after the handshake
+_CERTIFICATE_WANTED: Final = re.compile(r"SSL routines::.*certificate")  # in TLS 1.3 this comes after the handshake
 _HTTP_TRANSIENT: Final = frozenset({-1, 408, 429, 500, 502, 503, 504})  # -1: no answer at all
 _GCS: Final = re.compile(r"google::cloud::Status\((?P<name>\w+): (?P<reason>.*?)( error_info=|\)?$)")
 _GCS_TRANSIENT: Final = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED", "INTERNAL", "RESOURCE_EXHAUSTED", "ABORTED"})
 
 
-class Retrying:
-    """Calls that are tried again, with growing pauses, for as long as their error may pass.
+class Retrier:
+    """Calls functions, and retries them with growing pauses as long as their errors are transient.
 
-    A pause is drawn at random up to its bound, so that many actors that were throttled at once do not come back at once.
+    The length of a pause is drawn at random, so that many actors that were throttled together do not return together.
 
     Args:
         clock, sleep: replaced in tests.
@@ -86,24 +87,24 @@ class Retrying:
         self._answered = False
 
     def call(self, what: str, action: Callable[[], _T]) -> _T:
-        """What `action` returns.
-
-        Args:
-            what: the operation, for the note: "read s3://bucket/file".
-            action: safe to repeat.
+        """Call `action`, retry it while its errors are transient, and return its result.
 
         Before each pause one line on stderr says what failed, why, how long the pause is and when this gives up.
 
+        Args:
+            what: the operation, for messages, such as "read s3://bucket/file".
+            action: a function that is safe to call again.
+
         Raises:
-            OSError: the action's, if it does not pass, or has not within `RETRY_SECONDS`. What a user can be told of it:
-                `reason_of`.
+            OSError: the error of the action, if it is final or has lasted for `RETRY_SECONDS`. `reason_of` makes a message for
+                users from it.
         """
         started, bound, tries = self._clock(), FIRST_DELAY_SECONDS, 1
         reason = ""
         while True:
             try:
                 result = action()
-            except (OSError, pa.ArrowException) as error:  # pyarrow has no OSError for what GCS cannot do
+            except (OSError, pa.ArrowException) as error:  # for some errors of GCS pyarrow does not raise an OSError
                 failure = error if isinstance(error, OSError) else OSError(str(error))
                 delay = random.uniform(bound / 2, bound)
                 self._answered = self._answered or _curl_code(str(error)) not in _NOBODY_THERE
@@ -122,14 +123,14 @@ class Retrying:
             tries, bound = tries + 1, min(2 * bound, LONGEST_DELAY_SECONDS)
 
     def take_notes(self) -> tuple[str, ...]:
-        """What has been noted since the last call; at most `MAX_NOTES` lines and one that counts the others."""
+        """Return the notes since the last call: at most `MAX_NOTES` lines, and one that counts the rest."""
         more = self._num_notes - len(self._notes)
         notes = (*self._notes, *([f"{more} more notes"] if more else []))
         self._notes, self._num_notes = [], 0
         return notes
 
     def note(self, note: str) -> None:
-        """Keep a line that an operator should read, for the next `take_notes`; the same line counts once."""
+        """Keep a line that an operator should read for the next `take_notes`. The same line is kept once."""
         if note in self._notes:
             return
         self._num_notes += 1
@@ -138,7 +139,7 @@ class Retrying:
 
 
 def is_transient(error: OSError) -> bool:
-    """Whether the same operation may succeed a little later."""
+    """Whether the operation may succeed if it is repeated a little later."""
     if error.errno is not None:
         return error.errno in _TRANSIENT_ERRNOS
     text = _one_line(error)
@@ -151,7 +152,7 @@ def is_transient(error: OSError) -> bool:
 
 
 def reason_of(error: BaseException) -> str:
-    """An error's message on one line, without the path that pyarrow puts in front."""
+    """An error's message on one line, without the path that pyarrow puts before it."""
     text = _one_line(error) or type(error).__name__
     if found := _AWS.search(text):
         return text[found.start() :]
@@ -161,27 +162,27 @@ def reason_of(error: BaseException) -> str:
 
 
 def remedy_of(error: BaseException) -> str:
-    """What there is to do about a connection that no retry brings about; empty for other errors."""
+    """What a user can do about a connection that fails however often it is retried; empty for other errors."""
     text = _one_line(error)
     if not _is_refused(text):
         return ""
     code = _curl_code(text)
     if code == _CURL_UNTRUSTED:
         return (
-            "correct the endpoint's name, or, for a certificate that an authority of your own has signed, name the authority's "
-            "file with ?tls_ca_file_path=..."
+            "correct the endpoint's name, or, if your own authority has signed its certificate, give the authority's file with "
+            "?tls_ca_file_path=..."
         )
     if code == _CURL_HANDSHAKE:
-        return "correct the endpoint, or say ?scheme=http for a server without TLS"
-    return "correct the endpoint, or the certificates that the way there is checked by"
+        return "correct the endpoint, or use ?scheme=http for a server without TLS"
+    return "correct the endpoint, or the certificates that the connection is checked with"
 
 
 def _is_refused(text: str) -> bool:
-    """Whether a connection failed for a reason that stays: a wrong address, or certificates or protocols that do not fit."""
+    """Whether a connection failed for a permanent reason: a wrong address, or certificates or protocols that do not match."""
     code = _curl_code(text)
     if code in _CURL_FINAL or _CERTIFICATE_WANTED.search(text):
         return True
-    # GCS' client gives no details of a handshake, and has tried again for seconds by itself.
+    # GCS's client gives no details of a failed handshake, but it has already retried for some seconds by itself.
     return code == _CURL_HANDSHAKE and ("CURL error" in text or _REFUSED.search(text) is not None)
 
 

@@ -1,4 +1,4 @@
-"""`runs/<run_id>.json`: what was asked for, on what, by which versions, and what came of it."""
+"""Records of runs, `runs/<run_id>.json`: what a run was asked for, its hardware, its software versions and its result."""
 
 from __future__ import annotations
 
@@ -10,31 +10,34 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from naswot_ray.dataset import layout
-from naswot_ray.dataset.models import parse_json, validated
+from naswot_ray.dataset.json_models import parse_json, validated
 from naswot_ray.dataset.names import Name, RunId
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.errors import DatasetError
+from naswot_ray.measures import DEFAULT_MEASURES
 
 RunStatus = Literal["running", "finished", "interrupted", "failed"]
 
 MAX_BYTES: Final = 2**26
-"""Of a record: most of it are the seeds, twice."""
+"""The largest record that is read. Most of a large record are its seeds, which it contains twice."""
 
 
 MAX_ARCHITECTURES: Final = 10**8
-"""Of a space; the largest there is has 423,624."""
+"""The largest number of architectures in a space. The largest space so far has 423,624."""
 
 MAX_POINTS: Final = 10**5
-"""Of a grid: spaces x batch sizes x seeds. Each has a part file at least."""
+"""The largest number of points in a grid: spaces x batch sizes x seeds. Each point has at least one part file."""
 
 
 class GridRecord(BaseModel):
-    """The rows a run was to fill: spaces x batch sizes x seeds, on one image source.
+    """The rows that a run was asked for: spaces x batch sizes x seeds, on one image source.
 
     Attributes:
-        num_architectures: how many each of the spaces has, in their order.
+        spaces, images, batch_sizes, seeds: the axes of the grid.
+        num_architectures: the number of architectures of each space, in the order of `spaces`.
         limit: only the first `limit` architectures of each space; None for all.
         sample: only `sample` architectures of each space, drawn at random; None for all.
+        measures: the measures that each row needs a value of.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -46,6 +49,7 @@ class GridRecord(BaseModel):
     num_architectures: tuple[Annotated[int, Field(ge=0, le=MAX_ARCHITECTURES)], ...]
     limit: Annotated[int, Field(ge=0)] | None = None
     sample: Annotated[int, Field(gt=0)] | None = None
+    measures: tuple[Name, ...] = DEFAULT_MEASURES
 
     @model_validator(mode="after")
     def _is_a_grid(self) -> GridRecord:
@@ -54,22 +58,22 @@ class GridRecord(BaseModel):
                 f"expected a number of architectures for each of {len(self.spaces)} spaces, found {len(self.num_architectures)}"
             )
         axes = (self.spaces, self.batch_sizes, self.seeds)
-        if any(len(set(axis)) != len(axis) for axis in axes):
-            raise ValueError("a space, a batch size or a seed is there twice")
+        if any(len(set(axis)) != len(axis) for axis in (*axes, self.measures)):
+            raise ValueError("a space, a batch size, a seed or a measure is there twice")
         if (num_points := prod(map(len, axes))) > MAX_POINTS:
             raise ValueError(f"{num_points:,} points (spaces x batch sizes x seeds), expected at most {MAX_POINTS:,}")
         return self
 
 
 class GridState(BaseModel):
-    """What the dataset held of a run's grid when the run ended, whoever had scored it.
+    """How many rows of a run's grid the dataset held when the run ended, whichever run had written them.
 
     Attributes:
         wanted: score rows of the grid.
-        present: how many of them were there, the failed ones too.
-        failed: how many of them were there without a score.
+        present: those of them that existed, including failed ones.
+        failed: those of them that failed, or in which a measure failed.
+        missing_architectures: rows of the architectures table that did not exist.
         failed_architectures: rows of the architectures table that failed.
-        missing_architectures: those that were not there.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -82,7 +86,7 @@ class GridState(BaseModel):
 
     @property
     def is_whole(self) -> bool:
-        """Whether every row is there and has its values."""
+        """Whether every row exists and has its values."""
         return self.wanted == self.present and not (self.failed or self.missing_architectures or self.failed_architectures)
 
 
@@ -90,13 +94,17 @@ class RunRecord(BaseModel):
     """The content of a run's record.
 
     Attributes:
-        status: `running` also marks a run whose driver was killed.
-        updated: when the record was written; a run that goes on does so every minute or with its next part.
-        fingerprint: of the settings it wrote under.
-        counts: rows scored by this run: `rows`, and by status. Rows that were there already are not among them.
-        state: of the grid at the end; None while the run goes on, and where it did not come to its end.
-        withdrawn: when the plan was withdrawn: the grid is no longer what the dataset is meant to hold.
-        seconds: from the first task on; the start of the workers is not in it.
+        status: how the run ended. A run whose driver was killed keeps the status `running`.
+        started, finished: when the run started, and when it ended.
+        updated: when the record was written. A run in progress writes it every minute, or with its next part if that is later.
+        seconds: duration from the first task on, without the start of the workers.
+        grid: the rows that it was asked for.
+        options: its options.
+        fingerprint: the fingerprint of the settings that it wrote under.
+        versions, hardware: the software versions and the hardware that it used.
+        counts: how many rows this run scored, as `rows` and by status. Rows that existed already are not counted.
+        state: the state of the grid at the end; None while the run is in progress, and if it did not reach its end.
+        withdrawn: when its plan was withdrawn; since then the dataset is no longer meant to hold the grid. None otherwise.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -126,15 +134,15 @@ class RunRecord(BaseModel):
 
 
 def write(storage: Storage, record: RunRecord) -> None:
-    """Write a run's record, replacing its earlier state."""
+    """Write a run's record, replacing an earlier one."""
     storage.write_bytes(layout.run_record(record.run_id), (record.model_dump_json(indent=2) + "\n").encode())
 
 
 def read(storage: Storage, path: PurePosixPath) -> RunRecord:
-    """One record.
+    """Read the record of one run.
 
     Raises:
-        DatasetError: it is damaged, or the record of another run than its name says.
+        DatasetError: it is damaged, or it is the record of another run than its file name says.
     """
     try:
         record = validated(RunRecord, parse_json(storage.read_bytes(path, max_bytes=MAX_BYTES)))
@@ -148,7 +156,7 @@ def read(storage: Storage, path: PurePosixPath) -> RunRecord:
 
 
 def read_all(storage: Storage) -> list[RunRecord]:
-    """All records, oldest first.
+    """Read the records of all runs, oldest first.
 
     Raises:
         DatasetError: one of them is damaged.
@@ -159,9 +167,12 @@ def read_all(storage: Storage) -> list[RunRecord]:
 
 
 def space_options(records: Iterable[RunRecord]) -> dict[str, str]:
-    """The parameters that runs gave to their spaces: name -> `PARAMETER=VALUE`, of the latest run that gave it.
+    """The parameters that runs gave to their spaces.
 
     Args:
-        records: oldest first.
+        records: the records of the runs, oldest first.
+
+    Returns:
+        parameter -> `PARAMETER=VALUE`, as the latest run gave it.
     """
     return {option.partition("=")[0]: option for record in records for option in record.options.get("space_option", ())}

@@ -1,9 +1,10 @@
-"""Seals: how a Parquet file proves that its bytes are those that were written, and that it lies where it was written to.
+"""Seals: a Parquet file proves that its bytes are those that were written, and that it is where it was written to.
 
-The footer's key-value metadata of every file that this package writes holds two entries: the path of the file, relative to the
-dataset, and a SHA-256 of the whole file, in which the 64 hexadecimal digits of the digest itself count as zeros. So no second
-file is needed, nothing has to be decoded before it is verified, and every byte is covered: those of the pages, of which some
-readers ignore the checksums, and those of the statistics, by which readers skip rows. A copy under another name is found too.
+The key-value metadata in the footer of every file that this package writes has two entries. One is the path of the file,
+relative to the dataset. The other is a SHA-256 of the whole file, in which the 64 hexadecimal digits of the digest itself count
+as zeros. So no second file is needed, and nothing has to be decoded before it is verified. Every byte is covered, including the
+pages, whose checksums some readers ignore, and the statistics, by which readers skip rows. A copy under another name is found
+too.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ PATH_KEY: Final = b"naswot_ray.path"
 DIGEST_KEY: Final = b"naswot_ray.file_digest"
 
 _PLACEHOLDER: Final = b"0" * 64
-# How Thrift's compact protocol, in which the footer is written, puts a key before a string: field 2, then the length.
+# The bytes between a key and its value in the footer, by Thrift's compact protocol: field 2, then the length of the string.
 _PATH_MARK: Final = PATH_KEY + b"\x18"
 _DIGEST_MARK: Final = DIGEST_KEY + b"\x18\x40"
 
@@ -31,9 +32,9 @@ class BrokenSealError(DatasetError):
     """A file's bytes are not those that this program wrote there.
 
     Attributes:
-        reason: what is wrong, to be read after the file's name.
-        home: where a file whose bytes are whole was written to; None if they are not.
-        is_sealed: whether there is a seal at all.
+        reason: what is wrong, worded to follow the file's name.
+        home: the path that the file was written to, if its bytes are intact; otherwise None.
+        is_sealed: whether the file has a seal at all.
     """
 
     def __init__(
@@ -46,14 +47,14 @@ class BrokenSealError(DatasetError):
 
 
 def sealed(schema: pa.Schema, batches: Iterable[pa.RecordBatch | pa.Table], path: Callable[[], PurePosixPath]) -> pa.Buffer:
-    """A Parquet file with a seal.
+    """Make a Parquet file with a seal.
 
     Args:
-        schema: of the rows.
-        batches: the rows; a row group each.
-        path: gives the path that the file is for, when all rows have been read.
+        schema: the schema of the rows.
+        batches: the rows. Each batch becomes a row group.
+        path: returns the path of the file. It is called when all rows have been read.
     """
-    own = (PATH_KEY, DIGEST_KEY)  # of another file, if the rows were read from one
+    own = (PATH_KEY, DIGEST_KEY)  # the seal of another file, if the rows were read from one
     metadata = {name: value for name, value in (schema.metadata or {}).items() if name not in own}
     sink = pa.BufferOutputStream()
     with pq.ParquetWriter(sink, schema.with_metadata(metadata), compression="zstd", write_page_checksum=True) as writer:
@@ -68,18 +69,17 @@ def sealed(schema: pa.Schema, batches: Iterable[pa.RecordBatch | pa.Table], path
 
 
 def verify(data: bytes | pa.Buffer, path: PurePosixPath) -> str:
-    """Hold a file's bytes against its seal.
+    """Verify a file's bytes by its seal.
 
     Args:
-        data: the whole file.
-        path: where it lies, relative to the dataset.
+        data: the content of the whole file.
+        path: the file's path, relative to the dataset.
 
     Returns:
-        the digest of its seal.
+        the digest in its seal.
 
     Raises:
-        BrokenSealError: the bytes are others than those that were written, they were written to another path, or the file
-            has no seal.
+        BrokenSealError: the bytes are not those that were written, they were written to another path, or there is no seal.
     """
     whole = memoryview(data)
     if bytes(whole[:4]) != b"PAR1" or bytes(whole[-4:]) != b"PAR1":
@@ -102,19 +102,21 @@ def verify(data: bytes | pa.Buffer, path: PurePosixPath) -> str:
 
 
 def _digest_start(data: bytes | bytearray) -> int:
-    """Where the digits of the digest begin: in the footer, which is the end of the file, whatever its rows hold.
+    """Where the digits of the digest begin.
+
+    The search begins at the end of the file, where the footer is, so rows that contain the same bytes do not matter.
 
     Raises:
-        ValueError: there are none.
+        ValueError: the file has no digest.
     """
     return data.rindex(_DIGEST_MARK) + len(_DIGEST_MARK)
 
 
 def _path_in(data: bytes) -> PurePosixPath:
-    """The path in the footer of a file whose digest is right."""
+    """The path in the footer of a file whose digest has been verified."""
     at = data.rindex(_PATH_MARK) + len(_PATH_MARK)
     length = shift = 0
-    while True:  # seven bits of the length a byte, the lowest first
+    while True:  # each byte holds seven bits of the length, the lowest first
         byte, at = data[at], at + 1
         length |= (byte & 0x7F) << shift
         shift += 7

@@ -1,4 +1,4 @@
-"""What the SQL of this package is made of and what it may do: quoted names and texts, and connections that reach no file."""
+"""Safe SQL: quoted names and texts, and connections that cannot use files."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ import duckdb
 
 
 def literal(text: str) -> str:
-    """A text as a literal of SQL."""
+    """Quote a text as an SQL literal."""
     return "'{}'".format(text.replace("'", "''"))
 
 
 def quoted(name: str) -> str:
-    """A name of a column or table as SQL takes it, whatever is in it."""
+    """Quote the name of a column or table, whatever characters it contains."""
     return '"{}"'.format(name.replace('"', '""'))
 
 
 def lock_down(connection: duckdb.DuckDBPyConnection, scratch: Path | None = None) -> None:
-    """Take from a connection, for good, everything but its tables.
+    """Restrict a connection permanently to its tables.
 
-    A statement can then read and write no file, reach no network, install or load no extension, see no variable of the program,
-    and change no setting. What has been registered before stays, and Python may register more. DuckDB itself writes nothing but
-    what it sorts beyond its memory, into a folder that it removes when the connection is closed.
+    Statements can then neither read nor write files, use the network, install or load extensions, read the program's
+    environment variables, or change settings. Tables that were registered before remain, and Python may register more. DuckDB
+    itself only writes data that does not fit into memory, into a folder that it removes when the connection is closed.
 
     Args:
-        connection: whose other settings are as they should be.
-        scratch: a folder for what does not fit into memory, which statements can write to as well. Default: one that is made
-            when it is needed, where temporary files belong.
+        connection: the connection. Its other settings must be final, because they cannot be changed afterwards.
+        scratch: a folder for data that does not fit into memory. Statements can write to it too. By default a folder is created
+            in the system's temporary directory when it is needed.
     """
     folder = scratch or Path(tempfile.gettempdir()) / f"naswot-ray-{secrets.token_hex(8)}"
     connection.execute("SET temp_directory = $1", [str(folder)])

@@ -1,7 +1,7 @@
-"""Reading and writing files under a dataset's root. The only module that writes.
+"""The storage of a dataset: all its files are read and written here.
 
-A file appears whole or not at all, on a local disk (`local_files`) and in an object store (`object_store`); what fails for a
-moment is tried again (`retry`).
+A file appears whole or not at all, on a local disk (`local_files`) and in an object store (`object_store`). Operations that
+fail for a moment are retried (`retry`).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class StoredFile:
     Attributes:
         path: relative to the dataset's root.
         size: in bytes.
-        modified: when it was last written, in nanoseconds since 1970.
+        modified: time of the last modification, in nanoseconds since 1970.
     """
 
     path: PurePosixPath
@@ -45,20 +45,22 @@ class StoredFile:
 
 
 class Storage:
-    """A dataset's root folder; relative paths are `layout` paths.
+    """The root folder of a dataset. Paths relative to it come from `layout`.
+
+    Pickling keeps only `address.pinned`, which other processes can open.
 
     Args:
-        root: a local path, or a URI: `s3://bucket/prefix`, `gs://bucket/prefix`, `file:///path`. Which query parameters a URI
-            takes, and where credentials come from: docs/storage.md.
+        root: a local path, or a URI: `s3://bucket/prefix`, `gs://bucket/prefix` or `file:///path`. docs/storage.md describes
+            the query parameters of URIs and where credentials come from.
 
     Attributes:
-        address: the root, taken apart.
-        root: as it was given, for people; a local path is absolute. What another process opens it by is `address.pinned`, and
-            what goes there by pickle.
+        address: the components of the root.
+        root: the root as it was given, for messages; a local path is made absolute.
         local: the folder on the local disk; None for an object store.
+        filesystem: the pyarrow file system of the root.
 
     Raises:
-        DatasetError: the root is a URI of another kind or with credentials in it, or a local file.
+        DatasetError: the root is a URI of another kind, contains credentials, or is a local file.
     """
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
@@ -66,7 +68,7 @@ class Storage:
         self.root: str = self.address.text
         self.local: Path | None = self.address.local
         self.filesystem: fs.FileSystem = self.address.filesystem
-        self._retrying = retry.Retrying()
+        self._retrier = retry.Retrier()
         if self.local is not None and self.local.exists() and not self.local.is_dir():
             raise DatasetError(f"{self.root} is a file; a dataset is a directory")
 
@@ -74,7 +76,7 @@ class Storage:
         return Storage, (self.address.pinned,)
 
     def path(self, relative: PurePosixPath) -> str:
-        """The full path or URI of a file in the dataset, for people."""
+        """The full path or URI of a file in the dataset, for messages."""
         return _join(self.address.name, relative)
 
     def inner_path(self, relative: PurePosixPath) -> str:
@@ -82,10 +84,10 @@ class Storage:
         return _join(self.address.path, relative)
 
     def exists(self, relative: PurePosixPath = _ROOT) -> bool:
-        """Whether there is a file or folder; in an object store a folder is there when something is in it.
+        """Whether a file or folder exists. In an object store a folder exists if it contains something.
 
         Raises:
-            DatasetError: the storage cannot be asked.
+            DatasetError: the storage cannot be read.
         """
         info = self._read(relative, lambda: self.filesystem.get_file_info(self.inner_path(relative)))
         return bool(info.type != fs.FileType.NotFound)
@@ -94,7 +96,7 @@ class Storage:
         """Whether nothing has been written under the root yet.
 
         Raises:
-            DatasetError: the storage cannot be asked, or there is no such bucket.
+            DatasetError: the storage cannot be read, or the bucket does not exist.
         """
         if self._select(_ROOT, recursive=False):
             return False
@@ -102,20 +104,20 @@ class Storage:
         if bucket:
             info = self._read(_ROOT, lambda: self.filesystem.get_file_info(bucket))
             if info.type == fs.FileType.NotFound:
-                raise DatasetError(f"{self.path(_ROOT)}: there is no bucket {bucket}, or not at this endpoint; create it first")
+                raise DatasetError(f"{self.path(_ROOT)}: there is no bucket {bucket} at this endpoint; create it first")
         return True
 
     def list_files(self, folder: PurePosixPath = _ROOT, *, recursive: bool = False) -> list[StoredFile]:
-        """The files in a folder, sorted by path, with the hidden ones; empty if there is no such folder.
+        """List the files in a folder, including hidden ones, sorted by path. The list is empty if the folder does not exist.
 
-        One listing, whatever the number of files: an object store answers with 1,000 names a request.
+        An object store returns 1,000 names per request.
 
         Args:
-            folder: which.
-            recursive: also those in the folders below.
+            folder: the folder.
+            recursive: whether to include the files in the folders below.
 
         Raises:
-            DatasetError: the storage cannot be asked.
+            DatasetError: the storage cannot be read.
         """
         start = len(self.address.path.rstrip("/")) + 1
         found = (info for info in self._select(folder, recursive=recursive) if info.is_file)
@@ -123,31 +125,31 @@ class Storage:
         return [StoredFile(PurePosixPath(path), size, modified) for path, size, modified in listed]
 
     def list_others(self, folder: PurePosixPath = _ROOT) -> list[PurePosixPath]:
-        """What lies in a folder and is no file, sorted: folders, links to nowhere, devices.
+        """List what is in a folder but is not a file, sorted: folders, broken links, devices.
 
         Raises:
-            DatasetError: as `list_files`.
+            DatasetError: as in `list_files`.
         """
         start = len(self.address.path.rstrip("/")) + 1
         return sorted(PurePosixPath(info.path[start:]) for info in self._select(folder, recursive=False) if not info.is_file)
 
     def list_names(self, folder: PurePosixPath) -> list[str]:
-        """Sorted names of the files in a folder; empty if there is no such folder.
+        """The sorted names of the files in a folder; empty if the folder does not exist.
 
         Raises:
-            DatasetError: as `list_files`.
+            DatasetError: as in `list_files`.
         """
         return [file.path.name for file in self.list_files(folder)]
 
     def read_bytes(self, relative: PurePosixPath, *, max_bytes: int | None = None) -> bytes:
-        """A whole file.
+        """Read a whole file.
 
         Args:
-            relative: which.
-            max_bytes: how large it may be; None for any size.
+            relative: the file's path.
+            max_bytes: the largest size that is accepted; None for any size.
 
         Raises:
-            DatasetError: it cannot be read, is larger, or is no regular file.
+            DatasetError: it cannot be read, is too large, or is not a regular file.
         """
 
         def read() -> bytes:
@@ -163,11 +165,11 @@ class Storage:
 
     @contextlib.contextmanager
     def open_parquet(self, relative: PurePosixPath) -> Iterator[pq.ParquetFile]:
-        """A Parquet file that `write_table` wrote, read whole and verified by its seal.
+        """Open a Parquet file that `write_table` wrote. It is read whole and verified by its seal.
 
         Raises:
             BrokenSealError: the file is not what was written there; the message says what to do.
-            DatasetError: it cannot be read, or has other columns than are asked for.
+            DatasetError: it cannot be read, or lacks columns that are read from it.
         """
         data = self.read_bytes(relative)
         try:
@@ -180,33 +182,33 @@ class Storage:
                 yield file
         except (pa.ArrowException, KeyError) as error:
             raise DatasetError(
-                f"{self.path(relative)} has other columns than it should ({retry.reason_of(error)}); {self.remedy}"
+                f"{self.path(relative)} does not have the expected columns ({retry.reason_of(error)}); {self.remedy}"
             ) from error
 
     @property
     def remedy(self) -> str:
-        """What to do about a file that is not what it should be."""
-        return f"`naswot-ray check {shlex.quote(self.root)}` tells what is wrong with the dataset and how to mend it"
+        """What a user can do about a file that is not what it should be."""
+        return f"`naswot-ray check {shlex.quote(self.root)}` reports what is wrong with the dataset and how to repair it"
 
     def write_table(self, relative: PurePosixPath, table: pa.Table) -> int:
-        """Write a table as one sealed Parquet file, replacing what is there in one step.
+        """Write a table as a sealed Parquet file, replacing an earlier file in one step.
 
         Returns:
-            the size of the file, bytes.
+            the size of the file in bytes.
 
         Raises:
-            DatasetError: the disk is full, the folder or bucket cannot be written, or the path leads out of the root; what was
-                there before is untouched.
+            DatasetError: the disk is full, the folder or bucket cannot be written, or the path leads out of the root. An
+                earlier file is then unchanged.
         """
         data = seal.sealed(table.schema, [table], lambda: relative)
         self.write_bytes(relative, data)
         return int(data.size)
 
     def write_bytes(self, relative: PurePosixPath, data: bytes | pa.Buffer) -> None:
-        """Write a file, replacing what is there in one step.
+        """Write a file, replacing an earlier one in one step.
 
         Raises:
-            DatasetError: as `write_table`.
+            DatasetError: as in `write_table`.
         """
         local = self._local_target(relative)
 
@@ -219,7 +221,7 @@ class Storage:
         self._change("write", relative, write)
 
     def remove(self, relative: PurePosixPath) -> None:
-        """Remove a file that need not be there.
+        """Remove a file if it exists.
 
         Raises:
             DatasetError: it cannot be removed, or the path leads out of the root.
@@ -235,7 +237,7 @@ class Storage:
         self._change("remove", relative, remove)
 
     def remove_folder(self, relative: PurePosixPath) -> None:
-        """Remove a folder, which need not be there, with all that is in it.
+        """Remove a folder, if it exists, and everything in it.
 
         Raises:
             DatasetError: something in it cannot be removed.
@@ -249,10 +251,10 @@ class Storage:
 
     @contextlib.contextmanager
     def locked(self, relative: PurePosixPath) -> Iterator[None]:
-        """Around reading, merging and writing one file: no other process that asks for the same lock is in here meanwhile.
+        """Hold the lock of a file while it is read, merged and written. Other processes that ask for the same lock wait.
 
-        Object stores have no locks, and there this does nothing: two drivers that fill the same part at once may lose rows of
-        one of them, which the check at the end of a run finds.
+        Object stores have no locks, and there this does nothing. If two drivers write the same part at once, rows of one of
+        them may be lost. The check at the end of a run finds that.
 
         Raises:
             DatasetError: the folder cannot be written, or the path leads out of the root.
@@ -264,23 +266,23 @@ class Storage:
             yield
 
     def sweep_temporaries(self) -> None:
-        """Remove what killed processes left behind. In an object store they leave nothing."""
+        """Remove the temporary files and locks of killed processes. In an object store they leave none."""
         if self.local is not None:
             local_files.sweep(self.local)
 
     def take_notes(self) -> tuple[str, ...]:
-        """What an operator should know since the last call, such as what had to be tried again; the number is bounded."""
-        return self._retrying.take_notes()
+        """Return the notes for the operator since the last call, such as retried operations. Their number is bounded."""
+        return self._retrier.take_notes()
 
     def note(self, note: str) -> None:
-        """Keep a line for the next `take_notes`."""
-        self._retrying.note(note)
+        """Keep a line for the next call of `take_notes`."""
+        self._retrier.note(note)
 
     def _local_target(self, relative: PurePosixPath) -> Path | None:
-        """Where on the local disk a file is to be written or removed; None in an object store.
+        """The local path of a file that is to be written or removed; None in an object store.
 
         Raises:
-            DatasetError: outside of the root.
+            DatasetError: the path leads out of the root.
         """
         check_relative(self.address.name, relative)
         return None if self.local is None else confined(self.local, relative)
@@ -292,7 +294,7 @@ class Storage:
     def _read(self, relative: PurePosixPath, action: Callable[[], _T]) -> _T:
         path = self.path(relative)
         try:
-            return self._retrying.call(f"read {path}", action)
+            return self._retrier.call(f"read {path}", action)
         except OSError as error:
             reason = error.strerror or retry.reason_of(error)
             raise DatasetError(f"cannot read {path}: {reason}{self._remedy(error)}") from error
@@ -300,11 +302,11 @@ class Storage:
     def _change(self, verb: str, relative: PurePosixPath, action: Callable[[], object]) -> None:
         path = self.path(relative)
         try:
-            self._retrying.call(f"{verb} {path}", action)
+            self._retrier.call(f"{verb} {path}", action)
         except OSError as error:
             reason = error.strerror if self.local is not None else retry.reason_of(error)
             remedy = self._remedy(error) or "; free space or correct the permissions, then run the same command again"
-            if error.errno == errno.EBUSY:  # a lock that another process holds: its reason says what to do
+            if error.errno == errno.EBUSY:  # another process holds the lock; the reason itself says what to do
                 remedy = ""
             raise DatasetError(f"cannot {verb} {path}: {reason}{remedy}: everything written before is kept") from error
 
@@ -315,9 +317,9 @@ class Storage:
             return f"; {remedy}"
         if "(HTTP status 301)" in str(error):
             region = dict(self.address.options).get("region")
-            return f"; the bucket is in another region than {region}: say in which with ?region=..."
+            return f"; the bucket is not in region {region}: give its region with ?region=..."
         if retry.is_transient(error):
-            return "; tried again and again, run the same command when the storage answers"
+            return "; it was retried without success: run the same command again when the storage answers"
         return "; correct the bucket's name, its policy or the credentials, then run the same command again"
 
 

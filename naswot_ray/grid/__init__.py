@@ -1,1 +1,4 @@
-"""The grid of a run: points and shards, what a dataset holds of it, and the settings that decide a row. No torch, no Ray."""
+"""The grid of a run: its points and shards, which of its rows a dataset holds, and the settings that rows depend on.
+
+This package imports neither torch nor Ray.
+"""

@@ -21,7 +21,7 @@ ENOUGH_SHARDS = 500
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The images of a shard: an image source, the batch size N and the seed (which also keys the weights)."""
+    """The batch of a shard: an image source, the batch size N and the seed. The seed also keys the weights."""
 
     images: str
     batch_size: int
@@ -33,8 +33,8 @@ class Point:
     """A point of the grid: a space on one batch.
 
     Attributes:
-        space: name.
-        batch: None for the space's rows of the architectures table.
+        space: name of the space.
+        batch: the batch. None stands for the space's rows of the architectures table, which need no batch.
     """
 
     space: str
@@ -47,7 +47,7 @@ class Point:
 
 
 def fingerprint_of(settings: Settings, point: Point) -> str:
-    """Of the settings that the rows of a point of the grid depend on.
+    """The fingerprint of the settings that the rows of a point depend on.
 
     Raises:
         KeyError: the settings lack the point's space or image source.
@@ -56,7 +56,7 @@ def fingerprint_of(settings: Settings, point: Point) -> str:
 
 
 def point_of(file: TableFile) -> Point:
-    """The point of the grid that a part of `scores` or `architectures` belongs to."""
+    """The point that a part of `scores` or `architectures` belongs to."""
     if file.images is None or file.batch_size is None or file.seed is None:
         return Point(file.space, None)
     return Point(file.space, Batch(file.images, file.batch_size, file.seed))
@@ -67,9 +67,9 @@ class Shard:
     """A contiguous range of a space at one point of the grid.
 
     Attributes:
-        point: of the grid.
-        number: of the shard in the space.
-        start, stop: the positions in the space that the shard's part holds when complete.
+        point: the point of the grid.
+        number: the shard's number in its space, from 0.
+        start, stop: the range of positions in the space that the shard's part holds when it is complete.
     """
 
     point: Point
@@ -79,34 +79,36 @@ class Shard:
 
     @property
     def range(self) -> range:
-        """The positions in the space that the shard's part holds when complete."""
+        """The positions in the space that the shard's part holds when it is complete."""
         return range(self.start, self.stop)
 
     @property
     def path(self) -> PurePosixPath:
-        """The shard's part file."""
+        """The path of the shard's part file."""
         batch = self.point.batch
         if batch is None:
             return layout.architectures(self.point.space, self.number)
         return layout.scores(self.point.space, batch.images, batch.batch_size, batch.seed, self.number)
 
     def expected(self, settings: Settings) -> Expected:
-        """What the shard's part must be, to be believed.
+        """The properties that the shard's part must have to be trusted.
 
         Raises:
             KeyError: the settings lack the shard's space or image source.
         """
-        return Expected(self.path, self.range, fingerprint_of(settings, self.point))
+        measures = settings.measures if self.point.batch is not None else {}
+        return Expected(self.path, self.range, fingerprint_of(settings, self.point), measures)
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What a worker is asked to do: rows of one shard.
+    """Rows of one shard that a worker is asked to compute.
 
     Attributes:
-        indices: positions in the space, ascending.
-        attempts: how often it has been tried and failed its worker.
-        nodes_lost: how often the worker's whole machine went, which says little about the task.
+        shard: the shard.
+        indices: positions of the rows in the space, ascending.
+        attempts: how many attempts have failed because the worker died or ran out of time.
+        nodes_lost: how often the task was lost with the worker's whole machine, which says little about the task itself.
     """
 
     shard: Shard
@@ -116,11 +118,11 @@ class Task:
 
 
 class Grid:
-    """The shards of a run: each space's architectures, then every (space, batch size, seed).
+    """The shards of a run: for each space its architectures, then its scores for each batch size and seed.
 
     Args:
         record: what the run was asked to fill.
-        shard_size: of the dataset.
+        shard_size: architectures per part of the dataset.
     """
 
     def __init__(self, record: GridRecord, shard_size: int) -> None:
@@ -128,18 +130,22 @@ class Grid:
         self.shard_size = shard_size
 
     def positions(self, space: str) -> Sequence[int]:
-        """Which of a space's architectures the grid takes, as ascending positions in its order."""
+        """The architectures of a space that are in the grid, as ascending positions in the space's order."""
         size = self.size(space)
         if self.record.sample is not None:
             return _sample(space, size, self.record.sample)
         return range(size if self.record.limit is None else min(self.record.limit, size))
+
+    def measures(self, point: Point) -> tuple[str, ...]:
+        """The measures that the rows of a point need values of; none for the architectures table."""
+        return self.record.measures if point.batch is not None else ()
 
     def batches(self) -> list[Batch]:
         """Every batch of the grid."""
         return [Batch(self.record.images, n, seed) for n in self.record.batch_sizes for seed in self.record.seeds]
 
     def points(self) -> list[Point]:
-        """Every point, in the order in which the run takes them."""
+        """Every point, in the order in which a run works on them."""
         return [Point(space, batch) for space in self.record.spaces for batch in (None, *self.batches())]
 
     def numbers(self, point: Point) -> Sequence[int]:
@@ -155,7 +161,7 @@ class Grid:
         return Shard(point, number, start, min(start + self.shard_size, self.size(point.space)))
 
     def wanted(self, shard: Shard) -> Sequence[int]:
-        """Which of a shard's positions the grid takes."""
+        """The positions of a shard that are in the grid."""
         positions = self.positions(shard.point.space)
         return positions[bisect_left(positions, shard.start) : bisect_left(positions, shard.stop)]
 
@@ -165,11 +171,11 @@ class Grid:
 
 
 def default_shard_size(record: GridRecord) -> int:
-    """The shard size of a new dataset, by the grid of its first run.
+    """Choose the shard size of a new dataset from the grid of its first run.
 
-    256 keeps thousands of workers busy and few files on the storage (docs/scaling.md). Where that makes fewer than 500 shards,
-    a smaller power of two balances them better over many workers, down to 32. A random sample lies thinly in its shards, so
-    they begin at 1,024.
+    A size of 256 keeps thousands of workers busy without filling the storage with files (docs/scaling.md). If that gives fewer
+    than 500 shards, a smaller power of two, at least 32, balances the work better. A random sample takes few architectures of
+    each shard, so the choice then begins at 1,024.
     """
     shard_size = MAX_SHARD_SIZE if record.sample is None else MAX_SAMPLED_SHARD_SIZE
     while shard_size > MIN_SHARD_SIZE and _num_shards(record, shard_size) < ENOUGH_SHARDS:
@@ -189,5 +195,5 @@ def _num_shards(record: GridRecord, shard_size: int) -> int:
 
 @cache
 def _sample(space: str, size: int, count: int) -> tuple[int, ...]:
-    """Ascending positions of a random sample; always the same, and part of every larger one."""
+    """The ascending positions of a random sample. The same sample is drawn each time, and a larger sample contains it."""
     return tuple(sorted(philox.sample_without_replacement(("sample", space), size, count).tolist()))

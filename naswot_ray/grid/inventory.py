@@ -1,4 +1,7 @@
-"""Which parts a dataset has and what rows each of them holds: one listing per table, and a look at parts that are not known."""
+"""Which parts a dataset has and which rows each of them holds.
+
+Each table is listed once. Only parts that are new or changed since they were last verified are read.
+"""
 
 from __future__ import annotations
 
@@ -7,25 +10,25 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from naswot_ray.dataset import layout, parts
-from naswot_ray.dataset.manifest import Settings
+from naswot_ray.dataset.manifest import Manifest, Settings
 from naswot_ray.dataset.parts import Expected, PartState, UntrustedPartError
 from naswot_ray.dataset.storage import Storage, StoredFile
-from naswot_ray.dataset.verified import VerifiedFiles, in_threads
+from naswot_ray.dataset.verification import VerifiedFiles, in_threads
 from naswot_ray.grid.grid import Point, Shard, fingerprint_of, point_of
 
 
 class Inventory:
-    """The parts of a dataset at one moment. What a part holds is found out when it is asked for, and once.
+    """The parts of a dataset at one moment. The state of a part is determined once, when it is first asked for.
 
-    A part is read and verified unless that was done before and its size and time of change are the same (`verified`).
+    A part is read and verified unless that was done before and its size and modification time are the same (`verification`).
 
     Args:
         storage: the dataset.
-        settings: of the dataset, or of a run that is going to write there.
-        fresh: whether to read every part, whatever is known of it.
+        settings: those of the dataset, or of a run that is about to write to it.
+        fresh: whether to read every part again, including those that have been verified before.
 
     Attributes:
-        faults: the parts that were asked for and cannot be trusted, and why. None of their rows counts.
+        faults: path -> why the part cannot be trusted, for the parts asked for so far. None of their rows counts.
 
     Raises:
         DatasetError: the storage cannot be read.
@@ -49,7 +52,7 @@ class Inventory:
 
     @property
     def points(self) -> list[Point]:
-        """The points of the grid that have parts, in the order of their files."""
+        """The points that have parts, in the order of their files."""
         return list(self._there)
 
     def numbers(self, point: Point) -> list[int]:
@@ -57,7 +60,7 @@ class Inventory:
         return list(self._there.get(point, ()))
 
     def states(self, shards: Iterable[Shard]) -> dict[Shard, PartState]:
-        """What the parts of some shards hold; shards without a part, or with one of `faults`, are left out.
+        """The states of some shards' parts. Shards without a part, or whose part is in `faults`, are left out.
 
         Raises:
             DatasetError: a part cannot be read.
@@ -68,17 +71,17 @@ class Inventory:
             file = self._there.get(shard.point, {}).get(shard.number)
             if file is None or file.path in self.faults:
                 continue
-            fingerprint = self._fingerprint_of(shard.point)
+            expected = self._expected(shard)
             known = self._verified.find(file)
             if shard in self._found:
                 found[shard] = self._found[shard]
-            elif fingerprint is None:
-                self.faults[file.path] = f"holds rows of a space or image source that {layout.MANIFEST} does not tell of"
-            elif known is not None and (state := _state(known.facts, shard, fingerprint)) is not None:
+            elif expected is None:
+                self.faults[file.path] = f"holds rows of a space or image source that {layout.MANIFEST} does not mention"
+            elif known is not None and (state := _state(known.facts, expected)) is not None:
                 found[shard] = self._found[shard] = state
             else:
-                unknown.append((shard, file, Expected(shard.path, shard.range, fingerprint)))
-        if not unknown:  # a thousand points may ask, one after the other
+                unknown.append((shard, file, expected))
+        if not unknown:  # keep this fast: a thousand points may be asked for, one after the other
             return found
         for (shard, file, expected), result in zip(
             unknown, in_threads(lambda one: self._inspect(one[2]), unknown), strict=True
@@ -91,13 +94,17 @@ class Inventory:
         self._verified.save()
         return found
 
-    def _fingerprint_of(self, point: Point) -> str | None:
-        if point not in self._fingerprints:
+    def _expected(self, shard: Shard) -> Expected | None:
+        """The properties that a shard's part must have; None if the settings lack its space or image source."""
+        if shard.point not in self._fingerprints:
             try:
-                self._fingerprints[point] = fingerprint_of(self._settings, point)
+                self._fingerprints[shard.point] = fingerprint_of(self._settings, shard.point)
             except KeyError:
-                self._fingerprints[point] = None
-        return self._fingerprints[point]
+                self._fingerprints[shard.point] = None
+        fingerprint = self._fingerprints[shard.point]
+        if fingerprint is None:
+            return None
+        return Expected(shard.path, shard.range, fingerprint, self._settings.measures if shard.point.batch is not None else {})
 
     def _inspect(self, expected: Expected) -> PartState | str:
         try:
@@ -106,19 +113,60 @@ class Inventory:
             return error.reason
 
 
-def _facts(state: PartState, expected: Expected) -> list[Any]:
-    """What is kept of a part: what it was held against, and its state. Null stands for all positions."""
-    full_range = expected.full_range
-    present = None if isinstance(state.present, range) else sorted(state.present)
-    return [expected.fingerprint, full_range.start, full_range.stop, present, sorted(state.failed)]
+def renew_parts(storage: Storage, contract: Manifest, *, run_id: str) -> None:
+    """Add the columns of new measures to all parts of a dataset, and drop values of older versions.
+
+    Args:
+        storage: the dataset.
+        contract: the dataset's present manifest.
+        run_id: the run that asks for it.
+
+    Raises:
+        DatasetError: a part cannot be read or written.
+    """
+
+    def renew(path: PurePosixPath) -> None:
+        file = layout.table_file(path)
+        assert file is not None
+        assert file.number is not None
+        start = file.number * contract.shard_size
+        try:
+            fingerprint = fingerprint_of(contract.settings, point_of(file))
+        except KeyError:
+            return
+        expected = Expected(path, range(start, start + contract.shard_size), fingerprint, contract.settings.measures)
+        parts.renew(storage, expected, run_id=run_id)
+
+    in_threads(renew, [file.path for file in storage.list_files(layout.SCORES) if layout.table_file(file.path) is not None])
 
 
-def _state(facts: Any, shard: Shard, fingerprint: str) -> PartState | None:
-    """The state in `_facts`; None if there is none, or it was held against something else."""
+def _facts(state: PartState, expected: Expected) -> dict[str, Any]:
+    """What the cache keeps about a part: what was expected of it, and its state. A null means all positions of the shard."""
+    return {
+        "expected": _told(expected),
+        "present": None if isinstance(state.present, range) else sorted(state.present),
+        "failed": sorted(state.failed),
+        "lacking": {name: sorted(rows) for name, rows in state.lacking.items()},
+        "failed_alone": {name: sorted(rows) for name, rows in state.failed_alone.items()},
+        "older": dict(state.older),
+    }
+
+
+def _state(facts: Any, expected: Expected) -> PartState | None:
+    """The state that `_facts` describes; None if they are malformed or something else was expected then."""
     try:
-        told, start, stop, present, failed = facts
-        if (told, start, stop) != (fingerprint, shard.start, shard.stop):
+        if facts["expected"] != _told(expected):
             return None
-        return PartState(shard.range if present is None else frozenset(present), frozenset(failed))
-    except (TypeError, ValueError):
+        return PartState(
+            expected.full_range if facts["present"] is None else frozenset(facts["present"]),
+            frozenset(facts["failed"]),
+            {name: frozenset(rows) for name, rows in facts["lacking"].items()},
+            {name: frozenset(rows) for name, rows in facts["failed_alone"].items()},
+            {str(name): int(version) for name, version in facts["older"].items()},
+        )
+    except (TypeError, ValueError, KeyError, AttributeError):
         return None
+
+
+def _told(expected: Expected) -> list[Any]:
+    return [expected.fingerprint, expected.full_range.start, expected.full_range.stop, dict(expected.measures)]

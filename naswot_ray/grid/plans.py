@@ -1,4 +1,4 @@
-"""What a dataset is meant to hold: the grids that its runs were asked for, until they are withdrawn."""
+"""Plans: the grids that runs were asked for. Until a plan is withdrawn, the dataset is meant to hold its rows."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from naswot_ray.grid.grid import Grid
 from naswot_ray.grid.survey import Survey, state_of
 
 HEARTBEAT: Final = timedelta(minutes=1)
-"""How often a run that goes on writes its record."""
+"""How often a run in progress writes its record."""
 
 
 @dataclass(frozen=True)
@@ -23,10 +23,10 @@ class Plan:
     """A grid that runs were asked for.
 
     Attributes:
-        grid: what the dataset is meant to hold.
-        run_ids: the runs that asked for it, oldest first.
-        withdrawn: when it was withdrawn; None while it stands.
-        state: what the dataset holds of it.
+        grid: the rows that the dataset is meant to hold.
+        run_ids: the runs that asked for them, oldest first.
+        withdrawn: when the plan was withdrawn; None while it is in force.
+        state: how many of its rows the dataset holds.
     """
 
     grid: GridRecord
@@ -36,7 +36,9 @@ class Plan:
 
 
 def list_plans(dataset: Dataset) -> list[Plan]:
-    """The plans of a dataset, in the order in which runs first asked for them. A run that asks again renews a plan.
+    """The plans of a dataset, in the order in which runs first asked for them.
+
+    A withdrawn plan is in force again when another run asks for the same grid.
 
     Raises:
         DatasetError: a part or a record is damaged.
@@ -48,16 +50,16 @@ def list_plans(dataset: Dataset) -> list[Plan]:
 
 
 def withdraw(dataset: Dataset, run_ids: Sequence[str]) -> None:
-    """Take plans back: what runs asked for is no longer what the dataset is meant to hold. Rows that are there stay.
+    """Withdraw the plans of some runs, so that their rows no longer count as missing. Rows that exist stay.
 
-    With a run go all others that asked for the same grid, or its rows would be missed still.
+    If other runs asked for the same grid, their plans are withdrawn too. Otherwise the rows would still count as missing.
 
     Args:
-        dataset: whose plans.
-        run_ids: runs that asked for them.
+        dataset: the dataset.
+        run_ids: runs that asked for the plans.
 
     Raises:
-        SettingsError: the dataset knows no such run, or the run seems to be going on. Nothing is withdrawn then.
+        SettingsError: the dataset has no such run, or the run still seems to be in progress. Nothing is withdrawn then.
     """
     records = {record.run_id: record for record in dataset.runs}
     unknown = [run_id for run_id in run_ids if run_id not in records]
@@ -71,8 +73,8 @@ def withdraw(dataset: Dataset, run_ids: Sequence[str]) -> None:
             age = (datetime.now(UTC) - record.updated).total_seconds()
             silence = 5 * HEARTBEAT.total_seconds()
             raise SettingsError(
-                f"run {record.run_id} seems to be going on: it wrote its record {max(age, 0):.0f} s ago; stop it, or wait "
-                f"until it has been silent for {silence:.0f} s"
+                f"run {record.run_id} seems to be in progress: it wrote its record {max(age, 0):.0f} s ago; stop it, or, if it "
+                f"was killed, wait until its record is {silence:.0f} s old"
             )
     now = datetime.now(UTC)
     for record in affected:
@@ -80,7 +82,7 @@ def withdraw(dataset: Dataset, run_ids: Sequence[str]) -> None:
 
 
 def seems_to_go_on(record: RunRecord) -> bool:
-    """Whether a run has not ended and wrote its record not long ago."""
+    """Whether a run has not ended and wrote its record within the last five heartbeats."""
     return record.status == "running" and record.updated > datetime.now(UTC) - 5 * HEARTBEAT
 
 

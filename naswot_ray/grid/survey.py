@@ -1,4 +1,4 @@
-"""What a dataset holds of a grid, at one moment, and what is left to do."""
+"""Which rows of a grid a dataset holds at one moment, and which are left to compute."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _EMPTY = PartState()
 
 @dataclass(slots=True)
 class Coverage:
-    """The rows of a point of the grid.
+    """How many rows of a point are wanted, and how many exist.
 
     Attributes:
-        wanted: how many were asked for.
-        present: how many of these are there, the failed ones too.
-        failed: how many of these are there without a value.
-        unplanned: how many are there besides, which no run asks for any more.
-        untrusted: parts that are not what they should be; none of their rows counts.
+        wanted: rows that were asked for.
+        present: those of them that exist with every measure that was asked for. Failed rows are included.
+        failed: those of them that failed, or in which a measure failed.
+        unplanned: rows that exist although no run asks for them any more.
+        untrusted: parts that cannot be trusted. None of their rows counts.
     """
 
     wanted: int = 0
@@ -39,9 +39,9 @@ class Survey:
     """The state of every part of a grid.
 
     Args:
-        grid: what is wanted.
+        grid: the rows that are wanted.
         storage: the dataset.
-        settings: that its rows depend on.
+        settings: the settings that its rows depend on.
 
     Raises:
         DatasetError: a part cannot be read.
@@ -55,40 +55,41 @@ class Survey:
 
     @property
     def faults(self) -> dict[PurePosixPath, str]:
-        """The grid's parts that cannot be trusted, and why. Their rows are missing."""
+        """Path -> why the part cannot be trusted, for parts of the grid. Their rows count as missing."""
         return self._inventory.faults
 
     def missing(self, *, retry_failed: bool = False, backwards: bool = False) -> Iterator[Task]:
-        """The tasks that are left to do, one after the other: there may be hundreds of thousands.
+        """Yield the tasks that are left to do; there may be hundreds of thousands.
 
         Args:
-            retry_failed: whether rows whose status is `failed` are to be done again.
-            backwards: the last shard first, for a run that shares the dataset with another one.
+            retry_failed: whether to compute failed rows and failed measures again.
+            backwards: whether to begin with the last shard, for a run that shares the dataset with another one.
         """
         for shard, state in self._shards(backwards):
-            wanted = self._grid.wanted(shard)
+            wanted, measures = self._grid.wanted(shard), self._grid.measures(shard.point)
             if state is _EMPTY:
                 yield Task(shard, wanted)
-            elif state.present != shard.range or (retry_failed and state.failed):
-                done = frozenset(state.present) - state.failed if retry_failed else state.present
-                if todo := tuple(i for i in wanted if i not in done):
+            elif not state.is_whole(shard.range, measures):
+                todo = tuple(i for i in wanted if state.needs(i, measures, retry_failed=retry_failed) is not None)
+                if todo:
                     yield Task(shard, todo)
 
     def coverage(self) -> dict[Point, Coverage]:
-        """How many rows each point wants and has."""
+        """How many rows of each point are wanted, and how many exist."""
         found = {point: Coverage() for point in self._grid.points()}
         for shard, state in self._shards():
-            wanted, coverage = self._grid.wanted(shard), found[shard.point]
+            wanted, measures = self._grid.wanted(shard), self._grid.measures(shard.point)
+            coverage = found[shard.point]
             coverage.wanted += len(wanted)
-            if state.present == shard.range and not state.failed:
+            if state.is_whole(shard.range, measures):
                 coverage.present += len(wanted)
             else:
-                coverage.present += sum(i in state.present for i in wanted)
-                coverage.failed += sum(i in state.failed for i in wanted)
+                coverage.present += sum(state.has(i, measures) for i in wanted)
+                coverage.failed += sum(state.has_failed(i, measures) for i in wanted)
         return found
 
     def _shards(self, backwards: bool = False) -> Iterator[tuple[Shard, PartState]]:
-        """Range by range, all points of a range side by side; a space's rows of the architectures table come first."""
+        """Yield every shard and its state: a space's architectures first, then range by range the shards of all its points."""
         in_turn = reversed if backwards else iter
         of_space: dict[str, list[Point]] = {}
         for point in self._grid.points():
@@ -102,7 +103,7 @@ class Survey:
 
 
 def state_of(survey: Survey) -> GridState:
-    """What a dataset holds of a grid."""
+    """Sum up how many rows of a grid a dataset holds."""
     found = survey.coverage().items()
     scores = [coverage for point, coverage in found if point.batch is not None]
     architectures = [coverage for point, coverage in found if point.batch is None]

@@ -1,7 +1,7 @@
-"""What is taken of a network: one file a measure. Needs neither torch nor Ray.
+"""The measures, one file each. Needs neither torch nor Ray.
 
-A module in this folder that holds a `Measure` is found here, and so is a measure that another installed package offers under
-the entry point group `naswot_ray.measures` (docs/adding-a-measure.md).
+Every module in this folder that holds a `Measure` is found automatically. So are measures that other installed packages offer
+under the entry point group `naswot_ray.measures` (docs/adding-a-measure.md).
 """
 
 from __future__ import annotations
@@ -11,13 +11,16 @@ from collections.abc import Iterable
 from functools import cache
 from typing import Final
 
+from naswot_ray.citation import Citation
 from naswot_ray.errors import SettingsError
-from naswot_ray.measures.measure import Measure, Pass, Tolerance, measure
+from naswot_ray.measures.measure import Bounds, Measure, Pass, Tolerance, measure
 from naswot_ray.measures.statistics import ForwardPass, Statistic
 from naswot_ray.registry import modules_of, nearest, offered
 
 __all__ = [
     "DEFAULT_MEASURES",
+    "Bounds",
+    "Citation",
     "ForwardPass",
     "Measure",
     "Pass",
@@ -26,10 +29,11 @@ __all__ = [
     "all_measures",
     "get_measures",
     "measure",
+    "own_measures",
 ]
 
 ALL: Final = "all"
-"""Stands for every measure, wherever names of measures are asked for."""
+"""Stands for all measures wherever names of measures are expected."""
 
 DEFAULT_MEASURES: Final = ("naswot", "naswot_paper")
 
@@ -37,11 +41,11 @@ ENTRY_POINTS: Final = "naswot_ray.measures"
 
 
 @cache
-def all_measures() -> dict[str, Measure]:
-    """Name -> measure: ours in the order of their names, then those of other installed packages.
+def own_measures() -> dict[str, Measure]:
+    """The measures of this package by name: the default ones first, then the others in alphabetical order.
 
     Raises:
-        SettingsError: a measure of another package cannot be imported, is none, or has the name of another one.
+        SettingsError: a file of the folder cannot be imported; the message names it.
     """
     found = {
         value.name: value
@@ -49,6 +53,17 @@ def all_measures() -> dict[str, Measure]:
         for value in vars(module).values()
         if isinstance(value, Measure)
     }
+    return {name: found[name] for name in sorted(found, key=lambda name: (name not in DEFAULT_MEASURES, name))}
+
+
+@cache
+def all_measures() -> dict[str, Measure]:
+    """All measures by name: those of this package, then those of other installed packages.
+
+    Raises:
+        SettingsError: an entry point cannot be imported, is not a measure, or has a name that is taken.
+    """
+    found = dict(own_measures())
     for name, value in offered(ENTRY_POINTS):
         if not isinstance(value, Measure):
             raise SettingsError(f"{ENTRY_POINTS} {name!r}: expected a measure, found {type(value).__name__}")
@@ -59,13 +74,13 @@ def all_measures() -> dict[str, Measure]:
 
 
 def get_measures(names: Iterable[str]) -> tuple[Measure, ...]:
-    """The measures of some names, each once, in the order of `all_measures`.
+    """The measures with these names, each once, in the order of `all_measures`.
 
     Args:
-        names: of measures, or `all`.
+        names: names of measures, or `all`.
 
     Raises:
-        SettingsError: there is none of that name; tells the nearest one. Or there is no name at all.
+        SettingsError: a name is unknown (the message suggests the nearest one), or there are no names.
     """
     known, wanted = all_measures(), set(names)
     for name in wanted - {ALL, *known}:

@@ -1,4 +1,4 @@
-"""`expressivity`: how evenly the channels' principal components share the variance."""
+"""`expressivity`: how evenly the variance is spread over the principal components of the channels."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from naswot_ray.measures.measure import Tolerance, measure
+from naswot_ray.citation import Citation
+from naswot_ray.measures.measure import Bounds, Tolerance, measure
 from naswot_ray.measures.statistics import FloatArray, ForwardPass, Statistic
 
 _OFFSET = 1e-8
-"""Inside the logarithm (AZ-NAS's published code)."""
+"""Added inside the logarithm, as in the published code of AZ-NAS."""
 
 
 @measure(
@@ -18,10 +19,18 @@ _OFFSET = 1e-8
     statistics=[Statistic.COVARIANCE_SPECTRA],
     formula="sum over tensors t of -sum_i p_i log(p_i + 1e-8), p the normalised eigenvalues of the channels' covariance",
     source="Lee and Ham, AZ-NAS, CVPR 2024; cvlab-yonsei/AZ-NAS, compute_az_nas_score.py",
-    differs="the published code takes the outputs of blocks instead of what ReLUs read",
-    weak="grows with the number of tensors and channels, whatever the images",
+    differs="the published code uses the outputs of blocks instead of the inputs of ReLUs",
+    weak="it grows with the number of tensors and channels, whatever the images are",
     cost="channel covariances over all images, and their eigenvalues",
     tolerance=Tolerance(absolute=1e-3, relative=1e-3),
+    bounds=Bounds(lowest=0.0),
+    citation=Citation(
+        key="lee2024aznas",
+        title="{AZ-NAS}: Assembling Zero-Cost Proxies for Network Architecture Search",
+        authors=("Lee, Junghyup", "Ham, Bumsub"),
+        venue="IEEE/CVF Conference on Computer Vision and Pattern Recognition",
+        year=2024,
+    ),
 )
 def expressivity(forward: ForwardPass) -> float:
     """The sum of the tensors' entropies; 0 for a network without live ReLUs."""
@@ -29,9 +38,10 @@ def expressivity(forward: ForwardPass) -> float:
 
 
 def _sum_of_entropies(spectra: Sequence[FloatArray]) -> float:
-    """Of eigenvalues, each of shape (c,): negative ones count as 0, and a tensor of which all are 0 has the entropy 0.
+    """Sum of the entropies of tensors' eigenvalues, each of shape (c,).
 
-    Of all tensors at once: there are dozens of them, and each numpy call takes about a microsecond.
+    Negative eigenvalues count as 0; the entropy of a tensor is 0 if all of them are 0. The tensors are taken together because
+    there are dozens of them and each numpy call takes about a microsecond.
     """
     if not spectra:
         return 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -76,14 +77,16 @@ def write_table(
         space: whose rows they are.
         table: name of the table, whose schema the pieces have.
         pieces: the rows, sorted by the table's key.
-        manifest: of the dataset, noted in the files.
+        manifest: of the dataset: the files' metadata tell its schema version, fingerprint and versions of measures.
         file_format: of the files.
 
     Raises:
         DatasetError: two rows have the same key, or the disk is full.
     """
     metadata = {"naswot_ray.schema_version": manifest.schema_version, "naswot_ray.fingerprint": manifest.settings.fingerprint}
-    columns = schema.TABLES[table].with_metadata(metadata)
+    if table in ("scores", "joined"):
+        metadata["naswot_ray.measures"] = json.dumps(manifest.settings.measures)
+    columns = schema.schema_of(table, manifest.settings.measures).with_metadata(metadata)
     folder.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
     writer: pq.ParquetWriter | pa.ipc.RecordBatchFileWriter | None = None

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 
+from naswot_ray.dataset import schema
 from naswot_ray.dataset.manifest import Manifest
 from naswot_ray.dataset.runs import RunRecord
+from naswot_ray.dataset.schema import Column
 from naswot_ray.publish.compaction import FileFormat, PublishedTable
 from naswot_ray.publish.provenance import AccuracySource
 from naswot_ray.publish.quality import Quality
@@ -62,6 +64,24 @@ class Contents:
     def spaces(self) -> list[str]:
         """The spaces, sorted."""
         return sorted({table.space for table in self.tables})
+
+    @property
+    def measures(self) -> Mapping[str, int]:
+        """Measure -> version, of those that score rows have columns of, with a value or without."""
+        return self.settings.settings.measures
+
+    @property
+    def measured(self) -> list[str]:
+        """Those of `measures` that have a value in any row."""
+        return self.quality.measured
+
+    def columns_of(self, table: str) -> list[Column]:
+        """The columns of a table. The meaning of one that holds no value of a measure says so."""
+        empty = set(self.measures) - set(self.measured)
+        return [
+            replace(column, meaning=f"{column.meaning}; no row of this dataset has a value") if column.name in empty else column
+            for column in schema.columns_of(table, self.measures)
+        ]
 
     def files_of(self, table: PublishedTable) -> list[DataFile]:
         """The files of a table, in order."""

@@ -10,7 +10,6 @@ import pyarrow as pa
 
 from naswot_ray.dataset import schema
 from naswot_ray.publish import card
-from naswot_ray.publish.columns import MEANING, TABLE_MEANING
 from naswot_ray.publish.compaction import KEYS, FileFormat, PublishedTable
 from naswot_ray.publish.contents import Contents
 
@@ -77,7 +76,7 @@ def describe(contents: Contents) -> dict[str, Any]:
         "license": [_LICENCE, *dict.fromkeys(f"{s.name}: {s.terms}" for s in contents.published_sources)],
         "creator": {"@type": "sc:Organization", "name": "the naswot-ray authors"},
         "citeAs": "\n\n".join(card.bibtex(contents)),
-        "keywords": ["neural architecture search", "training-free", "zero-cost proxy", "NASWOT"],
+        "keywords": ["neural architecture search", "training-free", "zero-cost proxy", *contents.measured],
         "version": f"{contents.settings.schema_version}.0",
         "isLiveDataset": False,
     }
@@ -90,7 +89,7 @@ def describe(contents: Contents) -> dict[str, Any]:
         | _responsible(contents)
         | {
             "distribution": [entry for table in contents.tables for entry in _distribution(contents, table)],
-            "recordSet": [_record_set(table) for table in contents.tables],
+            "recordSet": [_record_set(contents, table) for table in contents.tables],
         }
     )
 
@@ -100,22 +99,24 @@ def _responsible(contents: Contents) -> dict[str, Any]:
     started = min((run.started for run in contents.runs), default=None)
     collected = [moment.isoformat() for moment in (started, contents.changed) if moment is not None]
     return {
-        "rai:dataCollection": "Computed: a forward pass of each untrained network on a batch of images, whose binary ReLU "
-        "codes give the kernel matrix of which the score is the log-determinant.",
+        "rai:dataCollection": "Computed: a forward pass of each untrained network on a batch of images. The measures are taken "
+        "from the signs and values of what its ReLUs read; each column's description has the formula.",
         "rai:dataCollectionType": ["Experiments"],
         "rai:dataCollectionTimeFrame": collected,
-        "rai:dataCollectionMissingData": f"{quality.num_missing} of {quality.num_wanted} planned score rows are missing; "
-        f"{quality.num_failed} rows failed and are kept with a null score and the reason.",
+        "rai:dataCollectionMissingData": f"{quality.num_missing} of {quality.num_wanted} planned score rows are missing or "
+        f"lack a measure; {quality.num_failed} rows failed and are kept without any value and with the reason. "
+        f"{_gaps(contents)}",
         "rai:dataLimitations": [
-            "Scores of different batch sizes, image sources or search spaces cannot be compared with each other.",
-            "A score predicts accuracy only roughly; parameters, FLOPs or the number of layers often do as well.",
+            "Values of different batch sizes, image sources or search spaces cannot be compared with each other.",
+            "A measure predicts accuracy only roughly; parameters, FLOPs or the number of layers often do as well.",
         ],
         "rai:dataBiases": [
-            "The search spaces hold convolutional networks for small image classification. Scores grow with a network's size."
+            "The search spaces hold convolutional networks for small image classification. Most measures grow with a network's "
+            "size."
         ],
         "rai:personalSensitiveInformation": ["None: the dataset holds numbers about network architectures, and no images."],
         "rai:dataUseCases": [
-            "Studying training-free scores; training-free architecture search; a reference for other implementations.",
+            "Studying training-free measures; training-free architecture search; a reference for other implementations.",
             "Not for claims about networks outside these search spaces.",
         ],
         "rai:dataSocialImpact": "Saves the computation of scoring whole search spaces again; no effect on people is foreseen.",
@@ -123,6 +124,15 @@ def _responsible(contents: Contents) -> dict[str, Any]:
         "prov:wasDerivedFrom": [*contents.spaces, *sorted(contents.settings.settings.images)],
         "prov:wasGeneratedBy": contents.commands,
     }
+
+
+def _gaps(contents: Contents) -> str:
+    """How many rows have no value of each measure."""
+    num_rows = sum(group.num_rows for group in contents.quality.groups)
+    gaps = {
+        name: num_rows - sum(c.num_values for c in contents.quality.measures if c.measure == name) for name in contents.measures
+    }
+    return "Null in so many rows: " + ", ".join(f"{name} {number}" for name, number in gaps.items()) + "."
 
 
 def _distribution(contents: Contents, table: PublishedTable) -> Iterator[dict[str, Any]]:
@@ -145,23 +155,23 @@ def _distribution(contents: Contents, table: PublishedTable) -> Iterator[dict[st
     }
 
 
-def _record_set(table: PublishedTable) -> dict[str, Any]:
+def _record_set(contents: Contents, table: PublishedTable) -> dict[str, Any]:
     return {
         "@type": "cr:RecordSet",
         "@id": table.config,
         "name": table.config,
-        "description": TABLE_MEANING[table.table],
+        "description": schema.TABLES[table.table],
         "key": [{"@id": f"{table.config}/{name}"} for name in KEYS[table.table]],
         "field": [
             {
                 "@type": "cr:Field",
-                "@id": f"{table.config}/{field.name}",
-                "name": field.name,
-                "description": MEANING[table.table][field.name],
-                "dataType": _data_type(field.type),
-                "source": {"fileSet": {"@id": f"files/{table.config}"}, "extract": {"column": field.name}},
+                "@id": f"{table.config}/{column.name}",
+                "name": column.name,
+                "description": column.meaning,
+                "dataType": _data_type(column.type),
+                "source": {"fileSet": {"@id": f"files/{table.config}"}, "extract": {"column": column.name}},
             }
-            for field in schema.TABLES[table.table]
+            for column in contents.columns_of(table.table)
         ],
     }
 

@@ -2,33 +2,71 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Final
+
+from naswot_ray.analysis.summary import MAIN_MEASURE, main_measure
+from naswot_ray.dataset.sql import quoted
+from naswot_ray.measures import own_measures
 from naswot_ray.publish.compaction import FileFormat
 from naswot_ray.publish.contents import Contents
-from naswot_ray.publish.quality import REAL_IMAGES
+from naswot_ray.publish.rank_agreement import REAL_IMAGES
 
-UNKNOWN_REPOSITORY = "OWNER/NAME"
+UNKNOWN_REPOSITORY: Final = "OWNER/NAME"
 """Stands for the repository on the Hub while nobody has said which it is."""
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """The rows that the first query ranks.
+
+    Attributes:
+        measure: that it ranks by.
+        images, batch_size: at which.
+        num_seeds: seeds that every architecture has to have a value at, for its mean to compare with others'; None if all have.
+    """
+
+    measure: str
+    images: str
+    batch_size: int
+    num_seeds: int | None
 
 
 def first_query(contents: Contents) -> str:
     """A line that gives rows without a download: the best of one space."""
     table = contents.tables[0]
-    groups = [group for group in contents.quality.groups if group.space == table.space]
-    images, batch_size = max(((group.images, group.batch_size) for group in groups), key=lambda g: (g[0] in REAL_IMAGES, g[1]))
+    chosen = _choose(contents, table.space)
     if contents.format is FileFormat.ARROW:
+        column = f'polars.col("{chosen.measure}")'
+        seeds = "" if chosen.num_seeds is None else f'.filter({column}.count().over("arch_id") == {chosen.num_seeds})'
+        where = f'images="{chosen.images}", batch_size={chosen.batch_size}'
         return f"""```python
-rows = polars.scan_ipc("{contents.pattern_of(table)}").filter(images="{images}", batch_size={batch_size})
-rows.group_by("arch_id").agg(polars.col("score").mean()).top_k(10, by="score").collect()
+rows = polars.scan_ipc("{contents.pattern_of(table)}").filter({where}){seeds}
+rows.group_by("arch_id").agg({column}.mean()).top_k(10, by="{chosen.measure}").collect()
 ```
 """
-    where = f"hf://datasets/{contents.repository or UNKNOWN_REPOSITORY}/{contents.pattern_of(table)}"
-    chosen = f"images = '{images}' AND batch_size = {batch_size}"
+    file = f"hf://datasets/{contents.repository or UNKNOWN_REPOSITORY}/{contents.pattern_of(table)}"
+    column = chosen.measure if chosen.measure in own_measures() else quoted(chosen.measure)
+    having = "" if chosen.num_seeds is None else f" HAVING count({column}) = {chosen.num_seeds}"
     return f"""```sql
-SELECT arch_id, avg(score) AS score FROM '{where}' WHERE {chosen} GROUP BY ALL ORDER BY score DESC LIMIT 10;
+SELECT arch_id, avg({column}) AS mean FROM '{file}'
+WHERE images = '{chosen.images}' AND batch_size = {chosen.batch_size} GROUP BY arch_id{having} ORDER BY mean DESC LIMIT 10;
 ```
 
 That is DuckDB, which reads only the columns and rows it needs. In a download, leave out everything before `data/`.
 """
+
+
+def _choose(contents: Contents, space: str) -> _Chosen:
+    """The largest batches of real images, if there are any, that the measure has values of."""
+    counts = [count for count in contents.quality.measures if count.space == space and count.num_values]
+    measure = main_measure(count.measure for count in counts)
+    if measure is None:  # every row failed
+        group = next(group for group in contents.quality.groups if group.space == space)
+        return _Chosen(MAIN_MEASURE, group.images, group.batch_size, None)
+    count = max((c for c in counts if c.measure == measure), key=lambda c: (c.images in REAL_IMAGES, c.batch_size))
+    has_all = not (count.num_failed or count.num_failed_alone or count.num_not_computed)
+    return _Chosen(measure, count.images, count.batch_size, None if has_all else count.num_seeds)
 
 
 def loading(contents: Contents) -> str:

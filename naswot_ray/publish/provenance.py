@@ -13,10 +13,14 @@ import pyarrow.compute as pc
 from naswot_ray.dataset import layout
 from naswot_ray.dataset.dataset import Dataset
 from naswot_ray.dataset.layout import TableFile
+from naswot_ray.dataset.manifest import Settings
 from naswot_ray.dataset.runs import RunRecord
-from naswot_ray.fetch.catalogue import CATALOGUE, get_entry
+from naswot_ray.fetch.catalogue import CATALOGUE
+from naswot_ray.measures import all_measures
 from naswot_ray.paths import without_credentials
+from naswot_ray.publish.quality import Quality
 from naswot_ray.run.options import DECIDES, Decides
+from naswot_ray.spaces import facts_of
 
 DATASET: Final = "scores"
 """What the commands call the dataset; whoever runs them may call it otherwise."""
@@ -76,6 +80,20 @@ def runs(dataset: Dataset) -> list[dict[str, Any]]:
     return [_without_paths(run) for run in dataset.runs]
 
 
+def measures(quality: Quality, settings: Settings) -> dict[str, dict[str, Any]]:
+    """The measures that the dataset has values of: version, formula, source, and how many score rows have a value."""
+    known = all_measures()
+    return {
+        name: {
+            "version": settings.measures[name],
+            "formula": known[name].formula if name in known else None,
+            "source": known[name].source if name in known else None,
+            "num_values": sum(count.num_values for count in quality.measures if count.measure == name),
+        }
+        for name in quality.measured
+    }
+
+
 def last_change(dataset: Dataset) -> datetime | None:
     """When the last run ended, or wrote its record; None if there are no runs."""
     times = [run.finished or run.updated for run in dataset.runs]
@@ -102,9 +120,10 @@ def _source(space: str, name: str, sha256: str, num_rows: int, trained_on: list[
     official = next((e for e in CATALOGUE.values() if name in (e.unpacked, *(file.name for file in e.files))), None)
     if official is not None:
         return AccuracySource(space, name, sha256, num_rows, tuple(trained_on), official.terms, official.address)
-    benchmark = get_entry("nds" if space.startswith("nds_") else space.replace("nats_sss", "nats-sss"))
-    terms = f"this file's is not known; the benchmark's: {benchmark.terms}"
-    return AccuracySource(space, name, sha256, num_rows, tuple(trained_on), terms, benchmark.address)
+    benchmark = facts_of(space)
+    its_own = f"the benchmark's: {benchmark.terms}" if benchmark.terms else "nor the benchmark's"
+    terms = f"this file's is not known; {its_own}"
+    return AccuracySource(space, name, sha256, num_rows, tuple(trained_on), terms, benchmark.source or "not known")
 
 
 def _source_name(path: PurePosixPath) -> str:
@@ -125,8 +144,8 @@ def _engines(dataset: Dataset) -> dict[str, str]:
     with dataset.naming_damaged_files(), dataset.connect() as connection:
         return dict(
             connection.execute(
-                "SELECT run_id, any_value(engine) FROM scores WHERE status <> 'failed' GROUP BY run_id "
-                "HAVING count(DISTINCT engine) = 1"
+                "SELECT run_id, any_value(engine) FROM scores WHERE status <> 'failed' AND engine NOT LIKE '%+%' "
+                "GROUP BY run_id HAVING count(DISTINCT engine) = 1"
             ).fetchall()
         )
 
@@ -141,6 +160,7 @@ def _command(run: RunRecord, shard_size: int, engine: str | None) -> str:
     """
     words = ["naswot-ray", "score", "--output", DATASET]
     options = {"engine": engine} | {name: value for name, value in run.options.items() if value is not None}
+    options["measure"] = run.grid.measures  # by name: `all` may mean more one day
     for name in (name for name, decides in DECIDES.items() if decides is not Decides.NOTHING):
         value = options.get(name)
         if value is None or value == []:

@@ -20,7 +20,7 @@ from naswot_ray.dataset.dataset import Dataset
 from naswot_ray.dataset.storage import StoredFile
 from naswot_ray.errors import DatasetError, SettingsError
 from naswot_ray.paths import expand_home, is_uri, without_credentials
-from naswot_ray.publish import card, croissant, provenance, sources
+from naswot_ray.publish import card, croissant, provenance, quality_page, sources
 from naswot_ray.publish.compaction import FileFormat, PublishedTable, write_table
 from naswot_ray.publish.contents import Contents, DataFile
 from naswot_ray.publish.quality import Quality, assess
@@ -73,14 +73,15 @@ def publish(
         progress: called with the files that have been checked, and all of them.
 
     Raises:
-        DatasetError: a file is damaged, rows contradict each other, a run writes to the dataset meanwhile, the disk is full.
+        DatasetError: a file is damaged, rows contradict each other, a part holds another version of a measure, a run writes to
+            the dataset meanwhile, the disk is full.
         SettingsError: the folder is not empty, or not a local one.
     """
     target = _checked_target(dataset, output)
     files = sources.checked_files(dataset, progress)
     with _staged(target) as (folder, scratch):
         tables = _write_tables(dataset, files, folder / "data", scratch, file_format, include_accuracies)
-        with sources.connect(tables, file_format, scratch) as connection:
+        with sources.connect(tables, dataset.measures, file_format, scratch) as connection:
             quality = assess(dataset, tables, connection)
             contents = Contents(
                 tables=tables,
@@ -101,7 +102,7 @@ def publish(
             )
         _write_json(folder / PROVENANCE, _provenance(dataset, contents))
         _write_json(folder / f"{QUALITY}.json", quality.to_json())
-        (folder / f"{QUALITY}.md").write_text(card.quality_page(contents), "utf-8")
+        (folder / f"{QUALITY}.md").write_text(quality_page.quality_page(contents), "utf-8")
         (folder / CARD).write_text(card.card(contents), "utf-8")
         _write_json(folder / CROISSANT, croissant.describe(contents))
         _write_digests(folder)
@@ -158,8 +159,8 @@ def _write_tables(
         if include_accuracies and space in trained:
             pieces = sources.accuracies_of(dataset, space, scratch)
             tables.append(write_table(home, space, "accuracies", pieces, dataset.manifest, file_format))
-            with sources.connect(tables, file_format, scratch) as connection:
-                pieces = sources.joined_of(connection, space)
+            with sources.connect(tables, dataset.measures, file_format, scratch) as connection:
+                pieces = sources.joined_of(connection, dataset.measures, space)
                 tables.append(write_table(home, space, "joined", pieces, dataset.manifest, file_format))
     return [table for table in tables if table.num_rows]
 
@@ -180,6 +181,7 @@ def _command(file_format: FileFormat, include_accuracies: bool) -> str:
 def _provenance(dataset: Dataset, contents: Contents) -> dict[str, Any]:
     return {
         "dataset": dataset.manifest.model_dump(mode="json"),
+        "measures": provenance.measures(contents.quality, dataset.manifest.settings),
         "runs": provenance.runs(dataset),
         "commands": contents.commands,
         "published_with": {name: version(name) for name in ("naswot-ray", "pyarrow", "duckdb")},

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 import duckdb
 import pyarrow as pa
 
-from naswot_ray.analysis.published import published as published_figures
-from naswot_ray.analysis.summary import summarise
 from naswot_ray.dataset import schema
 from naswot_ray.dataset.dataset import Dataset
-from naswot_ray.errors import DatasetError
+from naswot_ray.dataset.sql import quoted
 from naswot_ray.grid.coverage import coverage_of
 from naswot_ray.publish.compaction import PublishedTable
+from naswot_ray.publish.rank_agreement import RankAgreement, rank_agreements
+from naswot_ray.publish.seed_means import Group, SeedMean, seed_means
+from naswot_ray.publish.statements import Check, check_statements, has_line
 
-BAND_MARGIN: Final = 0.1
-"""How far outside the published figures tau is still like them: label, subset, batch size and seeds differ between papers."""
-
-ENOUGH_FOR_TAU: Final = 500
-"""Architectures from which tau's standard error is under 0.03."""
-
-REAL_IMAGES: Final = ("cifar10", "cifar100", "imagenet16-120")
+NUM_REASONS: Final = 3
+"""How many of the reasons of failures are told, the commonest first."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +28,10 @@ class PointCount:
 
     Attributes:
         images: None for rows of the architectures table.
-        wanted, present, failed, missing: how many some run was to fill; of these, how many are there, failed or are not there.
+        wanted: how many some run was to fill.
+        present: how many of these are there with every measure that they were asked for, failed ones too.
+        failed: how many of these failed, or have a measure that did.
+        missing: how many of the wanted ones are not there, or lack a measure.
         unplanned: how many are there that no plan asks for any more.
     """
 
@@ -49,13 +48,7 @@ class PointCount:
 
 @dataclass(frozen=True)
 class GroupCount:
-    """The score rows of a space on one image source at one batch size.
-
-    Attributes:
-        num_seeds, num_rows, ok, singular, failed: what there is.
-        lowest, median, highest: of the finite scores; None if there are none.
-        seed_correlation: Pearson's, of the finite scores of the two lowest seeds; None for one seed.
-    """
+    """The score rows of a space on one image source at one batch size; `ok`, `singular` and `failed` count statuses."""
 
     space: str
     images: str
@@ -66,10 +59,46 @@ class GroupCount:
     ok: int
     singular: int
     failed: int
+
+
+@dataclass(frozen=True)
+class MeasureCount:
+    """The values of a measure in the score rows of a space on one image source at one batch size.
+
+    Attributes:
+        num_seeds: seeds at which any row has a value.
+        num_values: rows with a value, infinite ones too.
+        num_infinite: how many of these are infinite.
+        num_failed: rows without a value because the whole row failed.
+        num_failed_alone: rows without a value because the measure failed and another one did not.
+        num_not_computed: rows without a value that give no reason: no run has asked for the measure there yet.
+        lowest, median, highest: of the finite values of all seeds; None if there are none.
+        seed_correlation: Pearson's, of the finite values at the two lowest seeds; None for one seed.
+    """
+
+    space: str
+    images: str
+    batch_size: int
+    measure: str
+    num_seeds: int
+    num_values: int
+    num_infinite: int
+    num_failed: int
+    num_failed_alone: int
+    num_not_computed: int
     lowest: float | None
     median: float | None
     highest: float | None
     seed_correlation: float | None
+
+
+@dataclass(frozen=True)
+class FailureReason:
+    """One of the commonest reasons why rows have no value; `measure` is None where the whole row failed."""
+
+    measure: str | None
+    reason: str
+    num_rows: int
 
 
 @dataclass(frozen=True)
@@ -86,42 +115,14 @@ class ColumnRange:
 
 
 @dataclass(frozen=True)
-class RankAgreement:
-    """Kendall's tau-b of the mean score over seeds, and of the baselines, with mean test accuracy.
-
-    Attributes:
-        published: lowest and highest figure in the literature, None where there is none to compare with.
-        inside: whether tau is within `BAND_MARGIN` of them.
-    """
-
-    space: str
-    images: str
-    batch_size: int
-    trained_on: str
-    num_architectures: int
-    tau: float | None
-    tau_params: float | None
-    tau_flops: float | None
-    tau_num_layers: float | None
-    published: tuple[float, float] | None
-    inside: bool | None
-
-
-@dataclass(frozen=True)
-class Check:
-    """A statement about rows, and how many rows it was checked on. All of them hold: otherwise nothing is published."""
-
-    statement: str
-    num_rows: int
-
-
-@dataclass(frozen=True)
 class Quality:
     """The data-quality report.
 
     Attributes:
-        complete: whether no row of scores or architectures is missing.
-        num_wanted, num_missing, num_failed: of the scores.
+        complete: whether no row of scores or architectures is missing, and no score row lacks a measure that it was asked for.
+        num_wanted, num_missing, num_failed: of the score rows. One that lacks a measure is missing; `failed` are those without
+            any value.
+        measures: by group, of the measures that have a value in the dataset.
     """
 
     complete: bool
@@ -130,29 +131,42 @@ class Quality:
     num_failed: int
     points: list[PointCount]
     groups: list[GroupCount]
+    measures: list[MeasureCount]
+    reasons: list[FailureReason]
     ranges: list[ColumnRange]
     tau: list[RankAgreement]
     checks: list[Check]
+
+    @property
+    def measured(self) -> list[str]:
+        """The measures that have a value in the dataset, in the order of their columns."""
+        return list(dict.fromkeys(count.measure for count in self.measures))
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
         return asdict(self)
 
     def missing(self, rows: str = "score rows", of: str = "of", planned: str = "") -> str:
-        """What is missing, for people: `2 of 8 score rows are missing`, and the same of the architectures table.
+        """What is missing, for people: `2 of 8 score rows are missing or lack a measure`, and the same of the architectures
+        table.
 
         Args:
-            rows: what the rows of scores are called.
-            of: what stands between two numbers.
-            planned: what stands before `are missing`.
+            rows: what score rows are called.
+            of: between the numbers.
+            planned: after the name of what is missing.
         """
-        architectures = [point for point in self.points if not point.images]
+        of_architectures = [point for point in self.points if point.images is None]
         tables = (
-            (self.num_missing, self.num_wanted, rows),
-            (sum(p.missing for p in architectures), sum(p.wanted for p in architectures), "rows of the architectures table"),
+            (self.num_missing, self.num_wanted, rows, "are missing or lack a measure"),
+            (
+                sum(point.missing for point in of_architectures),
+                sum(point.wanted for point in of_architectures),
+                f"{rows.removeprefix('score ')} of the architectures table",
+                "are missing",
+            ),
         )
         return ". ".join(
-            f"{missing:,} {of} {wanted:,} {name}{planned} are missing" for missing, wanted, name in tables if missing
+            f"{missing:,} {of} {wanted:,} {name}{planned} {told}" for missing, wanted, name, told in tables if missing
         )
 
 
@@ -167,7 +181,15 @@ def assess(dataset: Dataset, tables: list[PublishedTable], connection: duckdb.Du
     Raises:
         DatasetError: rows contradict each other.
     """
+    checks = check_statements(tables, dataset.measures, connection)
     points, groups = _points(dataset), _groups(connection)
+    means: list[tuple[Group, dict[str, SeedMean]]] = []
+    for count in groups:
+        group = Group(count.space, count.images, count.batch_size)
+        means.append((group, seed_means(connection, group, dataset.measures)))
+    measured = [name for name in dataset.measures if any(name in found for _, found in means)]
+    with dataset.naming_damaged_files():
+        tau = rank_agreements(dataset, connection, means)
     return Quality(
         complete=not any(point.missing for point in points),
         num_wanted=sum(point.wanted for point in points if point.images),
@@ -175,9 +197,11 @@ def assess(dataset: Dataset, tables: list[PublishedTable], connection: duckdb.Du
         num_failed=sum(group.failed for group in groups),
         points=points,
         groups=groups,
-        ranges=[found for table in tables for found in _ranges(table, connection)],
-        tau=_tau(dataset),
-        checks=_checks(tables, connection),
+        measures=[_count(connection, group, name, found.get(name)) for name in measured for group, found in means],
+        reasons=_reasons(connection, measured),
+        ranges=[found for table in tables for found in _ranges(table, dataset.measures, connection)],
+        tau=tau,
+        checks=checks,
     )
 
 
@@ -202,114 +226,64 @@ def _points(dataset: Dataset) -> list[PointCount]:
 
 
 def _groups(connection: duckdb.DuckDBPyConnection) -> list[GroupCount]:
-    groups = []
-    for row in connection.execute(_GROUPS).fetchall():
-        first, second = row[-2:]
-        correlation = None
-        if second is not None:
-            correlation = connection.execute(_SEEDS, [*row[:3], first, *row[:3], second]).fetchall()[0][0]
-        counts = (*row[:-2], _finite(correlation))
-        groups.append(GroupCount(*counts))
-    return groups
+    rows = connection.execute(
+        """
+        SELECT space, images, batch_size, count(DISTINCT arch_index), count(DISTINCT seed), count(*),
+            count(*) FILTER (status = 'ok'), count(*) FILTER (status = 'singular'), count(*) FILTER (status = 'failed')
+        FROM scores GROUP BY space, images, batch_size ORDER BY ALL
+        """
+    ).fetchall()
+    return [GroupCount(*row) for row in rows]
 
 
-def _ranges(table: PublishedTable, connection: duckdb.DuckDBPyConnection) -> list[ColumnRange]:
-    names = [field.name for field in schema.TABLES[table.table] if not pa.types.is_string(field.type)]
+def _count(connection: duckdb.DuckDBPyConnection, group: Group, name: str, mean: SeedMean | None) -> MeasureCount:
+    value = quoted(name)
+    (row,) = connection.execute(
+        f"""
+        SELECT count({value}), count(*) FILTER (isinf({value})),
+            count(*) FILTER ({value} IS NULL AND status = 'failed'),
+            count(*) FILTER ({value} IS NULL AND status != 'failed' AND {has_line(name)}),
+            count(*) FILTER ({value} IS NULL AND status != 'failed' AND NOT {has_line(name)}),
+            min({value}) FILTER (isfinite({value})), quantile_cont({value}, 0.5) FILTER (isfinite({value})),
+            max({value}) FILTER (isfinite({value}))
+        FROM scores WHERE space = ? AND images = ? AND batch_size = ?
+        """,
+        list(group),
+    ).fetchall()
+    num_seeds, correlation = (mean.num_seeds, mean.correlation) if mean is not None else (0, None)
+    counts = (num_seeds, *row, correlation)
+    return MeasureCount(*group, name, *counts)
+
+
+def _reasons(connection: duckdb.DuckDBPyConnection, measures: Sequence[str]) -> list[FailureReason]:
+    """Those of whole rows, then those of each measure."""
+    of_rows = connection.execute(_REASONS_OF_ROWS, [NUM_REASONS]).fetchall()
+    found = [FailureReason(None, *row) for row in of_rows]
+    for name in measures:
+        rows = connection.execute(_REASONS_OF_A_MEASURE, [f"{name}: ", NUM_REASONS]).fetchall()
+        found += [FailureReason(name, *row) for row in rows]
+    return found
+
+
+def _ranges(table: PublishedTable, measures: Sequence[str], connection: duckdb.DuckDBPyConnection) -> list[ColumnRange]:
+    names = [field.name for field in schema.schema_of(table.table, measures) if not pa.types.is_string(field.type)]
     aggregates = ", ".join(
         f"count(*) - count({name}), count(*) FILTER (isinf({name}::DOUBLE)), min({name}) FILTER (isfinite({name}::DOUBLE)), "
         f"max({name}) FILTER (isfinite({name}::DOUBLE))"
-        for name in names
+        for name in map(quoted, names)
     )
     (row,) = connection.execute(f"SELECT {aggregates} FROM {table.table} WHERE space = ?", [table.space]).fetchall()
     return [ColumnRange(table.space, table.table, name, *row[4 * i : 4 * i + 4]) for i, name in enumerate(names)]
 
 
-def _tau(dataset: Dataset) -> list[RankAgreement]:
-    agreements = []
-    for group in summarise(dataset):
-        for trained_on, tau in group.tau.items():
-            number = group.num_joined[trained_on]
-            figures = [figure.value for figure in published_figures(group.space, trained_on, "score", "tau")]
-            comparable = figures and group.images in REAL_IMAGES and number >= ENOUGH_FOR_TAU
-            published = (min(figures), max(figures)) if comparable else None
-            taus = {name: _finite(value) for name, value in tau.items()}
-            score = taus["score"]
-            inside = None
-            if published is not None and score is not None:
-                inside = published[0] - BAND_MARGIN <= score <= published[1] + BAND_MARGIN
-            agreements.append(
-                RankAgreement(
-                    group.space,
-                    group.images,
-                    group.batch_size,
-                    trained_on,
-                    number,
-                    score,
-                    taus["params"],
-                    taus["flops"],
-                    taus["num_layers"],
-                    published,
-                    inside,
-                )
-            )
-    return agreements
-
-
-def _checks(tables: list[PublishedTable], connection: duckdb.DuckDBPyConnection) -> list[Check]:
-    rows = {name: sum(table.num_rows for table in tables if table.table == name) for name in schema.TABLES}
-    checks = [Check(f"no two rows of {name} have the same key", rows[name]) for name in schema.TABLES if rows[name]]
-    for name, statement, exception in _STATEMENTS:
-        if rows[name]:
-            found = connection.execute(f"SELECT space, arch_id FROM {exception} LIMIT 1").fetchall()
-            if found:
-                space, arch_id = found[0]
-                raise DatasetError(
-                    f"not in every row of {name} {statement}: {arch_id} of {space} is one; `naswot-ray check` tells "
-                    "damaged files, others have to be scored again"
-                )
-            checks.append(Check(f"in every row of {name} {statement}", rows[name]))
-    return checks
-
-
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None
-
-
-_GROUPS = """
-    SELECT space, images, batch_size, count(DISTINCT arch_index), count(DISTINCT seed), count(*),
-        count(*) FILTER (status = 'ok'), count(*) FILTER (status = 'singular'), count(*) FILTER (status = 'failed'),
-        min(score) FILTER (isfinite(score)), quantile_cont(score, 0.5) FILTER (isfinite(score)),
-        max(score) FILTER (isfinite(score)), min(seed), min(seed) FILTER (seed > lowest)
-    FROM scores JOIN (SELECT space, images, batch_size, min(seed) AS lowest FROM scores GROUP BY ALL)
-        USING (space, images, batch_size)
-    GROUP BY space, images, batch_size ORDER BY ALL
+_REASONS_OF_ROWS = """
+    SELECT error, count(*) AS num FROM scores WHERE status = 'failed' GROUP BY error ORDER BY num DESC, error LIMIT ?
 """
 
-_SEEDS = """
-    WITH a AS (SELECT arch_index, score FROM scores WHERE space = ? AND images = ? AND batch_size = ? AND seed = ?),
-        b AS (SELECT arch_index, score FROM scores WHERE space = ? AND images = ? AND batch_size = ? AND seed = ?)
-    SELECT corr(a.score, b.score) FROM a JOIN b USING (arch_index) WHERE isfinite(a.score) AND isfinite(b.score)
+_REASONS_OF_A_MEASURE = """
+    WITH lines AS (
+        SELECT unnest(string_split(error, chr(10))) AS line FROM scores WHERE status != 'failed' AND error IS NOT NULL
+    )
+    SELECT substr(line, length($1) + 1) AS reason, count(*) AS num FROM lines WHERE starts_with(line, $1)
+    GROUP BY reason ORDER BY num DESC, reason LIMIT $2
 """
-
-_STATEMENTS = (
-    ("scores", "the status is ok, singular or failed", "scores WHERE status NOT IN ('ok', 'singular', 'failed')"),
-    (
-        "scores",
-        "the score is null where the status is failed, -inf where it is singular, finite where it is ok",
-        """scores WHERE (status = 'failed') != (score IS NULL) OR (status = 'singular') != (coalesce(score, 0) = '-inf'::DOUBLE)
-            OR (status = 'ok') != (score IS NOT NULL AND isfinite(score))""",
-    ),
-    ("scores", "a failed row says why", "scores WHERE status = 'failed' AND error IS NULL"),
-    ("scores", "counts and times are not negative", "scores WHERE num_units < 0 OR seconds < 0 OR batch_size < 1"),
-    (
-        "scores",
-        "arch_index is that of the architecture",
-        "scores s JOIN architectures a USING (space, arch_id) WHERE s.arch_index != a.arch_index",
-    ),
-    (
-        "architectures",
-        "arch_id is no other architecture's",
-        "architectures GROUP BY space, arch_id HAVING count(*) > 1",
-    ),
-    ("accuracies", "the accuracy is from 0 to 100 percent", "accuracies WHERE NOT accuracy BETWEEN 0 AND 100"),
-)

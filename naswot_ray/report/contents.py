@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from naswot_ray import __version__
-from naswot_ray.analysis.columns import dataset_name
-from naswot_ray.analysis.summary import PREDICTORS, summarise
+from naswot_ray.analysis.names import BASELINE_TITLES, dataset_name
+from naswot_ray.analysis.summary import summarise
 from naswot_ray.dataset.dataset import Dataset
 from naswot_ray.dataset.join import describe_stale, stale_joins
+from naswot_ray.dataset.schema import BASELINES
+from naswot_ray.dataset.sql import quoted
+from naswot_ray.grid.holdings import Holding
+from naswot_ray.measures import all_measures
 
 
 @dataclass(frozen=True)
@@ -27,14 +31,17 @@ class GridCount:
     failed: int
 
 
-def describe(dataset: Dataset, grid: Iterable[GridCount]) -> dict[str, Any]:
+def describe(dataset: Dataset, grid: Iterable[GridCount], holdings: Iterable[Holding]) -> dict[str, Any]:
     """The page's tables, as JSON values.
 
     Args:
         dataset: what to describe.
         grid: its coverage.
+        holdings: what it holds of each measure.
     """
-    manifest = dataset.manifest
+    manifest, known = dataset.manifest, all_measures()
+    correlations = _correlations(dataset)
+    measures = [name for name in dataset.measures if any(name in row["tau"] for row in correlations)]
     with dataset.naming_damaged_files(), dataset.connect() as connection:
         names = (
             "space",
@@ -59,7 +66,18 @@ def describe(dataset: Dataset, grid: Iterable[GridCount]) -> dict[str, Any]:
         "contents": contents,
         "num_architectures": num_architectures,
         "grid": [asdict(point) for point in grid],
-        "correlations": _correlations(dataset),
+        "measures": [
+            {
+                "name": one.name,
+                "version": one.version,
+                "num_values": one.num_values,
+                "num_lacking": one.num_lacking + one.num_failed,
+                "formula": known[one.name].formula if one.name in known else "of a package that is not installed here",
+            }
+            for one in holdings
+        ],
+        "predictors": {**{name: name for name in measures}, **BASELINE_TITLES},
+        "correlations": correlations,
         "outdated": describe_stale(dataset, stale_joins(dataset)),
         "sql": {
             "setup": dataset.duckdb_setup(),
@@ -67,32 +85,49 @@ def describe(dataset: Dataset, grid: Iterable[GridCount]) -> dict[str, Any]:
             "GROUP BY ALL ORDER BY ALL;",
             "grid": f"SELECT space, images, batch_size, seed, count(*) AS num_rows FROM {dataset.read_parquet('scores')} "
             "GROUP BY ALL ORDER BY ALL;",
-            "correlations": f"WITH joined AS (FROM {dataset.read_parquet('joined')} WHERE split = 'test' "
-            "QUALIFY epochs = max(epochs) OVER (PARTITION BY space, dataset)), seeds AS "
-            "(SELECT space, images, batch_size, count(DISTINCT seed) AS num_seeds FROM joined GROUP BY ALL) "
-            "SELECT space, images, batch_size, dataset, epochs, arch_id, avg(score) AS score, "
-            "any_value(accuracy) AS accuracy, any_value(params) AS params, any_value(flops) AS flops, "
-            "any_value(num_layers) AS num_layers FROM joined JOIN seeds USING (space, images, batch_size) GROUP BY ALL "
-            "HAVING count(score) = any_value(num_seeds);",
+            "correlations": _correlations_sql(dataset, measures),
         },
     }
 
 
 def _correlations(dataset: Dataset) -> list[dict[str, Any]]:
+    """A row for each space, image source, batch size and training: Kendall's tau, and of how many architectures and seeds."""
     return [
         {
             "space": group.space,
             "images": group.images,
             "batch_size": group.batch_size,
-            "num_seeds": group.num_joined_seeds,
-            "dataset": dataset_name(trained_on),
-            "epochs": group.epochs[trained_on],
-            "num_architectures": group.num_joined[trained_on],
-            **{name: None if math.isnan(tau[name]) else tau[name] for name in PREDICTORS},
+            "num_seeds": max(one.num_seeds.values()),
+            "dataset": dataset_name(one.label.dataset),
+            "epochs": one.label.epochs,
+            "num_architectures": max(one.num_architectures.values()),
+            "tau": {name: None if math.isnan(tau) else tau for name, tau in one.tau.items()},
+            "num_architectures_of": dict(one.num_architectures),
+            "num_seeds_of": dict(one.num_seeds),
         }
         for group in summarise(dataset)
-        for trained_on, tau in group.tau.items()
+        for one in group.correlated
     ]
+
+
+def _correlations_sql(dataset: Dataset, measures: Sequence[str]) -> str:
+    """The columns that the correlations are taken of: means over seeds, null where an architecture lacks a value for one."""
+    seeds = {name: quoted(f"seeds of {name}") for name in measures}
+    counted = "".join(
+        f", count(DISTINCT seed) FILTER ({quoted(name)} IS NOT NULL) AS {column}" for name, column in seeds.items()
+    )
+    means = "".join(
+        f"CASE WHEN count({quoted(name)}) = any_value({column}) THEN avg({quoted(name)}) END AS {quoted(name)}, "
+        for name, column in seeds.items()
+    )
+    baselines = ", ".join(f"any_value({name}) AS {name}" for name in BASELINES)
+    return (
+        f"WITH joined AS (FROM {dataset.read_parquet('joined')} WHERE split = 'test' "
+        "QUALIFY epochs = max(epochs) OVER (PARTITION BY space, dataset)), "
+        f"seeds AS (SELECT space, images, batch_size{counted} FROM joined GROUP BY ALL) "
+        f"SELECT space, images, batch_size, dataset, epochs, arch_id, {means}any_value(accuracy) AS accuracy, {baselines} "
+        "FROM joined JOIN seeds USING (space, images, batch_size) GROUP BY ALL;"
+    )
 
 
 _CONTENTS = """

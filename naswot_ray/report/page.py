@@ -13,6 +13,7 @@ from plotly.offline import get_plotlyjs
 
 from naswot_ray.analysis.columns import list_points, load_points
 from naswot_ray.dataset.dataset import Dataset
+from naswot_ray.grid.holdings import Holding
 from naswot_ray.report.contents import GridCount, describe
 from naswot_ray.report.plots import plot_of
 
@@ -20,18 +21,20 @@ PLOTS_AT_MOST: Final = 40
 """Spaces times image sources that a page holds; all 34 families of NDS fit."""
 
 
-def make_page(dataset: Dataset, grid: Iterable[GridCount]) -> str:
+def make_page(dataset: Dataset, grid: Iterable[GridCount], holdings: Iterable[Holding], measure: str | None = None) -> str:
     """The report of a dataset as one HTML page that needs no network.
 
     Args:
         dataset: what to report on.
         grid: how much of what runs were asked for is there.
+        holdings: what it holds of each measure.
+        measure: what the page starts with; None for `naswot`, or the first that has values.
 
     Raises:
         DatasetError: a file is damaged.
     """
-    plots = [plot_of(dataset, load_points(dataset, *key)) for key in list_points(dataset)[:PLOTS_AT_MOST]]
-    return fill({**describe(dataset, grid), "plots": plots})
+    plots = [plot_of(dataset, load_points(dataset, *key), measure) for key in list_points(dataset)[:PLOTS_AT_MOST]]
+    return fill({**describe(dataset, grid, holdings), "plots": plots})
 
 
 def fill(data: dict[str, Any]) -> str:

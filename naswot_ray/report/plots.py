@@ -17,17 +17,22 @@ from naswot_ray.report.cells import pack_cell
 from naswot_ray.report.rounding import rounded_apart
 
 MAX_POINTS: Final = 20_000
-"""Of a larger space the page holds a sample: the best by every score and accuracy, the others drawn by the SHA-256 of their
+"""Of a larger space the page holds a sample: the best by every measure and accuracy, the others drawn by the SHA-256 of their
 arch_id, so that the sample is the same every time."""
 
 NUM_BEST: Final = 100
 NUM_BINS: Final = 64
 
-_DIGITS: Final = {"score": 3, "baseline": 0, "accuracy": 2}
+_DIGITS: Final = {"measure": 3, "baseline": 0, "accuracy": 2}
 
 
-def plot_of(dataset: Dataset, points: Points) -> dict[str, Any]:
+def plot_of(dataset: Dataset, points: Points, measure: str | None = None) -> dict[str, Any]:
     """The points of a space as JSON values.
+
+    Args:
+        dataset: whose they are.
+        points: of a space.
+        measure: what the plot starts with; as in `Points.main_column`, also where the points have no value of it.
 
     Returns:
         `columns` hold one number per `arch_ids`; `taus` are of every two columns over all architectures, also where `arch_ids`
@@ -35,7 +40,7 @@ def plot_of(dataset: Dataset, points: Points) -> dict[str, Any]:
     """
     columns = {key: column for key, column in points.columns.items() if np.isfinite(column.values).any()}
     chosen = _sample(points)
-    accuracy, score = points.main_accuracy, points.main_score
+    accuracy, main = points.main_accuracy, points.main_column(measure) or points.main_column()
     keys = {id(column): key for key, column in columns.items()}
     cells = [points.architectures[i] for i in chosen]
     return {
@@ -50,6 +55,8 @@ def plot_of(dataset: Dataset, points: Points) -> dict[str, Any]:
                 "kind": column.kind,
                 "name": column.name,
                 "label": column.label,
+                "measure": column.measure,
+                "batch_size": column.batch_size,
                 "sql": column.sql,
                 "num_missing": int(np.count_nonzero(np.isnan(column.values))),
                 "num_singular": int(np.count_nonzero(np.isneginf(column.values))),
@@ -60,10 +67,10 @@ def plot_of(dataset: Dataset, points: Points) -> dict[str, Any]:
         "taus": (taus := [{"x": x, "y": y, **_tau(columns[x], columns[y])} for x, y in _pairs(columns)]),
         "densities": _densities(columns, taus) if len(chosen) < len(points.arch_ids) else [],
         "start": {
-            "x": keys.get(id(score)),
+            "x": keys.get(id(main)),
             "y": keys.get(id(accuracy))
-            or next((key for key in ("params", "num_layers") if key in columns), keys.get(id(score))),
-            "colour": "params" if accuracy is not None and "params" in columns else keys.get(id(score)),
+            or next((key for key in ("params", "num_layers") if key in columns), keys.get(id(main))),
+            "colour": "params" if accuracy is not None and "params" in columns else keys.get(id(main)),
         },
         "from": _source(dataset, points),
     }
@@ -90,7 +97,7 @@ def _sample(points: Points) -> npt.NDArray[np.int64]:
     if num_points <= MAX_POINTS:
         return np.arange(num_points)
     best: set[int] = set()
-    for column in (*points.of_kind("score").values(), *points.of_kind("accuracy").values()):
+    for column in (*points.of_kind("measure").values(), *points.of_kind("accuracy").values()):
         ranked = np.argsort(np.where(np.isnan(column.values), -np.inf, column.values), kind="stable")
         best |= set(ranked[-NUM_BEST:].tolist())
     drawn = sorted(range(num_points), key=lambda i: hashlib.sha256(points.arch_ids[i].encode()).digest())

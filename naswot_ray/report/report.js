@@ -28,7 +28,7 @@ function fixed(value, digits) {
 function format(value, column) {
   if (value === null || value === undefined || Number.isNaN(value)) return "–";
   if (value === -Infinity) return "−∞ (singular)";
-  if (column.kind === "score") return fixed(value, 3);
+  if (column.kind === "measure") return fixed(value, 3);
   if (column.kind === "accuracy") return fixed(value, 2);
   return value.toLocaleString("en");
 }
@@ -42,7 +42,7 @@ const css = (name) => getComputedStyle(document.documentElement).getPropertyValu
 // --- What the dataset holds ---------------------------------------------------------------------------------------------
 
 function showOverview() {
-  document.title = `${data.name}: NASWOT scores`;
+  document.title = `${data.name}: scores of untrained networks`;
   $("title").textContent = data.name;
   const sum = (key) => data.contents.reduce((total, row) => total + row[key], 0);
   const spaces = new Set(data.contents.map((row) => row.space));
@@ -72,6 +72,11 @@ function fillTable(table, head, rows) {
     body.append(row);
   }
   table.append(body);
+}
+
+function showMeasures() {
+  fillTable($("measures-table"), [["Measure", "text"], ["Version", ""], ["Rows", ""], ["Without a value", ""], ["What it is", "text"]],
+    data.measures.map((one) => [one.name, String(one.version), count(one.num_values), count(one.num_lacking), one.formula]));
 }
 
 function showContents() {
@@ -113,14 +118,25 @@ function showCorrelations() {
     $("correlations-table").replaceWith(element("p", { class: "note" }, "Nothing is joined with accuracies yet: see naswot-ray join."));
     return;
   }
-  const taus = ["score", "params", "flops", "num_layers"];
+  const names = Object.keys(data.predictors);
   const head = [["Space", "text"], ["Images", "text"], ["Trained on", "text"], ["Epochs", ""], ["Batch size", ""], ["Seeds", ""], ["Architectures", ""],
-    ["Score", ""], ["Parameters", ""], ["FLOPs", ""], ["Layers", ""]];
+    ...Object.values(data.predictors).map((title) => [title.replaceAll("_", "_\u200b"), ""])]; // where a line may break
+  // A measure of fewer architectures or seeds than the row tells says of how many.
+  const fewer = (row, name) => [
+    row.num_seeds_of[name] < row.num_seeds ? plural(row.num_seeds_of[name], "seed") : "",
+    row.num_architectures_of[name] < row.num_architectures ? plural(row.num_architectures_of[name], "architecture") : "",
+  ].filter(Boolean).join(", ");
+  const cell = (row, name, best) => {
+    const tau = row.tau[name] ?? null;
+    if (tau === null) return "–";
+    const of = fewer(row, name);
+    return { text: fixed(tau, 3) + (of ? ` (${of})` : ""), mark: tau === best ? "best" : "" };
+  };
   for (const line of data.outdated) $("correlations-table").before(element("p", { class: "note" }, line));
   fillTable($("correlations-table"), head, data.correlations.map((row) => {
-    const best = Math.max(...taus.map((name) => row[name] ?? -2));
+    const best = Math.max(...names.map((name) => row.tau[name] ?? -2));
     return [row.space, row.images, row.dataset, String(row.epochs), String(row.batch_size), String(row.num_seeds), count(row.num_architectures),
-      ...taus.map((name) => (row[name] === null ? "–" : { text: fixed(row[name], 3), mark: row[name] === best ? "best" : "" }))];
+      ...names.map((name) => cell(row, name, best))];
   }));
 }
 
@@ -429,16 +445,34 @@ function showQueries(columns) {
 
 // --- Start --------------------------------------------------------------------------------------------------------------------
 
-const KINDS = { score: "Scores", baseline: "Size of the network", accuracy: "Trained accuracies" };
+const KINDS = { baseline: "Size of the network", accuracy: "Trained accuracies" };
 
 function fillSelect(id, key) {
-  const groups = Object.entries(KINDS).map(([kind, name]) => {
-    const group = element("optgroup", { label: name });
-    for (const column of state.plot.columns.filter((each) => each.kind === kind)) group.append(element("option", { value: column.key }, column.name));
-    return group;
-  });
+  const { columns } = state.plot;
+  const grouped = (label, chosen) => element("optgroup", { label }, ...chosen.map((column) => element("option", { value: column.key }, column.name)));
+  const groups = [
+    ...measures().map((name) => grouped(name, columns.filter((column) => column.measure === name))),
+    ...Object.entries(KINDS).map(([kind, name]) => grouped(name, columns.filter((column) => column.kind === kind))),
+  ];
   $(id).replaceChildren(...groups.filter((group) => group.children.length));
   $(id).value = key;
+}
+
+const measures = () => [...new Set(state.plot.columns.map((column) => column.measure).filter(Boolean))];
+
+// The measure on the horizontal axis; none where something else is there.
+function showMeasure() {
+  $("measure-select").value = columnOf(state.x).measure ?? "";
+}
+
+// Puts a measure on the horizontal axis: at the batch size that is there, or the largest one.
+function chooseMeasure(name) {
+  const columns = state.plot.columns.filter((column) => column.measure === name);
+  const size = columnOf(state.x).batch_size ?? columnOf(state.plot.start.x).batch_size;
+  state.x = (columns.find((column) => column.batch_size === size) ?? columns.at(-1)).key;
+  $("x-select").value = state.x;
+  drawScatter();
+  showTable();
 }
 
 function openPlot(plot, plots) {
@@ -446,6 +480,8 @@ function openPlot(plot, plots) {
   $("filter").value = "";
   $("plot-select").value = String(plots.indexOf(plot));
   for (const axis of ["x", "y", "colour"]) fillSelect(`${axis}-select`, state[axis]);
+  $("measure-select").replaceChildren(element("option", { value: "", hidden: "" }, "–"), ...measures().map((name) => element("option", { value: name }, name)));
+  showMeasure();
   select(sortedRows()[0], false);
   drawScatter();
   showTable();
@@ -455,6 +491,7 @@ function start() {
   showOverview();
   showCorrelations();
   showContents();
+  showMeasures();
   showCoverage();
   for (const name of ["contents", "grid", ...(data.correlations.length ? ["correlations"] : [])]) showSql(`${name}-sql`, data.sql[name]);
   const plots = data.plots.filter((plot) => plot.start.x !== null);
@@ -472,10 +509,12 @@ function start() {
   for (const axis of ["x", "y", "colour"]) {
     $(`${axis}-select`).addEventListener("change", (event) => {
       state[axis] = event.target.value;
+      showMeasure();
       drawScatter();
       showTable();
     });
   }
+  $("measure-select").addEventListener("change", (event) => chooseMeasure(event.target.value));
   $("whole-range").addEventListener("change", drawScatter);
   $("filter").addEventListener("input", () => { state.shown = PAGE_ROWS; showTable(); });
   $("more").addEventListener("click", () => { state.shown += PAGE_ROWS; showTable(); });

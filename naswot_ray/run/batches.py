@@ -1,7 +1,8 @@
-"""The batches of images that a run's tasks are scored on: made when a task needs one, and kept while there is room.
+"""A cache of the image batches that tasks are scored on.
 
-A grid may have ten thousand points, whose batches together are larger than the driver's memory. A batch is a pure function of
-its source, size and seed, so that one which had to go is simply made again.
+A grid may have ten thousand points, and all its batches together may not fit into the driver's memory. So a batch is made when
+a task first needs it, and the least recently used ones are dropped. A batch is a pure function of its source, size and seed,
+so a dropped one can be made again.
 """
 
 from __future__ import annotations
@@ -10,21 +11,22 @@ from collections.abc import Callable
 from typing import Final, Generic, TypeVar
 
 from naswot_ray.grid.grid import Batch, Task
-from naswot_ray.run.rows import Pixels
+from naswot_ray.run.receipt import Pixels
 
 MAX_BYTES: Final = 2**30
-"""How many bytes of images are kept, the last batch whatever its size: 650 of 128 images of 32 pixels."""
+"""How many bytes of images the cache holds: about 680 batches of 128 images of 32 x 32 pixels. The most recent batch is kept
+even if it is larger."""
 
 Images = TypeVar("Images")
 
 
 class Batches(Generic[Images]):
-    """Gives tasks their batches; those that were used last are kept.
+    """Gives tasks their batches, and caches those that were used last.
 
     Args:
         make: makes a batch.
-        place: brings it where the workers find it, such as an object store; what it gives is what tasks get. The batch stays
-            there as long as somebody holds that.
+        place: puts a batch where the workers can read it, such as Ray's object store, and returns a handle to it. Tasks get
+            the handle. The batch stays there as long as anything refers to the handle.
     """
 
     def __init__(self, make: Callable[[Batch], Pixels], place: Callable[[Pixels], Images]) -> None:
@@ -34,7 +36,7 @@ class Batches(Generic[Images]):
         self._num_bytes = 0
 
     def of(self, task: Task) -> Images | None:
-        """The batch that a task's shard is scored on; None for the architectures table."""
+        """The batch that a task's shard is scored on; None for a task of the architectures table."""
         batch = task.shard.point.batch
         return None if batch is None else self._get(batch)
 

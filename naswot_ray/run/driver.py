@@ -1,8 +1,8 @@
-"""The policy of a run: which task goes to which worker, and what happens when one is lost or hangs.
+"""The driver of a run: it decides which worker gets which task, and what happens when a worker dies or hangs.
 
-A task whose worker died or overran its time is tried again, up to a number of attempts. Then it is split in halves, each with
-attempts of its own, until the architecture at fault stands alone; that one is recorded as a `failed` row and its neighbours
-are scored. Halves of one shard write the same part, so they run one after the other.
+A task whose worker died or took too long is tried again, up to a maximum number of attempts. Then it is split into halves, and
+each half gets attempts of its own. This goes on until the architecture at fault is alone in its task: it is recorded as a
+`failed` row, and all others are scored. Halves of one shard write the same part file, so they run one after the other.
 """
 
 from __future__ import annotations
@@ -16,26 +16,27 @@ from pathlib import PurePosixPath
 
 from naswot_ray.grid.grid import Shard, Task
 from naswot_ray.run.pool import Done, Gone, Lost, Pool, Ready, WorkerId
-from naswot_ray.run.progress import Progress
+from naswot_ray.run.progress import RunProgress
 from naswot_ray.run.queue import TaskQueue
-from naswot_ray.run.rows import Receipt
+from naswot_ray.run.receipt import Receipt, RunTable, table_of
 
 POLL_SECONDS = 0.5
 NUM_READERS = 16
-"""Parts looked into at once."""
+"""How many part files are read at once when a run that was cut off is counted."""
 MAX_NODES_LOST = 10
-"""From then on a lost node counts as an attempt: it may be the architecture that takes the machine down."""
+"""How many lost nodes a task survives without using up an attempt. Later losses count as attempts, because the architecture
+itself may be what takes the machines down."""
 WAITING_SECONDS = 60.0
-"""After so long without any worker the operator is told, and again each time as long."""
+"""Seconds without a worker before the operator is warned; the warning repeats at this interval."""
 
 
 @dataclass(frozen=True)
 class Policy:
-    """When to give up on what.
+    """When the driver gives up on a task.
 
     Attributes:
-        max_attempts: tries of a task before it is split, or its only architecture recorded as failed.
-        shard_timeout: seconds a worker may take for one task.
+        max_attempts: how often a task is tried before it is split; a task of one architecture is recorded as failed instead.
+        shard_timeout: seconds that a worker may take for one task.
     """
 
     max_attempts: int = 3
@@ -50,16 +51,16 @@ class _Running:
 
 
 class Driver:
-    """Takes tasks through a pool.
+    """Hands tasks to the workers of a pool until all are done.
 
     Args:
         pool: the workers.
-        policy: see `Policy`.
-        write_failed: records the one architecture of a task, with this error, as a failed row.
-        written: is told of every part that was written.
-        progress: is told of every finished task.
+        policy: when to give up on a task.
+        write_failed: writes a failed row for the only architecture of a task; takes the task and the error message.
+        written: called with the path of every part file that was written.
+        progress: called for every finished task.
         begin: called once, when the first worker is ready and before it gets the first task.
-        clock: monotonic seconds.
+        clock: returns monotonic seconds.
     """
 
     def __init__(
@@ -68,7 +69,7 @@ class Driver:
         policy: Policy,
         write_failed: Callable[[Task, str], Receipt],
         written: Callable[[PurePosixPath], None],
-        progress: Progress,
+        progress: RunProgress,
         begin: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -80,28 +81,29 @@ class Driver:
         self._begin = begin
         self._clock = clock
         self._fresh = TaskQueue()
-        self._again: deque[Task] = deque()  # tried before: retries, and halves of a shard
+        self._retries: deque[Task] = deque()  # tried before, and the halves of such tasks
         self._idle: set[WorkerId] = set()
         self._running: dict[WorkerId, _Running] = {}
         self._busy: set[Shard] = set()
         self._started: float | None = None
         self._alive = self._looked = clock()
-        self.counts: Counter[str] = Counter()
-        """Rows written so far, by table and status: ("scores" | "architectures") + "." + status."""
+        self.counts: Mapping[RunTable, Counter[str]] = {"scores": Counter(), "architectures": Counter()}
+        """How many rows of each table have been written so far, by status."""
 
     @property
     def seconds(self) -> float:
-        """Since the first task was given to a worker; the start of the workers is not in it."""
+        """Seconds since a worker got the first task. The time that workers took to start is not included."""
         return 0.0 if self._started is None else self._clock() - self._started
 
     def drive(self, tasks: Iterable[Task]) -> None:
-        """Do all tasks. Whatever ends it early (an error, Ctrl-C) leaves what is written complete and countable.
+        """Do all tasks. If an error or Ctrl-C ends this early, every part file that was written is whole and can be counted.
 
         Args:
-            tasks: of different shards, those of one range of architectures side by side; taken as workers become free.
+            tasks: at most one for each shard. Tasks for the same range of architectures must follow each other. The iterable
+                is read as workers become free.
 
         Raises:
-            NaswotError: what no retry can cure, such as a full disk.
+            NaswotError: an error that no retry can cure, such as a full disk.
         """
         self._fresh = TaskQueue(tasks)
         while self._assign() or self._running:
@@ -118,24 +120,24 @@ class Driver:
                             self._lost(self._end(worker), event)
                     case Gone(worker, reason):
                         self._idle.discard(worker)
-                        self._progress.note(f"a worker cannot start, the others go on: {reason}")
-            self._look_after_time()
+                        self._progress.note(f"a worker cannot start: {reason}; the others go on")
+            self._check_times()
             self._progress.tick()
 
     def settle(self, count_written: Callable[[Task], Mapping[str, int]]) -> None:
-        """Count what workers had written of their tasks when they were ended without having reported.
+        """Count the rows of tasks that were cut off: workers may have written some of them without reporting it.
 
         Args:
-            count_written: how many rows of a task this run has written, by status.
+            count_written: returns how many rows of a task this run has written, by status.
         """
         tasks = [running.task for running in self._running.values()]
         self._running.clear()
         with ThreadPoolExecutor(NUM_READERS) as readers:
             for task, counts in zip(tasks, readers.map(count_written, tasks), strict=True):
-                self._count(task, counts)
+                self.counts[table_of(task)].update(counts)
 
     def _assign(self) -> bool:
-        """Give tasks to the idle workers. Returns whether there is something left that could not be given."""
+        """Give tasks to the idle workers. Returns whether any task is still waiting for a worker."""
         while self._idle:
             worker = self._idle.pop()
             task = self._next(worker)
@@ -149,13 +151,13 @@ class Driver:
                 self._started = self._clock()
                 self._progress.begin()
             self._pool.submit(worker, task)
-        return bool(self._again or self._fresh)
+        return bool(self._retries or self._fresh)
 
     def _next(self, worker: WorkerId) -> Task | None:
-        """The next task for a worker, of a shard that is not being worked on."""
-        for position, task in enumerate(self._again):
+        """The next task for a worker. Skips shards that another worker is writing."""
+        for position, task in enumerate(self._retries):
             if task.shard not in self._busy:
-                del self._again[position]
+                del self._retries[position]
                 return task
         return self._fresh.take(worker)
 
@@ -165,21 +167,15 @@ class Driver:
         return running
 
     def _finished(self, task: Task, receipt: Receipt) -> None:
-        table = self._count(task, receipt.counts)
+        table = table_of(task)
+        self.counts[table].update(receipt.counts)
         for note in receipt.notes:
             self._progress.note(note)
         if receipt.part is not None:
             self._written(receipt.part)
         if receipt.left:
-            self._again.append(Task(task.shard, receipt.left))
+            self._retries.append(Task(task.shard, receipt.left))
         self._progress.advance(table, receipt)
-
-    def _count(self, task: Task, counts: Mapping[str, int]) -> str:
-        """Add to the counts of the task's table, whose name is returned."""
-        table = "architectures" if task.shard.point.batch is None else "scores"
-        for status, count in counts.items():
-            self.counts[f"{table}.{status}"] += count
-        return table
 
     def _lost(self, running: _Running, loss: Lost) -> None:
         task, reason = running.task, loss.reason
@@ -187,30 +183,31 @@ class Driver:
             reason = f"took longer than {self._policy.shard_timeout:g} s"
         elif loss.with_node and task.nodes_lost < MAX_NODES_LOST:
             self._progress.note(f"{_describe(task)}: {reason}; trying again")
-            self._again.append(replace(task, nodes_lost=task.nodes_lost + 1))
+            self._retries.append(replace(task, nodes_lost=task.nodes_lost + 1))
             return
         task = replace(task, attempts=task.attempts + 1)
         if task.attempts < self._policy.max_attempts:
             self._progress.note(f"{_describe(task)}: {reason}; trying again ({task.attempts} of {self._policy.max_attempts})")
-            self._again.append(task)
+            self._retries.append(task)
         elif len(task.indices) > 1:
             self._progress.note(f"{_describe(task)}: {reason} {task.attempts} times; trying its halves")
             middle = len(task.indices) // 2
-            self._again.append(Task(task.shard, task.indices[:middle]))
-            self._again.append(Task(task.shard, task.indices[middle:]))
+            self._retries.append(Task(task.shard, task.indices[:middle]))
+            self._retries.append(Task(task.shard, task.indices[middle:]))
         else:
             self._progress.note(f"{_describe(task)}: {reason} {task.attempts} times; recorded as failed")
             error = f"{reason} in each of {task.attempts} attempts"
             self._finished(task, self._write_failed(task, error))
 
-    def _look_after_time(self) -> None:
+    def _check_times(self) -> None:
+        """Warn if there has been no worker for long, and end the workers whose time is up."""
         now = self._clock()
         if self._running or self._idle:
             self._alive = now
         elif now - self._alive >= WAITING_SECONDS:
             self._alive = now
             self._progress.note(f"no worker for {WAITING_SECONDS:g} s: waiting for the cluster to start one")
-        if now - self._looked < POLL_SECONDS:  # not after every event: thousands of workers may be running
+        if now - self._looked < POLL_SECONDS:  # not after every event, because thousands of workers may be running
             return
         self._looked = now
         for worker, running in self._running.items():

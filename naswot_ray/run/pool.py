@@ -1,4 +1,4 @@
-"""Where tasks run: what the driver needs of a pool of workers, and the pool without Ray."""
+"""Pools of workers: the interface that the driver uses, and the pool that runs in this process without Ray."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Protocol
 from naswot_ray.dataset.manifest import Settings
 from naswot_ray.errors import RunError
 from naswot_ray.grid.grid import Batch, Task
+from naswot_ray.measures import DEFAULT_MEASURES
 from naswot_ray.run.batches import Batches
-from naswot_ray.run.rows import DeviceLostError, Pixels, Receipt
+from naswot_ray.run.receipt import DeviceLostError, Pixels, Receipt
 from naswot_ray.spaces import Space
 
 if TYPE_CHECKING:
@@ -21,14 +22,14 @@ WorkerId = int
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """A worker has started, or started again, and takes tasks."""
+    """A worker has started, or has started again, and can take a task."""
 
     worker: WorkerId
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """A task is done and its rows are written."""
+    """A worker has done its task and written the rows."""
 
     worker: WorkerId
     receipt: Receipt
@@ -36,11 +37,11 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """The worker's process or node died; another try may succeed. The worker reports `Ready` when it is back.
+    """A worker's process or node died. Its task may succeed when it is tried again. `Ready` tells when the worker is back.
 
     Attributes:
-        reason: for people.
-        with_node: the whole machine went, such as a spot instance.
+        reason: what happened, for messages.
+        with_node: whether the whole machine is gone, such as a spot instance that was taken away.
     """
 
     worker: WorkerId
@@ -50,7 +51,7 @@ class Lost:
 
 @dataclass(frozen=True, slots=True)
 class Gone:
-    """A worker could not start and will not come back; others go on."""
+    """A worker could not start and will not come back. Other workers go on."""
 
     worker: WorkerId
     reason: str
@@ -60,21 +61,21 @@ Event = Ready | Done | Lost | Gone
 
 
 class Pool(Protocol):
-    """Workers that do one task at a time each. There may be more of them later.
+    """Workers, each of which does one task at a time. More of them may appear during a run.
 
-    A worker reports `Ready` when it has opened its engine. An error that a worker raised itself, which no retry can cure, is
-    raised by `wait`.
+    `wait` reports a worker as `Ready` once the worker has opened its engine. If a worker raises an error, no retry can cure it,
+    and `wait` raises it.
     """
 
     @property
     def hardware(self) -> Mapping[str, int]:
-        """What the run had, for its record; empty for this process alone."""
+        """How many nodes, CPUs, GPUs and actors the run had, for its record; empty for a pool in this process."""
 
     def submit(self, worker: WorkerId, task: Task) -> None:
         """Give a task to a worker that is ready and has none."""
 
     def wait(self, timeout: float) -> Sequence[Event]:
-        """What happened since the last call; waits at most `timeout` seconds for something to happen."""
+        """The events since the last call. If there are none, waits for one, at most `timeout` seconds."""
 
     def kill(self, worker: WorkerId) -> None:
         """End a worker that hangs. Its task comes back as `Lost`."""
@@ -87,29 +88,39 @@ def make_worker(
     root: str,
     run_id: str,
     settings: Settings,
-    num_threads: int | None = None,
     *,
     engine: str | None = None,
     dtype: str = "float32",
+    measures: Sequence[str] = DEFAULT_MEASURES,
 ) -> Worker:
-    """A `Worker`. Its module loads torch, which takes 2 s: a driver whose tasks are done elsewhere need not wait for that."""
+    """Make a `Worker`.
+
+    The worker's module is imported here, since it loads torch, which takes 2 s. A driver whose workers are in other processes
+    does not need it.
+    """
     from naswot_ray.run.worker import Worker  # noqa: PLC0415
 
-    return Worker(root, run_id, settings, num_threads, engine=engine, dtype=dtype)
+    return Worker(root, run_id, settings, engine=engine, dtype=dtype, measures=measures)
 
 
 class InProcessPool:
-    """One worker in this process: for debugging, tiny machines and tests. A task that hangs or crashes takes the run along.
+    """One worker in this process, for debugging, tiny machines and tests. If a task hangs or crashes, so does the run.
 
     Args:
-        make_worker: makes what does the tasks.
-        spaces: by name.
-        make_batch: makes the images of a task when it is done.
+        make_worker: makes the worker.
+        spaces: the spaces of the tasks, by name.
+        make_batch: makes the images of a task, when the task is about to run.
+        num_threads: how many threads torch's CPU operations use while a task runs.
     """
 
     def __init__(
-        self, make_worker: Callable[[], Worker], spaces: Mapping[str, Space], make_batch: Callable[[Batch], Pixels]
+        self,
+        make_worker: Callable[[], Worker],
+        spaces: Mapping[str, Space],
+        make_batch: Callable[[Batch], Pixels],
+        num_threads: int,
     ) -> None:
+        self._num_threads = num_threads
         self._make_worker = make_worker
         self._worker: Worker | None = None
         self._spaces = spaces
@@ -131,10 +142,13 @@ class InProcessPool:
         if self._task is None:
             return []
         task, self._task = self._task, None
+        from naswot_ray.run.process import limited_threads  # noqa: PLC0415  torch, which a driver does not need
+
         try:
-            return [Done(0, self._worker.run(task, self._spaces[task.shard.point.space], self._batches.of(task)))]
+            with limited_threads(self._num_threads):
+                return [Done(0, self._worker.run(task, self._spaces[task.shard.point.space], self._batches.of(task)))]
         except DeviceLostError as error:
-            raise RunError(f"the GPU failed ({error}); leave out --in-process to have such architectures isolated") from error
+            raise RunError(f"the GPU failed ({error}); leave out --in-process, and Ray isolates such architectures") from error
 
     def kill(self, worker: WorkerId) -> None:
         raise AssertionError("a task in this process cannot be ended")

@@ -1,4 +1,4 @@
-"""What a run shows while it goes on: a bar on a terminal, a line every few seconds elsewhere."""
+"""What a run shows while it works: a progress bar on a terminal, a line every few seconds elsewhere."""
 
 from __future__ import annotations
 
@@ -9,54 +9,57 @@ from types import TracebackType
 from typing import Final, Protocol, Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
-from rich.progress import Progress as RichProgress
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
-from naswot_ray.run.rows import Receipt
+from naswot_ray.run.receipt import Receipt, RunTable
 from naswot_ray.terminal import Terminal
 
 LINE_SECONDS: Final = 5.0
 """Seconds between two lines where there is no bar."""
 
 WINDOW_SECONDS: Final = 300.0
-"""The rate is that of the last five minutes: long enough for all batch sizes of a range, short enough to follow the machine."""
+"""Seconds that the rate is measured over: long enough for all batch sizes of a range, short enough to follow the machine."""
 
 LONGEST_WINDOW: Final = 1800.0
-"""The longest window, for results that come far apart: a worker reports after ten minutes at the latest."""
+"""The longest time to measure the rate over, for results that come far apart. A worker reports at least every ten minutes."""
 
 PAUSES: Final = 3
-"""A window holds at least this many of its longest pauses, or workers that report all at once would make the rate jump."""
+"""A window is at least this many times as long as its longest pause between results, up to `LONGEST_WINDOW`.
+
+Otherwise the rate would jump when many workers report at once.
+"""
 
 BIN_SECONDS: Final = 1.0
-"""Results closer together than this are kept as one, so that a window holds few."""
+"""Results that are fewer seconds apart are kept as one, so that a window holds only a few."""
 
 
-class Progress(Protocol):
-    """What the driver tells of its work."""
+class RunProgress(Protocol):
+    """What the driver reports its work to."""
 
     def begin(self) -> None:
-        """The first worker has started and gets its first task."""
+        """The first worker has started and is about to get its first task."""
 
-    def advance(self, table: str, receipt: Receipt) -> None:
-        """A task of a table is done."""
+    def advance(self, table: RunTable, receipt: Receipt) -> None:
+        """A task is done; its rows belong to `table`."""
 
     def note(self, message: str) -> None:
-        """Something out of the ordinary happened."""
+        """Something unusual happened that people should know of."""
 
     def tick(self) -> None:
-        """Time has passed."""
+        """Time has passed; called again and again while the run works."""
 
 
 class Rate:
-    """How much is done, how much of it a second, and the seconds that the rest takes at this rate.
+    """How many rows are done, how many a second, and how long the rest will take.
 
-    The rate is that of the last minutes, so that it follows a machine whose load changes: of `WINDOW_SECONDS` up to the last
-    result, or longer where results come far apart. Results come in whole shards, so time since the last one is not in it.
+    The rate is measured over the last minutes, so that it follows a machine whose load changes. The window is the last
+    `WINDOW_SECONDS` before the last result, or longer where results come far apart. Results come in whole shards, so the time
+    since the last result does not count.
 
     Args:
-        total: how many to do.
-        clock: monotonic seconds.
-        counted: what is counted, put before and behind the numbers.
+        total: how many rows to do.
+        clock: returns monotonic seconds.
+        counted: text before and after the numbers, which says what is counted.
     """
 
     def __init__(
@@ -66,18 +69,18 @@ class Rate:
         self.done = 0
         self._clock = clock
         self._before, self._behind = counted
-        self._results = deque([(clock(), 0)])  # the time of a result, and how much was done then; the first is the start
+        self._results = deque([(clock(), 0)])  # (time, rows done by then) of each result; the first entry is the start
         self._since = "the start"
-        self._all_there = True  # whether the first of them is still the start of all
+        self._all_there = True  # whether the first entry is still the start
 
     def begin(self, since: str = "the start") -> None:
-        """Count time from now on; `since` says what it counts from."""
+        """Start measuring time now; `since` is the name of this moment."""
         self._since = since
         self._results = deque([(self._clock(), self.done)])
         self._all_there = True
 
     def advance(self, rows: int) -> None:
-        """So many more are written."""
+        """Count more rows as done."""
         self.done += rows
         self.total = max(self.total, self.done)  # rows that had vanished are done again
         now = self._clock()
@@ -90,7 +93,7 @@ class Rate:
 
     @property
     def pace(self) -> str:
-        """Rows a second, of which time, and the time left; empty while nothing is done."""
+        """Rows a second, the time this was measured over, and the time left. Empty while nothing is done."""
         began, ended, done = self._window()
         if not done or ended <= began:
             return ""
@@ -111,7 +114,7 @@ class Rate:
         return ", ".join(filter(None, [f"{self._before}{self.done:,}/{self.total:,}{self._behind}", self.pace]))
 
     def _window(self) -> tuple[float, float, int]:
-        """When the window of the rate begins and ends, and how much was done in it."""
+        """When the window of the rate begins and ends, and how many rows were done in it."""
         results = list(self._results)
         ended, done = results[-1]
         longest_pause, first = 0.0, len(results) - 1
@@ -121,16 +124,16 @@ class Rate:
         return results[first][0], ended, done - results[first][1]
 
 
-class ConsoleProgress:
-    """Progress of a run on the standard error, as a context manager.
+class ConsoleRunProgress:
+    """Shows the progress of a run on the standard error. A context manager.
 
-    A space's rows of the architectures table come before its scores and are a phase of their own.
+    A space's rows of the architectures table are written before its scores, and are shown separately.
 
     Args:
-        total: score rows to do.
-        console: where to; its `is_terminal` decides between bar and lines.
-        clock: monotonic seconds.
-        num_architectures: rows of the architectures table to do.
+        total: how many rows of the scores table there are to do.
+        console: where to show it: a bar if it `is_terminal`, else lines. Default: the standard error.
+        clock: returns monotonic seconds.
+        num_architectures: how many rows of the architectures table there are to do.
     """
 
     def __init__(
@@ -145,11 +148,11 @@ class ConsoleProgress:
         self._rate = Rate(total, clock)
         self._architectures = Rate(num_architectures, clock, ("architectures ", ""))
         self._last_line = clock()
-        self._bar: RichProgress | None = None
+        self._bar: Progress | None = None
         self._bars: list[tuple[TaskID, Rate]] = []
         if self._console.is_terminal:
             columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"))
-            self._bar = RichProgress(*columns, console=self._console)
+            self._bar = Progress(*columns, console=self._console)
             for name, rate in (("architectures", self._architectures), ("scores", self._rate)):
                 if rate.total or rate is self._rate:
                     self._bars.append((self._bar.add_task(name, total=rate.total, rate=""), rate))
@@ -169,12 +172,12 @@ class ConsoleProgress:
         for rate in (self._architectures, self._rate):
             rate.begin()
 
-    def advance(self, table: str, receipt: Receipt) -> None:
+    def advance(self, table: RunTable, receipt: Receipt) -> None:
         if table == "scores":
             self._rate.advance(receipt.rows)
         elif self._architectures.total:
             self._architectures.advance(receipt.rows)
-            if not self._rate.done:  # nothing was scored yet: the time until now is not the scores'
+            if not self._rate.done:  # nothing is scored yet, so the time until now does not count for the scores
                 self._rate.begin("scoring began")
         self.tick()
 
@@ -198,7 +201,7 @@ class ConsoleProgress:
 
 
 def _span(seconds: float) -> str:
-    """A length of time in words: `40 s`, `5 min`."""
+    """A length of time: `40 s`, `5 min`."""
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 

@@ -1,4 +1,7 @@
-"""The order of a run's tasks: a worker goes on with the architectures it has, so that their graphs serve all batches."""
+"""The order of a run's tasks.
+
+A worker scores its range of architectures on all batches before it takes another range, so that it builds each graph only once.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,10 @@ from naswot_ray.run.pool import WorkerId
 
 
 class TaskQueue:
-    """Hands out tasks by range of architectures.
+    """Hands out tasks, range of architectures by range.
 
     Args:
-        tasks: those of one range side by side; taken as they are needed.
+        tasks: those for the same range must follow each other. The iterable is read as tasks are needed.
     """
 
     def __init__(self, tasks: Iterable[Task] = ()) -> None:
@@ -26,7 +29,11 @@ class TaskQueue:
         return self._next is not None or bool(self._ranges)
 
     def take(self, worker: WorkerId) -> Task | None:
-        """A task for a worker: of the range it has, or else of the next; at the end of the range of which most is left."""
+        """The next task for a worker, or None if no task is left.
+
+        Prefers the range this worker already has in memory, then the next untouched one. When none is left, it takes tasks
+        from the end of the range with the most work remaining.
+        """
         if worker not in self._ranges:
             fresh = self._take_range()
             if fresh:

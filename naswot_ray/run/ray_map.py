@@ -1,4 +1,4 @@
-"""A `map` that has the connected Ray cluster compute the results."""
+"""A `map` whose results the connected Ray cluster computes."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 TASKS_PER_CPU: Final = 2
-"""How many are under way or waiting, so that a CPU that becomes free finds work."""
+"""How many tasks are submitted for each CPU, so that a CPU that becomes free finds work."""
 
 
 def ray_map(function: Callable[[T], R], items: Iterable[T], /) -> Generator[R]:
-    """Apply a function to each item on the cluster's CPUs, one for each, and give the results in order.
+    """Apply a function to each item on the cluster, with one CPU for each call, and yield the results in order.
 
-    Items are taken as there is room for them. What is not asked for any more is not computed any further. A task whose process
-    or node dies is run again, three times.
+    Items are read as there is room for them. When the caller stops iterating, the calls under way are cancelled. A call whose
+    process or node dies is made again, at most three times.
 
     Raises:
-        Exception: what the function raised.
+        Exception: whatever the function raised.
         ray.exceptions.RayError: the cluster failed.
     """
-    shared = ray.put(function)  # once, with whatever it brings along
+    shared = ray.put(function)  # once for all calls, with the data that it refers to
     remote: Any = ray.remote(num_cpus=1, max_retries=3)(_apply)
     room = TASKS_PER_CPU * max(1, int(ray.cluster_resources().get("CPU", 1)))
     waiting: deque[Any] = deque()

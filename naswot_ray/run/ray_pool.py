@@ -1,8 +1,10 @@
 """Workers as Ray actors, one per GPU where there are GPUs.
 
-The traps this steers around were measured on Ray 2.60: a task is sent only to an actor that has answered once since it last
-started (or its start-up would count as an attempt), the scoring call itself is never retried by Ray (the driver counts
-attempts), and `num_cpus` is always explicit (an actor of a GPU alone would hold a CPU too).
+Three rules avoid pitfalls that were measured on Ray 2.60:
+
+- A task is sent only to an actor that has answered since it last started. Otherwise its start would count as an attempt.
+- Ray never retries the scoring call itself, because the driver counts attempts.
+- `num_cpus` is always given. Otherwise an actor that asks only for a GPU would hold a CPU too.
 """
 
 from __future__ import annotations
@@ -25,34 +27,41 @@ from naswot_ray.grid.grid import Batch, Task
 from naswot_ray.run.batches import Batches
 from naswot_ray.run.pool import Done, Event, Gone, Lost, Ready, WorkerId, make_worker
 from naswot_ray.run.ray_environment import LOCAL
-from naswot_ray.run.rows import DeviceLostError, Pixels, Receipt
+from naswot_ray.run.receipt import DeviceLostError, Pixels, Receipt
 from naswot_ray.spaces import Space
 
 if TYPE_CHECKING:
     from naswot_ray.run.worker import Worker
 
 CONNECT_SECONDS = 10.0
+"""How long to wait for the head to answer."""
 LOOK_SECONDS = 5.0
-"""How often to look for nodes that have joined."""
+"""Seconds between two looks for nodes that have joined."""
 
 
 class WorkerFactory(Protocol):
     """Makes a worker inside an actor's process: `make_worker`, or a test's variant of `Worker`."""
 
-    def __call__(self, root: str, run_id: str, settings: Settings, num_threads: int | None = None) -> Worker: ...
+    def __call__(self, root: str, run_id: str, settings: Settings) -> Worker: ...
 
 
 class WorkerActor:
-    """A worker in a process of its own."""
+    """The Ray actor: a worker in a process of its own."""
 
     def __init__(self, factory: WorkerFactory, root: str, run_id: str, settings: Settings, num_threads: int) -> None:
-        self._worker = factory(root, run_id, settings, num_threads)
+        from naswot_ray.run.process import dedicate_process  # noqa: PLC0415  torch, which a driver does not need
+
+        dedicate_process(num_threads)
+        self._worker = factory(root, run_id, settings)
 
     def open(self) -> tuple[str, int]:
-        """Make ready for scoring; the node it runs on and its process there. It can answer once it has started.
+        """Open the engine.
+
+        Returns:
+            the id of the node and the process id that the actor runs in.
 
         Raises:
-            SettingsError: the engine cannot run there.
+            SettingsError: the engine cannot run on that node.
         """
         self._worker.open()
         return str(ray.get_runtime_context().get_node_id()), os.getpid()
@@ -63,10 +72,10 @@ class WorkerActor:
 
 
 def connect(address: str) -> None:
-    """Connect to a Ray cluster, or start one of this machine alone that ends with this process.
+    """Connect to a Ray cluster, or start one on this machine alone. It ends with this process.
 
     Args:
-        address: `host:port` of the head, `auto`, or `ray_environment.LOCAL` to start one.
+        address: `host:port` of the head, `auto`, or `ray_environment.LOCAL` to start a Ray here.
 
     Raises:
         RunError: no cluster answers at the address.
@@ -89,10 +98,12 @@ _REMEDY = "start one with `ray start --head`, correct --address, or leave it out
 
 
 def _check_reachable(address: str) -> None:
-    """Fail at once where nobody listens, or something other than a Ray head: Ray itself would try for minutes."""
+    """Fail at once if nothing listens at the address, or if it is no Ray head. Ray itself would keep trying for minutes."""
     host, colon, port = address.rpartition(":")
     if "@" in address:
-        raise RunError(f"Ray address {address.rpartition('@')[2]}: expected host:port or auto, without anything before an @")
+        raise RunError(
+            f"Ray address {address.rpartition('@')[2]}: expected host:port or auto; leave out what stands before the @"
+        )
     if address == "auto" or "://" in address:
         return
     if not colon or not (port.isascii() and port.isdigit() and int(port) < 2**16):
@@ -101,12 +112,12 @@ def _check_reachable(address: str) -> None:
         socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
     except OSError as error:
         raise RunError(f"no Ray cluster at {address} ({error.strerror or error}); {_REMEDY}") from error
-    if os.environ.get("RAY_USE_TLS", "0").lower() not in ("1", "true"):  # else only Ray knows the certificates
+    if os.environ.get("RAY_USE_TLS", "0").lower() not in ("1", "true"):  # with TLS only Ray knows the certificates
         _check_head(address)
 
 
 def _check_head(address: str) -> None:
-    """Ask the head's control store whether it is there."""
+    """Ask the head's control store whether it is alive."""
     unlike_a_head = {
         grpc.StatusCode.DEADLINE_EXCEEDED: f"it has not answered for {CONNECT_SECONDS:g} s",
         grpc.StatusCode.UNAVAILABLE: "it does not speak Ray's protocol",
@@ -117,31 +128,33 @@ def _check_head(address: str) -> None:
         try:
             request = gcs_service_pb2.CheckAliveRequest()  # type: ignore[attr-defined]
             head.CheckAlive(request, timeout=CONNECT_SECONDS)
-        except grpc.RpcError as error:  # any other, such as a token that is wanted, is for Ray to tell
+        except grpc.RpcError as error:  # Ray reports any other error itself, such as a missing token
             if reason := unlike_a_head.get(error.code()):
                 raise RunError(
-                    f"no Ray cluster at {address}: something listens there, but {reason}; name the head's port (6379 "
-                    "unless `ray start --head --port` said another)"
+                    f"no Ray cluster at {address}: something listens there, but {reason}; give the head's port (6379 "
+                    "unless `ray start --head --port` set another)"
                 ) from None
 
 
 class RayPool:
-    """Scoring actors on the connected Ray cluster.
+    """A pool of scoring actors on the connected Ray cluster.
 
-    Nodes that join later get actors too, as long as there are fewer than `num_actors`. Actors that find no room wait for it,
-    which tells an autoscaling cluster to start nodes.
+    Nodes that join later get actors too, as long as there are fewer than `num_actors`. Actors for which there is no room wait,
+    and an autoscaling cluster starts nodes for them.
 
     Args:
-        root, run_id, settings: of the dataset and the run.
-        spaces: sent once through the object store.
-        make_batch: makes the images of a task when it is handed out; they go through the object store too.
-        num_actors: how many; None fills the cluster, whatever size it comes to have.
-        actors_per_gpu: how many share one GPU; None takes one per GPU if the cluster has any now, else CPUs alone.
-        cpus_per_actor: CPUs, and threads, of an actor.
-        worker_factory: what runs in the actor.
+        root: the dataset's address.
+        run_id: the run's id, written to each row.
+        settings: the dataset's settings.
+        spaces: the spaces of the tasks, by name; sent once through the object store.
+        make_batch: makes the images of a task, when the task is handed out; they go through the object store too.
+        num_actors: how many actors; None for as many as fit, also when the cluster grows.
+        actors_per_gpu: how many actors share one GPU; None for one per GPU if the cluster has GPUs now, else for CPUs only.
+        cpus_per_actor: CPUs, and CPU threads, of each actor.
+        worker_factory: makes the worker inside an actor.
 
     Raises:
-        RunError: the cluster has no room for one actor, and `num_actors` does not ask for more.
+        RunError: `num_actors` is None and the cluster has no room for one actor.
     """
 
     def __init__(
@@ -165,7 +178,7 @@ class RayPool:
         if num_actors is None and self._room() < 1:
             raise RunError(
                 f"the Ray cluster has no room for an actor of {cpus_per_actor} CPUs{' and a GPU' if on_gpus else ''}: correct "
-                "--cpus-per-actor, or say --num-actors N (and --actors-per-gpu) for a cluster that starts its nodes on demand"
+                "--cpus-per-actor, or give --num-actors (and --actors-per-gpu) for a cluster that starts its nodes on demand"
             )
         self._spaces = {name: ray.put(space) for name, space in spaces.items()}
         self._batches: Batches[Any] = Batches(make_batch, ray.put)
@@ -179,7 +192,7 @@ class RayPool:
         )
         self._actors: dict[WorkerId, Any] = {}
         self._whereabouts: dict[WorkerId, tuple[str, int]] = {}
-        self._condemned: dict[WorkerId, tuple[str, int]] = {}  # processes that are ended, but may still answer
+        self._condemned: dict[WorkerId, tuple[str, int]] = {}  # processes that we have ended, but that may still answer
         self._num_started = 0
         self._starting: dict[Any, WorkerId] = {}
         self._working: dict[Any, WorkerId] = {}
@@ -188,7 +201,7 @@ class RayPool:
 
     @property
     def hardware(self) -> Mapping[str, int]:
-        # As last seen: a run that ends because the head is gone could not ask it.
+        # What was last seen: a run that ends because the head is gone cannot ask it.
         cpus, gpus = (sum(int(node["Resources"].get(name, 0)) for node in self._nodes) for name in ("CPU", "GPU"))
         return {"nodes": len(self._nodes), "cpus": cpus, "gpus": gpus, "actors": len(self._whereabouts)}
 
@@ -201,7 +214,7 @@ class RayPool:
         self._grow()
         pending = [*self._working, *self._starting]
         finished, _ = ray.wait(pending, num_returns=1, timeout=timeout)
-        if finished:  # whatever else is there comes along
+        if finished:  # take everything else that has finished too
             finished, _ = ray.wait(pending, num_returns=len(pending), timeout=0)
         return [event for ref in finished if (event := self._event(ref)) is not None]
 
@@ -213,7 +226,10 @@ class RayPool:
             ray.kill(actor)
 
     def _grow(self) -> None:
-        """Start actors where there is room for more; one that could not start keeps its place, or it would fail for ever."""
+        """Start actors for which there is room now.
+
+        An actor that could not start keeps its place. Otherwise another one would be started there, and fail, for ever.
+        """
         now = time.monotonic()
         if now < self._next_look:
             return
@@ -226,7 +242,7 @@ class RayPool:
         self._num_started = max(self._num_started, wanted)
 
     def _room(self) -> int:
-        """How many actors the nodes that are there can hold."""
+        """How many actors the present nodes have room for."""
         room = 0
         for node in self._nodes:
             cpus, gpus = (int(node["Resources"].get(name, 0)) for name in ("CPU", "GPU"))
@@ -261,14 +277,14 @@ class RayPool:
         try:
             return Done(worker, ray.get(ref))
         except RayTaskError as error:
-            # The worker itself raised; it lives on, and another try would raise again.
+            # The worker itself raised this. It is still alive, and would raise it again.
             if not isinstance(error.cause, DeviceLostError):
                 raise (error.cause if isinstance(error.cause, NaswotError) else error) from None
             self._condemned[worker] = self._whereabouts[worker]
             self.kill(worker)
             self._await_start(worker)
             return Lost(worker, f"the GPU failed ({error.cause})")
-        except RayError as error:  # everything else is the cluster's doing: a process, a node or an object was lost
+        except RayError as error:  # the cluster's fault: a process, a node or an object was lost
             self._await_start(worker)
             if isinstance(error, OutOfMemoryError):
                 return Lost(worker, "the worker ran out of memory")

@@ -1,4 +1,7 @@
-"""The search algorithms. Each is a function of a search and a random generator, and goes on until the budget is spent."""
+"""The search algorithms. Each is a function of a search and a random generator, and goes on until the budget is spent.
+
+Algorithms know of scores only that a larger one is better; `Problem.criterion` says what they are.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +18,10 @@ Algorithm = Callable[[Search, np.random.Generator], None]
 
 POPULATION: Final = 10
 TOURNAMENT: Final = 3
-"""Of regularised evolution, as in the scripts of NATS-Bench (Dong et al., TPAMI 2021)."""
+"""Sizes of regularised evolution's population and tournaments, as in NATS-Bench's scripts (Dong et al., TPAMI 2021)."""
 
 WARM_START: Final = 20
-"""Architectures of which AREA scores all and starts with the best (Mellor et al. 2021, section 4.3)."""
+"""How many architectures AREA scores, to start with the best of them (Mellor et al. 2021, section 4.3)."""
 
 
 def random_search(search: Search, generator: np.random.Generator) -> None:
@@ -27,8 +30,11 @@ def random_search(search: Search, generator: np.random.Generator) -> None:
         search.train(int(number))
 
 
-def naswot(search: Search, generator: np.random.Generator) -> None:
-    """Score architectures in random order and take the best (Mellor et al. 2021, algorithm 1). Nothing is trained."""
+def sample(search: Search, generator: np.random.Generator) -> None:
+    """Score architectures in random order and take the best: NASWOT's procedure (Mellor et al. 2021, algorithm 1).
+
+    Nothing is trained.
+    """
     search.score_all(generator.permutation(search.problem.size).tolist())
 
 
@@ -38,47 +44,53 @@ def regularised_evolution(search: Search, generator: np.random.Generator) -> Non
 
 
 def assisted_evolution(search: Search, generator: np.random.Generator) -> None:
-    """AREA (Mellor et al. 2021): REA that starts with the best by score of `WARM_START` random architectures."""
+    """AREA (Mellor et al. 2021): REA that starts with the best of `WARM_START` random architectures, which are scored.
+
+    Mellor et al. score by `naswot`; here it is the criterion of the problem, among the `WARM_START` architectures.
+    """
     drawn = _draw(search.problem, generator, WARM_START)
-    scores = dict(zip(drawn, search.score_all(drawn), strict=True))
-    _evolve(search, generator, sorted(drawn, key=lambda number: -scores[number])[:POPULATION])
+    search.score_all(drawn)
+    values = dict(zip(drawn, search.values(drawn), strict=True))
+    _evolve(search, generator, sorted(drawn, key=lambda number: -values[number])[:POPULATION])
 
 
 def local_search(search: Search, generator: np.random.Generator) -> None:
-    """Climb the score: from a random architecture to its best neighbour until none is better, then from another one.
+    """Climb from a random architecture to its best neighbour by the criterion until none is better, then from another one.
 
-    An algorithm of this project. Nothing is trained, and no architecture is scored twice.
+    An algorithm of this project. Nothing is trained, and no architecture is scored twice. It ends: once no neighbour is new,
+    the values stay as they are, and each step goes to a larger one.
     """
-    scores: dict[int, float] = {}
 
-    def score_all(numbers: Sequence[int]) -> None:
-        fresh = [number for number in dict.fromkeys(numbers) if number not in scores]
-        scores.update(zip(fresh, search.score_all(fresh), strict=True))
+    def score_new(numbers: Sequence[int]) -> None:
+        search.score_all([number for number in dict.fromkeys(numbers) if not search.is_scored(number)])
 
     for start in generator.permutation(search.problem.size):
         here = int(start)
-        if here in scores:
+        if search.is_scored(here):
             continue
-        score_all([here])
+        score_new([here])
         while True:
-            neighbours = search.problem.neighbours(here)
-            score_all(neighbours)
-            best = max(neighbours, key=scores.__getitem__, default=here)
-            if not scores[best] > scores[here]:
+            neighbours = list(search.problem.neighbours(here))
+            score_new(neighbours)
+            value, *others = search.values([here, *neighbours])
+            if not max(others, default=-np.inf) > value:
                 break
-            here = best
+            here = neighbours[int(np.argmax(others))]
 
 
 ALGORITHMS: Final[dict[str, Algorithm]] = {
-    "naswot": naswot,
+    "sample": sample,
     "local-search": local_search,
     "random": random_search,
     "rea": regularised_evolution,
     "area": assisted_evolution,
 }
 
-SCORING: Final = ("naswot", "local-search")
+SCORING: Final = ("sample", "local-search")
 """Algorithms that train nothing."""
+
+USING_SCORES: Final = (*SCORING, "area")
+"""Algorithms whose result depends on what architectures are scored by."""
 
 
 def run(name: str, problem: Problem, budget: Budget, *, seed: int, number: int) -> Search:
@@ -87,7 +99,7 @@ def run(name: str, problem: Problem, budget: Budget, *, seed: int, number: int) 
     Args:
         name: one of `ALGORITHMS`.
         problem, budget: what to search, and until when.
-        seed, number: of the random numbers: run `number` is the same however many runs there are.
+        seed, number: random seed, and number of the run. A run is the same however many others there are.
     """
     generator = np.random.Generator(np.random.Philox(np.random.SeedSequence(seed, spawn_key=(number,))))
     search = Search(problem, budget)

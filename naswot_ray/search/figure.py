@@ -29,8 +29,8 @@ def draw(runs: Sequence[tuple[Result, Sequence[dict[str, Any]]]], setting: Setti
     """Draw the median over runs of each algorithm with a band from the lower to the upper quartile.
 
     Args:
-        runs: results, each with its rows. Of one algorithm the one that went on longest is drawn.
-        setting: what they are of, told above and on the axes.
+        runs: results, each with its rows. Of several results of one algorithm, the one that went on longest is drawn.
+        setting: what was searched, for the title and the axes.
 
     Returns:
         the picture as files: suffix -> content, without a date.

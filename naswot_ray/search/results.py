@@ -10,14 +10,17 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
+from naswot_ray.dataset.label import Label
 from naswot_ray.markdown import escape
+from naswot_ray.search.algorithms import USING_SCORES
+from naswot_ray.search.criterion import Criterion
 from naswot_ray.search.problem import Budget, Problem, Search
-from naswot_ray.search.simulated import AccuracyKey
 from naswot_ray.terminal import printable
 
 SCHEMA: Final = pa.schema(
     [
         pa.field("algorithm", pa.string(), nullable=False),
+        pa.field("measure", pa.string()),
         pa.field("max_scored", pa.int32()),
         pa.field("max_trained", pa.int32()),
         pa.field("max_seconds", pa.float64()),
@@ -30,27 +33,31 @@ SCHEMA: Final = pa.schema(
         pa.field("accuracy", pa.float64()),
     ]
 )
-"""A row for each change of a run's choice, and one for its end: the budget, what was spent until then, the choice, and its
-reported accuracy in percent, null where it is not known."""
+"""A row for each change of a run's choice, and one for its end: the algorithm, what it scores by (null where it scores
+nothing), the budget, what was spent until then, the choice, and its reported accuracy in percent (null where it is not
+known)."""
 
 _NB201: Final = ("cifar10", "cifar100", "imagenet16-120")
 
 PUBLISHED: Final[dict[tuple[str, str, str, int | None], tuple[float, float | None]]] = {
     **{("nasbench201", d, "random", 1): (a, None) for d, a in zip(_NB201, (86.61, 60.83, 33.13), strict=True)},
-    **{("nasbench201", d, "naswot", 10): (a, None) for d, a in zip(_NB201, (92.44, 68.62, 41.31), strict=True)},
+    **{("nasbench201", d, "sample", 10): (a, None) for d, a in zip(_NB201, (92.44, 68.62, 41.31), strict=True)},
     **{
-        ("nasbench201", d, "naswot", 100): value
+        ("nasbench201", d, "sample", 100): value
         for d, value in zip(_NB201, ((92.81, 0.99), (69.48, 1.70), (43.10, 3.16)), strict=True)
     },
-    **{("nasbench201", d, "naswot", 1000): (a, None) for d, a in zip(_NB201, (92.96, 69.98, 44.44), strict=True)},
+    **{("nasbench201", d, "sample", 1000): (a, None) for d, a in zip(_NB201, (92.96, 69.98, 44.44), strict=True)},
     **{("nasbench201", d, "rea", None): (a, None) for d, a in zip(_NB201, (93.92, 71.84, 45.54), strict=True)},
-    **{("nats_sss", d, "naswot", 1000): (a, None) for d, a in zip(_NB201, (93.10, 69.10, 45.08), strict=True)},
-    ("nasbench101", "cifar10", "naswot", 100): (91.77, None),
+    **{("nats_sss", d, "sample", 1000): (a, None) for d, a in zip(_NB201, (93.10, 69.10, 45.08), strict=True)},
+    ("nasbench101", "cifar10", "sample", 100): (91.77, None),
     ("nasbench101", "cifar10", "rea", None): (93.87, None),
     ("nasbench101", "cifar10", "area", None): (93.91, None),
 }
 """Test accuracy in percent and its standard deviation over 500 runs (Mellor et al. 2021, tables of section 4), by space,
-dataset, algorithm and number of architectures; None where the published budget was `PUBLISHED_SECONDS`."""
+dataset, algorithm and number of architectures; None where the published budget was `PUBLISHED_SECONDS`. What these algorithms
+score by is `PUBLISHED_MEASURE`."""
+
+PUBLISHED_MEASURE: Final = "naswot"
 
 PUBLISHED_SECONDS: Final = 12_000.0
 PUBLISHED_RUNS: Final = 500
@@ -58,7 +65,7 @@ PUBLISHED_BATCH_SIZE: Final = 128
 PUBLISHED_EPOCHS: Final = {"nasbench101": 108, "nasbench201": 200, "nats_sss": 90}
 """Space -> the longest training of the benchmark, which the published accuracies are of."""
 
-PUBLISHED_SELECTION: Final = {"nasbench201": AccuracyKey("cifar10-valid", "valid", 12)}
+PUBLISHED_SELECTION: Final = {"nasbench201": Label("cifar10-valid", "valid", 12)}
 """Space -> the accuracy that the published trainings chose by; unknown of other spaces."""
 
 REAL_IMAGES: Final = ("cifar10", "cifar100", "imagenet16-120")
@@ -74,6 +81,8 @@ class Setting:
     Attributes:
         space, space_size: what was searched, and how many architectures it has.
         num_known: how many of them could be found; fewer where the dataset lacks scores or accuracies.
+        num_failed: how many of those rank last, since a measure failed at some seed.
+        measure: what architectures are scored by.
         images, batch_size: of the scores.
         score_seeds: of the scores, which runs take in turn; None where run i computed scores with seed i.
         reported: accuracy of the results; None if it is not known.
@@ -87,11 +96,13 @@ class Setting:
     space: str
     space_size: int
     num_known: int
+    num_failed: int
+    measure: Criterion
     images: str
     batch_size: int
     score_seeds: tuple[int, ...] | None
-    reported: AccuracyKey | None
-    selected: AccuracyKey | None
+    reported: Label | None
+    selected: Label | None
     times_known: bool
     num_runs: int
     seed: int
@@ -99,13 +110,13 @@ class Setting:
 
     @property
     def scores(self) -> str:
-        """`noise images, batch size 32, seeds 0 and 1 in turn`."""
+        """`meco, noise images, batch size 32, seeds 0 and 1 in turn`."""
         if self.score_seeds is None:
             seeds = "run i with seed i"
         else:
             *most, last = map(str, self.score_seeds)
             seeds = f"seeds {', '.join(most)} and {last} in turn" if most else f"seed {last}"
-        return f"{self.images} images, batch size {self.batch_size}, {seeds}"
+        return f"{self.measure.told}, {self.images} images, batch size {self.batch_size}, {seeds}"
 
     @property
     def known(self) -> str:
@@ -129,17 +140,29 @@ class Setting:
 
 @dataclass(frozen=True)
 class Contestant:
-    """An algorithm with its budget."""
+    """An algorithm with its budget.
+
+    Attributes:
+        algorithm: one of `ALGORITHMS`.
+        measure: name of what it scores by; None if it scores nothing.
+        budget: when it ends.
+    """
 
     algorithm: str
+    measure: str | None
     budget: Budget
 
     @property
+    def name(self) -> str:
+        """`sample by naswot`; of an algorithm that scores nothing, its name alone."""
+        return self.algorithm if self.measure is None else f"{self.algorithm} by {self.measure}"
+
+    @property
     def label(self) -> str:
-        """`naswot, 100 scored`."""
+        """`sample by naswot, 100 scored`."""
         b = self.budget
         parts = [f"{n:,} {what}" for n, what in ((b.scores, "scored"), (b.trainings, "trained")) if n is not None]
-        return ", ".join([self.algorithm, *parts, *([f"{b.seconds:,.0f} s"] if b.seconds is not None else [])])
+        return ", ".join([self.name, *parts, *([f"{b.seconds:,.0f} s"] if b.seconds is not None else [])])
 
 
 @dataclass(frozen=True)
@@ -163,14 +186,14 @@ class Result:
 
     @property
     def label(self) -> str:
-        """`naswot, 100 scored`; of searches that ran out of architectures what they did, and what they were asked for."""
+        """`sample by naswot, 100 scored`; where architectures ran out, what was done, and what had been asked for."""
         b = self.contestant.budget
         if not self.exhausted:
             return self.contestant.label
         wanted = [n for n in (b.scores, b.trainings) if n is not None]
         asked = f"{wanted[0]:,} asked for" if wanted else f"{b.seconds:,.0f} s allowed"
         did = f"{self.num_trained:,.0f} trained" if self.num_trained else f"{self.num_scored:,.0f} scored"
-        return f"{self.contestant.algorithm}, {did} (all there are; {asked})"
+        return f"{self.contestant.name}, {did} (all there are; {asked})"
 
 
 def rows_of(contestant: Contestant, run: int, problem: Problem, search: Search) -> list[dict[str, Any]]:
@@ -179,6 +202,7 @@ def rows_of(contestant: Contestant, run: int, problem: Problem, search: Search) 
     return [
         {
             "algorithm": contestant.algorithm,
+            "measure": contestant.measure,
             "max_scored": budget.scores,
             "max_trained": budget.trainings,
             "max_seconds": budget.seconds,
@@ -225,6 +249,8 @@ def markdown(results: Sequence[Result], setting: Setting) -> str:
         f"{', computed as the search goes on' if setting.score_seeds is None else ''}. "
         f"Searched: {setting.known} of the space.",
     ]
+    if setting.num_failed:
+        lines[0] += f" Of these, {setting.num_failed:,} failed at some seed and rank last there."
     if setting.selected is not None:
         times = "" if setting.times_known else "; how long they took is not known, so there are no seconds"
         lines[0] += f" Trainings choose by {escape(str(setting.selected))}{times}."
@@ -260,7 +286,7 @@ def _published(result: Result, setting: Setting) -> tuple[str, list[str]]:
     in_seconds = name in ("rea", "area")
     size = budget.trainings if name == "random" else None if in_seconds else budget.scores
     found = PUBLISHED.get((setting.space, reported.dataset, name, size)) if reported is not None else None
-    if found is None or reported is None:
+    if found is None or reported is None or result.contestant.measure not in (None, PUBLISHED_MEASURE):
         return "", []
     reasons = []
     epochs = PUBLISHED_EPOCHS[setting.space]
@@ -272,7 +298,7 @@ def _published(result: Result, setting: Setting) -> tuple[str, list[str]]:
         reasons.append(f"their budget was {PUBLISHED_SECONDS:,.0f} simulated seconds")
     if result.exhausted:
         reasons.append("the budget was not spent")
-    if name in ("naswot", "area") and (setting.images not in REAL_IMAGES or setting.batch_size != PUBLISHED_BATCH_SIZE):
+    if name in USING_SCORES and (setting.images not in REAL_IMAGES or setting.batch_size != PUBLISHED_BATCH_SIZE):
         reasons.append(f"their scores are of real images at batch size {PUBLISHED_BATCH_SIZE}")
     selection = PUBLISHED_SELECTION.get(setting.space)
     if in_seconds and selection is not None and setting.selected != selection:

@@ -1,88 +1,130 @@
-"""Which architectures exist, and the `Network` of each: one file a space.
+"""The search spaces: which architectures exist, and the `Network` of each. One file a space.
 
-A module in this folder that defines `SPACES` (name -> what makes the space) is found here; nothing else has to change to add a
-space (docs/spaces.md).
+Every module in this folder that defines `SPACES` (name -> what makes the space) is found automatically. So are spaces that
+other installed packages offer under the entry point group `naswot_ray.spaces`. To add a space, nothing else has to change
+(docs/adding-a-space.md).
 """
 
 from __future__ import annotations
 
-import difflib
-import importlib
 import inspect
-import pkgutil
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from typing import Any, Final
 
+from naswot_ray.citation import Citation
 from naswot_ray.errors import SettingsError
+from naswot_ray.registry import modules_of, nearest, offered
 from naswot_ray.spaces.base import Space
+from naswot_ray.spaces.facts import Facts
 
-__all__ = ["SPACES", "Space", "check_name", "get_space", "open_spaces", "parameters_of"]
+__all__ = [
+    "Citation",
+    "Facts",
+    "Space",
+    "SpaceMaker",
+    "all_spaces",
+    "check_name",
+    "facts_of",
+    "get_space",
+    "open_spaces",
+    "parameters_of",
+]
 
-SPACES: Final[dict[str, Callable[..., Space]]] = {
-    name: make
-    for module in sorted(info.name for info in pkgutil.iter_modules(__path__))
-    for name, make in getattr(importlib.import_module(f"{__name__}.{module}"), "SPACES", {}).items()
-}
-"""Name -> what makes the space; its keyword arguments are the space's parameters."""
+SpaceMaker = Callable[..., Space]
+"""A callable that makes a space, usually the class of the space. Its keyword arguments are the parameters of the space. Its
+attribute `facts`, if it has one, describes the space before it is made."""
 
-_COMPARED_CHARACTERS: Final = 80
-"""How much of an unknown name is shown and compared; comparing takes quadratic time."""
+ENTRY_POINTS: Final = "naswot_ray.spaces"
+
+_SHOWN_CHARACTERS: Final = 80
+"""How many characters of an unknown name an error message shows."""
+
+
+@cache
+def all_spaces() -> dict[str, SpaceMaker]:
+    """What makes each space, by name: those of this package, then those of other installed packages.
+
+    Raises:
+        SettingsError: an entry point cannot be imported, is not callable, or has a name that is taken.
+    """
+    found: dict[str, SpaceMaker] = {}
+    for module in modules_of(sys.modules[__name__]):
+        found |= getattr(module, "SPACES", {})
+    for name, make in offered(ENTRY_POINTS):
+        if not callable(make):
+            raise SettingsError(f"{ENTRY_POINTS} {name!r}: expected a class of a space, found {type(make).__name__}")
+        if name in found:
+            raise SettingsError(f"{ENTRY_POINTS} {name!r}: there is a space {name} already; give it another name")
+        found[name] = make
+    return found
 
 
 def check_name(name: str) -> None:
     """Refuse a name that no space has.
 
     Raises:
-        SettingsError: names some of the spaces there are.
+        SettingsError: there is no such space; the message names some that there are.
     """
-    if name not in SPACES:
-        shown = name[:_COMPARED_CHARACTERS]
-        near = difflib.get_close_matches(shown, SPACES, n=1)
-        some = ", ".join(sorted(SPACES)[:4])
+    known = all_spaces()
+    if name not in known:
         raise SettingsError(
-            f"unknown space {shown!r}; there are: {some}, ... (`naswot-ray spaces` lists all {len(SPACES)})"
-            f"{f'; did you mean {near[0]}?' if near else ''}"
+            f"unknown space {name[:_SHOWN_CHARACTERS]!r}; there are: {', '.join(sorted(known)[:4])}, ... "
+            f"(`naswot-ray spaces` lists all {len(known)}){nearest(name, known)}"
         )
 
 
+def facts_of(name: str) -> Facts:
+    """What is known about a space before it is opened. If nothing is known, or it is not installed, its name is its title."""
+    return getattr(all_spaces().get(name), "facts", None) or Facts(title=name)
+
+
 def parameters_of(name: str) -> dict[str, Any]:
-    """The parameters of a space and their defaults.
+    """The parameters of a space and their defaults; the default is `inspect.Parameter.empty` if a value has to be given.
 
     Raises:
         SettingsError: no space has that name.
     """
     check_name(name)
-    return {key: parameter.default for key, parameter in inspect.signature(SPACES[name]).parameters.items()}
+    return {key: parameter.default for key, parameter in inspect.signature(all_spaces()[name]).parameters.items()}
 
 
 @cache
 def get_space(name: str, **parameters: Any) -> Space:
-    """The space called `name`, one object per process and parameters.
+    """The space called `name`. The same name and parameters give the same object within a process.
 
     Args:
-        name: a key of `SPACES`.
-        parameters: of the space, such as `stem_channels=128` of nasbench101; see each space.
+        name: a key of `all_spaces()`.
+        parameters: parameters of the space, such as `stem_channels=128` for nasbench101; each space documents its own.
 
     Raises:
-        SettingsError: no space has that name, or it has no such parameter.
+        SettingsError: no space has that name; the space has no such parameter, or needs one that is not given; or the entry
+            point of another package does not make a space of that name.
     """
     known = parameters_of(name)
     for parameter in parameters:
         if parameter not in known:
             raise SettingsError(f"{name} has no parameter {parameter!r}; it has: {', '.join(known) or 'none'}")
-    return SPACES[name](**parameters)
+    for parameter, default in known.items():
+        if default is inspect.Parameter.empty and parameter not in parameters:
+            raise SettingsError(f"{name} needs a parameter: --space-option {parameter}=VALUE")
+    space = all_spaces()[name](**parameters)
+    if not isinstance(space, Space) or space.name != name:
+        found = f"one called {space.name!r}" if isinstance(space, Space) else f"a {type(space).__name__}"
+        raise SettingsError(f"{ENTRY_POINTS} {name!r}: expected a space of that name, it makes {found}")
+    return space
 
 
 def open_spaces(names: Sequence[str], options: Iterable[str] = ()) -> dict[str, Space]:
-    """The spaces of a run.
+    """Open the spaces of a run.
 
     Args:
-        names: keys of `SPACES`.
-        options: entries `PARAMETER=VALUE`; each goes to every space that has the parameter.
+        names: keys of `all_spaces()`.
+        options: entries `PARAMETER=VALUE`; each applies to every space that has the parameter.
 
     Raises:
-        SettingsError: an unknown space, an entry that is malformed or that none of the spaces takes.
+        SettingsError: a space is unknown, or an entry is malformed or names a parameter that none of the spaces has.
     """
     parameters: dict[str, dict[str, Any]] = {name: {} for name in names}
     for name in names:
@@ -104,7 +146,7 @@ def open_spaces(names: Sequence[str], options: Iterable[str] = ()) -> dict[str, 
 
 
 def _value(entry: str, name: str, parameter: str, text: str) -> int | str:
-    kind = inspect.signature(SPACES[name], eval_str=True).parameters[parameter].annotation
+    kind = inspect.signature(all_spaces()[name], eval_str=True).parameters[parameter].annotation
     if kind is not int:
         return text
     try:

@@ -9,7 +9,9 @@ from typing import Any
 import duckdb
 import pytest
 
+from naswot_ray.analysis.rank_sums import RANK_SUMS
 from naswot_ray.analysis.tables import ANALYSIS, STABILITY
+from naswot_ray.dataset.schema import BASELINES
 from tests.cli.running import prints
 from tests.dataset.making import add, make_dataset, mean_accuracy
 
@@ -30,9 +32,16 @@ def test_the_queries_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     prints("join", "scores")
     prints("analyse", "scores")
     by_batch, beside = (rows_of(query) for query in re.findall(r"^```sql\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL))
-    assert [(row["batch_size"], row["tau"]) for row in by_batch] == [(4, -1.0), (8, -1.0)]
+    of_naswot = [row for row in by_batch if row["predictor"] == "naswot"]
+    assert [(row["batch_size"], row["tau"]) for row in of_naswot] == [(4, -1.0), (8, -1.0)]
     assert [row["params"] for row in beside] == [-1.0, -1.0]
-    assert beside[0].keys() >= {"flops", "num_layers", "params", "score", "score_paper"}
+    assert beside[0].keys() >= {*BASELINES, "naswot", "naswot_paper", "naswot given params"}
+
+
+def test_every_rank_sum_is_explained_with_its_parts() -> None:
+    for name, one in RANK_SUMS.items():
+        line = next(line for line in PAGE.splitlines() if line.startswith(f"| `{name}` |"))
+        assert line.split("|")[2].strip() == ", ".join(f"`{part}`" for part in one.parts)
 
 
 def rows_of(query: str) -> list[dict[str, Any]]:

@@ -17,12 +17,12 @@ import naswot_ray
 from naswot_ray.audit import rows as audit_rows
 from naswot_ray.audit.comparison import chance_to_find
 from naswot_ray.audit.rows import PointCounts, find_contradictions, find_wrong_counts
-from naswot_ray.dataset import layout, parts
-from naswot_ray.dataset.parts import Expected
+from naswot_ray.dataset import layout
 from naswot_ray.dataset.storage import Storage
+from tests.audit.output import figures
 from tests.cli.running import naswot, refuses
 from tests.dataset import making
-from tests.dataset.making import Row, make_dataset, score_row
+from tests.dataset.making import FAILED, Row, make_dataset, score_row
 from tests.datasets import score_here
 
 NUM = 24
@@ -53,29 +53,33 @@ def rewrite(root: Path, change: Callable[[list[Row]], list[Row]]) -> None:
     storage = Storage(root)
     for path in sorted((root / "scores").rglob("*.parquet")):
         relative = PurePosixPath(path.relative_to(root).as_posix())
-        metadata = pq.read_schema(path).metadata
         before = pq.read_table(path, partitioning=None).to_pylist()
         path.unlink()
         named = layout.table_file(relative)
         assert named is not None
         assert named.number is not None
-        fingerprint = metadata[parts.FINGERPRINT_KEY].decode()
         full_range = range(named.number * 8, named.number * 8 + 8)
-        parts.write(storage, Expected(relative, full_range, fingerprint), change(before), run_id="run")
+        making.write_part(storage, relative, change(before), full_range)
 
 
 def test_a_good_dataset_passes(scored: Path) -> None:
     done = naswot("audit", scored, "--sample", 30)
     assert done.exit_code == 0, done.output
-    assert "30 of 30 random rows agree, recomputed by fast in float32: 30 bit for bit" in done.output
+    assert "30 of 30 random rows agree, recomputed by fast in float32\n" in done.output
+    assert figures(done.output, "naswot") == figures(done.output, "naswot_paper") == ["30", "30", "30", "30", "0.0e+00"]
+    assert "expressivity" not in done.output, "no row has a value of it"
     assert "nothing contradicts itself" in done.output
-    assert "of 48 rows; the chance that such a draw finds one of so many altered rows: 1 62.5%, 10 100.0%" in done.output
+    assert (
+        "of 48 rows; chance to find at least one altered row, by the number of altered rows: 1: 62.5%, 10: 100.0%"
+        in done.output
+    )
 
 
 def test_another_engine_agrees_within_the_tolerance(scored: Path) -> None:
     done = naswot("audit", scored, "--sample", 6, "--engine", "exact")
     assert done.exit_code == 0, done.output
     assert "6 of 6 random rows agree, recomputed by exact in float32" in done.output
+    assert figures(done.output, "naswot")[:4] == ["6", "6", "0", "0"], "nothing is bit for bit by another engine"
 
 
 def test_the_draw_depends_on_its_seed_alone(scored: Path, copy: Path) -> None:
@@ -93,7 +97,7 @@ def test_ten_altered_rows_are_found_out(copy: Path) -> None:
     count: Iterator[int] = iter(range(2 * NUM))
 
     def change(rows: list[Row]) -> list[Row]:
-        return [row | ({"score": row["score"] - 0.01} if next(count) in altered else {}) for row in rows]
+        return [row | ({"naswot": row["naswot"] - 0.01} if next(count) in altered else {}) for row in rows]
 
     rewrite(copy, change)
     assert chance_to_find(10, 2 * NUM, 24) > 0.999
@@ -102,7 +106,9 @@ def test_ten_altered_rows_are_found_out(copy: Path) -> None:
     named = [line for line in done.output.splitlines() if line.startswith("disagrees: space=nasbench201, arch_id=|")]
     assert 1 <= len(named) <= 10
     assert f"{24 - len(named)} of 24 random rows agree" in done.output
-    assert all("score " in line and "recomputed" in line for line in named)
+    assert all(": naswot " in line and "recomputed" in line for line in named)
+    assert figures(done.output, "naswot")[:2] == ["24", str(24 - len(named))]
+    assert figures(done.output, "naswot_paper")[:2] == ["24", "24"]
     everything = naswot("audit", copy, "--sample", 48)
     assert everything.output.count("disagrees: ") == 10
 
@@ -143,7 +149,7 @@ def test_wrong_images_are_found_out(tmp_path: Path, scored: Path, copy: Path) ->
     other = tmp_path / "other"
     score_here(other, **OPTIONS | {"images": "cifar10", "data": tmp_path / "data", "seed": [0], "limit": 8})
     scores = {row["arch_id"]: row for row in naswot_ray.open(other).scores.to_table().to_pylist()}
-    rewrite(copy, lambda rows: [row | {"score": scores.get(row["arch_id"], row)["score"]} for row in rows])
+    rewrite(copy, lambda rows: [row | {"naswot": scores.get(row["arch_id"], row)["naswot"]} for row in rows])
     done = naswot("audit", copy, "--sample", 48)
     assert done.exit_code == 1
     assert done.output.count("disagrees: ") >= 12  # of eight architectures, two seeds; few units may agree by chance
@@ -155,7 +161,7 @@ def test_wrong_images_are_found_out(tmp_path: Path, scored: Path, copy: Path) ->
 
 def test_swapped_architectures_are_found_out(copy: Path) -> None:
     def swap(rows: list[Row]) -> list[Row]:
-        columns = ("score", "score_paper", "num_units", "status")
+        columns = ("naswot", "naswot_paper", "num_units", "status")
         return [row | {c: other[c] for c in columns} for row, other in zip(rows, [*rows[1::-1], *rows[2:]], strict=True)]
 
     rewrite(copy, swap)
@@ -176,20 +182,42 @@ def test_an_architecture_under_another_index_is_found_out(copy: Path) -> None:
     assert done.output.count("of the space is |") == 12
 
 
-CONTRADICTIONS: dict[str, tuple[Row, str]] = {
-    "ok without a score": ({"score": None}, "a score that its status does not have"),
-    "ok but singular": ({"score": -math.inf}, "a score that its status does not have"),
-    "singular but ok": ({"status": "singular"}, "a score that its status does not have"),
-    "failed with a score": ({"status": "failed", "error": "x"}, "a score that its status does not have"),
-    "failed without a reason": ({"status": "failed", "score": None}, "a score that its status does not have"),
-    "not a number": ({"score": math.nan}, "a score that its status does not have"),
-    "unknown status": ({"status": "fine"}, "a score that its status does not have"),
-    "beyond Hadamard's bound": ({"score": 4 * math.log(1003) + 0.01}, "a score that no kernel has"),
-    "below a determinant of 1": ({"score": -0.5, "score_paper": -1.0}, "a score that no kernel has"),
-    "the paper's above the published": ({"score_paper": 25.0}, "a score that no kernel has"),
-    "no units": ({"num_units": None}, "a score that no kernel has"),
-    "other units than at another seed": ({"num_units": 1004}, "other num_units than the same network elsewhere"),
+GOOD: Row = {
+    "naswot": 20.0,
+    "naswot_paper": 19.0,
+    "expressivity": 7.0,
+    "meco": 0.5,
+    "naswot_layerwise": 50.0,
+    "swap": 12.0,
 }
+"""Possible values of a network with about 1,000 units on 4 images."""
+
+STATUS = "values that the row's status does not have"
+CONTRADICTIONS: dict[str, tuple[Row, str]] = {
+    "ok without a value": (dict.fromkeys(GOOD), STATUS),
+    "ok but singular": ({"naswot": -math.inf, "naswot_paper": -math.inf}, STATUS),
+    "infinite": ({"expressivity": math.inf}, STATUS),
+    "singular but ok": ({"status": "singular"}, STATUS),
+    "failed with a value": ({"status": "failed", "error": "x"}, STATUS),
+    "failed without a reason": (dict.fromkeys(GOOD) | {"status": "failed"}, STATUS),
+    "unknown status": ({"status": "fine"}, STATUS),
+    "no units": ({"num_units": None}, "values without num_units"),
+    "other units than at another seed": ({"num_units": 1004}, "other num_units than the same network elsewhere"),
+    "the paper's above the published": ({"naswot_paper": 20.1}, "naswot_paper above naswot"),
+    "an error beside the value": ({"error": "swap: ValueError: no"}, "an error of a measure that has a value"),
+    "the second error": ({"error": "toy: no\nmeco: no"}, "an error of a measure that has a value"),
+    "beyond Hadamard's bound": ({"naswot": 4 * math.log(1003) + 0.01}, "a value of naswot that no network has"),
+    "below a determinant of 1": ({"naswot_paper": -0.5}, "a value of naswot_paper that no network has"),
+    "more patterns than signs": ({"swap": 17.0}, "a value of swap that no network has"),
+    "a negative entropy": ({"expressivity": -0.1}, "a value of expressivity that no network has"),
+    "a negative eigenvalue": ({"meco": -1e-5}, "a value of meco that no network has"),
+    "a determinant below 1": ({"naswot_layerwise": -1.0}, "a value of naswot_layerwise that no network has"),
+}
+IMPOSSIBLE: dict[str, Row] = {
+    "not a number": {"naswot": math.nan},
+    "no kernel, but singular": {"meco": -math.inf, "status": "singular"},
+}
+"""What contradicts its status and the bounds of its measure as well, or the bounds alone."""
 
 
 @pytest.mark.parametrize("name", CONTRADICTIONS)
@@ -197,8 +225,7 @@ def test_rows_that_contradict_themselves(tmp_path: Path, name: str) -> None:
     wrong, reason = CONTRADICTIONS[name]
 
     def change(row: Row) -> Row:
-        good = {"score": 20.0, "score_paper": 19.0}
-        return good | (wrong if (row["arch_index"], row["seed"]) == (3, 1) else {})
+        return GOOD | (wrong if (row["arch_index"], row["seed"]) == (3, 1) else {})
 
     dataset = make_dataset(tmp_path / "d", seeds=(0, 1), change=change)
     (finding,) = find_contradictions(dataset)
@@ -206,8 +233,28 @@ def test_rows_that_contradict_themselves(tmp_path: Path, name: str) -> None:
     assert score_row(3)["arch_id"] in finding.example
 
 
+@pytest.mark.parametrize("name", IMPOSSIBLE)
+def test_values_that_nothing_has(tmp_path: Path, name: str) -> None:
+    wrong = IMPOSSIBLE[name]
+    dataset = make_dataset(tmp_path / "d", change=lambda row: GOOD | (wrong if row["arch_index"] == 3 else {}))
+    measure = next(iter(wrong))
+    assert f"a value of {measure} that no network has" in {found.reason for found in find_contradictions(dataset)}
+
+
+def test_values_at_their_bounds_are_right(tmp_path: Path) -> None:
+    extremes: dict[int, Row] = {
+        0: {"naswot": 4 * math.log(1000), "swap": 16.0, "meco": -1e-9},
+        1: {"naswot": 0.0, "naswot_paper": 0.0, "expressivity": 0.0, "naswot_layerwise": 0.0, "swap": 0.0},
+        2: {"naswot": -math.inf, "naswot_paper": -math.inf, "status": "singular"},
+        3: dict.fromkeys(GOOD) | {"meco": 1.0, "error": "swap: ValueError: no\nnaswot: ValueError: no"},
+        4: dict.fromkeys(GOOD) | FAILED,
+    }
+    dataset = make_dataset(tmp_path / "d", change=lambda row: GOOD | extremes.get(row["arch_index"], {}))
+    assert list(find_contradictions(dataset)) == []
+
+
 def test_a_key_twice(tmp_path: Path) -> None:
-    dataset = make_dataset(tmp_path / "d", change=lambda row: {"score": 20.0, "score_paper": 19.0})
+    dataset = make_dataset(tmp_path / "d", change=lambda row: GOOD)
     part = next((tmp_path / "d/scores").rglob("part-*.parquet"))
     making.rewrite(part, lambda table: pa.concat_tables([table, table.slice(0, 2)]))
     (finding,) = find_contradictions(dataset)
@@ -215,11 +262,12 @@ def test_a_key_twice(tmp_path: Path) -> None:
 
 
 def test_too_few_singular_kernels() -> None:
-    whole = PointCounts("nasbench201", "cifar10", 32, 0, 15625, 201, 0)
-    few, part, failed = (
-        PointCounts("nasbench201", "cifar10", 32, 0, *numbers) for numbers in ((15625, 200, 0), (15624, 0, 0), (15625, 0, 9))
-    )
-    (finding,) = find_wrong_counts([whole, few, part, failed], {"nasbench201": 15625})
+    def counts(num_rows: int, num_kernels: int, num_singular_kernels: int) -> PointCounts:
+        return PointCounts("nasbench201", "cifar10", 32, 0, num_rows, 201, 0, num_kernels, num_singular_kernels)
+
+    whole, few = counts(15625, 15625, 201), counts(15625, 15625, 200)
+    part, of_other_measures = counts(15624, 15624, 0), counts(15625, 9, 0)
+    (finding,) = find_wrong_counts([whole, few, part, of_other_measures], {"nasbench201": 15625})
     assert finding.reason == "200 singular kernels where the space has 201"
 
 

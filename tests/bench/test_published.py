@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from bench import published, sampling
+from bench import published, samples
 from naswot_ray.engines.score import score_with_weights
 from naswot_ray.engines.weights import SeededWeights
 from naswot_ray.images.source import load_images
@@ -75,19 +75,19 @@ def test_default_initialisations() -> None:
 
 
 class TestSampling:
-    @pytest.mark.parametrize("space", [*sampling.SPACES, "nds_darts_in", "nds_resnext-a_in"])
+    @pytest.mark.parametrize("space", [*samples.SPACES, "nds_darts_in", "nds_resnext-a_in"])
     def test_more_networks_begin_with_the_same(self, space: str) -> None:
-        arch_ids = [sample.arch_id for sample in sampling.samples(space, 4)]
+        arch_ids = [sample.arch_id for sample in samples.samples(space, 4)]
         assert len(set(arch_ids)) == 4
-        assert [sample.arch_id for sample in sampling.samples(space, 2)] == arch_ids[:2]
-        assert [sample.arch_id for sample in sampling.samples(space, 2, seed=1)] != arch_ids[:2]
+        assert [sample.arch_id for sample in samples.samples(space, 2)] == arch_ids[:2]
+        assert [sample.arch_id for sample in samples.samples(space, 2, seed=1)] != arch_ids[:2]
 
     def test_sizes_of_the_cell_spaces(self) -> None:
         """Cells of one kind in the paper's table of NAS design spaces, in thousands of millions."""
         table = {"NASNet": 71_465_842, "Amoeba": 556_628, "PNAS": 556_628, "ENAS": 5_063, "DARTS": 242}
         for family, size in table.items():
-            design = sampling.DESIGNS[family]
-            assert isinstance(design, sampling.CellDesign)
+            design = samples.DESIGNS[family]
+            assert isinstance(design, samples.CellDesign)
             choices = [len(design.operations) * (2 + node) for node in range(design.num_nodes) for _ in "ab"]
             assert math.prod(choices) / 1e9 == pytest.approx(size, abs=0.5)
 
@@ -95,7 +95,7 @@ class TestSampling:
         """The paper's table of standard design spaces."""
         table = {"Vanilla": 1_259_712, "ResNet": 1_259_712, "ResNeXt-A": 11_390_625, "ResNeXt-B": 52_734_375}
         for family, size in table.items():
-            design = sampling.DESIGNS[family]
-            assert isinstance(design, sampling.AnyNetDesign)
+            design = samples.DESIGNS[family]
+            assert isinstance(design, samples.AnyNetDesign)
             choices = len(design.depths) * len(design.widths) * max(1, len(design.ratios)) * max(1, len(design.groups))
             assert choices**3 == size

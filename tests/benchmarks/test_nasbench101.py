@@ -19,8 +19,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from naswot_ray.benchmarks import nasbench101
+from naswot_ray.benchmarks.formats import read_accuracies
 from naswot_ray.benchmarks.nasbench101 import parse, read_nasbench101
-from naswot_ray.benchmarks.reading import read_accuracies
 from naswot_ray.dataset import schema
 from naswot_ray.errors import BenchmarkError, SettingsError
 from tests.benchmarks.nasbench101_files import (

@@ -12,9 +12,9 @@ import pytest
 import torch
 from nas_201_api import NASBench201API
 
+from naswot_ray.benchmarks.formats import read_accuracies
 from naswot_ray.benchmarks.nasbench201 import read_nasbench201
 from naswot_ray.benchmarks.nats import read_nats
-from naswot_ray.benchmarks.reading import read_accuracies
 from naswot_ray.errors import BenchmarkError, SettingsError
 from naswot_ray.spaces import get_space
 from tests.benchmarks.official_nats import TSS, Bomb, real_results, rename_by_md5, save_nasbench201, whole_of_nasbench201

@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 import pytest
 from nats_bench import NATSsize
 
+from naswot_ray.benchmarks.formats import read_accuracies
 from naswot_ray.benchmarks.nats import META, is_nats_directory, read_nats
-from naswot_ray.benchmarks.reading import read_accuracies
 from naswot_ray.dataset import schema
 from naswot_ray.errors import BenchmarkError, SettingsError
 from naswot_ray.spaces import get_space

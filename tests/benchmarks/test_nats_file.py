@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from nats_bench import NATSsize, NATStopology
 
+from naswot_ray.benchmarks.formats import read_accuracies
 from naswot_ray.benchmarks.nats import read_nats, read_nats_file
-from naswot_ray.benchmarks.reading import read_accuracies
 from naswot_ray.errors import BenchmarkError, SettingsError
 from naswot_ray.spaces import get_space
 from tests.benchmarks.official_nats import INDEXES, SPACES, SSS, TSS, Bomb, real_results, rename_by_md5, save_nats, whole

@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 
+from naswot_ray.benchmarks.formats import read_accuracies
 from naswot_ray.benchmarks.nds import read_nds
-from naswot_ray.benchmarks.reading import read_accuracies
 from naswot_ray.dataset import schema
 from naswot_ray.dataset.accuracies import batches_of, stage
 from naswot_ray.errors import BenchmarkError, SettingsError
-from naswot_ray.spaces.nds_file import FAMILIES, read_records
+from naswot_ray.spaces.nds_families import FAMILIES
+from naswot_ray.spaces.nds_file import read_records
 from tests.spaces.nds_files import ANYNET, CELL_NET, nds_record, write_nds_json, write_nds_zip
 
 RECORDS = [
@@ -67,7 +68,7 @@ def test_the_table_has_the_schema_and_says_where_it_comes_from(path: Path) -> No
 
 def test_families_in_imagenet(path: Path) -> None:
     assert {row["dataset"] for row in rows_of(path, "DARTS_lr-wd_in")} == {"imagenet"}
-    assert sum(family.endswith("_in") for family in FAMILIES) == 10
+    assert sum(family.trained_on == "imagenet" for family in FAMILIES.values()) == 10
 
 
 def test_reruns_are_architectures_of_their_own(tmp_path: Path) -> None:
@@ -153,9 +154,14 @@ def test_read_accuracies_takes_archive_and_json_file(path: Path) -> None:
     json_file = write_nds_json(path.parent, "DARTS", RECORDS)
     archive = read_accuracies("nds_darts", path).read_all().drop_columns("source_digest")
     assert archive.equals(read_accuracies("nds_darts", json_file).read_all().drop_columns("source_digest"))
-    with pytest.raises(BenchmarkError, match=r"expected data.zip or ENAS.json"):
+    with pytest.raises(BenchmarkError, match=r"DARTS.json holds accuracies of nds_darts, not of nds_enas$"):
         read_accuracies("nds_enas", json_file)
-    with pytest.raises(BenchmarkError, match=r"expected a NATS-"):
+    with pytest.raises(
+        BenchmarkError, match=r"mine.json: expected .* a data.zip, or a .json file from it under its official name"
+    ):
+        read_accuracies("nds_darts", json_file.rename(path.with_name("mine.json")))
+    several = r"holds accuracies of nds_amoeba, nds_amoeba_in, nds_darts and 31 more spaces, not of nasbench201$"
+    with pytest.raises(BenchmarkError, match=several):
         read_accuracies("nasbench201", path)
     with pytest.raises(SettingsError, match=r"--map is for tables; .*data.zip is an official file of nds_darts"):
         read_accuracies("nds_darts", path, ["cifar10/test/100=x"])

@@ -14,10 +14,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from naswot_ray.benchmarks.formats import read_accuracies
 from naswot_ray.benchmarks.members import Members
-from naswot_ray.benchmarks.reading import read_accuracies
 from naswot_ray.benchmarks.table import parse_map, read_table
 from naswot_ray.dataset import schema
+from naswot_ray.dataset.label import Label
 from naswot_ray.errors import SettingsError
 from tests.benchmarks.refusing import refusal
 
@@ -251,7 +252,7 @@ def test_keys_of_the_space(path: Path) -> None:
         ("|none~0|+|none~0|none~1|+|none~0|none~1|none~2|", "nasbench201"),
         ("00005c142e6f48ac74fdcf73e3439874", "nasbench101"),
         ("8:16:24:32:64", "nats_sss"),
-        ("00042-0123456789ab", "one of the nds_ families"),
+        ("00042-0123456789ab", "nds_amoeba or 33 spaces like it"),
     ],
 )
 def test_a_table_of_another_space(path: Path, arch_id: str, space: str) -> None:
@@ -324,7 +325,9 @@ def test_a_table_without_a_row(tmp_path: Path) -> None:
 def test_another_kind_of_file(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("arch,acc\na,1\n")
     message = refuses(tmp_path / name)
-    assert "expected a NATS-...-simple directory with a meta.pickle.pbz2, a NATS-....pickle.pbz2 file" in message
+    assert (
+        "a NATS-...-simple directory with a meta.pickle.pbz2 (NATS-Bench), a NATS-....pickle.pbz2 file (NATS-Bench)" in message
+    )
 
 
 def test_a_directory_of_something_else(tmp_path: Path) -> None:
@@ -363,7 +366,7 @@ def test_a_bad_map(path: Path, mapping: list[str], message: str) -> None:
 
 
 def test_a_column_name_may_hold_anything() -> None:
-    assert parse_map(["arch_id=a=b", "d/s/1=x/y=z"]) == ("a=b", {("d", "s", 1): "x/y=z"}, {})
+    assert parse_map(["arch_id=a=b", "d/s/1=x/y=z"]) == ("a=b", {Label("d", "s", 1): "x/y=z"}, {})
 
 
 ENTRIES = st.one_of(
@@ -384,8 +387,9 @@ def test_any_map_is_read_or_refused(mapping: list[str]) -> None:
         return
     assert arch_id
     assert times.keys() <= columns.keys()
-    for (dataset, split, epochs), column in columns.items():
-        assert dataset
-        assert split
-        assert epochs >= 0
-        assert any(entry.endswith("=" + column) and entry.startswith(f"{dataset}/{split}/") for entry in mapping)
+    for label, column in columns.items():
+        assert label.dataset
+        assert label.split
+        assert label.epochs >= 0
+        start = f"{label.dataset}/{label.split}/"
+        assert any(entry.endswith("=" + column) and entry.startswith(start) for entry in mapping)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from typer.testing import CliRunner, Result
@@ -27,6 +29,28 @@ def naswot_process(*args: object, **environment: str) -> subprocess.CompletedPro
         check=False,
         env=os.environ | environment,
     )
+
+
+IN_TURN = r"""
+import json, sys
+from naswot_ray.cli import main
+for arguments in json.loads(sys.argv[1]):
+    sys.argv[1:] = arguments
+    try:
+        main()
+    except SystemExit as ended:
+        assert not ended.code, f"{arguments} ended with {ended.code}"
+    print("\0", end="", flush=True)
+    print("\0", end="", flush=True, file=sys.stderr)
+"""
+
+
+def in_turn(commands: Iterable[Sequence[object]]) -> list[str]:
+    """The command line of one process, as starting one takes a second, that runs several commands of `naswot-ray`.
+
+    They must succeed. After each, it writes a NUL to the standard output and to the standard error.
+    """
+    return [sys.executable, "-c", IN_TURN, json.dumps([[str(argument) for argument in command] for command in commands])]
 
 
 def prints(*args: object) -> str:

@@ -25,12 +25,13 @@ def test_what_is_printed_and_written(joined: Path, tmp_path: Path, monkeypatch: 
     output = prints("analyse", joined)
     assert snapshot(joined) == before
     lines = output.splitlines()
-    assert lines[0] == "nasbench201, cifar10 test after 200 epochs"
-    assert lines[1].startswith("Published tau of the score: 0.574 (about 1,000 random networks, batch size 128; Mellor")
-    assert lines[3].split()[:7] == ["noise", "4", "2", "8", "0", "0", "-1.000"]
-    assert lines[4].split()[:7] == ["noise", "8", "2", "8", "0", "0", "-1.000"]
+    assert lines[0] == "nasbench201, cifar10 test after 200 epochs; noise, batch size 8"
+    assert lines[1].startswith("Published tau of naswot: 0.574 (about 1,000 random networks, batch size 128; Mellor")
+    assert lines[3].split() == ["naswot", "-1.000", "[-1.000,", "-1.000]", "-", "-", "-1.000", "2", "8", "0", "0"]
+    assert [line.split()[0] for line in lines[4:9]] == ["naswot_paper", "params", "FLOPs", "ReLU", "layers"]
+    assert "nasbench201: no joined row has a value of expressivity, meco, naswot_layerwise, swap" in lines
     written = tmp_path / "d-analysis"
-    assert f"label: mean accuracy over repeats. All tables: {written / 'analysis.md'}" in output
+    assert f"accuracy: mean over repeats. All tables: {written / 'analysis.md'}" in output
     assert sorted(path.name for path in written.iterdir()) == ["analysis.md", "analysis.parquet", "stability.parquet"]
     assert pq.read_schema(written / "analysis.parquet").equals(ANALYSIS)
     assert pq.read_schema(written / "stability.parquet").equals(STABILITY)
@@ -48,8 +49,8 @@ def test_again_gives_the_same_files(joined: Path, tmp_path: Path) -> None:
 def test_what_is_there_is_not_lost(joined: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     prints("analyse", joined, "-o", out)
-    message = refuses(tmp_path, "analyse", joined, "-o", out, "--label", "max")
-    assert message == f"error: {out} holds the analysis of {joined}, label mean; name another folder with --output"
+    message = refuses(tmp_path, "analyse", joined, "-o", out, "--repeats", "max")
+    assert message == f"error: {out} holds the analysis of {joined}, mean over repeats; name another folder with --output"
     other = tmp_path / "other"
     other.mkdir()
     (other / "analysis.md").write_text("mine")

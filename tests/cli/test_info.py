@@ -21,6 +21,7 @@ from tests.cli.conftest import MAP
 from tests.cli.running import naswot, naswot_process, prints
 from tests.dataset.making import (
     FAILED,
+    MEASURES,
     SPACE,
     add,
     arch_id,
@@ -48,7 +49,9 @@ def test_a_complete_dataset(root: Path) -> None:
             assert cells(text, SPACE, "noise", batch_size, seed) == ["8", "8", "0", "0"]
     assert cells(text, "space") == ["images", "batch", "size", "seed", "wanted", "present", "failed", "missing"]
     assert str(root) in text
-    assert "schema 4.0" in text
+    assert f"schema {schema.SCHEMA_VERSION}" in text
+    assert f"measure naswot, version {MEASURES['naswot']}: 32 rows" in text.splitlines()
+    assert f"measure meco, version {MEASURES['meco']}: 0 rows, 32 without" in text.splitlines()
     assert "run 20260101T000000-00000000: finished, 32 rows, 0.53 rows/s" in text
     assert text.splitlines()[-1] == "complete"
     assert snapshot(root) == before
@@ -57,7 +60,7 @@ def test_a_complete_dataset(root: Path) -> None:
 def test_a_long_path_stays_on_one_line(tmp_path: Path) -> None:
     root = tmp_path / ("a-directory-with-a-long-name-" * 4)
     make_dataset(root)
-    assert f"{root}: schema 4.0" in prints("info", root)
+    assert f"{root}: schema {schema.SCHEMA_VERSION}" in prints("info", root)
 
 
 def test_a_dataset_with_a_part_missing(root: Path) -> None:
@@ -91,8 +94,8 @@ def test_points_beyond_a_thousand_are_counted(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(console, "MAX_LISTED_POINTS", 1)
     some = [naswot(command, tmp_path / "d").stdout for command in ("info", "check")]
     for text, full in zip(some, whole, strict=True):
-        assert "and 1 point more, which are in the sums" in text
-        assert "points more" not in full
+        assert "and 1 more point, which the totals include" in text
+        assert "more point" not in full
         assert text.splitlines()[-1] == full.splitlines()[-1]
         assert "12 rows missing" in text
 
@@ -144,9 +147,11 @@ def test_join_tells_what_matched_and_what_did_not(root: Path, accuracies: Path) 
     assert f"{SPACE}: 32 joined rows, 8 architectures matched" in text
     assert f"2 with an accuracy, no score, such as {min(arch_id(8), arch_id(9))}" in text
     assert "with a score, no accuracy" not in text
-    assert (
-        "Kendall tau with cifar10 test accuracy: -1.000 (params -1.000, FLOPs -1.000, layers -1.000; 8 architectures)" in text
+    told = (
+        "Kendall tau with cifar10 test accuracy after 200 epochs: naswot -1.000, naswot_paper -1.000; params -1.000, "
+        "FLOPs -1.000, ReLU layers -1.000, layers -1.000; 8 architectures, mean over 2 seeds"
     )
+    assert told in text
     assert "Continue in DuckDB:" in text
 
 
@@ -173,14 +178,27 @@ def test_the_summary_tells_what_its_numbers_are_of(tmp_path: Path) -> None:
     )
     add(dataset, [mean_accuracy(i) for i in range(8)])
     text = prints("join", tmp_path / "d")
-    assert "highest mean scores over 2 seeds, of 7 architectures with a score for each:\n     106.000  " in text
-    assert "; 7 architectures), mean score over 2 seeds, accuracy after 200 epochs\n" in text
+    assert "highest naswot, mean over 2 seeds, of 7 architectures with a value for each:\n     106.000  " in text
+    assert "; 7 architectures, mean over 2 seeds\n" in text
     path = layout.scores(SPACE, "noise", 4, 2, 0)
-    write_part(dataset.storage, path, schema.SCORES, [score_row(1, seed=2)])
+    write_part(dataset.storage, path, [score_row(1, seed=2)])
     out = io.StringIO()
     console.print_summary(Console(file=out, width=200), Dataset(tmp_path / "d"))
-    assert "highest mean scores over 3 seeds, of 1 architecture with a score for each:\n     101.000  " in out.getvalue()
-    assert "; 7 architectures), mean score over 2 seeds, accuracy after 200 epochs\n" in out.getvalue()
+    assert "highest naswot, mean over 3 seeds, of 1 architecture with a value for each:\n     101.000  " in out.getvalue()
+    assert "; 7 architectures, mean over 2 seeds\n" in out.getvalue()
+
+
+def test_a_measure_of_fewer_rows_says_so(tmp_path: Path) -> None:
+    """The second measure has no value on seed 1, and lacks two architectures on seed 0."""
+    change = {"meco": 0.5}
+    dataset = make_dataset(
+        tmp_path / "d", seeds=(0, 1), change=lambda row: {} if row["seed"] or row["arch_index"] < 2 else change
+    )
+    add(dataset, [mean_accuracy(i) for i in range(8)])
+    text = prints("join", tmp_path / "d")
+    assert "no value of meco in 10 rows\n" in text
+    assert "naswot -1.000, naswot_paper -1.000, meco nan (1 seed, 6 architectures); params" in text
+    assert f"measure meco, version {MEASURES['meco']}: 6 rows, 10 without\n" in prints("info", tmp_path / "d")
 
 
 def test_accuracies_of_a_space_that_is_not_scored_wait_for_it(root: Path, accuracies: Path) -> None:
@@ -201,7 +219,7 @@ def test_join_takes_a_second_column_of_the_same_table(root: Path, accuracies: Pa
     prints("join", root, "--accuracies", accuracies, *MAP)
     text = prints("join", root, "--accuracies", accuracies, "--map", "arch_id=arch", "--map", "cifar100/test/200=acc")
     assert "64 joined rows" in text
-    assert "Kendall tau with cifar100 test accuracy" in text
+    assert "Kendall tau with cifar100 test accuracy after 200 epochs: naswot" in text
 
 
 def test_join_tells_of_scores_without_accuracies(tmp_path: Path, accuracies: Path) -> None:
@@ -220,7 +238,7 @@ def test_join_takes_an_official_directory(tmp_path: Path, nats: Path) -> None:
     assert f"{SPACE}: {3 * 18} joined rows, 3 architectures matched" in text
     assert f"1 with a score, no accuracy, such as {arch_id(1)}" in text
     for name in ("cifar10", "cifar10-valid", "cifar100", "imagenet16-120"):
-        assert f"Kendall tau with {name} test accuracy: " in text
+        assert f"Kendall tau with {name} test accuracy after 200 epochs: " in text
     rows = naswot_ray.open(tmp_path / "d").joined.to_table().to_pylist()
     best = {row["arch_index"]: row["accuracy"] for row in rows if (row["dataset"], row["epochs"]) == ("cifar10", 200)}
     assert {index: round(accuracy, 2) for index, accuracy in best.items()} == {0: 85.86, 11: 91.58, 284: 88.79}
@@ -230,4 +248,4 @@ def test_join_of_one_architecture_warns_of_nothing(root: Path, nats: Path) -> No
     official = nats / TSS
     done = naswot_process("join", root, "--accuracies", official)
     assert (done.returncode, done.stderr) == (0, f"{official.name}: 252.8 kB\n")
-    assert "; 1 architectures)" in done.stdout
+    assert "; 1 architecture, mean over 2 seeds" in done.stdout

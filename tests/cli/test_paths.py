@@ -35,7 +35,7 @@ PATHS: Final = [
     for parameter, label, path in path_options(callback)
 ]
 NO_PATHS: Final = {
-    "score": {"space", "batch_size", "seed", "images", "engine", "dtype", "address", "mapping"},
+    "naswot": {"space", "batch_size", "seed", "images", "engine", "dtype", "address", "mapping"},
     "accuracies": {"space", "mapping"},
     "join": {"space", "mapping"},
     "query": {"sql"},
@@ -184,7 +184,7 @@ class TestJob:
 
     @pytest.fixture
     def uploaded(self, tmp_path: Path) -> Path:
-        """The folder of a job, with all that came along."""
+        """The folder of a job, with everything that was uploaded."""
         folder = tmp_path / "session/runtime_resources/working_dir_files/_ray_pkg_1"
         (folder / "data").mkdir(parents=True)
         (folder / "table.csv").write_text("arch,acc\n")
@@ -201,22 +201,22 @@ class TestJob:
         monkeypatch.chdir(uploaded)
         assert is_in_job()
 
-    def test_inputs_that_came_along(self, uploaded: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_inputs_that_was_uploaded(self, uploaded: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.chdir(uploaded)
         for text in ("table.csv", "./data", "data/../table.csv", "/absolute", "s3://bucket/x"):
             assert self.settle(text) == text
         for text in ("nowhere.csv", "../_ray_pkg_1/table.csv", "data/../../_ray_pkg_1/data"):
-            with pytest.raises(SettingsError, match="did not come along with --working-dir"):
+            with pytest.raises(SettingsError, match="was not uploaded with --working-dir"):
                 self.settle(text)
-        with pytest.raises(SettingsError, match="is deleted with it"):
+        with pytest.raises(SettingsError, match="is deleted with the job"):
             self.settle("data", use="output")
 
-    def test_without_a_working_dir_nothing_came_along(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_without_a_working_dir_nothing_was_uploaded(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (tmp_path / "table.csv").touch()
         monkeypatch.chdir(tmp_path)
         for config in ('{"runtime_env": {}}', "{}", "[]", "?", "", "[" * 10**5):
             monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", config)
-            with pytest.raises(SettingsError, match="did not come along"):
+            with pytest.raises(SettingsError, match="was not uploaded"):
                 self.settle("table.csv")
 
     def test_options_of_the_python_function(self, uploaded: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,19 +35,19 @@ BAD_OPTIONS: dict[str, tuple[tuple[object, ...], str]] = {
     "one image": (("--batch-size", 1), "batch size 1: a kernel needs at least 2 images"),
     "no image": (("--batch-size", 0), "batch size 0: a kernel needs at least 2 images"),
     "negative batch size": (("--batch-size", -4), "batch size -4"),
-    "a seed twice": (("--seed", 1, "--seed", 1), "--seed needs at least one value, each once, got [1, 1]"),
-    "a batch size twice": (("--batch-size", 4), "--batch-size needs at least one value, each once, got [4, 4]"),
+    "a seed twice": (("--seed", 1, "--seed", 1), "--seed needs at least one value and no value twice, got [1, 1]"),
+    "a batch size twice": (("--batch-size", 4), "--batch-size needs at least one value and no value twice, got [4, 4]"),
     "a shard of a galaxy": (
         ("--shard-size", 10**23),
         "--shard-size: Input should be less than or equal to 2147483647, got",
     ),
     "threads of a galaxy": (("--cpus-per-actor", 10**30), "--cpus-per-actor: Input should be less than or equal to 4096, got"),
-    "a space twice": (("--space", SPACE, "--space", SPACE), "--space needs at least one value, each once"),
+    "a space twice": (("--space", SPACE, "--space", SPACE), "--space needs at least one value and no value twice"),
     "negative seed": (("--seed", -1), "--seed must be from 0 to 2^63 - 1, got [-1]"),
     "a seed too large": (("--seed", 2**63), "--seed must be from 0 to 2^63 - 1"),
     "negative limit": (("--limit", -1), "--limit: Input should be greater than 0, got -1"),
     "no limit": (("--limit", 0), "--limit: Input should be greater than 0, got 0"),
-    "limit and sample": (("--sample", 3), "--limit and --sample both say which architectures; give one"),
+    "limit and sample": (("--sample", 3), "--limit and --sample both choose architectures; give only one of them"),
     "a space option of no space": (
         ("--space-option", "channels=3"),
         "--space-option 'channels=3': nasbench201 takes no parameters",
@@ -62,11 +62,11 @@ BAD_OPTIONS: dict[str, tuple[tuple[object, ...], str]] = {
     "no attempt": (("--max-attempts", 0), "--max-attempts: Input should be greater than 0, got 0"),
     "no time": (("--shard-timeout", 0), "--shard-timeout: Input should be greater than 0, got 0"),
     "no actor": (("--num-actors", 0), "--num-actors: Input should be greater than 0, got 0"),
-    "another shard size": (("--shard-size", 5), "holds parts of 4 architectures, --shard-size 5 asked for"),
-    "a map of nothing": (MAP, "--map says how to read --accuracies, which is not given"),
+    "another shard size": (("--shard-size", 5), "holds parts of 4 architectures, but --shard-size asks for 5"),
+    "a map of nothing": (MAP, "--map says how to read --accuracies: give that as well"),
     "accuracies of two spaces": (
         ("--space", SPACE, "--space", "x", "--accuracies", "nowhere.csv"),
-        "--accuracies belongs to one space; score with one --space, or use `naswot-ray join` afterwards",
+        "--accuracies belongs to one space: give one --space, or run `naswot-ray join` afterwards",
     ),
     "no accuracies": (("--accuracies", "nowhere.csv", *MAP), "nowhere.csv does not exist"),
 }
@@ -176,7 +176,7 @@ def test_a_damaged_part(root: Path, name: str, size: int) -> None:
     part.write_bytes(part.read_bytes()[:size])
     message = refuses(root, *command(name, root))
     assert str(part) in message
-    assert f"`naswot-ray check {root}` tells" in message
+    assert f"`naswot-ray check {root}` reports" in message
 
 
 def damaged(path: Path) -> None:
@@ -267,13 +267,13 @@ def test_join_without_accuracies(root: Path) -> None:
     assert "--map says how to read --accuracies" in refuses(root, "join", root, *MAP)
     assert "unknown space 'x'" in refuses(root, "join", root, "--space", "x")
     assert "unknown space 'x'" in refuses(root, "accuracies", "x", "a.csv", "--dataset", root)
-    assert "--replace is about --accuracies" in refuses(root, "join", root, "--replace")
+    assert "--replace says what to do with --accuracies" in refuses(root, "join", root, "--replace")
     assert "holds no accuracies of nasbench201, nats_sss: nothing to join" in refuses(two_spaces(root), "join", root)
 
 
 def test_a_table_for_one_of_two_spaces(root: Path, accuracies: Path) -> None:
     two_spaces(root)
-    assert "holds scores of nasbench201, nats_sss: say which with --space" in refuses(
+    assert "holds scores of nasbench201, nats_sss: choose one with --space" in refuses(
         root, "join", root, "--accuracies", accuracies, *MAP
     )
 
@@ -322,7 +322,7 @@ def test_an_address_of_something_else_than_a_head(answer: bytes, reason: str, mo
         thread.start()
         address = f"127.0.0.1:{server.getsockname()[1]}"
         with pytest.raises(
-            RunError, match=rf"^no Ray cluster at {address}: something listens there, but {reason}.*; name the head's port"
+            RunError, match=rf"^no Ray cluster at {address}: something listens there, but {reason}.*; give the head's port"
         ):
             ray_pool.connect(address)
         server.shutdown(socket.SHUT_RDWR)

@@ -11,7 +11,7 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 
-from naswot_ray.dataset import verified
+from naswot_ray.dataset import verification
 from naswot_ray.dataset.dataset import Dataset
 from naswot_ray.dataset.storage import Storage
 from tests import s3
@@ -131,7 +131,7 @@ def test_images_of_a_bucket(root: str, tmp_path: Path, s3_server: s3.S3Server, b
 def test_the_duckdb_line_says_what_duckdb_needs(root: str, bucket: str, s3_proxy: s3.Proxy) -> None:
     printed = prints("score", "-o", root, "--in-process", *GRID)
     how, line = printed.splitlines()[-2:]
-    assert how == "Continue in DuckDB (it downloads its httpfs extension, and takes credentials as `CREATE SECRET` says):"
+    assert how == "Continue in DuckDB (it downloads its httpfs extension; `CREATE SECRET` gives it credentials):"
     setup, _, select = line.partition("; SELECT")
     assert setup == (
         "INSTALL httpfs; LOAD httpfs; CREATE SECRET (TYPE s3, PROVIDER credential_chain, REGION 'us-east-1', "
@@ -148,7 +148,7 @@ def test_any_prefix(s3_server: s3.S3Server, bucket: str, tmp_path: Path, prefix:
     prints("score", "-o", root, "--in-process", *GRID)
     prints("score", "-o", tmp_path / "d", "--in-process", *GRID)
     assert all(key.startswith(f"{unquote(prefix)}/") for key in s3_server.objects(bucket))
-    sql = "SELECT images, batch_size, seed, count(*) AS n, max(score) AS best FROM scores GROUP BY ALL ORDER BY ALL"
+    sql = "SELECT images, batch_size, seed, count(*) AS n, max(naswot) AS best FROM scores GROUP BY ALL ORDER BY ALL"
     assert prints("query", root, sql) == prints("query", tmp_path / "d", sql)
     assert logical_rows(root) == logical_rows(tmp_path / "d")
     assert prints("info", root).splitlines()[-1] == "complete"
@@ -167,7 +167,7 @@ def test_storage_that_fails_while_it_is_read(root: str, s3_proxy: s3.Proxy) -> N
     prints("score", "-o", root, "--in-process", *GRID)
     denied = [s3.Answer(status=403)]
     s3_proxy.fault = lambda request: denied.pop() if denied and request.key.endswith(".000000.parquet") else None
-    result = naswot("query", root, "SELECT sum(score) FROM scores")
+    result = naswot("query", root, "SELECT sum(naswot) FROM scores")
     assert result.exit_code == 2
     assert result.stderr.startswith(f"error: cannot read {root.partition('?')[0]}/scores/part-")
     assert ".000000.parquet: AWS Error ACCESS_DENIED" in result.stderr
@@ -178,7 +178,7 @@ def test_a_resume_asks_as_often_for_many_parts_as_for_few(
     s3_proxy: s3.Proxy, bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where they have been verified before: 100,000 parts are 100 pages of listing, not 100,000 requests."""
-    monkeypatch.setattr(verified, "SETTLED_SECONDS", -600)
+    monkeypatch.setattr(verification, "SETTLED_SECONDS", -600)
     counts = []
     for prefix, limit in (("few", 2), ("many", 20)):
         root = s3.uri(bucket, prefix, s3_proxy.port)

@@ -35,7 +35,7 @@ def test_the_rows_are_those_of_the_scoring_function(run: tuple[Path, str]) -> No
     assert [row["arch_id"] for row in rows] == [arch_id(i) for i in range(3)]
     assert {(row["space"], row["images"], row["batch_size"], row["seed"]) for row in rows} == {(SPACE, "cifar10", 4, 5)}
     expected = naswot_ray.score(arch_id(2), source.batch(4, 5), seed=5, space=SPACE)
-    assert (rows[2]["score"], rows[2]["score_paper"]) == (expected["naswot"], expected["naswot_paper"])
+    assert (rows[2]["naswot"], rows[2]["naswot_paper"]) == (expected["naswot"], expected["naswot_paper"])
     assert (rows[2]["num_units"], rows[2]["status"]) == (expected.num_units, expected.status)
 
 
@@ -55,7 +55,7 @@ def test_the_output_names_the_rows_the_dataset_and_the_best(run: tuple[Path, str
     assert re.search(r"^3 rows scored in [\d.]+ s in this process: [\d.]+ rows/s, 0 failed, 0 singular$", text, re.MULTILINE)
     assert f"dataset: {root}" in text.splitlines()
     assert f"{SPACE}, cifar10, batch size 4: 3 rows, 1 seed, 0 failed, 0 singular" in text
-    scores = {row["arch_id"]: row["score"] for row in naswot_ray.open(root).scores.to_table().to_pylist()}
+    scores = {row["arch_id"]: row["naswot"] for row in naswot_ray.open(root).scores.to_table().to_pylist()}
     best = sorted(scores, key=lambda name: -scores[name])
     assert [line.split() for line in text.splitlines() if line.startswith("  ")] == [[f"{scores[n]:.3f}", n] for n in best]
 
@@ -63,7 +63,7 @@ def test_the_output_names_the_rows_the_dataset_and_the_best(run: tuple[Path, str
 def test_the_duckdb_line_runs_as_it_stands(run: tuple[Path, str]) -> None:
     root, text = run
     line = text.partition("Continue in DuckDB:\n")[2].strip()
-    scores = {row["arch_id"]: row["score"] for row in naswot_ray.open(root).scores.to_table().to_pylist()}
+    scores = {row["arch_id"]: row["naswot"] for row in naswot_ray.open(root).scores.to_table().to_pylist()}
     best_first = sorted(scores, key=lambda name: -scores[name])
     assert duckdb.execute(line).fetchall() == [(SPACE, "cifar10", 4, name, scores[name]) for name in best_first]
 
@@ -184,7 +184,7 @@ def test_failed_rows_are_kept_unless_asked_for(tmp_path: Path) -> None:
     assert text.startswith("1 rows scored in ")
     rows = naswot_ray.open(root).scores.to_table().sort_by("arch_index").to_pylist()
     assert [row["status"] for row in rows] == ["ok", "ok"]
-    assert rows[0]["score"] == 100.0, "the good row is the one that was there"
+    assert rows[0]["naswot"] == 100.0, "the good row is the one that was there"
     assert rows[1]["error"] is None
 
 
@@ -197,7 +197,7 @@ def test_failed_rows_make_the_exit_status_1(tmp_path: Path, monkeypatch: pytest.
     assert result.exit_code == 1
     assert "2 failed, 0 singular" in result.stdout
     rows = naswot_ray.open(tmp_path / "d").scores.to_table().to_pylist()
-    assert [(row["score"], row["status"], row["error"]) for row in rows] == [
+    assert [(row["naswot"], row["status"], row["error"]) for row in rows] == [
         (None, "failed", "RuntimeError: no convergence")
     ] * 2
     assert records(tmp_path / "d")[0].counts == {"rows": 2, "failed": 2}
@@ -255,7 +255,7 @@ def test_two_image_sources_lie_in_one_dataset(root: Path, tmp_path: Path) -> Non
 
 
 def test_scores_are_finite(run: tuple[Path, str]) -> None:
-    assert all(math.isfinite(value) for value in naswot_ray.open(run[0]).scores.to_table()["score"].to_pylist())
+    assert all(math.isfinite(value) for value in naswot_ray.open(run[0]).scores.to_table()["naswot"].to_pylist())
 
 
 def test_a_damaged_joined_file_is_told_and_does_not_make_a_run_fail(root: Path) -> None:
@@ -266,4 +266,4 @@ def test_a_damaged_joined_file_is_told_and_does_not_make_a_run_fail(root: Path) 
     path.write_bytes(path.read_bytes()[:-1])
     done = naswot("score", "-o", root, "--in-process", *SAME)
     assert done.exit_code == 0, done.output
-    assert f"no summary: {path} is not a whole Parquet file; `naswot-ray check {root}` tells" in done.stdout
+    assert f"no summary: {path} is not a whole Parquet file; `naswot-ray check {root}` reports" in done.stdout

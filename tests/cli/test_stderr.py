@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ import pytest
 from naswot_ray.cli import _COMMANDS
 from naswot_ray.dataset.dataset import Dataset
 from naswot_ray.dataset.join import join
-from tests.cli.running import naswot_process
+from tests.cli.conftest import write_images
+from tests.cli.running import in_turn
 from tests.dataset.making import SPACE, add, mean_accuracy
 from tests.datasets import score_here
 
@@ -26,12 +28,13 @@ ARGUMENTS: dict[str, list[str]] = {
     "audit": ["DATASET", "--sample", "2"],
     "analyse": ["DATASET", "-o", "OUT"],
     "search": ["DATASET", "--samples", "4", "--runs", "2"],
-    "ablate": ["--num", "3", "--repeats", "2", "--batch-size", "4", "-o", "OUT"],
+    "ablate": ["--num", "2", "--repeats", "2", "--batch-size", "4", "--images", "cifar10", "--data", "IMAGES", "-o", "OUT"],
     "figures": ["DATASET", "-o", "OUT"],
     "report": ["DATASET", "-o", "OUT.html"],
     "publish": ["DATASET", "-o", "OUT"],
     "fetch": [],
     "spaces": [],
+    "measures": [],
 }
 """Command -> the arguments of a small call that succeeds."""
 
@@ -41,7 +44,10 @@ PROGRESS = {"score": r"\d+/\d+ rows(, .+)?"}
 
 @pytest.fixture(scope="module")
 def places(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """What stands for a word of `ARGUMENTS`: a joined dataset that was really scored, a table, and where output goes."""
+    """What stands for a word of `ARGUMENTS`: a joined dataset that was really scored, a table, and 16 images.
+
+    With more images, `ablate` would score larger batches, of up to 256.
+    """
     folder = tmp_path_factory.mktemp("stderr")
     root, table = folder / "d", folder / "table.csv"
     score_here(root, limit=8, batch_size=[4], seed=[0, 1])
@@ -49,14 +55,28 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     add(Dataset(root), rows)
     join(Dataset(root), SPACE)
     table.write_text("arch,acc\n" + "".join(f"{row['arch_id']},{row['accuracy']}\n" for row in rows))
-    return {"DATASET": str(root), "TABLE": str(table)}
+    images = write_images(folder / "images", seed=0, num_images=16)
+    return {"DATASET": str(root), "TABLE": str(table), "IMAGES": str(images)}
 
 
-@pytest.mark.parametrize("command", _COMMANDS)
-def test_a_success_prints_nothing_but_progress_there(command: str, places: dict[str, str], tmp_path: Path) -> None:
-    shutil.copytree(places["DATASET"], tmp_path / "d")  # or what one command imports would make the join old for others
-    own = {"DATASET": str(tmp_path / "d"), "OUT": str(tmp_path / "out"), "OUT.html": str(tmp_path / "out.html")}
-    done = naswot_process(command, *((places | own).get(word, word) for word in ARGUMENTS[command]))
+TORCH = {"score", "audit", "ablate"}
+"""The commands that import torch. They share a process, and all others share another: starting 16 took half a minute."""
+
+
+@pytest.mark.parametrize(
+    "commands", [[c for c in _COMMANDS if (c in TORCH) is computes] for computes in (True, False)], ids=["torch", "no torch"]
+)
+def test_a_success_prints_nothing_but_progress_there(commands: list[str], places: dict[str, str], tmp_path: Path) -> None:
+    in_full = []
+    for command in commands:
+        own = tmp_path / command
+        shutil.copytree(places["DATASET"], own / "d")  # or what one command imports would make the join old for others
+        words = places | {"DATASET": str(own / "d"), "OUT": str(own / "out"), "OUT.html": str(own / "out.html")}
+        in_full.append([command, *(words.get(word, word) for word in ARGUMENTS[command])])
+    done = subprocess.run(in_turn(in_full), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    allowed = PROGRESS.get(command, r"(?!)")
-    assert [line for line in done.stderr.splitlines() if not re.fullmatch(allowed, line)] == []
+    *printed, at_the_end = done.stderr.split("\0")
+    for command, text in zip(commands, printed, strict=True):
+        allowed = PROGRESS.get(command, r"(?!)")
+        assert [line for line in text.splitlines() if not re.fullmatch(allowed, line)] == [], command
+    assert at_the_end == ""

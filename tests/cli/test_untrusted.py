@@ -1,4 +1,4 @@
-"""A dataset that a stranger made: its texts are no paths, and reach a terminal, a page or a sheet as nothing but text."""
+"""A dataset that a stranger made: its texts are no paths, and reach a terminal, a page or a spreadsheet as nothing but text."""
 
 from __future__ import annotations
 
@@ -36,18 +36,18 @@ def test_a_space_whose_name_is_a_path_is_refused_by_every_command(root: Path, tm
     }
     message = refuses(tmp_path, command, root, *arguments.get(command, ()))
     assert message.startswith(f"error: {root / 'dataset.json'} is damaged (settings.spaces.")
-    assert f"{name!r} is no name" in message
+    assert f"{name!r} is not a valid name" in message
 
 
 def test_a_plan_of_a_run_whose_id_is_a_path_cannot_be_withdrawn(root: Path, tmp_path: Path) -> None:
     (record,) = (root / "runs").iterdir()
     record.write_text(json.dumps(json.loads(record.read_text()) | {"run_id": "../../outside"}))
-    assert "'../../outside' is no id of a run" in refuses(tmp_path, "plan", root, "--withdraw", "../../outside")
+    assert "'../../outside' is not a valid run id" in refuses(tmp_path, "plan", root, "--withdraw", "../../outside")
 
 
 def test_a_secret_in_the_address_of_a_cluster_is_not_shown_or_recorded(tmp_path: Path) -> None:
     message = refuses(tmp_path, "score", "-o", tmp_path / "d", "--address", "ray://KEY:SECRET@host:10001")
-    assert "--address: expected HOST:PORT or auto, without anything before an @" in message
+    assert "--address: expected HOST:PORT or auto; leave out what stands before the @" in message
     assert "KEY" not in message
 
 
@@ -68,7 +68,7 @@ def test_what_a_link_leads_to_is_left_alone(root: Path, tmp_path: Path) -> None:
     result = naswot("check", root, "--repair")
     assert (
         result.stderr
-        == f"error: {root / 'joined'} is a link that leads out of {root}: nothing is written there; replace it by a folder\n"
+        == f"error: {root / 'joined'} is a link that leads out of {root}, so nothing is written there; replace it by a folder\n"
     )
     assert list((tmp_path / "elsewhere").iterdir())
 

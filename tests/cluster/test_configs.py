@@ -58,7 +58,7 @@ def test_ray_accepts_the_switch_to_on_demand() -> None:
 
 
 def test_gcp_becomes_on_demand_as_its_comment_says() -> None:
-    (says,) = re.findall(r"on demand as (\{.*\})", GCP.read_text())
+    (says,) = re.findall(r"on demand write (\{.*\})", GCP.read_text())
     config = read(GCP)
     worker = config["available_node_types"]["gpu"]["node_config"]
     assert worker["scheduling"]["provisioningModel"] == "SPOT"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -15,14 +15,21 @@ from naswot_ray.dataset.accuracies import AccuracyTable, StagedAccuracies, add_a
 from naswot_ray.dataset.dataset import Dataset
 from naswot_ray.dataset.manifest import Settings
 from naswot_ray.dataset.parts import Expected
+from naswot_ray.dataset.rows import ArchitectureRow
+from naswot_ray.dataset.schema import schema_of
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.engines.weights import WEIGHTS_VERSION
 from naswot_ray.grid.grid import Batch
+from naswot_ray.grid.rows import failed_score_row
 from naswot_ray.images.source import BATCH_VERSION, ImageSource, load_images
-from naswot_ray.run.rows import empty_architecture_row, empty_score_row
+from naswot_ray.measures import own_measures
 from naswot_ray.spaces import get_space
 
 SPACE = "nasbench201"
+MEASURES = {name: one.version for name, one in own_measures().items()}
+"""Of every dataset made here."""
+TABLES = {name: schema_of(name, MEASURES) for name in schema.TABLES}
+"""The columns of its tables."""
 Row = dict[str, Any]
 Change = Callable[[Row], Row]
 
@@ -33,9 +40,10 @@ def arch_id(index: int) -> str:
 
 
 def score_row(index: int, *, images: str = "noise", batch_size: int = 4, seed: int = 0, **changes: Any) -> Row:
-    """A score row; its score is 100 + index unless changed."""
-    row = empty_score_row(get_space(SPACE), index, Batch(images, batch_size, seed), run_id="run")
-    computed = {"score": 100.0 + index, "score_paper": 50.0 + index, "num_units": 1000 + index, "status": "ok"}
+    """A score row; its `naswot` is 100 + index unless changed."""
+    row = dict.fromkeys(TABLES["scores"].names)
+    row |= failed_score_row(get_space(SPACE), index, Batch(images, batch_size, seed), "", run_id="run").columns()
+    computed = {"naswot": 100.0 + index, "naswot_paper": 50.0 + index, "num_units": 1000 + index, "status": "ok", "error": None}
     provenance = {"engine": "exact", "dtype": "float32", "device": "cpu"}
     return row | provenance | computed | changes
 
@@ -45,13 +53,13 @@ def failed_row(index: int, **key: Any) -> Row:
     return score_row(index, **key, **FAILED)
 
 
-FAILED: Row = {"score": None, "score_paper": None, "num_units": None, "status": "failed", "error": "RuntimeError: no"}
-SINGULAR: Row = {"score": float("-inf"), "status": "singular"}
+FAILED: Row = {"naswot": None, "naswot_paper": None, "num_units": None, "status": "failed", "error": "RuntimeError: no"}
+SINGULAR: Row = {"naswot": float("-inf"), "status": "singular"}
 
 
 def architecture_row(index: int) -> Row:
     """A row of the architectures table with made-up baselines."""
-    row = empty_architecture_row(get_space(SPACE), index)
+    row = ArchitectureRow(space=SPACE, arch_id=arch_id(index), arch_index=index).columns()
     derived = {"params": 10 * index, "flops": 20 * index, "num_relus": index, "num_layers": index + 1}
     return row | derived | {"isomorphism_class": f"class-{index}", "status": "ok"}
 
@@ -65,18 +73,29 @@ def settings(source: ImageSource | None = None) -> Settings:
         values={"dtype": "float32"},
         spaces={SPACE: dict(get_space(SPACE).settings())},
         images={source.name: dict(source.settings())},
+        measures=MEASURES,
     )
 
 
+class _Written:
+    """A row as it is written down here, whatever it holds."""
+
+    def __init__(self, row: Row) -> None:
+        self._row = row
+        self.status: str = row["status"]
+
+    def columns(self) -> Row:
+        return self._row
+
+
 def write_part(
-    storage: Storage, path: PurePosixPath, columns: pa.Schema, rows: Sequence[Row], full_range: range | None = None
+    storage: Storage, path: PurePosixPath, rows: Sequence[Row], full_range: range | None = None, *, wanted: Collection[str] = ()
 ) -> None:
     """Write rows to a part; its range is by default that of a dataset with four architectures a shard."""
     named = layout.table_file(path)
     assert named is not None
     assert named.number is not None
-    assert columns == schema.TABLES[named.table]
-    parts.write(storage, expected(path, full_range), rows, run_id="run")
+    parts.write(storage, expected(path, full_range), [_Written(row) for row in rows], run_id="run", wanted=wanted)
 
 
 def expected(path: PurePosixPath, full_range: range | None = None) -> Expected:
@@ -85,7 +104,8 @@ def expected(path: PurePosixPath, full_range: range | None = None) -> Expected:
     assert named is not None
     assert named.number is not None
     fingerprint = settings().fingerprint_of(SPACE, "noise" if named.images is not None else None)
-    return Expected(path, full_range or range(named.number * 4, named.number * 4 + 4), fingerprint)
+    measures = MEASURES if named.images is not None else {}
+    return Expected(path, full_range or range(named.number * 4, named.number * 4 + 4), fingerprint, measures)
 
 
 def make_dataset(
@@ -116,15 +136,13 @@ def make_dataset(
     for number in sorted(numbers):
         mine = [index for index in indices if index // shard_size == number]
         full_range = range(number * shard_size, (number + 1) * shard_size)
-        write_part(
-            storage, layout.architectures(SPACE, number), schema.ARCHITECTURES, [architecture_row(i) for i in mine], full_range
-        )
+        write_part(storage, layout.architectures(SPACE, number), [architecture_row(i) for i in mine], full_range)
         for batch_size in batch_sizes:
             for seed in seeds:
                 path = layout.scores(SPACE, source.name, batch_size, seed, number)
                 rows = [score_row(i, images=source.name, batch_size=batch_size, seed=seed) for i in mine]
                 rows = [row | change(row) for row in rows]
-                write_part(storage, path, schema.SCORES, rows, full_range)
+                write_part(storage, path, rows, full_range)
     runs.write(
         storage,
         runs.RunRecord(

@@ -13,6 +13,7 @@ import pytest
 from naswot_ray.dataset.accuracies import add_accuracies
 from naswot_ray.dataset.dataset import Dataset
 from naswot_ray.dataset.join import join
+from naswot_ray.dataset.label import Label
 from naswot_ray.errors import DatasetError
 from tests.dataset.making import (
     SPACE,
@@ -90,10 +91,17 @@ def test_other_accuracies_of_the_same_table_keep_those_that_are_there(dataset: D
     before = file.stat().st_ino
     more = [mean_accuracy(i, dataset="cifar100") for i in range(8)]
     addition = add_accuracies(dataset, staged([*rows, *more]))
-    assert (addition.new, addition.same, addition.different) == ((("cifar100", "test", 200),), (("cifar10", "test", 200),), {})
+    assert (addition.new, addition.same, addition.different) == (
+        (Label("cifar100", "test", 200),),
+        (Label("cifar10", "test", 200),),
+        {},
+    )
     assert file.stat().st_ino == before
     assert accuracies(dataset) == sorted_rows([*rows, *more])
-    assert add_accuracies(dataset, staged([*more, *rows])).same == (("cifar10", "test", 200), ("cifar100", "test", 200))
+    assert add_accuracies(dataset, staged([*more, *rows])).same == (
+        Label("cifar10", "test", 200),
+        Label("cifar100", "test", 200),
+    )
     assert len(files_of(dataset)) == 2
 
 
@@ -126,8 +134,8 @@ def test_replacing(dataset: Dataset) -> None:
     valid = [mean_accuracy(i, split="valid", accuracy=2.0 + i) for i in range(5)]
     short = [mean_accuracy(i, epochs=12) for i in range(4)]
     addition = add_accuracies(dataset, staged([*new, *valid, *short], source="new.csv", digest="f" * 64), replace=True)
-    assert (addition.new, addition.same) == ((("cifar10", "test", 12),), ())
-    assert sorted(addition.different) == [("cifar10", "test", 200), ("cifar10", "valid", 200)]
+    assert (addition.new, addition.same) == ((Label("cifar10", "test", 12),), ())
+    assert sorted(addition.different) == [Label("cifar10", "test", 200), Label("cifar10", "valid", 200)]
     assert accuracies(dataset) == sorted_rows([*kept, *new, *valid, *short])
     found = dataset.accuracies.to_table().to_pylist()
     assert {row["source_digest"][0] for row in found if row["dataset"] == "cifar100"} == {"d"}

@@ -57,7 +57,7 @@ def test_local_paths(text: str) -> None:
         ("s3://bucket/a?endpoint_override=http//host", r"\?endpoint_override=http//host: expected an endpoint"),
         ("gs://bucket/a?endpoint_override=host:abc", r"\?endpoint_override=host:abc: expected an endpoint"),
         ("s3://bucket/a?endpoint_override=a%20b", r"\?endpoint_override=a b: expected an endpoint"),
-        ("s3://bucket/a?region=x&tls_ca_file_path=/nowhere", r"\?tls_ca_file_path=/nowhere: there is no such file"),
+        ("s3://bucket/a?region=x&tls_ca_file_path=/nowhere", r"\?tls_ca_file_path=/nowhere: the file does not exist"),
     ],
 )
 def test_what_is_refused(text: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

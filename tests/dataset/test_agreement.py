@@ -81,7 +81,7 @@ def test_a_join_that_is_older_is_outdated(dataset: Dataset, table: str) -> None:
     join(dataset, SPACE)
     path = file(dataset, dataset.files(table)[0].path)
     size = path.stat().st_size
-    name, other = {"scores": ("score", 1.5), "architectures": ("params", 5), "accuracies": ("accuracy", 1.5)}[table]
+    name, other = {"scores": ("naswot", 1.5), "architectures": ("params", 5), "accuracies": ("accuracy", 1.5)}[table]
     rewrite(path, lambda t: with_column(t, name, pa.array([other] * t.num_rows, t.schema.field(name).type)))
     assert {problem.kind for problem in problems_of(dataset)} == {Kind.OUTDATED}, (size, path.stat().st_size)
     join(dataset, SPACE)

@@ -186,7 +186,7 @@ def test_aws_itself_stays_aws_itself(monkeypatch: pytest.MonkeyPatch) -> None:
         ("[default]\nregion = a\nregion = my-secret\n", "malformed in line 3"),
         ("[default]\n[default]\n", "malformed in line 2"),
         ("[services x]\ns3 =\n  my-secret\n", "malformed: expected"),
-        ("[default]\nservices = nowhere\n", "is nowhere, and there is no section [services nowhere]"),
+        ("[default]\nservices = nowhere\n", "is nowhere, but there is no section [services nowhere]"),
         ("[default]\nendpoint_url = minio:9000\n", "endpoint_url of profile default in"),
         ("[default]\nuse_fips_endpoint = true\n", "AWS_ENDPOINT_URL_S3=https://s3-fips"),
         ("[default]\nrequest_payer = requester\n", "--request-payer requester"),
@@ -218,7 +218,7 @@ def test_files_that_cannot_be_honoured_are_one_line(home: Path, name: str, text:
         ({"AWS_REQUEST_PAYER": "requester"}, "AWS_REQUEST_PAYER=requester is not supported"),
         ({"AWS_USE_FIPS_ENDPOINT": "true"}, "AWS_USE_FIPS_ENDPOINT=true is not supported"),
         ({"AWS_USE_DUALSTACK_ENDPOINT": "True"}, "AWS_USE_DUALSTACK_ENDPOINT=True is not supported"),
-        ({"AWS_CA_BUNDLE": "/nowhere.pem", "AWS_REGION": "x"}, "AWS_CA_BUNDLE=/nowhere.pem: there is no such file"),
+        ({"AWS_CA_BUNDLE": "/nowhere.pem", "AWS_REGION": "x"}, "AWS_CA_BUNDLE=/nowhere.pem: the file does not exist"),
     ],
 )
 def test_variables_that_cannot_be_honoured(environ: dict[str, str], reason: str, monkeypatch: pytest.MonkeyPatch) -> None:

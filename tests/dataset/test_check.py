@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from naswot_ray.dataset import check, layout, manifest, removed
+from naswot_ray.dataset import check, layout, manifest, removed_files
 from naswot_ray.dataset.agreement import check_agreement
 from naswot_ray.dataset.check import Kind, Problem
 from naswot_ray.dataset.dataset import Dataset
@@ -70,7 +70,7 @@ def test_a_score_that_another_program_altered(dataset: Dataset) -> None:
     """It takes over the metadata, so that there is a seal, and a wrong one."""
     with pq.ParquetFile(file(dataset, PART)) as content:
         table = content.read()
-    pq.write_table(with_column(table, "score", pc.add(table["score"], 1e-9)), file(dataset, PART))
+    pq.write_table(with_column(table, "naswot", pc.add(table["naswot"], 1e-9)), file(dataset, PART))
     (problem,) = problems_of(dataset)
     assert (problem.kind, problem.removable) == (Kind.CORRUPT, True)
 
@@ -111,7 +111,7 @@ def test_a_copy_with_other_values_is_kept_and_one_that_another_run_computed_is_n
     shutil.copy(file(dataset, PART), file(dataset, copy))
     rewrite(file(dataset, PART), lambda t: with_column(t, "seconds", pc.add(t["seconds"], 1.0)))
     assert [(p.path, p.removable) for p in problems_of(dataset)] == [(copy, True)]
-    rewrite(file(dataset, PART), lambda t: with_column(t, "score", pc.add(t["score"], 1.0)))
+    rewrite(file(dataset, PART), lambda t: with_column(t, "naswot", pc.add(t["naswot"], 1.0)))
     assert [(p.path, p.removable) for p in problems_of(dataset)] == [(copy, False)]
 
 
@@ -199,7 +199,7 @@ def test_a_space_that_the_manifest_does_not_tell_of(dataset: Dataset) -> None:
     write_sealed(file(dataset, layout.architectures("mine", 0)), with_column(rows, "space", pa.array(["mine"] * 4)))
     (problem,) = problems_of(dataset)
     assert (problem.kind, problem.removable) == (Kind.FOREIGN, False)
-    assert "dataset.json does not tell of mine" in problem.reason
+    assert "dataset.json does not mention mine" in problem.reason
 
 
 def test_damaged_accuracies_are_moved_and_records_are_kept(dataset: Dataset) -> None:
@@ -248,9 +248,9 @@ def test_repair_moves_what_is_broken_or_contained_and_nothing_else(dataset: Data
     record = json.loads(file(dataset, folder / "record.json").read_text())
     assert [entry["path"] for entry in record["files"]] == [str(PART), str(copy)]
     assert [p.kind for p in problems_of(dataset)] == [Kind.FOREIGN]
-    assert [file.path.name for file in removed.list_removed(dataset.storage)] == [PART.name, copy.name]
-    removed.purge(dataset.storage)
-    assert removed.list_removed(dataset.storage) == []
+    assert [file.path.name for file in removed_files.list_removed(dataset.storage)] == [PART.name, copy.name]
+    removed_files.purge(dataset.storage)
+    assert removed_files.list_removed(dataset.storage) == []
     assert not file(dataset, layout.REMOVED).exists()
 
 

@@ -16,7 +16,7 @@ OUTSIDE = ["/tmp/x", "../x", "a/../../x", "a/..", "..", ""]
 
 @pytest.mark.parametrize("path", OUTSIDE)
 def test_a_path_that_leads_out_is_refused(tmp_path: Path, path: str) -> None:
-    with pytest.raises(DatasetError, match="is no path below it"):
+    with pytest.raises(DatasetError, match="is not a path below it"):
         confined(tmp_path, path)
 
 

@@ -12,12 +12,12 @@ import pyarrow.compute as pc
 import pytest
 
 import naswot_ray
-from naswot_ray.dataset import layout, manifest, schema
+from naswot_ray.dataset import layout, manifest
 from naswot_ray.dataset.dataset import Dataset
 from naswot_ray.dataset.join import join
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.errors import DatasetError
-from tests.dataset.making import SPACE, Row, add, arch_id, make_dataset, mean_accuracy, score_row, settings
+from tests.dataset.making import SPACE, TABLES, Row, add, arch_id, make_dataset, mean_accuracy, score_row, settings
 
 DUCKDB_TYPES = {"string": "VARCHAR", "int32": "INTEGER", "int64": "BIGINT", "double": "DOUBLE"}
 
@@ -35,12 +35,12 @@ def empty_dataset(root: Path) -> Dataset:
     return Dataset(root)
 
 
-@pytest.mark.parametrize("table", schema.TABLES)
+@pytest.mark.parametrize("table", TABLES)
 def test_pyarrow_tables_have_exactly_the_schema(dataset: Dataset, table: str) -> None:
     found = getattr(dataset, table)
-    assert found.schema.equals(schema.TABLES[table])
+    assert found.schema.equals(TABLES[table])
     read = found.to_table()
-    assert read.schema.equals(schema.TABLES[table])
+    assert read.schema.equals(TABLES[table])
     assert read.num_rows > 0
 
 
@@ -51,18 +51,18 @@ def test_rows_come_back_as_written(dataset: Dataset) -> None:
 
 def test_pyarrow_filters_on_partition_columns(dataset: Dataset) -> None:
     chosen = (pc.field("batch_size") == 8) & (pc.field("seed") == 2**40) & (pc.field("space") == SPACE)
-    found = dataset.scores.to_table(filter=chosen & (pc.field("score") >= 106)).to_pylist()
+    found = dataset.scores.to_table(filter=chosen & (pc.field("naswot") >= 106)).to_pylist()
     assert [(row["batch_size"], row["seed"], row["arch_index"]) for row in found] == [(8, 2**40, 6), (8, 2**40, 7)]
     assert dataset.scores.count_rows(filter=pc.field("images") == "cifar10") == 0
     assert len(list(dataset.scores.get_fragments(filter=chosen))) == 2, "other folders are not even opened"
 
 
-@pytest.mark.parametrize("table", schema.TABLES)
+@pytest.mark.parametrize("table", TABLES)
 def test_duckdb_views_have_the_columns_and_types(dataset: Dataset, table: str) -> None:
     with dataset.connect() as connection:
         described = connection.execute(f"DESCRIBE {table}").fetchall()
         count = connection.execute(f"SELECT count(*) FROM {table}").fetchall()
-    expected = [(field.name, DUCKDB_TYPES[str(field.type)]) for field in schema.TABLES[table]]
+    expected = [(field.name, DUCKDB_TYPES[str(field.type)]) for field in TABLES[table]]
     assert [(name, type_) for name, type_, *_ in described] == expected
     assert count == [(getattr(dataset, table).count_rows(),)]
 
@@ -70,7 +70,7 @@ def test_duckdb_views_have_the_columns_and_types(dataset: Dataset, table: str) -
 def test_views_filter_on_partition_columns(dataset: Dataset) -> None:
     with dataset.connect() as connection:
         found = connection.sql(
-            f"SELECT arch_id, score FROM scores WHERE batch_size = 8 AND seed = {2**40} AND images = 'noise' AND arch_index < 2"
+            f"SELECT arch_id, naswot FROM scores WHERE batch_size = 8 AND seed = {2**40} AND arch_index < 2"
         ).fetchall()
     assert sorted(found) == sorted([(arch_id(0), 100.0), (arch_id(1), 101.0)])
 
@@ -87,7 +87,7 @@ def test_plain_duckdb_reads_the_same_rows(tmp_path: Path, name: str, table: str)
     dataset = make_dataset(tmp_path / name, batch_sizes=(4, 8), seeds=(0, 1))
     add(dataset, [mean_accuracy(i) for i in range(8)])
     pattern = str(tmp_path / name / table / "*.parquet").replace("'", "''")
-    columns = ", ".join(schema.TABLES[table].names)
+    columns = ", ".join(TABLES[table].names)
     plain = duckdb.sql(f"SELECT {columns} FROM read_parquet('{pattern}')")
     with dataset.connect(unsafe=True) as connection:
         assert rows_of(plain) == rows_of(connection.sql(f"SELECT * FROM {table}"))
@@ -99,7 +99,7 @@ def test_plain_duckdb_reads_the_same_rows(tmp_path: Path, name: str, table: str)
 def test_rows_are_those_that_the_name_of_their_file_tells(dataset: Dataset) -> None:
     """Or they could bring in a space that no check has seen."""
     rows = [score_row(index) | {"space": "../x", "seed": 9} for index in range(4)]
-    dataset.storage.write_table(layout.scores(SPACE, "noise", 4, 0, 0), pa.Table.from_pylist(rows, schema.SCORES))
+    dataset.storage.write_table(layout.scores(SPACE, "noise", 4, 0, 0), pa.Table.from_pylist(rows, TABLES["scores"]))
     with dataset.connect() as connection:
         assert connection.sql("SELECT DISTINCT space, seed FROM scores ORDER BY ALL").fetchall() == [(SPACE, 0), (SPACE, 2**40)]
 
@@ -119,16 +119,16 @@ def test_a_directory_whose_name_is_a_pattern_is_itself_alone(tmp_path: Path) -> 
         assert connection.sql("SELECT count(*) FROM scores").fetchall() == [(4,)]
 
 
-@pytest.mark.parametrize("table", schema.TABLES)
+@pytest.mark.parametrize("table", TABLES)
 def test_tables_without_files_are_empty_with_their_columns(tmp_path: Path, table: str) -> None:
     dataset = empty_dataset(tmp_path / "d")
     found = getattr(dataset, table)
-    assert found.schema.equals(schema.TABLES[table])
+    assert found.schema.equals(TABLES[table])
     assert found.to_table().num_rows == 0
     with dataset.connect() as connection:
-        assert connection.sql(f"SELECT {', '.join(schema.TABLES[table].names)} FROM {table}").fetchall() == []
+        assert connection.sql(f"SELECT {', '.join(TABLES[table].names)} FROM {table}").fetchall() == []
         described = connection.execute(f"DESCRIBE {table}").fetchall()
-    expected = [(field.name, DUCKDB_TYPES[str(field.type)]) for field in schema.TABLES[table]]
+    expected = [(field.name, DUCKDB_TYPES[str(field.type)]) for field in TABLES[table]]
     assert [(name, type_) for name, type_, *_ in described] == expected
     assert dataset.runs == []
 
@@ -149,8 +149,8 @@ def test_a_dataset_of_a_real_run(scored: Dataset) -> None:
     assert all(row["status"] == "ok" and row["num_units"] > 0 for row in rows)
     assert {row["run_id"] for row in rows} == {opened.runs[0].run_id}
     with opened.connect() as connection:
-        joined = connection.sql("SELECT arch_id, score FROM scores JOIN architectures USING (space, arch_id) WHERE params > 0")
-        assert sorted(joined.fetchall()) == sorted((row["arch_id"], row["score"]) for row in rows)
+        joined = connection.sql("SELECT arch_id, naswot FROM scores JOIN architectures USING (space, arch_id) WHERE params > 0")
+        assert sorted(joined.fetchall()) == sorted((row["arch_id"], row["naswot"]) for row in rows)
 
 
 def test_a_file_uri(dataset: Dataset) -> None:

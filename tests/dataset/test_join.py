@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from naswot_ray.dataset import layout, schema
+from naswot_ray.dataset import layout
 from naswot_ray.dataset.accuracies import add_accuracies
 from naswot_ray.dataset.dataset import Dataset
 from naswot_ray.dataset.join import check_whole, describe_stale, join, stale_joins, unfinished_joins
@@ -20,6 +20,7 @@ from tests.dataset.making import (
     FAILED,
     SINGULAR,
     SPACE,
+    TABLES,
     Row,
     add,
     arch_id,
@@ -51,7 +52,7 @@ def unmatched(dataset: Dataset) -> list[dict[str, str]]:
 
 def expected(index: int, accuracy: Row, **key: Any) -> Row:
     row = score_row(index, **key) | architecture_row(index) | {"status": "ok"} | accuracy
-    return {name: row[name] for name in schema.JOINED.names}
+    return {name: row[name] for name in TABLES["joined"].names}
 
 
 def test_rows_are_scores_times_mean_accuracies(tmp_path: Path) -> None:
@@ -108,7 +109,7 @@ def test_failed_and_singular_rows_are_joined_as_they_are(tmp_path: Path) -> None
     dataset = make_dataset(tmp_path / "d", change=lambda row: changes.get(row["arch_index"], {}))
     add(dataset, [mean_accuracy(i) for i in range(4)])
     assert join(dataset, SPACE).num_rows == 4
-    found = {row["arch_index"]: (row["score"], row["status"]) for row in joined(dataset)}
+    found = {row["arch_index"]: (row["naswot"], row["status"]) for row in joined(dataset)}
     assert found == {0: (100.0, "ok"), 1: (None, "failed"), 2: (float("-inf"), "singular"), 3: (103.0, "ok")}
 
 

@@ -29,6 +29,7 @@ def settings(**changes: Any) -> Settings:
                 "values": {"dtype": "float32"},
                 "spaces": {"x": SPACE},
                 "images": {"noise": NOISE},
+                "measures": {"naswot": 1},
             }
             | changes
         )
@@ -59,7 +60,7 @@ def test_a_new_dataset(tmp_path: Path, exists: bool) -> None:
     assert extend(storage, settings(), shard_size=7).fingerprint != created.fingerprint
     manifest.write(storage, created)
     assert manifest.read(storage) == created
-    assert json.loads((tmp_path / "d" / "dataset.json").read_text())["schema_version"] == "4.0"
+    assert json.loads((tmp_path / "d" / "dataset.json").read_text())["schema_version"] == "5.0"
 
 
 def test_the_same_settings_again_change_nothing(storage: Storage) -> None:
@@ -135,7 +136,7 @@ def test_every_changed_setting_is_named(storage: Storage) -> None:
 
 
 def test_another_shard_size_is_refused(storage: Storage) -> None:
-    with pytest.raises(SettingsError, match=r"holds parts of 4 architectures, --shard-size 8 asked for"):
+    with pytest.raises(SettingsError, match=r"holds parts of 4 architectures, but --shard-size asks for 8"):
         extend(storage, settings(), shard_size=8)
     assert extend(storage, settings(), shard_size=4).shard_size == 4
 
@@ -147,7 +148,7 @@ def test_a_directory_of_something_else_is_refused(tmp_path: Path, content: str) 
     else:
         (tmp_path / "scores").mkdir()
     there = snapshot(tmp_path)
-    with pytest.raises(DatasetError, match="is not empty and not a dataset; name an empty or a new directory"):
+    with pytest.raises(DatasetError, match="is not empty and is not a dataset; choose an empty or a new directory"):
         extend(Storage(tmp_path), settings())
     assert snapshot(tmp_path) == there
 
@@ -164,7 +165,7 @@ DAMAGES: dict[str, Callable[[str], str]] = {
     "shard size of nothing": lambda text: json.dumps(json.loads(text) | {"shard_size": 0}),
     "shard size of a galaxy": lambda text: json.dumps(json.loads(text) | {"shard_size": 10**23}),
     "another shard size": lambda text: json.dumps(json.loads(text) | {"shard_size": 8}),
-    "a version of letters": lambda text: json.dumps(json.loads(text) | {"schema_version": "4.x"}),
+    "a version of letters": lambda text: json.dumps(json.loads(text) | {"schema_version": "5.x"}),
     "a tower of lists": lambda text: "[" * 100_000 + "]" * 100_000,
     "half a character": lambda text: text.replace('"w1"', '"\\ud800"'),
     "another program's": lambda text: json.dumps(json.loads(text) | {"format": "other dataset"}),
@@ -196,22 +197,22 @@ def test_settings_edited_by_hand_are_refused(storage: Storage) -> None:
         manifest.read(storage)
 
 
-@pytest.mark.parametrize("version", ["1.0", "3.0", "40.0", "4", None])
+@pytest.mark.parametrize("version", ["1.0", "4.0", "50.0", "5", None])
 def test_another_major_schema_version_is_refused(storage: Storage, version: str | None) -> None:
     file = Path(storage.path(layout.MANIFEST))
     file.write_text(json.dumps(json.loads(file.read_text()) | {"schema_version": version}))
-    if version == "4":
+    if version == "5":
         manifest.read(storage)
         extend(storage, settings())
         return
-    with pytest.raises(DatasetError, match=rf"schema version {version}, this program reads 4\.x"):
+    with pytest.raises(DatasetError, match=rf"schema version {version}, this program reads 5\.x"):
         manifest.read(storage)
 
 
 def test_a_later_minor_schema_version_is_read(storage: Storage) -> None:
     file = Path(storage.path(layout.MANIFEST))
-    file.write_text(json.dumps(json.loads(file.read_text()) | {"schema_version": "4.7"}))
-    assert manifest.read(storage).schema_version == "4.7"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"schema_version": "5.7"}))
+    assert manifest.read(storage).schema_version == "5.7"
 
 
 def test_no_dataset(tmp_path: Path) -> None:

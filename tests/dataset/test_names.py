@@ -18,8 +18,8 @@ from naswot_ray.dataset.names import is_name
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.errors import BenchmarkError, DatasetError
 from naswot_ray.images.source import SOURCES
-from naswot_ray.spaces import SPACES
-from tests.dataset.making import SPACE, add, make_dataset, mean_accuracy, score_row
+from naswot_ray.spaces import all_spaces
+from tests.dataset.making import SPACE, TABLES, add, make_dataset, mean_accuracy, score_row
 
 BAD = [
     "",
@@ -42,7 +42,7 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize("name", [*SPACES, *SOURCES, "noise-224", "toy_space.v2", "cifar10-valid", "x-valid", "3D+t"])
+@pytest.mark.parametrize("name", [*all_spaces(), *SOURCES, "noise-224", "toy_space.v2", "cifar10-valid", "x-valid", "3D+t"])
 def test_the_usual_names_are_names(name: str) -> None:
     assert is_name(name)
 
@@ -69,17 +69,17 @@ def test_a_manifest_with_another_name_is_refused(tmp_path: Path, kind: str, name
         manifest.read(Storage(tmp_path))
     message = str(caught.value)
     assert message.startswith(f"{tmp_path / 'dataset.json'} is damaged (settings.{kind}.")
-    assert f"{name!r} is no name: expected at most 80 letters, digits" in message
+    assert f"{name!r} is not a valid name: expected at most 80 letters, digits" in message
     assert message.isprintable()
 
 
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"run_id": "../../x"}, "run_id: '../../x' is no id of a run"),
-        ({"run_id": "a.b"}, "run_id: 'a.b' is no id of a run"),
-        ({"grid": {"spaces": ["../x"]}}, "grid.spaces.0: '../x' is no name"),
-        ({"grid": {"images": "/x"}}, "grid.images: '/x' is no name"),
+        ({"run_id": "../../x"}, "run_id: '../../x' is not a valid run id"),
+        ({"run_id": "a.b"}, "run_id: 'a.b' is not a valid run id"),
+        ({"grid": {"spaces": ["../x"]}}, "grid.spaces.0: '../x' is not a valid name"),
+        ({"grid": {"images": "/x"}}, "grid.images: '/x' is not a valid name"),
     ],
 )
 def test_a_record_with_another_name_is_refused(tmp_path: Path, change: dict[str, Any], told: str) -> None:
@@ -104,17 +104,17 @@ def test_a_part_whose_space_is_no_name_is_no_part_and_check_says_why(tmp_path: P
     dataset = make_dataset(tmp_path)
     path = layout.scores("../x", "noise", 4, 0, 0)
     rows = [score_row(index) | {"space": "../x"} for index in range(4)]
-    dataset.storage.write_table(path, pa.Table.from_pylist(rows, schema.SCORES))
+    dataset.storage.write_table(path, pa.Table.from_pylist(rows, TABLES["scores"]))
     assert dataset.scores.count_rows() == 8
     problems = [problem for of_file in check_files(dataset, list_files(dataset)) for problem in of_file]
     (problem,) = problems
     assert (problem.kind, problem.path, problem.removable) == (Kind.FOREIGN, path, False)
-    assert "'../x' is no name" in problem.reason
+    assert "'../x' is not a valid name" in problem.reason
 
 
 def test_accuracies_of_another_name_are_refused_and_found(tmp_path: Path) -> None:
     rows = [mean_accuracy(0, dataset="../x")]
-    with pytest.raises(BenchmarkError, match=r"^table\.csv: '\.\./x' is no name"):
+    with pytest.raises(BenchmarkError, match=r"^table\.csv: '\.\./x' is not a valid name"):
         stage(AccuracyTable(SPACE, "table.csv", "d" * 64, batches_of(SPACE, "d" * 64, rows)))
     dataset = make_dataset(tmp_path)
     add(dataset, [mean_accuracy(0)])
@@ -123,4 +123,4 @@ def test_accuracies_of_another_name_are_refused_and_found(tmp_path: Path) -> Non
     dataset.storage.write_table(file.path, pa.Table.from_pylist([row | {"split": "a b"} for row in held], schema.ACCURACIES))
     problems = [problem for of_file in check_files(Dataset(tmp_path), list_files(dataset)) for problem in of_file]
     assert [(p.kind, p.path) for p in problems] == [(Kind.FOREIGN, file.path)]
-    assert "holds rows whose split 'a b' is no name" in problems[0].reason
+    assert "holds rows whose split 'a b' is not a valid name" in problems[0].reason

@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 
 import pytest
 
-from naswot_ray.dataset import address, layout, parts, retry, schema
+from naswot_ray.dataset import address, layout, parts, retry
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.errors import DatasetError
 from tests import s3
@@ -94,8 +94,8 @@ def test_removing(storage: Storage) -> None:
 
 def test_parts(storage: Storage) -> None:
     rows = [score_row(i) for i in range(4)]
-    write_part(storage, PART, schema.SCORES, rows[:2])
-    write_part(storage, PART, schema.SCORES, rows[2:])
+    write_part(storage, PART, rows[:2])
+    write_part(storage, PART, rows[2:])
     assert parts.inspect(storage, expected(PART)).present == range(4)
     with storage.open_parquet(PART) as file:
         assert file.read().to_pylist() == rows
@@ -166,7 +166,7 @@ def test_what_does_not_pass_ends_with_one_line_and_never_with_half_a_file(
     gc.collect()  # a stream that is thrown away completes its upload
     message = str(caught.value)
     assert message.startswith(f"cannot write {storage.path(FILE)}: AWS Error ")
-    assert "run the same command when the storage answers" in message
+    assert "run the same command again when the storage answers" in message
     assert "\n" not in message
     assert s3_server.objects(bucket) == {}
     s3_proxy.fault = lambda request: None

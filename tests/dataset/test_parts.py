@@ -6,7 +6,7 @@ import hashlib
 import json
 import random
 import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -16,11 +16,13 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from naswot_ray.dataset import layout, parts, schema
+from naswot_ray.dataset import layout, parts
 from naswot_ray.dataset.parts import PartState, UntrustedPartError
 from naswot_ray.dataset.storage import Storage
+from naswot_ray.measures import DEFAULT_MEASURES
 from tests.dataset.making import (
     SPACE,
+    TABLES,
     Row,
     architecture_row,
     expected,
@@ -42,7 +44,7 @@ def storage(tmp_path: Path) -> Storage:
 
 
 def write(storage: Storage, rows: Sequence[Row]) -> None:
-    write_part(storage, PATH, schema.SCORES, rows)
+    write_part(storage, PATH, rows)
 
 
 def read(storage: Storage) -> list[Row]:
@@ -53,6 +55,11 @@ def read(storage: Storage) -> list[Row]:
 
 def inspect(storage: Storage) -> PartState:
     return parts.inspect(storage, expected(PATH, FULL))
+
+
+def state(present: Collection[int], failed: Collection[int] = ()) -> PartState:
+    """Of a part whose rows have the default measures."""
+    return PartState(present, frozenset(failed), dict.fromkeys(DEFAULT_MEASURES, frozenset()))
 
 
 def num_failed(storage: Storage) -> int:
@@ -79,8 +86,8 @@ def test_new_rows_join_those_that_are_there(storage: Storage) -> None:
 def test_rows_of_the_same_architecture_are_replaced(storage: Storage) -> None:
     write(storage, [score_row(4), failed_row(5), score_row(6)])
     assert num_failed(storage) == 1
-    write(storage, [score_row(5, score=1.5), score_row(7)])
-    assert read(storage) == [score_row(4), score_row(5, score=1.5), score_row(6), score_row(7)]
+    write(storage, [score_row(5, naswot=1.5), score_row(7)])
+    assert read(storage) == [score_row(4), score_row(5, naswot=1.5), score_row(6), score_row(7)]
     assert num_failed(storage) == 0
 
 
@@ -94,43 +101,44 @@ def test_the_file_is_the_same_in_however_many_steps_it_was_written(tmp_path: Pat
 
 @given(st.lists(st.lists(st.tuples(st.sampled_from(FULL), st.booleans()), min_size=1, max_size=4, unique_by=lambda t: t[0])))
 @hypothesis_settings(max_examples=20, deadline=None)
-def test_whatever_is_written_the_last_score_of_each_architecture_stays(
+def test_whatever_is_written_the_first_score_of_each_architecture_stays(
     tmp_path_factory: pytest.TempPathFactory, writes: list[list[tuple[int, bool]]]
 ) -> None:
-    storage, last = Storage(tmp_path_factory.mktemp("p")), dict[int, Row]()
+    storage, kept = Storage(tmp_path_factory.mktemp("p")), dict[int, Row]()
     for number, chosen in enumerate(writes):
         rows = [failed_row(i, run_id=str(number)) if failed else score_row(i, run_id=str(number)) for i, failed in chosen]
         write(storage, rows)
-        scored = {i for i, row in last.items() if row["status"] != "failed"}
-        last |= {row["arch_index"]: row for row in rows if row["status"] != "failed" or row["arch_index"] not in scored}
+        scored = {i for i, row in kept.items() if row["status"] != "failed"}
+        kept |= {row["arch_index"]: row for row in rows if row["arch_index"] not in scored}
     if not writes:
         return
-    assert read(storage) == [last[i] for i in sorted(last)]
-    failed = frozenset(i for i, row in last.items() if row["status"] == "failed")
-    assert inspect(storage) == PartState(FULL if len(last) == len(FULL) else frozenset(last), failed)
+    assert read(storage) == [kept[i] for i in sorted(kept)]
+    failed = frozenset(i for i, row in kept.items() if row["status"] == "failed")
+    found = inspect(storage)
+    assert (found.present, found.failed) == (FULL if len(kept) == len(FULL) else frozenset(kept), failed)
     assert num_failed(storage) == len(failed)
 
 
 def test_a_complete_part(storage: Storage) -> None:
     write(storage, [score_row(i) for i in FULL])
-    assert inspect(storage) == PartState(FULL)
+    assert inspect(storage) == state(FULL)
 
 
 def test_a_partial_part(storage: Storage) -> None:
     write(storage, [score_row(5), score_row(7)])
-    assert inspect(storage) == PartState(frozenset({5, 7}), frozenset())
+    assert inspect(storage) == state(frozenset({5, 7}))
 
 
 def test_failed_rows_are_present_and_failed(storage: Storage) -> None:
-    write(storage, [failed_row(4), score_row(5), score_row(6, score=float("-inf"), status="singular"), failed_row(7)])
-    assert inspect(storage) == PartState(FULL, frozenset({4, 7}))
+    write(storage, [failed_row(4), score_row(5), score_row(6, naswot=float("-inf"), status="singular"), failed_row(7)])
+    assert inspect(storage) == state(FULL, {4, 7})
 
 
 def test_a_failed_row_does_not_replace_a_score(storage: Storage) -> None:
     write(storage, [score_row(4), score_row(5)])
     write(storage, [failed_row(5), failed_row(6)])
     assert read(storage) == [score_row(4), score_row(5), failed_row(6)]
-    assert inspect(storage) == PartState(frozenset({4, 5, 6}), frozenset({6}))
+    assert inspect(storage) == state(frozenset({4, 5, 6}), {6})
 
 
 def test_the_footer_tells_failures_and_settings(storage: Storage) -> None:
@@ -142,12 +150,12 @@ def test_the_footer_tells_failures_and_settings(storage: Storage) -> None:
 
 def test_architecture_parts_work_alike(storage: Storage) -> None:
     path = layout.architectures(SPACE, 1)
-    write_part(storage, path, schema.ARCHITECTURES, [architecture_row(4), architecture_row(5) | {"status": "failed"}])
+    write_part(storage, path, [architecture_row(4), architecture_row(5) | {"status": "failed"}])
     assert parts.inspect(storage, expected(path, FULL)) == PartState(frozenset({4, 5}), frozenset({5}))
 
 
 def as_table(rows: Sequence[Row]) -> pa.Table:
-    return pa.Table.from_pylist(list(rows), schema=schema.SCORES)
+    return pa.Table.from_pylist(list(rows), schema=TABLES["scores"])
 
 
 FOREIGN: dict[str, list[int]] = {
@@ -227,7 +235,7 @@ def test_a_part_of_another_program_is_refused(storage: Storage) -> None:
 
 def test_a_copy_of_another_part_is_refused(storage: Storage) -> None:
     other = layout.scores(SPACE, "noise", 4, 0, 2)
-    write_part(storage, other, schema.SCORES, [score_row(8)])
+    write_part(storage, other, [score_row(8)])
     shutil.copy(storage.path(other), storage.path(PATH))
     refuses(storage, f"is a copy of {other}")
 

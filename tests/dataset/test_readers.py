@@ -16,9 +16,8 @@ import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 import pytest
 
-from naswot_ray.dataset import schema
 from naswot_ray.dataset.join import join
-from tests.dataset.making import FAILED, SINGULAR, SPACE, add, make_dataset, mean_accuracy
+from tests.dataset.making import FAILED, SINGULAR, SPACE, TABLES, add, make_dataset, mean_accuracy
 
 
 def _by_duckdb(query: str) -> pa.Table:
@@ -80,10 +79,10 @@ def quiet(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("quiet")
 @pytest.mark.filterwarnings("ignore:The inplace keyword in DataFrame.reset_index")  # dask's own call of pandas
-@pytest.mark.parametrize("table", schema.TABLES)
+@pytest.mark.parametrize("table", TABLES)
 @pytest.mark.parametrize("reader", READERS)
 def test_by_its_default_call(root: Path, reader: str, table: str) -> None:
-    columns = schema.TABLES[table]
+    columns = TABLES[table]
     expected = pa.concat_tables([pq.ParquetFile(path).read() for path in sorted((root / table).iterdir())])
     found = READERS[reader](str(root / table))
     assert found.schema.names == columns.names

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 
 from naswot_ray.dataset import retry
-from naswot_ray.dataset.retry import Retrying, is_transient, reason_of
+from naswot_ray.dataset.retry import Retrier, is_transient, reason_of
 
 SLOW_DOWN = "When uploading object with key 'k' in bucket 'b': AWS Error SLOW_DOWN during PutObject operation: reduce your rate"
 
@@ -42,8 +42,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def patient(clock: Clock) -> Retrying:
-    return Retrying(clock=lambda: clock.now, sleep=clock.sleep)
+def patient(clock: Clock) -> Retrier:
+    return Retrier(clock=lambda: clock.now, sleep=clock.sleep)
 
 
 def step(outcomes: Iterator[OSError | None]) -> str:
@@ -53,7 +53,7 @@ def step(outcomes: Iterator[OSError | None]) -> str:
     return "done"
 
 
-def test_an_error_that_passes(patient: Retrying, clock: Clock) -> None:
+def test_an_error_that_passes(patient: Retrier, clock: Clock) -> None:
     outcomes: Iterator[OSError | None] = iter([*[OSError(SLOW_DOWN)] * 3, None])
     assert patient.call("write s3://b/k", lambda: step(outcomes)) == "done"
     for pause, bound in zip(clock.pauses, (0.5, 1.0, 2.0), strict=True):
@@ -65,7 +65,7 @@ def test_an_error_that_passes(patient: Retrying, clock: Clock) -> None:
 
 
 def test_every_retry_is_told_while_it_waits(
-    patient: Retrying, clock: Clock, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    patient: Retrier, clock: Clock, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(time, "localtime", lambda seconds: time.gmtime(seconds))
     monkeypatch.setattr(time, "time", lambda: clock.now)
@@ -84,7 +84,7 @@ def test_every_retry_is_told_while_it_waits(
         assert line == f"write s3://b/k: {reason}; trying again in {pause:.1f} s, until 00:05:00\n"
 
 
-def test_an_error_of_gcs_that_is_no_oserror_becomes_one(patient: Retrying, clock: Clock) -> None:
+def test_an_error_of_gcs_that_is_no_oserror_becomes_one(patient: Retrier, clock: Clock) -> None:
     def fail() -> None:
         raise pa.ArrowInvalid("google::cloud::Status(INVALID_ARGUMENT: Cannot open credentials file /x error_info={reason=})")
 
@@ -94,7 +94,7 @@ def test_an_error_of_gcs_that_is_no_oserror_becomes_one(patient: Retrying, clock
     assert clock.pauses == []
 
 
-def test_an_error_that_does_not_pass_is_raised_in_bounded_time(patient: Retrying, clock: Clock) -> None:
+def test_an_error_that_does_not_pass_is_raised_in_bounded_time(patient: Retrier, clock: Clock) -> None:
     outcomes = itertools.repeat(OSError(SLOW_DOWN))
     with pytest.raises(OSError, match="SLOW_DOWN"):
         patient.call("write", lambda: step(outcomes))
@@ -103,7 +103,7 @@ def test_an_error_that_does_not_pass_is_raised_in_bounded_time(patient: Retrying
     assert patient.take_notes() == ()
 
 
-def test_an_address_where_nobody_ever_was_is_given_up_soon(patient: Retrying, clock: Clock) -> None:
+def test_an_address_where_nobody_ever_was_is_given_up_soon(patient: Retrier, clock: Clock) -> None:
     refused = OSError("AWS Error NETWORK_CONNECTION during HeadObject operation: curlCode: 7, Could not connect to server")
     outcomes: Iterator[OSError | None] = itertools.repeat(refused)
     with pytest.raises(OSError, match="curlCode: 7"):
@@ -116,14 +116,14 @@ def test_an_address_where_nobody_ever_was_is_given_up_soon(patient: Retrying, cl
     assert clock.now - started > retry.RETRY_SECONDS - retry.LONGEST_DELAY_SECONDS
 
 
-def test_a_final_error_is_raised_at_once(patient: Retrying, clock: Clock) -> None:
+def test_a_final_error_is_raised_at_once(patient: Retrier, clock: Clock) -> None:
     outcomes = iter([OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))])
     with pytest.raises(OSError, match="No space left"):
         patient.call("write", lambda: step(outcomes))
     assert clock.pauses == []
 
 
-def test_the_notes_are_bounded(patient: Retrying) -> None:
+def test_the_notes_are_bounded(patient: Retrier) -> None:
     for number in range(retry.MAX_NOTES + 5):
         outcomes = iter([OSError(SLOW_DOWN), None])
         patient.call(f"write {number}", partial(step, outcomes))

@@ -69,7 +69,7 @@ def test_a_damaged_record_is_named(tmp_path: Path, content: bytes) -> None:
         ({"num_architectures": []}, "grid: expected a number of architectures for each of 1 spaces, found 0"),
         ({"num_architectures": [2**40]}, r"grid.num_architectures.0: .* less than or equal to 100000000, found 1099511627776"),
         ({"num_architectures": [-5]}, "grid.num_architectures.0: .* greater than or equal to 0, found -5"),
-        ({"seeds": [0, 0]}, "grid: a space, a batch size or a seed is there twice"),
+        ({"seeds": [0, 0]}, "grid: a space, a batch size, a seed or a measure is there twice"),
         ({"seeds": [2**63]}, "grid.seeds.0: .* less than 9223372036854775808, found 9223372036854775808"),
         ({"seeds": list(range(10**5 + 1))}, r"grid: 100,001 points \(spaces x batch sizes x seeds\), expected at most 100,000"),
         ({"batch_sizes": [-1]}, "grid.batch_sizes.0: .* greater than 0, found -1"),

@@ -12,12 +12,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from naswot_ray.dataset import layout, schema, seal
+from naswot_ray.dataset import layout, seal
 from naswot_ray.dataset.dataset import Dataset
 from naswot_ray.dataset.join import join
 from naswot_ray.dataset.seal import BrokenSealError
 from naswot_ray.errors import DatasetError
-from tests.dataset.making import SPACE, add, make_dataset, mean_accuracy
+from tests.dataset.making import SPACE, TABLES, add, make_dataset, mean_accuracy
 
 PART = layout.scores(SPACE, "noise", 4, 0, 0)
 JOINED = layout.joined(SPACE, "noise", 4, 0)
@@ -58,7 +58,7 @@ def test_any_byte_that_flips_is_refused(dataset: Dataset, table: str) -> None:
     assert dataset.scores.count_rows() == 8
 
 
-@pytest.mark.parametrize("table", schema.TABLES)
+@pytest.mark.parametrize("table", TABLES)
 def test_what_is_damaged_is_not_shown(dataset: Dataset, table: str) -> None:
     path = path_of(dataset, table)
     file = Path(dataset.storage.path(path))

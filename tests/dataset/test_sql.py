@@ -46,9 +46,9 @@ def test_what_a_locked_connection_cannot_do(tmp_path: Path, sql: str) -> None:
 
 def test_what_a_locked_connection_can_do(tmp_path: Path) -> None:
     with make_dataset(tmp_path / "d", indices=range(4)).connect() as connection:
-        connection.execute("CREATE TABLE mine AS SELECT arch_index, score FROM scores")
+        connection.execute("CREATE TABLE mine AS SELECT arch_index, naswot FROM scores")
         connection.register("yours", pa.table({"arch_index": pa.array([2], pa.int32())}))
-        assert connection.sql("SELECT score FROM mine JOIN yours USING (arch_index)").fetchall() == [(102.0,)]
+        assert connection.sql("SELECT naswot FROM mine JOIN yours USING (arch_index)").fetchall() == [(102.0,)]
 
 
 def test_an_unsafe_connection_reads_files(tmp_path: Path) -> None:

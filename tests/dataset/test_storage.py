@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 import pyarrow as pa
 import pytest
 
-from naswot_ray.dataset import layout, parts, schema
+from naswot_ray.dataset import layout, parts
 from naswot_ray.dataset.local_files import STALE_SECONDS
 from naswot_ray.dataset.storage import Storage, StoredFile
 from naswot_ray.errors import DatasetError
@@ -155,7 +155,7 @@ def test_a_read_only_folder(tmp_path: Path) -> None:
 def test_a_full_disk(full_disk: Path) -> None:
     storage = Storage(full_disk / "d")
     path, other = (layout.scores(SPACE, "noise", 4, 0, number) for number in (0, 1))
-    write_part(storage, path, schema.SCORES, [score_row(i) for i in range(4)])
+    write_part(storage, path, [score_row(i) for i in range(4)])
     there = snapshot(full_disk)
     with pytest.raises(DatasetError) as caught:
         storage.write_bytes(other, bytes(2**20))
@@ -171,16 +171,16 @@ def test_a_full_disk(full_disk: Path) -> None:
 def test_a_disk_that_is_filled_by_someone_else(full_disk: Path) -> None:
     storage = Storage(full_disk / "d")
     path = layout.scores(SPACE, "noise", 4, 0, 0)
-    write_part(storage, path, schema.SCORES, [score_row(0)])
+    write_part(storage, path, [score_row(0)])
     ballast = full_disk / "ballast"
     with ballast.open("wb", buffering=0) as file, suppress(OSError):
         while True:
             file.write(bytes(4096))
     with pytest.raises(DatasetError, match="No space left"):
-        write_part(storage, path, schema.SCORES, [score_row(1)])
+        write_part(storage, path, [score_row(1)])
     assert parts.inspect(storage, expected(path)).present == {0}
     ballast.unlink()
-    write_part(storage, path, schema.SCORES, [score_row(1)])
+    write_part(storage, path, [score_row(1)])
     assert parts.inspect(storage, expected(path)).present == {0, 1}
 
 

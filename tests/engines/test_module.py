@@ -48,6 +48,8 @@ def test_agrees_with_the_space(arch_id: str) -> None:
     np.testing.assert_array_equal(found.kernel, expected.kernel)
     assert (found.num_units, found.num_units_paper) == (expected.num_units, expected.num_units_paper)
     assert (found["naswot"], found["naswot_paper"]) == (expected["naswot"], expected["naswot_paper"])
+    every = score_with_weights(network, IMAGES, weights, engine="exact", measures=["all"])
+    assert dict(score_module(module, IMAGES, measures=["all"])) == pytest.approx(dict(every), rel=1e-9, abs=1e-9)
 
 
 class Small(nn.Module):
@@ -85,6 +87,8 @@ def test_relus_in_place() -> None:
     one, other = (score_module(Small(inplace=inplace), IMAGES, return_kernel=True) for inplace in (False, True))
     np.testing.assert_array_equal(one.kernel, other.kernel)
     assert one.num_units == other.num_units
+    one, other = (score_module(Small(inplace=inplace), IMAGES, measures=["all"]) for inplace in (False, True))
+    assert dict(one) == dict(other), "a tensor is looked at before it is changed"
 
 
 def test_relu_in_place_on_the_images() -> None:

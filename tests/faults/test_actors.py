@@ -18,13 +18,14 @@ from naswot_ray.dataset.runs import GridRecord
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.errors import DatasetError, RunError
 from naswot_ray.grid.grid import Grid, Task
+from naswot_ray.grid.rows import write_failed
 from naswot_ray.grid.survey import Survey
 from naswot_ray.run import batches
 from naswot_ray.run.driver import Driver, Policy
 from naswot_ray.run.job import score_spaces
 from naswot_ray.run.options import ScoreOptions
 from naswot_ray.run.ray_pool import RayPool, WorkerFactory
-from naswot_ray.run.rows import Receipt, write_failed
+from naswot_ray.run.receipt import Receipt
 from tests.datasets import logical_rows, score_here
 from tests.faults.processes import LIMIT_SECONDS
 from tests.faults.workers import (
@@ -64,7 +65,7 @@ def drive(root: Path, worker_factory: WorkerFactory, policy: Policy) -> tuple[Dr
     progress = SilentProgress()
 
     def record_failed(task: Task, error: str) -> Receipt:
-        return write_failed(storage, SPACE, task, error, "test", contract.settings)
+        return Receipt({"failed": 1}, part=write_failed(storage, SPACE, task, error, "test", contract.settings))
 
     driver = Driver(pool, policy, record_failed, lambda part: None, progress)
     try:
@@ -90,8 +91,8 @@ def check_all_but_the_culprit(root: Path, tmp_path: Path, error: str) -> None:
 def test_an_architecture_that_crashes_its_process_is_isolated_and_recorded(tmp_path: Path) -> None:
     score_here(tmp_path / "d", **GRID)
     driver, progress = drive(tmp_path / "d", CrashingWorker, Policy(max_attempts=2))
-    assert driver.counts["scores.failed"] == 1
-    assert driver.counts["scores.ok"] + driver.counts["scores.singular"] == 7
+    assert driver.counts["scores"]["failed"] == 1
+    assert driver.counts["scores"]["ok"] + driver.counts["scores"]["singular"] == 7
     assert any("trying its halves" in note for note in progress.notes)
     check_all_but_the_culprit(tmp_path / "d", tmp_path, "the worker process died in each of 2 attempts")
 
@@ -99,14 +100,14 @@ def test_an_architecture_that_crashes_its_process_is_isolated_and_recorded(tmp_p
 def test_an_architecture_that_hangs_is_ended_isolated_and_recorded(tmp_path: Path) -> None:
     score_here(tmp_path / "d", **GRID)
     driver, _ = drive(tmp_path / "d", HangingWorker, Policy(max_attempts=1, shard_timeout=10))
-    assert driver.counts["scores.failed"] == 1
+    assert driver.counts["scores"]["failed"] == 1
     check_all_but_the_culprit(tmp_path / "d", tmp_path, "took longer than 10 s in each of 1 attempts")
 
 
 def test_an_architecture_that_breaks_the_gpu_is_isolated_in_fresh_processes(tmp_path: Path) -> None:
     score_here(tmp_path / "d", **GRID)
     driver, _ = drive(tmp_path / "d", BrokenDeviceWorker, Policy(max_attempts=1))
-    assert driver.counts["scores.failed"] == 1
+    assert driver.counts["scores"]["failed"] == 1
     error = "the GPU failed (CUDA error: an illegal memory access was encountered) in each of 1 attempts"
     check_all_but_the_culprit(tmp_path / "d", tmp_path, error)
 
@@ -136,14 +137,14 @@ def test_an_architecture_that_the_kernel_ends_for_its_memory_is_isolated_and_rec
 ) -> None:
     score_here(tmp_path / "d", **GRID)
     driver, _ = drive(tmp_path / "d", Confined(memory_group), Policy(max_attempts=1))
-    assert driver.counts["scores.failed"] == 1
+    assert driver.counts["scores"]["failed"] == 1
     check_all_but_the_culprit(tmp_path / "d", tmp_path, "the worker process died in each of 1 attempts")
 
 
 def test_an_architecture_that_finds_no_memory_is_recorded(tmp_path: Path) -> None:
     score_here(tmp_path / "d", **GRID)
     driver, progress = drive(tmp_path / "d", FrugalWorker, Policy())
-    assert driver.counts["scores.failed"] == 1
+    assert driver.counts["scores"]["failed"] == 1
     assert progress.notes == [], "no worker is lost"
     check_all_but_the_culprit(tmp_path / "d", tmp_path, "allocate")
 

@@ -11,7 +11,8 @@ import ray
 
 from naswot_ray.images.source import load_images
 from naswot_ray.run.ray_map import TASKS_PER_CPU, ray_map
-from naswot_ray.search.live import LiveProblem
+from naswot_ray.search.criterion import Criterion
+from naswot_ray.search.live_scores import LiveProblem
 from naswot_ray.spaces import get_space
 from tests.faults import workers
 
@@ -50,7 +51,7 @@ def test_a_process_that_dies_is_replaced(tmp_path: Path) -> None:
 
 def test_a_live_search_scores_the_same() -> None:
     space, images = get_space("nasbench201"), load_images("noise").batch(4, 0)
-    numbers = [3, 1, 2]
-    here = LiveProblem(space, images, 0)
-    there = LiveProblem(space, images, 0, mapping=ray_map)
-    assert [score for score, _ in there.score_all(numbers)] == [here.score(number)[0] for number in numbers]
+    criterion, numbers = Criterion("log_rank_sum", ("meco", "naswot", "num_relus")), [3, 1, 2]
+    here = LiveProblem(space, criterion, images, 0)
+    there = LiveProblem(space, criterion, images, 0, mapping=ray_map)
+    assert [parts for parts, _ in there.score_all(numbers)] == [here.score(number)[0] for number in numbers]

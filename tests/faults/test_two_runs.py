@@ -45,7 +45,7 @@ def test_the_same_command_twice(tmp_path: Path, undisturbed: Path, head: Head) -
         wait_until(lambda: len(part_files(root)) > num_parts, second)
     outputs = [finish(process) for process in (first, second)]
     assert [status for status, _ in outputs] == [0, 0], outputs
-    assert "has not ended: if it still runs, both will finish and the dataset will be right" in outputs[1][1]
+    assert "has not ended. If it is still running, both runs will finish and the dataset will be right" in outputs[1][1]
     assert logical_rows(root) == logical_rows(undisturbed)
     assert logical_architectures(root) == logical_architectures(undisturbed)
     assert naswot("check", root).exit_code == 0

@@ -12,9 +12,10 @@ from pathlib import Path
 import torch
 
 from naswot_ray.dataset.manifest import Settings
+from naswot_ray.dataset.rows import ScoreRow
 from naswot_ray.errors import DatasetError
 from naswot_ray.grid.grid import Batch, Task
-from naswot_ray.run.rows import DeviceLostError, Pixels, Receipt, Row
+from naswot_ray.run.receipt import DeviceLostError, Pixels, Receipt
 from naswot_ray.run.worker import Worker
 from naswot_ray.spaces import Space
 
@@ -24,41 +25,49 @@ CULPRIT = 5
 class CrashingWorker(Worker):
     """Dies at one architecture, as a crash in native code would."""
 
-    def score_rows(self, space: Space, indices: Sequence[int], batch: Batch, images: torch.Tensor) -> list[Row]:
+    def score_rows(
+        self, space: Space, indices: Sequence[int], batch: Batch, images: torch.Tensor, measures: Sequence[str]
+    ) -> list[ScoreRow]:
         if CULPRIT in indices:
             os.abort()
-        return super().score_rows(space, indices, batch, images)
+        return super().score_rows(space, indices, batch, images, measures)
 
 
 class HangingWorker(Worker):
     """Never comes back from one architecture."""
 
-    def score_rows(self, space: Space, indices: Sequence[int], batch: Batch, images: torch.Tensor) -> list[Row]:
+    def score_rows(
+        self, space: Space, indices: Sequence[int], batch: Batch, images: torch.Tensor, measures: Sequence[str]
+    ) -> list[ScoreRow]:
         if CULPRIT in indices:
             time.sleep(3600)
-        return super().score_rows(space, indices, batch, images)
+        return super().score_rows(space, indices, batch, images, measures)
 
 
 class GreedyWorker(Worker):
     """Takes all the memory that it can get for one architecture."""
 
-    def score_rows(self, space: Space, indices: Sequence[int], batch: Batch, images: torch.Tensor) -> list[Row]:
+    def score_rows(
+        self, space: Space, indices: Sequence[int], batch: Batch, images: torch.Tensor, measures: Sequence[str]
+    ) -> list[ScoreRow]:
         hoard = []
         while CULPRIT in indices:
             hoard.append(torch.ones(2**24))  # 64 MiB, written to
-        return super().score_rows(space, indices, batch, images)
+        return super().score_rows(space, indices, batch, images, measures)
 
 
 class FrugalWorker(Worker):
     """Scores one architecture on far more images than the rest of its address space (`ulimit -v`) can take."""
 
-    def score_rows(self, space: Space, indices: Sequence[int], batch: Batch, images: torch.Tensor) -> list[Row]:
+    def score_rows(
+        self, space: Space, indices: Sequence[int], batch: Batch, images: torch.Tensor, measures: Sequence[str]
+    ) -> list[ScoreRow]:
         if CULPRIT not in indices:
-            return super().score_rows(space, indices, batch, images)
+            return super().score_rows(space, indices, batch, images, measures)
         soft, hard = resource.getrlimit(resource.RLIMIT_AS)
         resource.setrlimit(resource.RLIMIT_AS, (_address_space() + 2**29, hard))
         try:
-            return super().score_rows(space, indices, batch, images.repeat(4096, 1, 1, 1))
+            return super().score_rows(space, indices, batch, images.repeat(4096, 1, 1, 1), measures)
         finally:
             resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
@@ -69,9 +78,9 @@ class Confined:
 
     group: Path
 
-    def __call__(self, root: str, run_id: str, settings: Settings, num_threads: int | None = None) -> Worker:
+    def __call__(self, root: str, run_id: str, settings: Settings) -> Worker:
         (self.group / "cgroup.procs").write_text(str(os.getpid()))
-        return GreedyWorker(root, run_id, settings, num_threads)
+        return GreedyWorker(root, run_id, settings)
 
 
 def _address_space() -> int:
@@ -84,11 +93,13 @@ class BrokenDeviceWorker(Worker):
 
     broken = False
 
-    def score_rows(self, space: Space, indices: Sequence[int], batch: Batch, images: torch.Tensor) -> list[Row]:
+    def score_rows(
+        self, space: Space, indices: Sequence[int], batch: Batch, images: torch.Tensor, measures: Sequence[str]
+    ) -> list[ScoreRow]:
         self.broken = self.broken or CULPRIT in indices
         if self.broken:
             raise DeviceLostError("CUDA error: an illegal memory access was encountered")
-        return super().score_rows(space, indices, batch, images)
+        return super().score_rows(space, indices, batch, images, measures)
 
 
 class RaisingWorker(Worker):
@@ -101,8 +112,8 @@ class RaisingWorker(Worker):
 class UnstartableWorker(Worker):
     """Cannot even start."""
 
-    def __init__(self, root: str, run_id: str, settings: Settings, num_threads: int | None = None) -> None:
-        super().__init__(root, run_id, settings, num_threads)
+    def __init__(self, root: str, run_id: str, settings: Settings) -> None:
+        super().__init__(root, run_id, settings)
         raise OSError("libcudart.so: cannot open shared object file")
 
 

@@ -14,14 +14,14 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from naswot_ray import safe_pickle
-from naswot_ray.benchmarks.reading import read_accuracies
+from naswot_ray.benchmarks.formats import read_accuracies
 from naswot_ray.dataset import manifest, runs
 from naswot_ray.dataset.check import check_files, list_files
 from naswot_ray.dataset.dataset import Dataset
 from naswot_ray.dataset.join import join
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.errors import DatasetError
-from naswot_ray.fetch.unpack import Archive, unpack
+from naswot_ray.fetch.archive import Archive, unpack
 from naswot_ray.images import files
 from naswot_ray.spaces.nds import NdsSpace
 from tests.benchmarks.nasbench101_files import Training, write_tfrecord

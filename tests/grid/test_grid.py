@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from naswot_ray.dataset.rows import TableRow
 from naswot_ray.dataset.runs import GridRecord
 from naswot_ray.dataset.storage import Storage
+from naswot_ray.grid import rows as grid_rows
 from naswot_ray.grid.grid import Batch, Grid, Point, Shard, Task, default_shard_size
+from naswot_ray.grid.rows import architecture_row, failed_score_row
 from naswot_ray.grid.survey import Survey
-from naswot_ray.run import rows as run_rows
-from naswot_ray.run.rows import architecture_row, empty_score_row
+from naswot_ray.measures import DEFAULT_MEASURES
 from naswot_ray.spaces import get_space
 from tests.dataset.making import settings
 
@@ -45,10 +48,12 @@ def shards(grid: Grid) -> list[Shard]:
 def write_rows(storage: Storage, shard: Shard, indices: list[int], status: str = "ok") -> None:
     batch = shard.point.batch
     if batch is None:
-        rows = [architecture_row(SPACE, i) for i in indices]
+        rows: list[TableRow] = [architecture_row(SPACE, i) for i in indices]
     else:
-        rows = [empty_score_row(SPACE, i, batch, run_id="r") | {"status": status} for i in indices]
-    run_rows.write_rows(storage, shard, rows, "run", settings())
+        values = {"naswot": 1.0, "naswot_paper": 1.0} if status == "ok" else {}
+        failed = [failed_score_row(SPACE, i, batch, "it died", run_id="r") for i in indices]
+        rows = [replace(row, values=values, error=None if values else row.error) for row in failed]
+    grid_rows.write_rows(storage, shard, rows, "run", settings(), DEFAULT_MEASURES)
 
 
 def fill(storage: Storage, grid: Grid) -> None:

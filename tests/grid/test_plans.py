@@ -49,7 +49,7 @@ def test_a_plan_is_told_and_withdrawn(root: Path) -> None:
     changed = {name for name, content in snapshot(root).items() if content != before.get(name)}
     assert changed == {f"runs/{run_id}.json" for run_id in (second, third)}
     printed = prints("info", root)
-    assert "2 score rows there that no plan asks for any more" in printed
+    assert "2 score rows present that no plan asks for any more" in printed
     assert printed.splitlines()[-1] == "complete"
     assert "nothing is missing" in prints("check", root)
     prints("publish", root, "-o", root.parent / "published")
@@ -86,7 +86,7 @@ def test_an_unknown_run(root: Path) -> None:
 def test_a_run_that_goes_on_keeps_its_plan(root: Path) -> None:
     storage, record = Dataset(root).storage, Dataset(root).runs[-1]
     runs.write(storage, record.model_copy(update={"status": "running", "updated": datetime.now(UTC)}))
-    with pytest.raises(SettingsError, match="seems to be going on"):
+    with pytest.raises(SettingsError, match="seems to be in progress"):
         withdraw(Dataset(root), [record.run_id])
     silent = datetime.now(UTC) - timedelta(hours=1)
     runs.write(storage, record.model_copy(update={"status": "running", "updated": silent}))

@@ -108,6 +108,22 @@ def test_a_concatenation_is_not_copied() -> None:
     assert [c.total for c in combines if c.total is not None] == [Place(joined, 0), Place(joined, 2)]
 
 
+def test_what_is_read_once_rectified_is_rectified() -> None:
+    """A ReLU that reads another one's output: not the signs differ from those before, but the values."""
+    b = NetworkBuilder((3, 8, 8))
+    rectified = b.relu(b.batch_norm(b.conv(b.input, 4, 1)))
+    network = b.build(b.relu(b.concat(rectified, b.conv(rectified, 4, 1))), arch_id="twice")
+    program = make_program(network.plan)
+    index = len(program.codes) - 1
+    (combine,) = (
+        i
+        for phase in program.phases
+        for i in phase
+        if isinstance(i, Combine) and i.codes is not None and (i.codes.index, i.codes.offset) == (index, 0)
+    )
+    assert [(term.normalised, term.rectified) for term in combine.terms] == [(True, True)]
+
+
 def test_relus_behind_a_global_pool() -> None:
     b = NetworkBuilder((3, 8, 8))
     network = b.build(b.relu(b.global_avg_pool(b.conv(b.input, 4, 3))), arch_id="pooled")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,10 +15,9 @@ from hypothesis import strategies as st
 from naswot_ray.dataset import manifest, schema
 from naswot_ray.errors import DatasetError
 from naswot_ray.publish import compaction
-from naswot_ray.publish.columns import MEANING, TABLE_MEANING
 from naswot_ray.publish.compaction import KEYS, FileFormat, write_table
 from naswot_ray.publish.publish import publish
-from tests.dataset.making import SPACE, score_row
+from tests.dataset.making import MEASURES, SPACE, TABLES, score_row
 from tests.dataset.making import settings as settings_of_noise
 from tests.publish.conftest import make
 
@@ -25,29 +25,33 @@ MANIFEST = manifest.create(settings_of_noise(), shard_size=4)
 
 
 def table(indices: Sequence[int]) -> pa.Table:
-    return pa.Table.from_pylist([score_row(i) for i in indices], schema=schema.SCORES)
+    return pa.Table.from_pylist([score_row(i) for i in indices], schema=TABLES["scores"])
 
 
-@pytest.mark.parametrize("name", schema.TABLES)
-def test_every_column_has_a_meaning(name: str) -> None:
-    assert set(MEANING[name]) == set(schema.TABLES[name].names)
-    assert name in TABLE_MEANING
-    assert set(KEYS[name]) <= set(schema.TABLES[name].names)
+@pytest.mark.parametrize("name", TABLES)
+def test_every_table_has_a_key_and_every_column_a_meaning(name: str) -> None:
+    assert all(column.meaning for column in schema.columns_of(name, MEASURES))
+    assert schema.TABLES[name]
+    assert set(KEYS[name]) <= set(TABLES[name].names)
 
 
 def test_a_file_has_the_schema_statistics_page_index_and_order(published: dict[str, Path]) -> None:
-    for name, columns in schema.TABLES.items():
+    for name, columns in TABLES.items():
         (path,) = (published["all"] / "data" / SPACE).glob(f"{name}-00000-of-00001.parquet")
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
             assert file.schema_arrow.remove_metadata() == columns
             assert b"naswot_ray.fingerprint" in file.schema_arrow.metadata
+            told = json.loads(file.schema_arrow.metadata.get(b"naswot_ray.measures", b"{}"))
+            assert told == (MEASURES if name in ("scores", "joined") else {})
             group = file.metadata.row_group(0)
             for position in range(group.num_columns):
                 column = group.column(position)
                 assert column.compression == "ZSTD"
                 assert column.is_stats_set
                 assert column.has_offset_index
-                assert column.has_column_index or column.path_in_schema == "score", "of -inf alone there are no bounds"
+                assert column.has_column_index or column.path_in_schema in MEASURES, (
+                    "of nulls or -inf alone there are no bounds"
+                )
             order = [columns.names[sorting.column_index] for sorting in group.sorting_columns]
             rows = file.read()
         assert tuple(order) == KEYS[name]

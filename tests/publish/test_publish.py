@@ -11,11 +11,12 @@ import pyarrow.parquet as pq
 import pytest
 
 import naswot_ray
+from naswot_ray.dataset import layout, runs
 from naswot_ray.dataset.dataset import Dataset
 from naswot_ray.errors import DatasetError, SettingsError
 from naswot_ray.publish import croissant
 from naswot_ray.publish.publish import publish
-from tests.dataset.making import SPACE, make_dataset, snapshot
+from tests.dataset.making import MEASURES, SPACE, Row, make_dataset, rewrite, score_row, snapshot, write_part
 from tests.publish.conftest import ACCURACY, make
 
 
@@ -66,11 +67,13 @@ def test_accuracies_of_third_parties_stay_at_home_unless_asked_for(published: di
 
 def test_a_join_from_before_more_scores_came_is_not_what_is_published(tmp_path: Path) -> None:
     dataset = make(tmp_path / "d")
-    for path in (tmp_path / "d" / "joined").rglob("*-8-1.parquet"):
-        path.unlink()
+    for number in (0, 1):
+        rows = [score_row(i, batch_size=8, seed=2) for i in range(4 * number, 4 * number + 4)]
+        write_part(dataset.storage, layout.scores(SPACE, "noise", 8, 2, number), rows)
+    assert dataset.joined.count_rows() == 8 * 4
     publish(dataset, tmp_path / "out", include_accuracies=True)
     joined = pq.read_table(tmp_path / "out" / "data" / SPACE / "joined-00000-of-00001.parquet")
-    assert joined.num_rows == 8 * 4
+    assert joined.num_rows == 8 * 5
 
 
 @pytest.mark.parametrize("name", ["own", "all", "arrow"])
@@ -83,10 +86,21 @@ def test_what_is_missing_is_said_loudly(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path / "d", indices=range(6), limit=8)
     publication = publish(dataset, tmp_path / "out")
     assert not publication.quality.complete
-    said = "INCOMPLETE: 2 of the 8 score rows that were planned are missing."
+    said = "INCOMPLETE: 2 of the 8 score rows that were planned are missing or lack a measure."
     assert said in (tmp_path / "out" / "README.md").read_text()
-    assert "INCOMPLETE: 2 of 8 rows are missing" in (tmp_path / "out" / "quality.md").read_text()
+    assert "INCOMPLETE: 2 of 8 rows are missing or lack a measure" in (tmp_path / "out" / "quality.md").read_text()
     assert json.loads((tmp_path / "out" / "quality.json").read_text())["num_missing"] == 2
+
+
+def test_a_row_without_a_measure_that_was_asked_for_is_missing(tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path / "d", change=lambda row: {"meco": 1.0} if row["arch_index"] < 5 else {})
+    (record,) = dataset.runs
+    grid = record.grid.model_copy(update={"measures": ("naswot", "meco")})
+    runs.write(dataset.storage, record.model_copy(update={"grid": grid}))
+    publication = publish(dataset, tmp_path / "out")
+    assert not publication.quality.complete
+    said = "INCOMPLETE: 3 of the 8 score rows that were planned are missing or lack a measure."
+    assert said in (tmp_path / "out" / "README.md").read_text()
 
 
 def test_a_table_of_architectures_that_lacks_rows_is_not_told_as_0_missing_scores(tmp_path: Path) -> None:
@@ -108,16 +122,65 @@ def test_a_damaged_file_is_found_and_nothing_is_published(dataset: Dataset, tmp_
 def test_rows_that_were_altered_are_found(dataset: Dataset, tmp_path: Path) -> None:
     path = min((tmp_path / "d" / "scores").rglob("*.parquet"))
     rows = pq.read_table(path)
-    position = rows.schema.get_field_index("score")
-    scores = [1.0, *rows["score"].to_pylist()[1:]]
-    altered = rows.set_column(position, rows.schema.field("score"), [scores])
+    position = rows.schema.get_field_index("naswot")
+    scores = [1.0, *rows["naswot"].to_pylist()[1:]]
+    altered = rows.set_column(position, rows.schema.field("naswot"), [scores])
     pq.write_table(altered.replace_schema_metadata(rows.schema.metadata), path)
     refused(dataset, tmp_path, "has no seal: another program wrote it", DatasetError)
 
 
 def test_rows_that_contradict_themselves_are_found(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path / "d", change=lambda row: {"status": "singular"} if row["arch_index"] == 3 else {})
-    refused(dataset, tmp_path, "the score is null where the status is failed, -inf where it is singular", DatasetError)
+    refused(dataset, tmp_path, "the status is failed if no measure has a value, else singular if one is infinite", DatasetError)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"naswot": None, "naswot_paper": None}, "the status is failed if no measure has a value"),
+        ({"meco": float("inf")}, "else singular if one is infinite, else ok"),
+        ({"meco": float("nan")}, "no measure is NaN"),
+        (
+            {"meco": 1.0, "error": "swap: no\nmeco: no"},
+            "meco is null where the row failed, and where the column error tells why",
+        ),
+        ({"naswot": None, "naswot_paper": None, "status": "failed"}, "a failed row says why"),
+    ],
+)
+def test_values_that_contradict_the_status_or_the_error_are_found(tmp_path: Path, change: Row, words: str) -> None:
+    dataset = make_dataset(tmp_path / "d", change=lambda row: change if row["arch_index"] == 3 else {})
+    refused(dataset, tmp_path, words, DatasetError)
+
+
+@pytest.mark.parametrize(
+    ("version", "remedy"),
+    [
+        (3, "run the `naswot-ray score` command that made them again, with --measure meco --replace-older"),
+        (7, "move them away and run the `naswot-ray score` command that made them again, with --measure meco"),
+    ],
+)
+def test_parts_with_another_version_of_a_measure_are_named_with_the_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: int, remedy: str
+) -> None:
+    monkeypatch.setitem(MEASURES, "meco", 5)
+    dataset = make_dataset(tmp_path / "d", seeds=(0, 1, 2), change=lambda row: {"meco": 1.0})
+    paths = sorted((tmp_path / "d" / "scores").glob("part-*.parquet"))[1:]
+    for path in paths:
+        told = json.loads(pq.read_metadata(path).metadata[b"naswot_ray.measures"])
+        rewrite(path, lambda rows: rows, **{"naswot_ray.measures": json.dumps(told | {"meco": [version, 0]})})
+    named = ", ".join(map(str, paths[:3]))
+    words = f"{named} and 2 more parts hold version {version} of the measure meco, the dataset has version 5: {remedy}"
+    refused(dataset, tmp_path, "^" + re.escape(words) + "$", DatasetError)
+
+
+def test_a_part_from_before_the_dataset_got_a_measure_is_published_with_nulls(tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path / "d")
+    path = min((tmp_path / "d" / "scores").glob("part-*.parquet"))
+    rewrite(path, lambda rows: rows.drop_columns(["swap"]))
+    publish(dataset, tmp_path / "out")
+    found = pq.read_table(tmp_path / "out" / "data" / SPACE / "scores-00000-of-00001.parquet")
+    assert found.column_names == dataset.schema_of("scores").names
+    assert found["swap"].null_count == 8
 
 
 def test_a_dataset_that_changes_meanwhile_is_not_published(

@@ -1,17 +1,13 @@
-"""The quality report counts right, and says what tau is beside what is published."""
+"""The quality report counts right."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
-import pytest
-
-from naswot_ray.analysis.summary import Group
-from naswot_ray.dataset.dataset import Dataset
-from naswot_ray.publish import quality as module
 from naswot_ray.publish.publish import publish
-from tests.dataset.making import make_dataset
+from tests.dataset.making import MEASURES, make_dataset
+from tests.publish.conftest import MECO_FAILED
 
 
 def test_counts_against_the_plan(published: dict[str, Path]) -> None:
@@ -22,10 +18,10 @@ def test_counts_against_the_plan(published: dict[str, Path]) -> None:
     assert all(point["wanted"] == point["present"] == 8 for point in found["points"])
     assert [(g["ok"], g["singular"], g["failed"]) for g in found["groups"]] == [(12, 2, 2)] * 2
     ranges = {(r["table"], r["column"]): r for r in found["ranges"]}
-    assert ranges["scores", "score"] == {
+    assert ranges["scores", "naswot"] == {
         "space": "nasbench201",
         "table": "scores",
-        "column": "score",
+        "column": "naswot",
         "num_null": 4,
         "num_infinite": 4,
         "min": 100.0,
@@ -34,32 +30,33 @@ def test_counts_against_the_plan(published: dict[str, Path]) -> None:
     assert ranges["scores", "num_units"]["max"] == 1007
 
 
+def test_values_are_counted_by_measure_and_group(published: dict[str, Path]) -> None:
+    found = json.loads((published["own"] / "quality.json").read_text())
+    counts = {(c["measure"], c["batch_size"]): c for c in found["measures"]}
+    assert list(counts) == [(name, size) for name in ("naswot", "naswot_paper", "meco") for size in (4, 8)]
+    names = ("num_seeds", "num_values", "num_infinite", "num_failed", "num_failed_alone", "num_not_computed")
+    told = {key: tuple(count[name] for name in names) for key, count in counts.items()}
+    assert told["naswot", 8] == (2, 14, 2, 2, 0, 0)
+    assert told["naswot_paper", 8] == (2, 14, 0, 2, 0, 0)
+    assert told["meco", 8] == (2, 13, 0, 2, 1, 0)
+    assert told["meco", 4] == (0, 0, 0, 2, 0, 14)
+    assert all(sum(t[1:2] + t[3:]) == 16 for t in told.values()), "every row is one of them"
+    assert found["reasons"] == [
+        {"measure": None, "reason": "RuntimeError: no", "num_rows": 4},
+        {"measure": "meco", "reason": MECO_FAILED, "num_rows": 1},
+    ]
+
+
+def test_a_statement_for_each_measure_is_checked(published: dict[str, Path]) -> None:
+    page = (published["own"] / "quality.md").read_text()
+    for name in MEASURES:
+        assert f"- in every row of scores {name} is null where the row failed, and where the column error tells why" in page
+
+
 def test_one_seed_has_no_correlation_between_seeds(tmp_path: Path) -> None:
-    (group,) = publish(make_dataset(tmp_path / "d"), tmp_path / "out").quality.groups
-    assert group.seed_correlation is None
+    counts = publish(make_dataset(tmp_path / "d"), tmp_path / "out").quality.measures
+    assert [(count.measure, count.num_seeds, count.seed_correlation) for count in counts] == [
+        ("naswot", 1, None),
+        ("naswot_paper", 1, None),
+    ]
     assert "There is one seed only" in (tmp_path / "out" / "README.md").read_text()
-
-
-@pytest.mark.parametrize(
-    ("images", "number", "tau", "inside"),
-    [
-        ("cifar10", 15625, 0.6, True),
-        ("cifar10", 15625, 0.3, False),
-        ("cifar10", 15625, -0.6, False),
-        ("cifar10", 100, 0.6, None),
-        ("noise", 15625, 0.6, None),
-    ],
-)
-def test_tau_is_compared_with_what_is_published(
-    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, images: str, number: int, tau: float, inside: bool | None
-) -> None:
-    taus = {"score": tau, "params": 0.5, "flops": 0.7, "num_layers": float("nan")}
-    group = Group("nasbench201", images, 4, 2, 32, 4, 4, [], {"cifar10": taus}, {"cifar10": number})
-    monkeypatch.setattr(module, "summarise", lambda dataset: [group])
-    quality = publish(dataset, tmp_path / "out").quality
-    assert [(t.tau, t.tau_num_layers, t.inside) for t in quality.tau] == [(tau, None, inside)]
-    page = (tmp_path / "out" / "quality.md").read_text()
-    verdict = {True: " 0.571-0.574 | yes |", False: " 0.571-0.574 | **no** |", None: " |  |  |"}[inside]
-    assert f"| nasbench201 | {images} | 4 | cifar10 | {number:,} | {tau:.3f} | 0.500 | 0.700 | " in page
-    assert verdict in page
-    assert "In 1 of 1 comparisons" in (tmp_path / "out" / "README.md").read_text()

@@ -17,6 +17,7 @@ import pytest
 
 from naswot_ray.analysis.columns import load_points, rank_correlation
 from naswot_ray.dataset.dataset import Dataset
+from naswot_ray.grid.coverage import contents_of
 from naswot_ray.report.cells import pack_cell
 from naswot_ray.report.contents import GridCount, describe
 from naswot_ray.report.page import fill, make_page
@@ -49,7 +50,7 @@ def path(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     as_101 |= {"space": "nasbench101", "num_architectures": 1000, "cells": [pack_cell(json.dumps(CELL_101))] * num}
     as_101["densities"] = [
         {
-            "x": "score_8",
+            "x": "naswot_8",
             "y": "cifar10_test_200",
             "tau": -0.25,
             "n": 1000,
@@ -64,7 +65,9 @@ def path(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
         GridCount(SPACE, "noise", 4, 1, wanted=40, present=30, failed=2),
     ]
     path = tmp_path_factory.mktemp("page") / "report.html"
-    path.write_text(fill({**describe(dataset, grid), "plots": [plot, as_101, hostile]}), encoding="utf-8")
+    path.write_text(
+        fill({**describe(dataset, grid, contents_of(dataset).holdings), "plots": [plot, as_101, hostile]}), encoding="utf-8"
+    )
     return path
 
 
@@ -140,12 +143,12 @@ def test_the_page_loads_without_errors_and_asks_for_nothing(tab: Tab, path: Path
     assert tab.text("h1") == "scores"
     assert "40" in tab.text("#tiles")
     assert "30 of 40, 2 failed" in tab.text("#coverage-tables")
-    assert "NASWOT" in tab.page.title()
+    assert tab.page.title() == "scores: scores of untrained networks"
 
 
 def test_the_verdict_is_kendalls_tau_with_ties_and_singular_rows(tab: Tab, dataset: Dataset) -> None:
     points = load_points(dataset, SPACE, "noise")
-    tau, count = rank_correlation(points.columns["score_8"].values, points.columns["cifar10_test_200"].values)
+    tau, count = rank_correlation(points.columns["naswot_8"].values, points.columns["cifar10_test_200"].values)
     assert count == 40
     assert tab.text("#verdict").startswith(f"Kendall τ = {tau:.3f} over 40 architectures, 1 of them singular".replace("-", "−"))
     tab.choose("x", "params")
@@ -158,11 +161,38 @@ def test_one_tau_is_the_same_number_everywhere(tab: Tab, dataset: Dataset) -> No
     rows = [row.split("\t") for row in tab.page.locator("#correlations-table tbody").inner_text().splitlines()]
     for batch_size, row in zip(("4", "8"), rows, strict=True):
         assert row[2:7] == ["CIFAR-10", "200", batch_size, "2", "40"]
-        for key, shown in zip((f"score_{batch_size}", "params", "flops", "num_layers"), row[7:], strict=True):
+        measures = [f"{name}_{batch_size}" for name in ("naswot", "naswot_paper", "meco")]
+        for key, shown in zip((*measures, "params", "flops", "num_relus", "num_layers"), row[7:], strict=True):
             tab.choose("x", key)
             tau, _ = rank_correlation(points.columns[key].values, points.columns["cifar10_test_200"].values)
-            assert shown == f"{tau:.3f}"
+            assert shown == f"{tau:.3f}" + (" (38 architectures)" if key.startswith("meco") else "")
             assert tab.text("#verdict strong") == f"{tau:.3f}".replace("-", "−")
+
+
+def test_a_measure_is_chosen_for_the_horizontal_axis(tab: Tab, dataset: Dataset) -> None:
+    points = load_points(dataset, SPACE, "noise")
+    measure = tab.page.locator("#measure-select")
+    assert measure.locator("option").all_text_contents() == ["\u2013", "naswot", "naswot_paper", "meco"]
+    assert measure.input_value() == "naswot"
+    tab.choose("x", "naswot_4")
+    tab.choose("measure", "meco")
+    assert tab.page.locator("#x-select").input_value() == "meco_4"
+    tau, count = rank_correlation(points.columns["meco_4"].values, points.columns["cifar10_test_200"].values)
+    assert count == 38
+    assert tab.text("#verdict").startswith(f"Kendall τ = {tau:.3f} over 38 architectures; 2 others lack".replace("-", "−"))
+    assert "meco, batch size 4" in tab.text("#table thead")
+    tab.choose("x", "params")
+    assert measure.input_value() == ""
+    tab.choose("measure", "naswot_paper")
+    assert tab.page.locator("#x-select").input_value() == "naswot_paper_8"
+
+
+def test_what_each_measure_is_stands_below(tab: Tab) -> None:
+    rows = [row.split("\t") for row in tab.page.locator("#measures-table tbody").inner_text().splitlines()]
+    assert [row[:4] for row in rows[:2]] == [["naswot", "1", "160", "0"], ["naswot_paper", "1", "160", "0"]]
+    meco = next(row for row in rows if row[0] == "meco")
+    assert meco[2:4] == ["152", "8"]
+    assert "smallest eigenvalue" in meco[4]
 
 
 def test_numbers_are_rounded_as_python_rounds_them(tab: Tab) -> None:
@@ -178,7 +208,7 @@ def test_a_verdict_tells_how_many_lack_a_number(browser: Any, tmp_path: Path) ->
     dataset = make_dataset(tmp_path / "d", change=lambda row: SINGULAR if row["arch_index"] in (4, 7) else {})
     add(dataset, [mean_accuracy(i) for i in range(5)])
     page = tmp_path / "report.html"
-    page.write_text(make_page(dataset, []), encoding="utf-8")
+    page.write_text(make_page(dataset, [], []), encoding="utf-8")
     text = Tab(browser, page).text("#verdict")
     assert text.startswith("Kendall τ = −0.200 over 5 architectures, 1 of them singular: ")
     assert text.endswith("; 3 others lack one of the two numbers")
@@ -189,19 +219,19 @@ def test_hover_shows_architecture_score_accuracy_and_params(tab: Tab) -> None:
     tab.page.wait_for_selector(".hovertext")
     shown = tab.page.locator(".hovertext").first.text_content()
     assert arch_id(7).partition("|+|")[0] in shown
-    for words in ("Score, batch size 8: 103.250", "CIFAR-10 test accuracy (%): 83.00", "Parameters: 70"):
+    for words in ("naswot, batch size 8: 103.250", "CIFAR-10 test accuracy (%): 83.00", "Parameters: 70"):
         assert words in shown
 
 
 def test_colour_and_axes_change_the_plot(tab: Tab) -> None:
     before = tab.page.evaluate(_PLOTTED)
     tab.choose("x", "flops")
-    tab.choose("y", "score_4")
+    tab.choose("y", "naswot_4")
     tab.choose("colour", "num_layers")
     assert before == [102.25, 65, 50]
     assert tab.page.evaluate(_PLOTTED) == [100, 102.25, 6]
     assert tab.page.locator(".xtitle").text_content() == "FLOPs"
-    assert "Score, batch size 4" in tab.text("#table thead")
+    assert "naswot, batch size 4" in tab.text("#table thead")
 
 
 def test_a_click_on_a_point_selects_it(tab: Tab) -> None:
@@ -224,7 +254,7 @@ def test_the_table_is_sorted_by_keyboard(tab: Tab) -> None:
     tab.page.keyboard.press("Enter")
     assert header.get_attribute("aria-sort") == "ascending"
     assert tab.text("#table tbody td") == arch_id(0)
-    score = tab.page.locator("#table th", has_text="Score, batch size 8").locator("button")
+    score = tab.page.locator("#table th", has_text="naswot, batch size 8").locator("button")
     score.press("Enter")
     score.press("Enter")
     assert "singular" in tab.text("#table tbody tr"), "singular ranks last"
@@ -277,7 +307,7 @@ def test_names_are_text_and_never_markup(tab: Tab) -> None:
 
 
 def test_the_queries_give_what_is_shown(tab: Tab) -> None:
-    tab.choose("y", "score_4")
+    tab.choose("y", "naswot_4")
     rows = duckdb.execute(tab.text("#table-sql pre")).fetchall()
     shown = [row.split("\t") for row in tab.page.locator("#table tbody").inner_text().splitlines()]
     assert [row[0] for row in rows] == [row[0] for row in shown]

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 
 from naswot_ray.analysis.analyse import analyse
 from naswot_ray.analysis.columns import Column, Points, load_points
-from naswot_ray.dataset import layout, schema
+from naswot_ray.dataset import layout
 from naswot_ray.dataset.dataset import Dataset
 from naswot_ray.dataset.join import join
+from naswot_ray.grid.coverage import contents_of
 from naswot_ray.report import plots
 from naswot_ray.report.cells import pack_cell
 from naswot_ray.report.contents import GridCount, describe
@@ -65,17 +66,17 @@ def data_of(page: str) -> dict[str, Any]:
 
 
 def test_a_page_needs_nothing_from_elsewhere(tmp_path: Path) -> None:
-    page = make_page(make_joined(tmp_path / "d"), GRID)
+    page = make_page(make_joined(tmp_path / "d"), GRID, [])
     parsed = parse(page)
     assert len(parsed.scripts) == 3
     assert all(address.startswith(("#", "data:")) for address in parsed.loaded)
     assert "default-src 'none'" in page
     assert "@@" not in re.sub(r"<script>.*?</script>", "", page, flags=re.DOTALL)
-    assert page == make_page(make_joined(tmp_path / "again" / "d"), GRID).replace(str(tmp_path / "again"), str(tmp_path))
+    assert page == make_page(make_joined(tmp_path / "again" / "d"), GRID, []).replace(str(tmp_path / "again"), str(tmp_path))
 
 
 def test_the_data_of_a_page(tmp_path: Path) -> None:
-    data = data_of(make_page(make_joined(tmp_path / "d"), GRID))
+    data = data_of(make_page(make_joined(tmp_path / "d"), GRID, []))
     assert data["name"] == "d"
     (contents,) = data["contents"]
     assert (contents["rows"], contents["singular"], contents["batch_sizes"], contents["seeds"]) == (160, 4, [4, 8], [0, 1])
@@ -84,16 +85,16 @@ def test_the_data_of_a_page(tmp_path: Path) -> None:
     (plot,) = data["plots"]
     assert plot["arch_ids"] == [arch_id(i) for i in range(40)]
     columns = {column["key"]: column for column in plot["columns"]}
-    assert columns["score_4"]["values"][:2] == ["-inf", 101.25]
+    assert columns["naswot_4"]["values"][:2] == ["-inf", 101.25]
     assert columns["cifar10_test_200"]["values"][3] == 87
-    assert plot["start"] == {"x": "score_8", "y": "cifar10_test_200", "colour": "params"}
+    assert plot["start"] == {"x": "naswot_8", "y": "cifar10_test_200", "colour": "params"}
 
 
-def test_without_accuracies_scores_are_shown_against_params(tmp_path: Path) -> None:
+def test_without_accuracies_a_measure_is_shown_against_params(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path / "d")
-    data = data_of(make_page(dataset, GRID))
+    data = data_of(make_page(dataset, GRID, []))
     (plot,) = data["plots"]
-    assert plot["start"] == {"x": "score_4", "y": "params", "colour": "score_4"}
+    assert plot["start"] == {"x": "naswot_4", "y": "params", "colour": "naswot_4"}
     assert data["correlations"] == []
     with dataset.connect(unsafe=True) as connection:
         rows = connection.sql(f"SELECT count(*), max(params) FROM {plot['from']} WHERE batch_size = 4").fetchall()
@@ -103,7 +104,7 @@ def test_without_accuracies_scores_are_shown_against_params(tmp_path: Path) -> N
 def test_accuracies_that_are_not_joined_yet_are_shown(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path / "d")
     add(dataset, [mean_accuracy(i) for i in range(4)])
-    (plot,) = data_of(make_page(dataset, GRID))["plots"]
+    (plot,) = data_of(make_page(dataset, GRID, []))["plots"]
     (column,) = [column for column in plot["columns"] if column["kind"] == "accuracy"]
     with dataset.connect(unsafe=True) as connection:
         rows = connection.sql(f"SELECT arch_id, {column['sql']} FROM {plot['from']} GROUP BY ALL").fetchall()
@@ -114,9 +115,31 @@ def test_accuracies_that_are_not_joined_yet_are_shown(tmp_path: Path) -> None:
     assert len(rows) == 4
 
 
+def test_the_page_tells_of_every_measure_and_starts_with_the_one_asked_for(tmp_path: Path) -> None:
+    dataset = make_joined(tmp_path / "d")
+    data = data_of(make_page(dataset, GRID, contents_of(dataset).holdings, "meco"))
+    (plot,) = data["plots"]
+    assert plot["start"] == {"x": "meco_8", "y": "cifar10_test_200", "colour": "params"}
+    assert list(dict.fromkeys(column["measure"] for column in plot["columns"])) == ["naswot", "naswot_paper", "meco", None]
+    assert list(data["predictors"]) == ["naswot", "naswot_paper", "meco", "params", "flops", "num_relus", "num_layers"]
+    row = data["correlations"][0]
+    assert row["tau"].keys() == data["predictors"].keys()
+    assert (row["num_architectures"], row["num_architectures_of"]["meco"]) == (40, 38)
+    held = {one["name"]: (one["num_values"], one["num_lacking"]) for one in data["measures"]}
+    assert held == {"naswot": (160, 0), "naswot_paper": (160, 0), "meco": (152, 8)} | dict.fromkeys(
+        ("expressivity", "naswot_layerwise", "swap"), (0, 160)
+    )
+    assert all(one["formula"] for one in data["measures"])
+
+
+def test_a_plot_without_the_measure_asked_for_starts_with_another(tmp_path: Path) -> None:
+    (plot,) = data_of(make_page(make_dataset(tmp_path / "d"), GRID, [], "swap"))["plots"]
+    assert plot["start"]["x"] == "naswot_4"
+
+
 def test_an_empty_dataset_has_a_page(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path / "d", indices=[])
-    assert data_of(make_page(dataset, []))["plots"] == []
+    assert data_of(make_page(dataset, [], []))["plots"] == []
 
 
 @given(st.text() | st.sampled_from(["</script><script>alert(1)</script>", "<!--<script>", "\u2028", "]]>"]))
@@ -161,20 +184,20 @@ def test_the_page_has_the_exact_tau_of_every_two_columns(tmp_path: Path) -> None
         tmp_path / "d",
         indices=range(40),
         seeds=(0, 1, 2),
-        change=lambda row: {"score": 100.0 + (row["arch_index"] * 7 % 40) * 3e-4 + row["seed"] / 3},
+        change=lambda row: {"naswot": 100.0 + (row["arch_index"] * 7 % 40) * 3e-4 + row["seed"] / 3},
     )
     add(dataset, [mean_accuracy(i, accuracy=80.0 + (i * 11 % 40) * 1e-4) for i in range(40)])
     join(dataset, "nasbench201")
-    data = data_of(make_page(dataset, GRID))
+    data = data_of(make_page(dataset, GRID, []))
     (plot,) = data["plots"]
-    (found,) = [tau for tau in plot["taus"] if (tau["x"], tau["y"]) == ("score_4", "cifar10_test_200")]
+    (found,) = [tau for tau in plot["taus"] if (tau["x"], tau["y"]) == ("naswot_4", "cifar10_test_200")]
     (correlation,) = data["correlations"]
     (analysed,) = [
         row["value"]
         for row in analyse(dataset).rows.to_pylist()
-        if (row["predictor"], row["measure"], row["given"], row["seed"]) == ("score", "tau", None, None)
+        if (row["predictor"], row["metric"], row["given"], row["seed"]) == ("naswot", "tau", None, None)
     ]
-    assert found["tau"] == correlation["score"] == analysed
+    assert found["tau"] == correlation["tau"]["naswot"] == analysed
     assert (found["n"], found["num_singular"]) == (40, 0)
     keys = [column["key"] for column in plot["columns"]]
     assert len(plot["taus"]) == len(keys) * (len(keys) + 1) / 2
@@ -188,29 +211,30 @@ def test_the_page_has_the_exact_tau_of_every_two_columns(tmp_path: Path) -> None
 
 def test_architectures_without_a_score_for_every_seed_are_in_no_tau(tmp_path: Path) -> None:
     def change(row: Row) -> Row:
-        return FAILED if row["seed"] == 1 and row["arch_index"] > 4 else {"score": 100.0 + row["arch_index"] % 5}
+        return FAILED if row["seed"] == 1 and row["arch_index"] > 4 else {"naswot": 100.0 + row["arch_index"] % 5}
 
     dataset = make_dataset(tmp_path / "d", seeds=(0, 1), change=change)
     add(dataset, [mean_accuracy(i) for i in range(8)])
     join(dataset, "nasbench201")
-    data = data_of(make_page(dataset, GRID))
+    data = data_of(make_page(dataset, GRID, []))
     (plot,) = data["plots"]
-    (found,) = [tau for tau in plot["taus"] if (tau["x"], tau["y"]) == ("score_4", "cifar10_test_200")]
-    assert (found["tau"], found["n"]) == (data["correlations"][0]["score"], 5) == (-1, 5)
+    (found,) = [tau for tau in plot["taus"] if (tau["x"], tau["y"]) == ("naswot_4", "cifar10_test_200")]
+    assert (found["tau"], found["n"]) == (data["correlations"][0]["tau"]["naswot"], 5) == (-1, 5)
     assert data["correlations"][0]["num_architectures"] == 5
-    (score,) = [column for column in plot["columns"] if column["kind"] == "score"]
+    (score,) = [column for column in plot["columns"] if column["measure"] == "naswot"]
     with dataset.connect(unsafe=True) as connection:
         rows = connection.sql(f"SELECT arch_id, {score['sql']} FROM {plot['from']} GROUP BY ALL").fetchall()
         assert dict(rows) == dict(zip(plot["arch_ids"], score["values"], strict=True))
-        assert len(connection.sql(data["sql"]["correlations"].rstrip(";")).fetchall()) == 5
+        query = data["sql"]["correlations"].rstrip(";")
+        assert connection.sql(f"SELECT count(*), count(naswot), count(params) FROM ({query})").fetchall() == [(8, 5, 8)]
 
 
 def test_architectures_of_two_image_sources_are_counted_once(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path / "d", indices=range(4))
     path = layout.scores("nasbench201", "cifar10", 4, 0, 0)
     rows = [score_row(i, images="cifar10") for i in (3, 4, 5)]
-    write_part(dataset.storage, path, schema.SCORES, rows, range(8))
-    assert describe(dataset, [])["num_architectures"] == 6
+    write_part(dataset.storage, path, rows, range(8))
+    assert describe(dataset, [], [])["num_architectures"] == 6
 
 
 def test_a_packed_cell_tells_labels_and_edges() -> None:
@@ -223,7 +247,7 @@ def test_a_packed_cell_tells_labels_and_edges() -> None:
 def large_points(num_points: int) -> Points:
     values = np.random.default_rng(0).permutation(num_points).astype(float)
     columns = {
-        "score_4": Column("score", "n", "l", values, "", batch_size=4, num_seeds=1),
+        "naswot_4": Column("measure", "n", "l", values, "", measure="naswot", batch_size=4, num_seeds=1),
         "params": Column("baseline", "n", "l", values * 2 + 5, ""),
     }
     return Points("nats_sss", "noise", [f"arch {i}" for i in range(num_points)], [None] * num_points, columns)
@@ -235,11 +259,10 @@ def test_a_large_space_is_sampled_with_its_best_and_a_density_of_all(monkeypatch
     plot = plot_of(make_dataset(tmp_path / "d", indices=[0]), points)
     assert len(plot["arch_ids"]) == 150
     assert plot["num_architectures"] == 1000
-    score = plot["columns"][0]["values"]
-    assert set(range(900, 1000)) <= set(score)
+    assert set(range(900, 1000)) <= set(plot["columns"][0]["values"])
     assert plot["arch_ids"] == sorted(plot["arch_ids"], key=points.arch_ids.index)
     (density,) = plot["densities"]
-    assert (density["x"], density["y"]) == ("score_4", "params")
+    assert (density["x"], density["y"]) == ("naswot_4", "params")
     assert (density["tau"], density["n"]) == (1, 1000)
     counts = np.reshape(density["counts"], (plots.NUM_BINS, plots.NUM_BINS))
     assert counts.sum() == 990

@@ -13,7 +13,7 @@ from naswot_ray.grid.grid import Batch, Point, Shard, Task
 from naswot_ray.images.source import ImageSource
 from naswot_ray.run import batches
 from naswot_ray.run.batches import Batches
-from naswot_ray.run.rows import Pixels
+from naswot_ray.run.receipt import Pixels
 from tests.datasets import logical_rows, score_here
 
 OPTIONS = {"limit": 2, "batch_size": [4], "seed": list(range(6))}

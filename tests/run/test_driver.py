@@ -12,7 +12,7 @@ from naswot_ray.errors import DatasetError
 from naswot_ray.grid.grid import Batch, Point, Shard, Task
 from naswot_ray.run.driver import Driver, Policy
 from naswot_ray.run.pool import Done, Event, Gone, Lost, Ready, WorkerId
-from naswot_ray.run.rows import Receipt
+from naswot_ray.run.receipt import Receipt, RunTable
 
 POINT = Point("nasbench201", Batch("noise", 4, 0))
 
@@ -75,13 +75,13 @@ class FakePool:
 
 class SilentProgress:
     def __init__(self) -> None:
-        self.rows: Counter[str] = Counter()
+        self.rows: Counter[RunTable] = Counter()
         self.notes: list[str] = []
 
     def begin(self) -> None:
         pass
 
-    def advance(self, table: str, receipt: Receipt) -> None:
+    def advance(self, table: RunTable, receipt: Receipt) -> None:
         self.rows[table] += receipt.rows
 
     def note(self, message: str) -> None:
@@ -117,7 +117,7 @@ def test_every_task_is_done_once_when_nothing_goes_wrong() -> None:
     tasks = make_tasks(10)
     driver, failed, progress = drive(pool, tasks)
     assert sorted(t.shard.number for t in pool.submitted) == list(range(10))
-    assert driver.counts == {"scores.ok": 40}
+    assert driver.counts == {"scores": {"ok": 40}, "architectures": {}}
     assert progress.rows == {"scores": 40}
     assert not failed
 
@@ -138,7 +138,7 @@ def test_a_worker_that_dies_once_costs_one_more_try() -> None:
 
     pool = FakePool(2, fate)
     driver, failed, progress = drive(pool, make_tasks(5))
-    assert driver.counts == {"scores.ok": 20}
+    assert driver.counts["scores"] == {"ok": 20}
     assert not failed
     assert [t.shard.number for t in pool.submitted].count(2) == 2
     assert len(progress.notes) == 1
@@ -154,8 +154,8 @@ def test_an_architecture_that_always_kills_its_worker_is_found_and_its_neighbour
     assert all(error == "the worker process died in each of 2 attempts" for _, error in failed)
     scored = Counter(index for task in pool.submitted if not culprits & set(task.indices) for index in task.indices)
     assert scored == Counter(set(range(8)) - culprits), "each innocent architecture is scored exactly once"
-    assert driver.counts["scores.failed"] == len(culprits)
-    assert driver.counts["scores.ok"] == 8 - len(culprits)
+    assert driver.counts["scores"]["failed"] == len(culprits)
+    assert driver.counts["scores"]["ok"] == 8 - len(culprits)
 
 
 def test_halves_of_one_shard_never_run_at_the_same_time() -> None:
@@ -168,14 +168,14 @@ def test_an_architecture_that_hangs_is_ended_and_recorded() -> None:
     pool = FakePool(2, lambda task: "hangs" if 6 in task.indices else "ok")
     driver, failed, _ = drive(pool, make_tasks(3), Policy(max_attempts=2, shard_timeout=10))
     assert failed == [(6, "took longer than 10 s in each of 2 attempts")]
-    assert driver.counts == {"scores.ok": 11, "scores.failed": 1}
+    assert driver.counts["scores"] == {"ok": 11, "failed": 1}
 
 
 def test_waiting_for_a_worker_to_start_is_no_attempt() -> None:
     pool = FakePool(1, lambda task: "ok", seconds_per_wait=100)
     driver, failed, _ = drive(pool, make_tasks(3), Policy(max_attempts=1, shard_timeout=150))
     assert not failed
-    assert driver.counts == {"scores.ok": 12}
+    assert driver.counts["scores"] == {"ok": 12}
 
 
 def test_a_lost_node_is_no_attempt() -> None:
@@ -187,7 +187,7 @@ def test_a_lost_node_is_no_attempt() -> None:
 
     driver, failed, progress = drive(FakePool(2, fate), make_tasks(3), Policy(max_attempts=1))
     assert not failed
-    assert driver.counts == {"scores.ok": 12}
+    assert driver.counts["scores"] == {"ok": 12}
     assert len(progress.notes) == 5
 
 
@@ -195,15 +195,15 @@ def test_an_architecture_that_always_takes_its_node_along_is_found_in_the_end() 
     pool = FakePool(2, lambda task: "loses its node" if 2 in task.indices else "ok")
     driver, failed, _ = drive(pool, make_tasks(1), Policy(max_attempts=1))
     assert failed == [(2, "the worker's node died in each of 1 attempts")]
-    assert driver.counts == {"scores.ok": 3, "scores.failed": 1}
+    assert driver.counts["scores"] == {"ok": 3, "failed": 1}
 
 
 def test_a_worker_that_cannot_start_is_told_and_the_others_do_its_work() -> None:
     pool = FakePool(2, lambda task: "ok")
     pool.announce(Gone(7, "no driver for its GPU"))
     driver, _, progress = drive(pool, make_tasks(3))
-    assert driver.counts == {"scores.ok": 12}
-    assert progress.notes == ["a worker cannot start, the others go on: no driver for its GPU"]
+    assert driver.counts["scores"] == {"ok": 12}
+    assert progress.notes == ["a worker cannot start: no driver for its GPU; the others go on"]
 
 
 def test_a_worker_that_comes_late_gets_work() -> None:
@@ -272,7 +272,7 @@ def test_what_a_worker_hands_back_is_done_too() -> None:
     pool.fate = fate
     driver, _, _ = drive(pool, [task])
     assert [tuple(task.indices) for task in pool.submitted] == [(0, 1, 2, 3), (2, 3)]
-    assert driver.counts == {"scores.ok": 4}
+    assert driver.counts["scores"] == {"ok": 4}
 
 
 def test_an_error_no_retry_can_cure_ends_the_run_at_once() -> None:
@@ -299,11 +299,11 @@ def test_what_a_worker_had_written_when_it_was_ended_is_counted() -> None:
     with pytest.raises(KeyboardInterrupt):
         driver.drive(make_tasks(6))
     assert interrupted
-    reported = driver.counts["scores.ok"]
+    reported = driver.counts["scores"]["ok"]
     driver.settle(lambda task: Counter({"ok": 1, "failed": 1}))
-    assert (driver.counts["scores.ok"], driver.counts["scores.failed"]) == (reported + 2, 2)
+    assert (driver.counts["scores"]["ok"], driver.counts["scores"]["failed"]) == (reported + 2, 2)
     driver.settle(lambda task: Counter({"ok": 1}))  # nothing is under way any more
-    assert driver.counts["scores.ok"] == reported + 2
+    assert driver.counts["scores"]["ok"] == reported + 2
 
 
 def test_the_first_worker_that_is_ready_begins_the_run() -> None:

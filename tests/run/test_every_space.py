@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import naswot_ray
-from naswot_ray.benchmarks.reading import read_accuracies
+from naswot_ray.benchmarks.formats import read_accuracies
 from naswot_ray.dataset.accuracies import add_accuracies, stage
 from naswot_ray.dataset.dataset import Dataset
 from naswot_ray.dataset.join import join
@@ -124,7 +124,7 @@ def test_a_dataset_of_nds_is_told_apart_from_one_of_another_file(tmp_path: Path)
 def test_networks_for_imagenet_need_an_image_size(tmp_path: Path) -> None:
     archive = write_nds_zip(tmp_path / "data.zip", {"DARTS_in": [nds_record({**CELL_NET, "width": 4, "depth": 3})]})
     options: dict[str, Any] = {"space": ["nds_darts_in"], "space_option": [f"source={archive}"], "batch_size": [4], "seed": [0]}
-    with pytest.raises(SettingsError, match=r"^nds_darts_in has networks for images of 224 pixels, .* say --image-size 224"):
+    with pytest.raises(SettingsError, match=r"^nds_darts_in has networks for images of 224 pixels, .* give --image-size 224"):
         score_here(tmp_path / "d", **options)
     assert not (tmp_path / "d").exists()
     assert score_here(tmp_path / "d", **options, image_size=64).counts == {"rows": 1, "ok": 1}

@@ -34,7 +34,7 @@ def test_rows_are_what_the_score_function_gives(tmp_path: Path) -> None:
     images = naswot_ray.load_images("noise").batch(4, seed=0)
     for row in naswot_ray.open(tmp_path / "d").scores.to_table().to_pylist():
         expected = naswot_ray.score(row["arch_id"], images, seed=0)
-        assert (row["score"], row["score_paper"], row["num_units"]) == (
+        assert (row["naswot"], row["naswot_paper"], row["num_units"]) == (
             expected["naswot"],
             expected["naswot_paper"],
             expected.num_units,
@@ -98,7 +98,7 @@ def test_an_architecture_that_raises_is_a_row_and_costs_nothing_else(tmp_path: P
         assert score_here(tmp_path / "d", **OPTIONS).counts == {"rows": 10, "ok": 9, "failed": 1}
         rows = naswot_ray.open(tmp_path / "d").scores.to_table().to_pylist()
         (failed,) = [row for row in rows if row["status"] == schema.STATUS_FAILED]
-        assert (failed["arch_id"], failed["error"], failed["score"]) == (culprit, "RuntimeError: out of luck", None)
+        assert (failed["arch_id"], failed["error"], failed["naswot"]) == (culprit, "RuntimeError: out of luck", None)
         assert score_here(tmp_path / "d", **OPTIONS).counts == {"rows": 0}
         assert score_here(tmp_path / "d", **OPTIONS, retry_failed=True).counts == {"rows": 1, "failed": 1}
     assert score_here(tmp_path / "d", **OPTIONS, retry_failed=True).counts == {"rows": 1, "ok": 1}
@@ -118,7 +118,7 @@ def test_singular_rows_say_so(tmp_path: Path) -> None:
     assert receipt.counts == {"singular": 1}
     with storage.open_parquet(shard.path) as file:
         (row,) = file.read().to_pylist()
-    assert (row["score"], row["score_paper"], row["status"]) == (float("-inf"), float("-inf"), "singular")
+    assert (row["naswot"], row["naswot_paper"], row["status"]) == (float("-inf"), float("-inf"), "singular")
 
 
 @pytest.mark.parametrize("limit", [10, 13])
@@ -167,7 +167,7 @@ def test_a_part_that_is_damaged_while_the_run_goes_on_is_done_again(tmp_path: Pa
         ({"images": "cifar10"}, "needs a data directory"),
         ({"batch_size": [1]}, "batch size 1: a kernel needs at least 2 images"),
         ({"batch_size": []}, "--batch-size needs at least one value"),
-        ({"seed": [1, 1]}, "--seed needs at least one value, each once"),
+        ({"seed": [1, 1]}, "--seed needs at least one value and no value twice"),
         ({"seed": [-1]}, "--seed must be from 0"),
         (
             {"seed": list(range(10**5 + 1))},

@@ -33,7 +33,7 @@ def test_an_option_that_moves_every_value_is_a_setting(tmp_path: Path, name: str
     default = ScoreOptions(output="d").deciding(Decides.VALUE)
     assert manifest.read(storage).settings.values == default
     spaces, noise = open_spaces(["nasbench201"]), load_images("noise")
-    other = settings_of(spaces, [noise], default | {name: OTHER[name]})
+    other = settings_of(spaces, [noise], default | {name: OTHER[name]}, ())
     expected = f'values.{name} is "{default[name]}" there, "{OTHER[name]}" in this run; write to another directory'
     with pytest.raises(SettingsError, match=expected):
         manifest.extend(storage, other, shard_size=None, default_shard_size=256)

@@ -6,8 +6,8 @@ import io
 
 from rich.console import Console
 
-from naswot_ray.run.progress import LINE_SECONDS, ConsoleProgress, Rate
-from naswot_ray.run.rows import Receipt
+from naswot_ray.run.progress import LINE_SECONDS, ConsoleRunProgress, Rate
+from naswot_ray.run.receipt import Receipt
 
 
 class Clock:
@@ -92,7 +92,7 @@ def test_many_results_are_kept_as_few() -> None:
 
 def test_outside_of_a_terminal_there_is_a_line_every_few_seconds() -> None:
     clock, out = Clock(), io.StringIO()
-    with ConsoleProgress(1000, Console(file=out, force_terminal=False), clock) as progress:
+    with ConsoleRunProgress(1000, Console(file=out, force_terminal=False), clock) as progress:
         for second in range(1, 61):
             clock.now = second
             progress.advance("scores", Receipt({"ok": 8, "failed": 1}, skipped=1))
@@ -103,14 +103,14 @@ def test_outside_of_a_terminal_there_is_a_line_every_few_seconds() -> None:
 
 def test_rows_of_the_architectures_table_are_not_counted_as_scores() -> None:
     out = io.StringIO()
-    with ConsoleProgress(10, Console(file=out, force_terminal=False), Clock()) as progress:
+    with ConsoleRunProgress(10, Console(file=out, force_terminal=False), Clock()) as progress:
         progress.advance("architectures", Receipt({"ok": 5}))
     assert out.getvalue() == ""
 
 
 def test_the_architectures_table_is_a_phase_of_its_own() -> None:
     clock, out = Clock(), io.StringIO()
-    with ConsoleProgress(423_624, Console(file=out, force_terminal=False), clock, num_architectures=423_624) as progress:
+    with ConsoleRunProgress(423_624, Console(file=out, force_terminal=False), clock, num_architectures=423_624) as progress:
         progress.begin()
         clock.now = 6
         progress.advance("architectures", Receipt({"ok": 12_000}))
@@ -126,7 +126,7 @@ def test_the_architectures_table_is_a_phase_of_its_own() -> None:
 
 def test_a_run_that_adds_architectures_alone_tells_of_them() -> None:
     clock, out = Clock(), io.StringIO()
-    with ConsoleProgress(0, Console(file=out, force_terminal=False), clock, num_architectures=5) as progress:
+    with ConsoleRunProgress(0, Console(file=out, force_terminal=False), clock, num_architectures=5) as progress:
         clock.now = 1
         progress.advance("architectures", Receipt({"ok": 5}))
     assert out.getvalue() == "architectures 5/5, 5.0 rows/s since the start\n"
@@ -134,7 +134,7 @@ def test_a_run_that_adds_architectures_alone_tells_of_them() -> None:
 
 def test_a_bar_has_both_phases() -> None:
     clock, out = Clock(), io.StringIO()
-    with ConsoleProgress(20, Console(file=out, force_terminal=True, width=120), clock, num_architectures=10) as progress:
+    with ConsoleRunProgress(20, Console(file=out, force_terminal=True, width=120), clock, num_architectures=10) as progress:
         clock.now = 2
         progress.advance("architectures", Receipt({"ok": 8}))
     assert "architectures" in out.getvalue()
@@ -144,7 +144,7 @@ def test_a_bar_has_both_phases() -> None:
 
 def test_on_a_terminal_there_is_a_bar() -> None:
     clock, out = Clock(), io.StringIO()
-    with ConsoleProgress(10, Console(file=out, force_terminal=True, width=100), clock) as progress:
+    with ConsoleRunProgress(10, Console(file=out, force_terminal=True, width=100), clock) as progress:
         clock.now = 2
         progress.advance("scores", Receipt({"ok": 5}))
         progress.note("something happened")

@@ -12,10 +12,11 @@ from naswot_ray.dataset.storage import Storage
 from naswot_ray.engines.fast.engine import FastEngine
 from naswot_ray.errors import RunError
 from naswot_ray.grid.grid import Batch, Point, Shard, Task
+from naswot_ray.grid.rows import architecture_row, write_failed
 from naswot_ray.network import Network
 from naswot_ray.run import worker
 from naswot_ray.run.pool import InProcessPool
-from naswot_ray.run.rows import DeviceLostError, Receipt, architecture_row, write_failed
+from naswot_ray.run.receipt import DeviceLostError, Receipt
 from naswot_ray.run.worker import Worker
 from tests.dataset.making import settings
 
@@ -78,7 +79,7 @@ def test_graphs_serve_all_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
             assert one.run(Task(shard, (4, 5, 6)), SPACE, images).rows == 3
     assert built == [SPACE[4], SPACE[5], SPACE[6]]
     monkeypatch.setattr(worker, "NUM_NETWORKS", 2)
-    one.score_rows(SPACE, [5, 7, 5, 4], BATCH, torch.from_numpy(IMAGES))
+    one.score_rows(SPACE, [5, 7, 5, 4], BATCH, torch.from_numpy(IMAGES), ["naswot"])
     assert built[3:] == [SPACE[7], SPACE[4]]  # what was used last is kept longest
 
 
@@ -94,8 +95,8 @@ def test_a_long_task_is_written_in_pieces(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_failed_rows_that_are_there_are_scored_again(tmp_path: Path) -> None:
-    failed = write_failed(Storage(tmp_path), SPACE, Task(SHARD, (5,)), "it died", "run", settings())
-    assert failed.counts == {"failed": 1}
+    write_failed(Storage(tmp_path), SPACE, Task(SHARD, (5,)), "it died", "run", settings())
+    assert [row["status"] for row in rows(tmp_path)] == ["failed"]
     receipt = run(tmp_path, (5,))
     assert receipt.skipped == 0
     assert "failed" not in receipt.counts
@@ -110,7 +111,7 @@ def test_an_architecture_that_needs_too_much_memory_is_a_failed_row(
     def fail(*args: object, **kwargs: object) -> None:
         raise error
 
-    monkeypatch.setattr(FastEngine, "compute_kernels", fail)
+    monkeypatch.setattr(FastEngine, "run_forward", fail)
     assert run(tmp_path, (4,)).counts == {"failed": 1}
     assert str(rows(tmp_path)[0]["error"]).startswith(f"{type(error).__name__}: {error}".strip())
 
@@ -119,8 +120,8 @@ def test_a_value_that_no_column_holds_is_a_failed_row(monkeypatch: pytest.Monkey
     """Writing it would fail, and with it the rows of all other architectures of the part."""
     monkeypatch.setattr(Network, "flops", 2**63)
     row = architecture_row(SPACE, 5)
-    assert (row["status"], row["params"]) == ("failed", None)
-    assert row["error"] == "ValueError: flops 9223372036854775808 does not fit a column of int64"
+    assert (row.status, row.params) == ("failed", None)
+    assert row.error == "ValueError: flops 9223372036854775808 does not fit a column of int64"
 
 
 def test_a_reason_that_parquet_cannot_hold(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,7 +129,7 @@ def test_a_reason_that_parquet_cannot_hold(monkeypatch: pytest.MonkeyPatch) -> N
         raise ValueError("\ud800" + "x" * 10**6)
 
     monkeypatch.setattr(type(SPACE), "trained_network", fail)
-    assert architecture_row(SPACE, 5)["error"] == "ValueError: ?" + "x" * 1987
+    assert architecture_row(SPACE, 5).error == "ValueError: ?" + "x" * 1987
 
 
 def test_a_device_that_fails_is_not_blamed_on_the_architecture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,11 +138,11 @@ def test_a_device_that_fails_is_not_blamed_on_the_architecture(tmp_path: Path, m
     def fail(*args: object, **kwargs: object) -> None:
         raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered\nCompile with ...")
 
-    monkeypatch.setattr(FastEngine, "compute_kernels", fail)
+    monkeypatch.setattr(FastEngine, "run_forward", fail)
     with pytest.raises(DeviceLostError, match=r"^CUDA error: an illegal memory access was encountered$"):
         run(tmp_path, (4, 5))
     assert not Storage(tmp_path).exists(SHARD.path)
-    pool = InProcessPool(lambda: Worker(str(tmp_path), "run", settings()), {SPACE.name: SPACE}, lambda batch: IMAGES)
+    pool = InProcessPool(lambda: Worker(str(tmp_path), "run", settings()), {SPACE.name: SPACE}, lambda batch: IMAGES, 1)
     pool.wait(0)
     pool.submit(0, Task(SHARD, (4,)))
     with pytest.raises(RunError, match=r"the GPU failed .* leave out --in-process"):

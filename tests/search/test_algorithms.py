@@ -7,10 +7,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from scipy import stats
 
+from naswot_ray.errors import SettingsError
 from naswot_ray.search import algorithms
 from naswot_ray.search.algorithms import ALGORITHMS, POPULATION, SCORING, WARM_START, run
-from naswot_ray.search.problem import Budget, BudgetSpentError, Problem, Search, Step
+from naswot_ray.search.criterion import Criterion, get_criterion
+from naswot_ray.search.problem import Budget, BudgetSpentError, Problem, Scored, Search, Step
 
 SIZE = 300
 TRAINS = sorted(ALGORITHMS.keys() - set(SCORING))
@@ -21,6 +24,7 @@ class Ring(Problem):
 
     def __init__(self, *, score_is: float = 1.0) -> None:
         self.size = SIZE
+        self.criterion = Criterion("meco", ("meco",))
         self.accuracies = [100.0 - abs(i - 200) / 4 for i in range(SIZE)]
         self.scores = [score_is * a for a in self.accuracies]
         self.trained: list[int] = []
@@ -29,9 +33,9 @@ class Ring(Problem):
     def arch_id(self, number: int) -> str:
         return f"a{number}"
 
-    def score(self, number: int) -> tuple[float, float]:
+    def score(self, number: int) -> Scored:
         self.scored.append(number)
-        return self.scores[number], 0.5
+        return (self.scores[number],), 0.5
 
     def train(self, number: int) -> tuple[float, float]:
         self.trained.append(number)
@@ -83,9 +87,9 @@ def test_a_run_is_the_same_whatever_runs_beside_it(name: str) -> None:
     assert steps(0, 3) != steps(1, 3)
 
 
-def test_naswot_returns_the_best_score_of_a_random_sample() -> None:
+def test_a_sample_ends_with_the_best_score_of_it() -> None:
     problem = Ring(score_is=-1.0)
-    search = run("naswot", problem, Budget(scores=50), seed=0, number=0)
+    search = run("sample", problem, Budget(scores=50), seed=0, number=0)
     assert search.steps[-1].choice == max(problem.scored, key=problem.scores.__getitem__)
     assert [s.num_scored for s in search.steps] == sorted(s.num_scored for s in search.steps)
     assert np.mean(problem.scored) == pytest.approx(SIZE / 2, abs=40)
@@ -95,7 +99,7 @@ def test_singular_architectures_rank_last() -> None:
     problem = Ring()
     problem.scores = [-math.inf] * SIZE
     problem.scores[7] = -5.0
-    assert run("naswot", problem, Budget(scores=SIZE), seed=0, number=0).steps[-1].choice == 7
+    assert run("sample", problem, Budget(scores=SIZE), seed=0, number=0).steps[-1].choice == 7
     assert run("local-search", problem, Budget(scores=SIZE), seed=0, number=0).steps[-1].choice == 7
 
 
@@ -163,10 +167,13 @@ def test_a_space_smaller_than_the_population() -> None:
 def test_scores_beyond_the_budget_are_not_computed() -> None:
     problem = Ring()
     search = Search(problem, Budget(scores=3))
-    assert search.score_all([5, 6]) == [problem.scores[5], problem.scores[6]]
+    search.score_all([5, 6])
+    assert search.values([6, 5]) == [problem.scores[6], problem.scores[5]]
+    assert search.is_scored(5)
     with pytest.raises(BudgetSpentError):
         search.score_all([7, 8])
     assert problem.scored == [5, 6, 7]
+    assert not search.is_scored(8)
     assert search.steps[-1] == Step(7, 3, 0, 1.5)
 
 
@@ -177,4 +184,82 @@ def test_training_counts_for_more_than_a_score() -> None:
     search.train(11)
     search.train(9)
     assert search.steps[-1].choice == 11
-    assert algorithms.SCORING == ("naswot", "local-search")
+    assert algorithms.SCORING == ("sample", "local-search")
+
+
+class Ranked(Ring):
+    """Architectures with the three parts of a rank sum; the last part has ties."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.criterion = Criterion("log_rank_sum", ("meco", "naswot", "num_relus"))
+        generator = np.random.default_rng(0)
+        meco, naswot = generator.normal(size=(2, SIZE))
+        self.parts = np.stack([meco, naswot, generator.integers(0, 5, SIZE)], axis=1)
+
+    def score(self, number: int) -> Scored:
+        self.scored.append(number)
+        return tuple(self.parts[number].tolist()), 0.5
+
+    def best_of(self, numbers: Sequence[int]) -> int:
+        """The architecture with the largest sum of logarithms of ranks among some; of equals the first."""
+        ranks = stats.rankdata(self.parts[list(numbers)], axis=0)
+        return numbers[int(np.argmax(np.log(ranks).sum(1)))]
+
+
+def test_a_rank_sum_is_taken_among_the_architectures_that_a_run_has_scored() -> None:
+    problem = Ranked()
+    search = run("sample", problem, Budget(scores=60), seed=0, number=0)
+    choices = [problem.best_of(problem.scored[:n]) for n in range(1, 61)]
+    expected = [(n + 1, choice) for n, choice in enumerate(choices) if not n or choice != choices[n - 1]]
+    assert [(step.num_scored, step.choice) for step in search.steps[:-1]] == expected
+    assert search.steps[-1].choice == choices[-1]
+    of_all = np.argsort(np.log(stats.rankdata(problem.parts, axis=0)).sum(1))
+    of_few = search.values(problem.scored)
+    assert [problem.scored[i] for i in np.argsort(of_few)] != [n for n in of_all if n in problem.scored]
+
+
+def test_area_by_a_rank_sum_starts_with_the_best_among_those_drawn() -> None:
+    problem = Ranked()
+    run("area", problem, Budget(trainings=POPULATION), seed=0, number=0)
+    assert len(problem.scored) == WARM_START
+    assert problem.trained[0] == problem.best_of(problem.scored)
+    sums = np.log(stats.rankdata(problem.parts[problem.scored], axis=0)).sum(1)
+    assert problem.trained == [problem.scored[i] for i in np.argsort(-sums, kind="stable")[:POPULATION]]
+
+
+def test_local_search_by_a_rank_sum_ends() -> None:
+    problem = Ranked()
+    search = run("local-search", problem, Budget(scores=2 * SIZE), seed=0, number=0)
+    assert search.exhausted
+    assert sorted(problem.scored) == list(range(SIZE))
+    assert search.steps[-1].choice == problem.best_of(problem.scored)
+
+
+def test_architectures_without_a_part_rank_last_and_are_in_no_rank() -> None:
+    problem = Ranked()
+    problem.parts[:, 0] = 1.0
+    problem.parts[:, 1] = np.arange(SIZE)
+    problem.parts[100:, 2] = np.nan
+    search = run("sample", problem, Budget(scores=SIZE), seed=0, number=0)
+    values = search.values(range(SIZE))
+    assert set(values[100:]) == {-math.inf}
+    assert np.isfinite(values[:100]).all()
+    complete = np.log(stats.rankdata(problem.parts[:100], axis=0)).sum(1)
+    assert values[:100] == pytest.approx(complete.tolist())
+
+
+@pytest.mark.parametrize(
+    ("name", "parts"), [("meco", ("meco",)), ("num_relus", ("num_relus",)), ("log_rank_sum", ("meco", "naswot", "num_relus"))]
+)
+def test_criteria(name: str, parts: tuple[str, ...]) -> None:
+    criterion = get_criterion(name, ("naswot", "meco"))
+    assert criterion == Criterion(name, parts)
+    assert criterion.measures == tuple(part for part in parts if part != "num_relus")
+
+
+def test_criteria_that_there_are_not() -> None:
+    with pytest.raises(SettingsError, match=r"unknown measure 'mecco'; there are: naswot, meco, .*; did you mean meco\?"):
+        get_criterion("mecco", ("naswot", "meco"))
+    with pytest.raises(SettingsError, match="log_rank_sum is made of meco, naswot, num_relus; there is no measure meco"):
+        get_criterion("log_rank_sum", ("naswot",))

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from naswot_ray.errors import ArchitectureError, BenchmarkError, SettingsError
+from naswot_ray.grid.rows import architecture_row
 from naswot_ray.network import Network
-from naswot_ray.run.rows import architecture_row
-from naswot_ray.spaces import SPACES, get_space, open_spaces
+from naswot_ray.spaces import all_spaces, get_space, open_spaces
 from naswot_ray.spaces.nds import NdsSpace
 from tests.spaces.nds_files import ANYNET, CELL_NET, nds_record, write_nds_json, write_nds_zip
 
@@ -86,12 +86,12 @@ def shapes_of(network: Network) -> list[tuple[int, ...]]:
 class TestFamilies:
     def test_every_space_of_the_published_code_is_there(self) -> None:
         for name, family in PUBLISHED.items():
-            assert inspect.signature(SPACES[name]).parameters.keys() == {"source"}
+            assert inspect.signature(all_spaces()[name]).parameters.keys() == {"source"}
             with pytest.raises(SettingsError, match=f"^no official NDS file at /nowhere/{family}.json to open {name} from; "):
-                SPACES[name](source=f"/nowhere/{family}.json")
+                all_spaces()[name](source=f"/nowhere/{family}.json")
 
     def test_variants_that_only_the_archive_has(self) -> None:
-        assert {"nds_resnet_lr-wd", "nds_resnet_lr-wd_in", "nds_resnet_reruns", "nds_resnet_rng1"} <= SPACES.keys()
+        assert {"nds_resnet_lr-wd", "nds_resnet_lr-wd_in", "nds_resnet_reruns", "nds_resnet_rng1"} <= all_spaces().keys()
 
     @pytest.mark.parametrize("name", ["nds_darts", "nds_pnas_in", "nds_resnext-b_in", "nds_vanilla", "nds_resnet_lr-wd_in"])
     def test_image_size(self, tmp_path: Path, name: str) -> None:
@@ -132,7 +132,7 @@ class TestOpening:
         monkeypatch.setenv("NASWOT_RAY_CACHE", str(tmp_path))
         path = tmp_path / "nds" / "data.zip"
         message = (
-            f"no official NDS file at {path} to open nds_darts from; `naswot-ray fetch nds` gets it, or give "
+            f"no official NDS file at {path} to open nds_darts from; run `naswot-ray fetch nds`, or give "
             "--space-option source=data.zip"
         )
         with pytest.raises(SettingsError, match=f"^{re.escape(message)}$"):
@@ -220,8 +220,8 @@ class TestNetwork:
             assert json.loads(space.architecture(space[index])) == nets[index]
             assert space.neighbours(space[index]) == []
         rows = [architecture_row(space, index) for index in range(5)]
-        assert [row["status"] for row in rows] == ["ok", "ok", "failed", "failed", "ok"]
-        assert "unknown operation 'max_pool_9x9'" in rows[2]["error"]
+        assert [row.status for row in rows] == ["ok", "ok", "failed", "failed", "ok"]
+        assert "unknown operation 'max_pool_9x9'" in str(rows[2].error)
 
 
 def test_settings_tell_files_apart(tmp_path: Path, space: NdsSpace) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from naswot_ray import spaces
 from naswot_ray.errors import SettingsError
-from naswot_ray.spaces import SPACES, get_space, open_spaces
+from naswot_ray.spaces import all_spaces, get_space, open_spaces
 from naswot_ray.spaces.nasbench201 import NasBench201
 from naswot_ray.spaces.nats_sss import NatsSss
 
@@ -25,7 +25,7 @@ class Wide(NatsSss):
 
 @pytest.fixture(autouse=True)
 def wide(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(SPACES, "wide", Wide)
+    monkeypatch.setitem(all_spaces(), "wide", Wide)
 
 
 def test_one_object_per_name_and_parameters() -> None:
@@ -70,4 +70,4 @@ def test_a_parameter_that_a_space_does_not_have() -> None:
 def test_every_space_is_listed_under_its_own_name() -> None:
     assert "get_space" in spaces.__all__
     for name in ("nasbench201", "nats_sss"):
-        assert SPACES[name]().name == name
+        assert all_spaces()[name]().name == name

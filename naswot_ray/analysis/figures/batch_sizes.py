@@ -8,19 +8,21 @@ from collections.abc import Mapping
 import numpy as np
 from matplotlib.figure import Figure
 
-from naswot_ray.analysis.columns import Points, Values, dataset_name, rank_correlation
+from naswot_ray.analysis.columns import Points, Values, rank_correlation
 from naswot_ray.analysis.figures.style import SERIES, annotate, new_figure, styled
+from naswot_ray.analysis.names import dataset_name
 from naswot_ray.terminal import printable
 
 
-def draw_batch_sizes(points: Points, by_seed: Mapping[int, Mapping[int, Values]]) -> Figure:
+def draw_batch_sizes(points: Points, measure: str, by_seed: Mapping[int, Mapping[int, Values]]) -> Figure:
     """One line per dataset that the space was trained on; test accuracies only, as far as there are any.
 
-    Of a batch size only the seeds count that have the most architectures: a mean or band is not to be of different subsets.
+    Only the seeds of a batch size that have the most architectures count: a mean or band is not to be of different subsets.
 
     Args:
         points: the space, with accuracies.
-        by_seed: batch size -> seed -> scores, from `seed_scores`.
+        measure: what is correlated with accuracy.
+        by_seed: batch size -> seed -> its values, from `seed_values`.
     """
     accuracies = list(points.of_kind("accuracy").values())
     accuracies = [c for c in accuracies if c.split == "test"] or accuracies
@@ -34,7 +36,7 @@ def draw_batch_sizes(points: Points, by_seed: Mapping[int, Mapping[int, Values]]
             colour, marker, line = SERIES[i % len(SERIES)]
             taus = []
             for size in sizes:
-                pairs = [rank_correlation(scores, accuracy.values) for scores in by_seed[size].values()]
+                pairs = [rank_correlation(values, accuracy.values) for values in by_seed[size].values()]
                 most = max(count for _, count in pairs)
                 counts[size].add(most)
                 num_left_out = max(num_left_out, sum(count < most for _, count in pairs))
@@ -54,7 +56,7 @@ def draw_batch_sizes(points: Points, by_seed: Mapping[int, Mapping[int, Values]]
         below = "; below it the architectures" if differ else ""
         axes.set(xlabel=f"Batch size (images){below}", ylabel="Kendall τ with accuracy, mean over seeds")
         axes.margins(x=0.08, y=0.12)
-        axes.set_title(f"{points.space}: rank correlation by batch size")
+        axes.set_title(f"{points.space}: rank correlation of {printable(measure)} by batch size")
         counts_of_seeds = [len(by_seed[size]) for size in sizes]
         num_seeds = (
             f"{counts_of_seeds[0]} each"

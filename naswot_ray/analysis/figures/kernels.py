@@ -31,7 +31,7 @@ class Panel:
 
     Attributes:
         kernel: K, shape (n, n), int64.
-        score: log|det K|.
+        score: `naswot`, log|det K|.
         accuracy: percent.
     """
 
@@ -70,7 +70,7 @@ def draw_kernels(panels: Mapping[str, Sequence[Panel]], title: str, note: str) -
                 axes.grid(visible=False)
                 for spine in axes.spines.values():
                     spine.set_visible(False)
-                caption = f"{panel.accuracy:.2f} % accurate, score {_text(panel.score)}"
+                caption = f"{panel.accuracy:.2f} % accurate, naswot {_text(panel.score)}"
                 axes.set_xlabel(caption, fontsize=8)
                 if row == 0:
                     axes.set_title(group, loc="center", fontsize=10, pad=5)

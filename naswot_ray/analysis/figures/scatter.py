@@ -1,4 +1,4 @@
-"""Score against accuracy: every architecture as a dot, or their density where dots would hide each other."""
+"""A measure against accuracy: every architecture as a dot, or their density where dots would hide each other."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
-from naswot_ray.analysis.columns import Column, Points, Values, dataset_name, rank_correlation
+from naswot_ray.analysis.columns import Column, Points, Values, rank_correlation
 from naswot_ray.analysis.figures.style import COLOURS, annotate, new_figure, styled
+from naswot_ray.analysis.names import dataset_name
 
 MAX_DOTS: Final = 30_000
 """Of more architectures the density is drawn."""
@@ -22,18 +23,18 @@ LEFT_OUT: Final = 0.02
 """The axes leave out this share of the architectures at the low end of each; the figure says how many."""
 
 
-def draw_scatter(points: Points, score: Column, accuracy: Column, colour: Column) -> Figure:
-    """Score (x) against accuracy (y), with Kendall's tau over all architectures in the title.
+def draw_scatter(points: Points, measure: Column, accuracy: Column, colour: Column) -> Figure:
+    """A measure (x) against accuracy (y), with Kendall's tau over all architectures in the title.
 
-    Singular architectures have no finite score: they count in tau, ranking last, and are counted below.
+    Singular architectures have no finite value: they count in tau, ranking last, and are counted below.
 
     Args:
         points: the space.
-        score, accuracy, colour: columns of it; the density of more than `MAX_DOTS` architectures is not coloured by a column.
+        measure, accuracy, colour: columns of it; the density of more than `MAX_DOTS` architectures is not coloured by a column.
     """
-    tau, count = rank_correlation(score.values, accuracy.values)
-    finite = np.isfinite(score.values) & np.isfinite(accuracy.values)
-    x, y, c = (column.values[finite] for column in (score, accuracy, colour))
+    tau, count = rank_correlation(measure.values, accuracy.values)
+    finite = np.isfinite(measure.values) & np.isfinite(accuracy.values)
+    x, y, c = (column.values[finite] for column in (measure, accuracy, colour))
     with styled():
         figure = new_figure(7.2, 5.0)
         axes = figure.add_subplot()
@@ -46,18 +47,21 @@ def draw_scatter(points: Points, score: Column, accuracy: Column, colour: Column
             (low_x, high_x), (low_y, high_y) = _range(x), _range(y)
             axes.set(xlim=(low_x, high_x), ylim=(low_y, high_y))
             hidden = int(np.count_nonzero((x < low_x) | (y < low_y)))
-        axes.set(xlabel=score.label, ylabel=accuracy.label)
-        seeds = f"{score.num_seeds} seed{'s' if score.num_seeds != 1 else ''}"
+        axes.set(xlabel=measure.label, ylabel=accuracy.label)
+        seeds = f"{measure.num_seeds} seed{'s' if measure.num_seeds != 1 else ''}"
         axes.set_title(f"{points.space}: Kendall τ = {tau:.3f}" if not math.isnan(tau) else points.space)
-        singular = int(np.count_nonzero(np.isneginf(score.values) & ~np.isnan(accuracy.values)))
+        singular = int(np.count_nonzero(np.isneginf(measure.values) & ~np.isnan(accuracy.values)))
         notes = [
             f"{count:,} architectures",
             f"{dataset_name(points.images)} images",
-            f"batch size {score.batch_size}",
+            f"batch size {measure.batch_size}",
             seeds,
         ]
         if singular:
             notes.append(f"{singular:,} singular (rank last)")
+        missing = int(np.count_nonzero(np.isnan(measure.values) & ~np.isnan(accuracy.values)))
+        if missing:
+            notes.append(f"{missing:,} without a value")
         if hidden:
             notes.append(f"{hidden:,} below the axes")
         annotate(axes, notes)

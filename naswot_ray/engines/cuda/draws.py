@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from naswot_ray import philox
-from naswot_ray.engines.cuda.jobs import IntArray, Layer
+from naswot_ray.engines.cuda.tables import IntArray, Layer
 from naswot_ray.engines.weights import SeededWeights, WeightSource
 
 BLOCK = 1024

@@ -6,25 +6,24 @@ import math
 import os
 import threading
 from collections import deque
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
 import torch
 
 from naswot_ray.engines.cuda.draws import Drawing, drawing_of
 from naswot_ray.engines.cuda.group import merge
-from naswot_ray.engines.cuda.jobs import Lowered, lower
+from naswot_ray.engines.cuda.jobs import lower
 from naswot_ray.engines.cuda.memory import SHARE, Workspace
+from naswot_ray.engines.cuda.results import Results
+from naswot_ray.engines.cuda.tables import Lowered
 from naswot_ray.engines.engine import Engine, Scores, check_shape, scores_of, statistics_of
 from naswot_ray.engines.weights import WeightSource
 from naswot_ray.errors import SettingsError
-from naswot_ray.measures.kernel import Kernels, log_det
+from naswot_ray.measures.kernel import log_det
 from naswot_ray.measures.measure import Measure
 from naswot_ray.measures.statistics import ForwardPass, LogDets, Statistic
 from naswot_ray.network import Network
-from naswot_ray.network.plan import Codes
 
 LOCKSTEP = 64
 """Architectures that run together, where memory allows: enough to fill a device, and to share what a launch costs."""
@@ -32,33 +31,22 @@ LOCKSTEP = 64
 _DTYPES = {"float32": (torch.float32, "ieee"), "tf32": (torch.float32, "tf32"), "bfloat16": (torch.bfloat16, "ieee")}
 """What activations and weights are stored as, and how convolutions multiply them; they always add in float32."""
 
-_DOUBT = 1e-6
-"""A kernel with a pivot below this share of its largest entry is decided in integers, on the CPU (`kernel.log_det`)."""
-
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
     """An architecture on the host, ready to be merged."""
 
     position: int
-    codes: tuple[Codes, ...]
     lowered: Lowered
     drawing: Drawing
 
 
 @dataclass(frozen=True, slots=True)
 class _Running:
-    """A group whose kernels have been launched. Pivots are on the host once `done` has come."""
+    """A group whose kernels have been launched."""
 
     group: Sequence[_Prepared]
-    distances: torch.Tensor
-    pivots: torch.Tensor | None
-    done: torch.cuda.Event | None
-
-    def kernels(self, number: int) -> Kernels:
-        """Those of an architecture, copied from the device."""
-        published, paper = self.group[number].lowered.num_units_column() - self.distances[number].cpu().numpy()
-        return Kernels(published, paper)
+    results: Results
 
 
 class CudaEngine(Engine):
@@ -76,7 +64,7 @@ class CudaEngine(Engine):
     """
 
     name = "cuda"
-    statistics = frozenset({Statistic.KERNELS, Statistic.LOG_DETS})
+    statistics = frozenset(Statistic) - {Statistic.ACTIVATIONS}
     dtypes = tuple(_DTYPES)
     max_group = 16 * LOCKSTEP  # while the device runs some, the host prepares the next
 
@@ -103,11 +91,14 @@ class CudaEngine(Engine):
         Raises:
             torch.OutOfMemoryError: the device has not enough memory left.
         """
-        prepared = _prepare(0, network, images, weights)
+        needed = {*wanted, Statistic.KERNELS} - {Statistic.LOG_DETS}
+        prepared = _prepare(0, network, images, weights, needed)
         with self._lock:
-            kernels = self._start([prepared], self._flat(images), len(images)).kernels(0)
-        found: dict[Statistic, Any] = {Statistic.KERNELS: kernels}
+            results = self._start([prepared], self._flat(images), len(images), needed).results
+            results.wait()
+            found = results.statistics(0)
         if Statistic.LOG_DETS in wanted:
+            kernels = found[Statistic.KERNELS]
             found[Statistic.LOG_DETS] = LogDets(log_det(kernels.published), log_det(kernels.paper))
         return ForwardPass(network.plan.codes, len(images), found)
 
@@ -153,11 +144,11 @@ class CudaEngine(Engine):
         running: _Running | None = None
         limit = LOCKSTEP
         while todo or ready or running is not None:
-            group = self._next_group(todo, ready, limit, networks, images, weights, results)
+            group = self._next_group(todo, ready, limit, networks, images, weights, wanted, results)
             started = None
             if group:
                 try:
-                    started = self._start(group, flat, len(images))
+                    started = self._start(group, flat, len(images), wanted)
                     limit = min(LOCKSTEP, 2 * limit)
                 except Exception as error:  # out of memory, or whatever else one of them brings about
                     self._recover(error)
@@ -167,7 +158,9 @@ class CudaEngine(Engine):
                         ready.extendleft(reversed(group))
                         limit = len(group) // 2
             if running is not None:
-                for one, forward in _finished(running, len(images), wanted):
+                running.results.wait()
+                for number, one in enumerate(running.group):
+                    forward = ForwardPass(one.lowered.codes, len(images), running.results.statistics(number))
                     results[one.position] = scores_of(networks[one.position], forward, measures)
             running = started
         return [results[position] for position in range(len(networks))]
@@ -184,6 +177,7 @@ class CudaEngine(Engine):
         networks: Sequence[Network],
         images: torch.Tensor,
         weights: Sequence[WeightSource],
+        wanted: Collection[Statistic],
         results: dict[int, Scores | Exception],
     ) -> list[_Prepared]:
         """Take as many architectures as `limit` and memory allow, at least one if there is any; those that raise are done."""
@@ -194,11 +188,11 @@ class CudaEngine(Engine):
             if not ready:
                 position = todo.popleft()
                 try:
-                    ready.append(_prepare(position, networks[position], images, weights[position]))
+                    ready.append(_prepare(position, networks[position], images, weights[position], wanted))
                 except Exception as error:  # of one architecture, and recorded as such
                     results[position] = error
                     continue
-            budget -= self._workspace.estimate(ready[0].lowered, len(images))
+            budget -= self._workspace.estimate(ready[0].lowered, len(images), wanted)
             if group and budget < 0:
                 break
             group.append(ready.popleft())
@@ -212,44 +206,22 @@ class CudaEngine(Engine):
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
 
-    def _start(self, group: Sequence[_Prepared], flat_images: torch.Tensor, n: int) -> _Running:
+    def _start(self, group: Sequence[_Prepared], flat_images: torch.Tensor, n: int, wanted: Collection[Statistic]) -> _Running:
         launches = self._launches
-        merged = merge([one.lowered for one in group], len(flat_images))
-        drawings = [one.drawing for one in group]
+        lowered, drawings = [one.lowered for one in group], [one.drawing for one in group]
+        merged = merge(lowered, len(flat_images))
         tables = launches.copy_tables(merged, drawings, self._device)
         buffers = self._workspace.buffers(merged, n)
         buffers.arena[: len(flat_images)].copy_(flat_images)
         launches.draw_weights(tables, merged, drawings, buffers, self._quantiles)
         launches.run(merged, tables, buffers, n, self._precision)
-        distances = launches.hamming_distances(merged, tables, buffers, n)
-        pivots = launches.eliminate(distances, tables) if n <= launches.MAX_ELIMINATED else None
-        done = None
-        if self._device.type == "cuda":
-            if pivots is not None:
-                pivots = torch.empty(pivots.shape, dtype=pivots.dtype, pin_memory=True).copy_(pivots, non_blocking=True)
-            done = torch.cuda.Event()
-            done.record()
-        return _Running(group, distances, pivots, done)
+        found = launches.find(lowered, merged, tables, buffers, n, wanted)
+        return _Running(group, Results(lowered, found, wanted))
 
 
-def _prepare(position: int, network: Network, images: torch.Tensor, source: WeightSource) -> _Prepared:
+def _prepare(
+    position: int, network: Network, images: torch.Tensor, source: WeightSource, wanted: Collection[Statistic]
+) -> _Prepared:
     check_shape(network, images)
-    lowered = lower(network, len(images))
-    return _Prepared(position, network.plan.codes, lowered, drawing_of(lowered.layers, source))
-
-
-def _finished(running: _Running, num_images: int, wanted: Collection[Statistic]) -> Iterator[tuple[_Prepared, ForwardPass]]:
-    """Wait for a group, and find what is wanted of each of its architectures."""
-    if running.done is not None:
-        running.done.synchronize()
-    pivots = None if running.pivots is None else running.pivots.numpy()
-    for number, one in enumerate(running.group):
-        found: dict[Statistic, Any] = {}
-        doubtful = pivots is None or not (pivots[number].min(axis=1) > _DOUBT * np.array(one.lowered.num_units)).all()
-        if doubtful or Statistic.KERNELS in wanted:
-            found[Statistic.KERNELS] = kernels = running.kernels(number)
-            if doubtful:
-                found[Statistic.LOG_DETS] = LogDets(log_det(kernels.published), log_det(kernels.paper))
-        if pivots is not None and not doubtful:
-            found[Statistic.LOG_DETS] = LogDets(*np.log(pivots[number]).sum(axis=1).tolist())
-        yield one, ForwardPass(one.codes, num_images, found)
+    lowered = lower(network, len(images), wanted)
+    return _Prepared(position, lowered, drawing_of(lowered.layers, source))

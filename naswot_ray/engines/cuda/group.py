@@ -8,12 +8,13 @@ from itertools import accumulate
 
 import numpy as np
 
-from naswot_ray.engines.cuda.jobs import (
+from naswot_ray.engines.cuda.tables import (
     BLOCK_M,
     GRAM_PLACES,
     IMAGES,
     KEY_COLUMNS,
     PLACES,
+    ROWS_PER_SPLIT,
     STEP_COLUMNS,
     TERM_PLACES,
     IntArray,
@@ -36,9 +37,15 @@ class Launch:
         """Tiles of `BLOCK_M` rows, a row being a pixel of an image."""
         return -(-self.shape[2] * num_images // BLOCK_M)
 
+    def splits(self, num_images: int) -> int:
+        """Parts of a covariance's rows that are added up apart."""
+        return -(-self.shape[2] * num_images // ROWS_PER_SPLIT)
+
     def partials(self, num_images: int) -> int:
-        """Elements that the tiles' statistics take."""
+        """Elements that the tiles' statistics take, or the products of the splits."""
         block, blocks = self.shape[:2]
+        if self.kind == Kind.COVARIANCE:
+            return self.num_jobs * self.splits(num_images) * (block * blocks) ** 2
         has_any = self.kind in (Kind.CONVOLVE, Kind.CONVOLVE_GROUPS, Kind.MEASURE)
         return 2 * self.num_jobs * self.tiles(num_images) * block * blocks if has_any else 0
 
@@ -53,6 +60,7 @@ class Merged:
         launches: in order of execution.
         bases: where each architecture's elements begin, by array; `sizes`: elements of the arrays of all architectures.
         num_units: shape (architectures, 2).
+        tensor_units: units of all architectures' coded tensors, shape (tensors,).
     """
 
     jobs: Mapping[Kind, IntArray]
@@ -62,15 +70,17 @@ class Merged:
     bases: Mapping[str, IntArray]
     sizes: Mapping[str, int]
     num_units: IntArray
+    tensor_units: IntArray
 
 
 def merge(group: Sequence[Lowered], num_image_elements: int) -> Merged:
     """Merge architectures; the images, `num_image_elements` of them, lie at the head of the arena."""
     bases: dict[str, IntArray] = {"architectures": np.arange(len(group))}
     sizes: dict[str, int] = {}
-    for name in ("arena", "stats", "weights", "words"):
+    for name in ("arena", "stats", "weights", "words", "covariances", "firsts"):
         bases[name], sizes[name] = _bases((one.sizes[name] for one in group), align(num_image_elements) * (name == "arena"))
     bases["terms"], _ = _bases(len(one.terms) for one in group)
+    bases["tensors"], _ = _bases(len(one.tensor_units) for one in group)
     jobs: dict[Kind, IntArray] = {}
     launches: list[tuple[tuple[int, ...], Launch]] = []
     for kind in Kind:
@@ -89,6 +99,7 @@ def merge(group: Sequence[Lowered], num_image_elements: int) -> Merged:
         bases,
         sizes,
         np.array([one.num_units for one in group], np.int64),
+        np.array([units for one in group for units in one.tensor_units], np.int64),
     )
 
 

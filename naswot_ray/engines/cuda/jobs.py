@@ -4,117 +4,65 @@ Steps are `(stage, level)`, run in ascending order. A stage is an image size; wi
 everything else at odd ones. So architectures of one space that differ in their cells still meet: all finish their large images
 before any starts on smaller ones, and a launch holds as many jobs as there can be.
 
-All offsets are relative, counted in elements. A row depends on its network and the number of images alone.
+All offsets are relative, counted in elements. A row depends on its network, the number of images and what is wanted alone.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
-from enum import IntEnum
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from math import prod
 
 import numpy as np
-import numpy.typing as npt
 
+from naswot_ray.engines.cuda.tables import (
+    IMAGES,
+    KEY_COLUMNS,
+    NONE,
+    WORDS_PER_JOB,
+    IntArray,
+    Kind,
+    Layer,
+    Lowered,
+    Stack,
+    align,
+    channel_blocks,
+    code_words,
+    is_aligned,
+    power_of_two,
+)
+from naswot_ray.engines.cuda.values import Value, store_values
+from naswot_ray.measures.statistics import Statistic
 from naswot_ray.network import Network, ops
-from naswot_ray.network.program import Combine, Convolve, Pool, Program, Shift, Term, View
-
-IntArray = npt.NDArray[np.int64]
-
-NONE = -1
-"""No such place."""
-IMAGES = -2
-"""The batch of images, which all architectures share."""
-
-STEP_COLUMNS = 2
-SHAPE_COLUMNS = 4
-KEY_COLUMNS = STEP_COLUMNS + SHAPE_COLUMNS
-"""At the head of each row: stage and level, then what one launch has to have in common."""
-
-BLOCK_M = 128
-"""Pixels of a convolution's tile."""
-TILE = 2048
-"""Elements of an elementwise tile."""
-WORDS_PER_JOB = 2048
-"""Of a Gram job: 65,536 units."""
-ALIGNMENT = 64
-"""Elements; tensors begin at multiples of it."""
+from naswot_ray.network.program import Combine, Convolve, Pool, Shift, Term, View
 
 
-class Kind(IntEnum):
-    """The tables, in the order in which their jobs run within a step."""
-
-    COMBINE = 0
-    POOL = 1
-    CONVOLVE = 2
-    CONVOLVE_GROUPS = 3
-    MEASURE = 4
-
-
-PLACES: dict[Kind, dict[str, tuple[int, ...]]] = {
-    Kind.COMBINE: {"terms": (0, 1), "arena": (3, 5), "words": (7,)},
-    Kind.POOL: {"arena": (0, 2)},
-    Kind.CONVOLVE: {"stats": (1,), "arena": (2, 5), "weights": (4,)},
-    Kind.CONVOLVE_GROUPS: {"stats": (1,), "arena": (2, 5), "weights": (4,)},
-    Kind.MEASURE: {"stats": (1,), "arena": (2,)},
-}
-"""Which columns, behind the key, are offsets into what."""
-
-TERM_PLACES: dict[str, tuple[int, ...]] = {"arena": (0,), "stats": (2, 3), "words": (5,)}
-GRAM_PLACES: dict[str, tuple[int, ...]] = {"words": (0,), "architectures": (3,)}
-
-
-@dataclass(frozen=True, slots=True)
-class Layer:
-    """A convolution to draw weights for: `op`, and where its weights lie, as (tap, input, output)."""
-
-    op: ops.Conv
-    place: int
-
-
-@dataclass(frozen=True, slots=True)
-class Lowered:
-    """One architecture, ready to be merged into a group.
-
-    Attributes:
-        jobs: for each kind its rows, shape (jobs, key + kind's columns), int64.
-        terms: of all combinations, shape (terms, columns).
-        grams: Gram jobs, shape (jobs, columns).
-        layers: what weights to draw.
-        sizes: elements it needs of `arena`, `stats`, `weights`, `words`.
-        num_units: N_A as the published code counts, and as the paper does.
-    """
-
-    jobs: dict[Kind, IntArray]
-    terms: IntArray
-    grams: IntArray
-    layers: tuple[Layer, ...]
-    sizes: dict[str, int]
-    num_units: tuple[int, int]
-
-    def num_units_column(self) -> IntArray:
-        """N_A of both counts, shape (2, 1, 1)."""
-        return np.array(self.num_units, np.int64)[:, None, None]
-
-
-def lower(network: Network, num_images: int) -> Lowered:
+def lower(network: Network, num_images: int, wanted: Collection[Statistic] = ()) -> Lowered:
     """Lower a network for batches of `num_images`.
+
+    Args:
+        network: the architecture.
+        num_images: n.
+        wanted: what to find besides the codes and the kernels of the whole network.
 
     Raises:
         ValueError: the network has a ReLU that no program can compute (`Network.program`), or a tensor is too large for the
             kernels' 32-bit offsets.
     """
-    return _Lowering(network, network.program, num_images).lower()
+    return _Lowering(network, num_images, wanted).lower()
 
 
 Step = tuple[int, int]
 
 
 class _Lowering:
-    def __init__(self, network: Network, program: Program, num_images: int) -> None:
-        self.network, self.program, self.n = network, program, num_images
-        tensors = program.tensors
+    def __init__(self, network: Network, num_images: int, wanted: Collection[Statistic]) -> None:
+        self.network, self.program, self.n, self.wanted = network, network.program, num_images, wanted
+        self.values: dict[int, Value] = {}
+        """Index of codes -> where the tensor's values are, if these are wanted."""
+        if Statistic.COVARIANCE_SPECTRA in wanted or Statistic.SMALLEST_CORRELATIONS in wanted:
+            self.program, self.values = store_values(self.program)
+        tensors = self.program.tensors
         largest = num_images * max((prod(tensor.shape) for tensor in tensors), default=0)
         if largest >= 2**31:
             raise ValueError(f"a tensor of {largest:,} elements; the kernels count to 2,147,483,647, so take a smaller batch")
@@ -122,9 +70,10 @@ class _Lowering:
         self.first: list[Step | None] = [None] * len(tensors)
         self.last: list[Step | None] = [None] * len(tensors)
         self.measured: list[Step | None] = [None] * len(tensors)
+        centred = {value.view.tensor for value in self.values.values()} if Statistic.COVARIANCE_SPECTRA in wanted else set()
         self.stats, num_stats = [NONE] * len(tensors), 0
         for number, tensor in enumerate(tensors):
-            if tensor.normalised:
+            if tensor.normalised or number in centred:
                 self.stats[number] = num_stats
                 num_stats += 2 * tensor.shape[0]
         self.num_stats = num_stats
@@ -134,6 +83,10 @@ class _Lowering:
         self.terms: list[list[int]] = []
         self.words: defaultdict[tuple[int, int], int] = defaultdict(int)
         self.words_cells: list[tuple[list[int], int, tuple[int, int]]] = []
+        coded = [index for index, codes in enumerate(self.program.codes) if codes.node is not None]
+        self.tensor_of = {index: number for number, index in enumerate(coded)}
+        self.pieces: list[tuple[int, tuple[int, int], int, int]] = []
+        """Of a coded tensor some words: its number, and their place, as `counted`, first word and words."""
         self.layers: list[Layer] = []
         self.num_weights = 0
 
@@ -147,12 +100,23 @@ class _Lowering:
                         self._pool(instruction)
                     case Combine():
                         self._combine(instruction)
+        covariances = self._covariances() if Statistic.COVARIANCE_SPECTRA in self.wanted else ()
+        firsts = self._first_images() if Statistic.SMALLEST_CORRELATIONS in self.wanted else ()
         arena = self._place_tensors()
         words, grams = self._place_words()
-        jobs = {kind: np.array(rows, np.int64) for kind, rows in self.rows.items()}
-        terms = np.array(self.terms, np.int64)
         sizes = {"arena": arena, "stats": self.num_stats, "weights": self.num_weights, "words": words}
-        return Lowered(jobs, terms, grams, tuple(self.layers), sizes, (self.network.num_units, self.network.num_units_paper))
+        sizes |= {"covariances": _end(covariances), "firsts": _end(firsts)}
+        return Lowered(
+            jobs={kind: np.array(rows, np.int64) for kind, rows in self.rows.items()},
+            terms=np.array(self.terms, np.int64),
+            grams=grams,
+            layers=tuple(self.layers),
+            sizes=sizes,
+            num_units=(self.network.num_units, self.network.num_units_paper),
+            codes=self.program.codes,
+            covariances=covariances,
+            firsts=firsts,
+        )
 
     # Steps.
 
@@ -198,10 +162,10 @@ class _Lowering:
         self._write(instruction.output, step)
         self.measured[instruction.output] = step
         taps = prod(op.kernel)
-        aligned = _is_aligned(view.offset, in_width, op.in_channels, shape[0])
+        aligned = is_aligned(view.offset, in_width, op.in_channels, shape[0])
         if op.groups == 1:
             kind = Kind.CONVOLVE
-            block_n = min(128, max(16, _power_of_two(shape[0])))
+            block_n = min(128, max(16, power_of_two(shape[0])))
             flat = op.in_channels < 16
             block_k = 16 if op.in_channels <= 16 else 32
             shared = [block_n, -(-shape[0] // block_n), prod(shape[1:]), 4 * block_k + 2 * flat + aligned]
@@ -228,7 +192,7 @@ class _Lowering:
             window = [op.kernel, op.stride, op.padding, int(isinstance(op, ops.MaxPool))]
         else:
             window = [1, 1, -1, 0]
-        aligned = _is_aligned(view.offset, in_width, shape[0])
+        aligned = is_aligned(view.offset, in_width, shape[0])
         row = [*step, *channel_blocks(shape[0]), prod(shape[1:]), aligned, view.offset, in_width, 0, shape[0], height, width]
         row += [*shape[1:], *window]
         self._cell(row, KEY_COLUMNS + 0, view.tensor)
@@ -241,7 +205,7 @@ class _Lowering:
         after += [self._statistics_of(term.view.tensor) for term in instruction.terms if term.normalised]
         step = self._step(shape, after, even=True)
         block, blocks = channel_blocks(shape[0])
-        aligned = _is_aligned(
+        aligned = is_aligned(
             shape[0],
             *(number for term in instruction.terms for number in (term.view.offset, tensors[term.view.tensor].shape[0])),
             *(number for place in places if place is not None for number in (place.offset, tensors[place.index].shape[0])),
@@ -278,8 +242,54 @@ class _Lowering:
         codes = self.program.codes[index]
         counted = (codes.multiplicity, codes.num_relus)
         self.words_cells.append((row, len(row), counted))
+        self.pieces.append((self.tensor_of[index], counted, self.words[counted], words))
         row += [self.words[counted], 0]
         self.words[counted] += words
+
+    # Values.
+
+    def _covariances(self) -> tuple[Stack, ...]:
+        """Add the jobs that multiply channels by each other."""
+        stacks = _stacks({self.tensor_of[i]: (value.view.channels, value.view.channels) for i, value in self.values.items()})
+        places = _places(stacks)
+        for index, value in self.values.items():
+            view = value.view
+            width, *image = self.program.tensors[view.tensor].shape
+            step = self._step((width, *image), [self._statistics_of(view.tensor)], even=False)
+            block = min(64, max(16, power_of_two(view.channels)))
+            means = self.stats[view.tensor] + view.offset
+            row = [*step, block, -(-view.channels // block), prod(image), 0, view.channels, means]
+            row += [means + width if value.normalised else NONE, view.offset, width, places[self.tensor_of[index]]]
+            self._cell(row, KEY_COLUMNS + 3, view.tensor)
+            self._read(view, step)
+            self.rows[Kind.COVARIANCE].append(row)
+        return stacks
+
+    def _first_images(self) -> tuple[Stack, ...]:
+        """Add the jobs that copy the first image's values.
+
+        A tensor with no more pixels than channels needs none: without their means its channels are linearly dependent, and the
+        smallest eigenvalue of their correlation is 0. Correlations do not depend on scales, so raw values are as good as
+        normalised ones.
+        """
+        shapes = {}
+        for index, value in self.values.items():
+            pixels = prod(self.program.tensors[value.view.tensor].shape[1:])
+            if pixels > value.view.channels:
+                shapes[self.tensor_of[index]] = (pixels, value.view.channels)
+        stacks = _stacks(shapes)
+        places = _places(stacks)
+        for index, value in self.values.items():
+            if self.tensor_of[index] in places:
+                view = value.view
+                width, *image = self.program.tensors[view.tensor].shape
+                step = self._step((width, *image), [self.complete[view.tensor]], even=False)
+                row = [*step, *channel_blocks(view.channels), prod(image), 0, view.channels]
+                row += [view.offset, width, places[self.tensor_of[index]]]
+                self._cell(row, KEY_COLUMNS + 1, view.tensor)
+                self._read(view, step)
+                self.rows[Kind.FIRST_IMAGE].append(row)
+        return stacks
 
     # Places.
 
@@ -314,49 +324,41 @@ class _Lowering:
 
     def _place_words(self) -> tuple[int, IntArray]:
         starts: dict[tuple[int, int], int] = {}
-        grams: list[list[int]] = []
         used = 0
         for counted, words in self.words.items():
             starts[counted] = used
-            grams += [
-                [used + first, words, min(WORDS_PER_JOB, words - first), 0, *counted]
-                for first in range(0, words, WORDS_PER_JOB)
-            ]
             used += align(self.n * words)
         for row, column, counted in self.words_cells:
             row[column] += starts[counted]
             row[column + 1] = self.words[counted]
+        pieces = [(0, counted, 0, words) for counted, words in self.words.items()]  # whichever tensor
+        if Statistic.TENSOR_LOG_DETS in self.wanted:
+            pieces = self.pieces
+        grams = [
+            [starts[counted] + at, self.words[counted], min(WORDS_PER_JOB, first + words - at), 0, *counted, number]
+            for number, counted, first, words in pieces
+            for at in range(first, first + words, WORDS_PER_JOB)
+        ]
         return used, np.array(grams, np.int64)
 
 
-def channel_blocks(channels: int, most: int = 64) -> tuple[int, int]:
-    """How kernels without matrix products cut channels: the size of a block, and the number of blocks."""
-    block = min(most, max(8, _power_of_two(channels)))
-    return block, -(-channels // block)
+def _stacks(shapes: Mapping[int, tuple[int, int]]) -> tuple[Stack, ...]:
+    """Stack arrays of equal shapes: number of a tensor -> shape of its array."""
+    tensors: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
+    for number, shape in shapes.items():
+        tensors[shape].append(number)
+    stacks: list[Stack] = []
+    for shape, numbers in sorted(tensors.items()):
+        stacks.append(Stack(_end(stacks), shape, tuple(numbers)))
+    return tuple(stacks)
 
 
-def pixel_block(block: int, pixels: int) -> int:
-    """Pixels of an elementwise tile with `block` channels, of an image of `pixels`."""
-    return min(TILE // block, max(4, _power_of_two(pixels)))
+def _end(stacks: Sequence[Stack]) -> int:
+    return stacks[-1].end if stacks else 0
 
 
-def code_words(shape: ops.Shape) -> int:
-    """32-bit words that one image's code of a shape takes, whole tiles."""
-    block, blocks = channel_blocks(shape[0])
-    pixels = prod(shape[1:])
-    block_p = pixel_block(block, pixels)
-    return blocks * -(-pixels // block_p) * block_p * block // 32
-
-
-def align(size: int) -> int:
-    """A number of elements, rounded up so that what comes next is aligned."""
-    return -(-size // ALIGNMENT) * ALIGNMENT
-
-
-def _is_aligned(*numbers: int) -> int:
-    """Whether offsets and channels let memory be read 16 bytes at a time, whatever the dtype."""
-    return int(not any(number % 8 for number in numbers))
-
-
-def _power_of_two(value: int) -> int:
-    return 1 << (value - 1).bit_length()
+def _places(stacks: Iterable[Stack]) -> dict[int, int]:
+    """Number of a tensor -> the place of its array."""
+    return {
+        number: stack.place + position * prod(stack.shape) for stack in stacks for position, number in enumerate(stack.tensors)
+    }

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import torch
 
-from naswot_ray.engines.cuda.group import Merged
-from naswot_ray.engines.cuda.jobs import Lowered
+from naswot_ray.engines.cuda.group import Launch, Merged
+from naswot_ray.engines.cuda.tables import KEY_COLUMNS, Kind, Lowered
+from naswot_ray.measures.statistics import PATTERN_IMAGES, Statistic
 
 SHARE = 0.8
 """Of the free memory that a group may take by estimate; the rest is for what the estimate leaves out."""
@@ -25,8 +27,10 @@ class Buffers:
         arena: activations, of the engine's storage dtype; the images are at its head.
         weights: of the same dtype.
         stats: means and inverse deviations, float32.
-        partials: those of tiles, for one launch at a time, float32.
+        partials: those of tiles and splits, for one launch at a time, float32.
         words: codes, int32.
+        covariances: of channels, float64.
+        firsts: values of the first image, of the storage dtype.
     """
 
     arena: torch.Tensor
@@ -34,6 +38,8 @@ class Buffers:
     stats: torch.Tensor
     partials: torch.Tensor
     words: torch.Tensor
+    covariances: torch.Tensor
+    firsts: torch.Tensor
 
 
 class Workspace:
@@ -51,12 +57,19 @@ class Workspace:
         unused = torch.cuda.memory_reserved(self._device) - torch.cuda.memory_allocated(self._device)
         return free + unused + self._memory.nbytes
 
-    def estimate(self, one: Lowered, num_images: int) -> int:
+    def estimate(self, one: Lowered, num_images: int, wanted: Collection[Statistic]) -> int:
         """Bytes that an architecture takes in a group."""
-        arena = one.sizes["arena"] * self._storage.itemsize
-        rest = one.sizes["weights"] * self._storage.itemsize + 4 * (one.sizes["stats"] + one.sizes["words"])
+        sizes, storage = one.sizes, self._storage.itemsize
         # Partial statistics are 2 floats for each channel of 128 pixels; channels may be padded to 16.
-        return arena + arena // 16 + rest + 16 * num_images**2
+        partials = max(sizes["arena"] * storage // 16, _product_bytes(one, num_images))
+        found = 16 * num_images**2
+        if Statistic.TENSOR_LOG_DETS in wanted:
+            found += 4 * len(one.tensor_units) * num_images**2
+        if Statistic.PATTERNS in wanted:
+            found += 1 << PATTERN_IMAGES
+        stored = storage * (sizes["arena"] + sizes["weights"] + sizes["firsts"]) + 4 * (sizes["stats"] + sizes["words"])
+        # Eigenvalues take a copy of their matrices.
+        return stored + partials + found + 2 * 8 * sizes["covariances"]
 
     def buffers(self, merged: Merged, num_images: int) -> Buffers:
         """The arrays of a group; the last group's are gone.
@@ -71,6 +84,8 @@ class Workspace:
             "stats": (merged.sizes["stats"], torch.float32),
             "partials": (partials, torch.float32),
             "words": (merged.sizes["words"], torch.int32),
+            "covariances": (merged.sizes["covariances"], torch.float64),
+            "firsts": (merged.sizes["firsts"], self._storage),
         }
         places, end = {}, 0
         for name, (size, dtype) in sizes.items():
@@ -86,3 +101,14 @@ class Workspace:
         self._memory = torch.empty(0, dtype=torch.uint8, device=self._device)
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
+
+
+def _product_bytes(one: Lowered, num_images: int) -> int:
+    """What the covariances that run at one step take for their splits' sums, of the step where that is most."""
+    if Kind.COVARIANCE not in one.jobs:
+        return 0
+    by_step: defaultdict[tuple[int, ...], int] = defaultdict(int)
+    for key in one.jobs[Kind.COVARIANCE][:, :KEY_COLUMNS].tolist():
+        stage, level, *shape = key
+        by_step[stage, level] += 4 * Launch(Kind.COVARIANCE, tuple(shape), 0, 1).partials(num_images)
+    return max(by_step.values())

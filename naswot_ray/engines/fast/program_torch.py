@@ -53,8 +53,8 @@ class _Run:
             case Convolve(op, view, output):
                 weight, x = self._weights(op), self._read(view)
                 if view.channels == 1:
-                    # In both memory formats at once, by its strides: torch 2.13 convolves some of these wrongly, (19, 1, 4, 2) by
-                    # a kernel of 1x3 with a stride for one.
+                    # By its strides this tensor has both memory formats at once. torch 2.13 convolves some such tensors
+                    # wrongly, for instance (19, 1, 4, 2) by a kernel of 1x3 with a stride.
                     x = x.clone(memory_format=torch.contiguous_format)
                 self._tensors[output] = F.conv2d(x, weight, None, op.stride, op.padding, op.dilation, op.groups)
             case Pool(ops.AvgPool() as op, view, output):

@@ -30,7 +30,7 @@ def make_points(num_points: int = 40, num_singular: int = 1) -> Points:
     accuracy[-1] = 0
     score[:num_singular] = -math.inf
     columns = {
-        "score_4": column("score", score, batch_size=4, num_seeds=2),
+        "naswot_4": column("measure", score, measure="naswot", batch_size=4, num_seeds=2),
         "params": column("baseline", score * 1000),
         "accuracy": column("accuracy", accuracy, dataset="cifar10", split="test", epochs=200),
     }
@@ -38,7 +38,7 @@ def make_points(num_points: int = 40, num_singular: int = 1) -> Points:
 
 
 def scatter(points: Points) -> Figure:
-    return draw_scatter(points, points.columns["score_4"], points.columns["accuracy"], points.columns["params"])
+    return draw_scatter(points, points.columns["naswot_4"], points.columns["accuracy"], points.columns["params"])
 
 
 def texts(figure: Figure) -> str:
@@ -56,12 +56,19 @@ def test_a_scatter_tells_tau_count_batch_size_and_seeds() -> None:
         "batch size 4",
         "2 seeds",
         "1 singular",
-        "label of score",
+        "label of measure",
     ):
         assert words in texts(figure)
     (dots,) = [c for c in figure.axes[0].collections if isinstance(c, PathCollection)]
     assert len(np.asarray(dots.get_offsets())) == 39
     assert figure.axes[1].get_ylabel() == "label of baseline"
+
+
+def test_a_scatter_counts_architectures_without_a_value() -> None:
+    points = make_points()
+    points.columns["naswot_4"].values[5:8] = math.nan
+    assert "37 architectures" in texts(scatter(points))
+    assert "3 without a value" in texts(scatter(points))
 
 
 def test_many_architectures_become_a_density() -> None:
@@ -79,8 +86,8 @@ def test_a_column_without_values_colours_nothing() -> None:
 
 def test_one_line_per_dataset_with_a_mark_per_seed() -> None:
     points = make_points()
-    score = points.columns["score_4"].values
-    figure = draw_batch_sizes(points, {4: {0: score, 1: -score}, 8: {0: score}})
+    score = points.columns["naswot_4"].values
+    figure = draw_batch_sizes(points, "naswot", {4: {0: score, 1: -score}, 8: {0: score}})
     lines = {np.size(line.get_xdata()): line for line in figure.axes[0].lines if line.get_marker() == "o"}
     tau = 1 - 2 * 39 / (40 * 39 / 2)
     np.testing.assert_allclose(np.asarray(lines[2].get_ydata()), [0, tau], atol=1e-9)
@@ -90,11 +97,11 @@ def test_one_line_per_dataset_with_a_mark_per_seed() -> None:
 
 def test_taus_of_fewer_architectures_are_in_no_mean_and_batch_sizes_say_how_many_they_have() -> None:
     points = make_points()
-    score = points.columns["score_4"].values
+    score = points.columns["naswot_4"].values
     few, some = score.copy(), -score
     few[5:] = math.nan
     some[30:] = math.nan
-    figure = draw_batch_sizes(points, {4: {0: score, 1: few}, 8: {0: some, 1: some}})
+    figure = draw_batch_sizes(points, "naswot", {4: {0: score, 1: few}, 8: {0: some, 1: some}})
     (line,) = [line for line in figure.axes[0].lines if line.get_marker() == "o"]
     tau = 1 - 2 * 39 / (40 * 39 / 2)
     assert np.asarray(line.get_ydata())[0] == pytest.approx(tau)
@@ -103,6 +110,7 @@ def test_taus_of_fewer_architectures_are_in_no_mean_and_batch_sizes_say_how_many
     assert "30 to 40 architectures" in texts(figure)
     assert "seeds with fewer architectures left out" in texts(figure)
     assert "mean over seeds" in texts(figure)
+    assert "a_space: rank correlation of naswot by batch size" in texts(figure)
 
 
 def test_kernels_of_low_middle_and_high_accuracy() -> None:
@@ -120,8 +128,8 @@ def test_kernels_of_low_middle_and_high_accuracy() -> None:
     assert [axes.get_title() for axes in figure.axes[:3]] == list(RANKS)
     np.testing.assert_allclose(np.asarray(images[0].get_array()), kernel / 10)
     assert {image.get_clim() for image in images} == {(0.4, 0.6)}
-    assert figure.axes[0].get_xlabel().endswith("score -∞ (singular)")
-    assert figure.axes[3].get_xlabel().endswith("score 12.3")
+    assert figure.axes[0].get_xlabel().endswith("naswot -∞ (singular)")
+    assert figure.axes[3].get_xlabel().endswith("naswot 12.3")
 
 
 def test_files_are_the_same_every_time() -> None:

@@ -18,24 +18,28 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from naswot_ray.engines.cuda.draws import BLOCK
-from naswot_ray.engines.cuda.jobs import BLOCK_M
-from naswot_ray.engines.cuda.kernels import combine, convolve, gram, weights
+from naswot_ray.engines.cuda.kernels import channels, combine, convolve, gram, weights
+from naswot_ray.engines.cuda.tables import BLOCK_M, PRODUCT_ROWS, ROWS_PER_SPLIT
+from naswot_ray.measures.statistics import PATTERN_IMAGES
 
 CAPABILITY = 90
 """Of an H100."""
 
 _POINTERS = {
     "jobs": "*i64", "terms": "*i64", "stats": "*fp32", "partials": "*fp32", "quantiles": "*fp32", "words": "*i32",
-    "distances": "*i64", "pivots": "*fp64", "num_units": "*i64",
+    "distances": "*i64", "tensor_distances": "*i32", "pivots": "*fp64", "num_units": "*i64", "occurs": "*i8", "counts": "*i64",
+    "covariances": "*fp64",
 }  # fmt: skip
 
 
-def compiled(kernel: Any, storage: str, num_warps: int, constants: dict[str, Any]) -> dict[str, Any]:
+def compiled(kernel: Any, storage: str, num_warps: int, constants: dict[str, Any], distances: str = "*i64") -> dict[str, Any]:
     """What becomes of a kernel: bytes of shared memory, registers, bytes spilled, whether it uses the tensor cores."""
     names = kernel.arg_names
-    types = _POINTERS | {"arena": f"*{storage}", "weights": f"*{storage}"}
+    types = _POINTERS | dict.fromkeys(("arena", "weights", "firsts"), f"*{storage}")
     if kernel is weights.draw:
         types["tiles"] = "*i64"
+    if kernel is gram.eliminate:
+        types["distances"] = distances
     signature = {name: "constexpr" if name in constants else types.get(name, "i32") for name in names}
     aligned = {(i,): [["tt.divisibility", 16]] for i, name in enumerate(names) if signature[name].startswith("*")}
     values = {(names.index(name),): value for name, value in constants.items()}
@@ -68,6 +72,8 @@ def main() -> None:
     """Compile each kernel as NAS-Bench-201 launches it, and the widest convolution there is."""
     convolution: dict[str, Any] = {"BLOCK_M": BLOCK_M, "COLUMNS": convolve.COLUMNS}
     elementwise: dict[str, Any] = {"BLOCK_P": 128, "BLOCK_C": 16, "ALIGNED": True}
+    gram_constants: dict[str, Any] = {"BLOCK_I": 128, "BLOCK_W": 4, "COLUMNS": gram.COLUMNS}
+    covariance: dict[str, Any] = {"ROWS_PER_SPLIT": ROWS_PER_SPLIT, "BLOCK_M": PRODUCT_ROWS, "COLUMNS": channels.COLUMNS}
     found = []
     for storage, precision in (("fp32", "ieee"), ("fp32", "tf32"), ("bf16", "ieee")):
         for block_n, block_k, num_warps in ((16, 16, 4), (64, 32, 8), (128, 32, 8)):
@@ -83,8 +89,18 @@ def main() -> None:
         compiled(combine.pool, "fp32", 8, elementwise | {"COLUMNS": combine.POOL_COLUMNS}),
         compiled(weights.draw, "fp32", 8, {"BLOCK": BLOCK, "NORMAL": False, "COLUMNS": weights.COLUMNS}),
         compiled(weights.draw, "fp32", 8, {"BLOCK": BLOCK, "NORMAL": True, "COLUMNS": weights.COLUMNS}),
-        compiled(gram.add_distances, "fp32", 8, {"BLOCK_I": 128, "BLOCK_W": 4, "WHOLE": True, "COLUMNS": gram.COLUMNS}),
-        compiled(gram.eliminate, "fp32", 32, {"BLOCK": 128}),
+        *(
+            compiled(gram.add_distances, "fp32", 8, gram_constants | {"WHOLE": True, "BY_TENSOR": by_tensor})
+            for by_tensor in (False, True)
+        ),
+        compiled(gram.mark_patterns, "fp32", 4, {"BITS": PATTERN_IMAGES, "BLOCK_W": 32, "COLUMNS": gram.COLUMNS}),
+        *(compiled(gram.eliminate, "fp32", 32, {"BLOCK": 128}, distances) for distances in ("*i64", "*i32")),
+        *(
+            compiled(channels.multiply, storage, num_warps, covariance | {"BLOCK_C": block})
+            for storage, block, num_warps in (("fp32", 16, 4), ("fp32", 64, 8), ("bf16", 64, 8))
+        ),
+        compiled(channels.finish, "fp32", 8, {"BLOCK_C": 64, "COLUMNS": channels.COLUMNS}),
+        compiled(channels.copy_first, "bf16", 4, {"BLOCK_P": 128, "BLOCK_C": 16, "COLUMNS": channels.FIRST_COLUMNS}),
     ]
     json.dump(found, sys.stdout)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from naswot_ray.engines.engine import get_engine
+from naswot_ray.engines.cuda import memory
+from naswot_ray.engines.cuda.group import Merged
+from naswot_ray.engines.engine import Scores, get_engine
 from tests.interpreter import ENVIRONMENT, INTERPRETED, triton
 
 
@@ -50,6 +52,27 @@ def _as_multiplied(x: Any, *, is_tf32: bool) -> Any:
     if str(x.dtype.scalar) == "fp32" and is_tf32:
         return ((x.data.view(np.uint32) + (1 << 12)) >> 13 << 13).view(np.float32)  # 10 bits behind the point
     return x.data
+
+
+@pytest.fixture(autouse=True)
+def _poisoned_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A group finds NaN wherever it has not written."""
+    buffers = memory.Workspace.buffers
+
+    def poisoned(self: memory.Workspace, merged: Merged, num_images: int) -> memory.Buffers:
+        found = buffers(self, merged, num_images)
+        self._memory.fill_(0xFF)
+        return found
+
+    monkeypatch.setattr(memory.Workspace, "buffers", poisoned)
+
+
+def scores(found: Sequence[Scores | Exception]) -> list[Scores]:
+    """What a group scores; raises what one of it failed with."""
+    for one in found:
+        if isinstance(one, Exception):
+            raise one
+    return [one for one in found if isinstance(one, Scores)]
 
 
 @pytest.fixture

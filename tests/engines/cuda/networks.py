@@ -40,6 +40,24 @@ def of_every_operation(height: int, arch_id: str = "every operation") -> Network
     return b.build(b.linear(b.global_avg_pool(last), 10), arch_id=arch_id)
 
 
+def of_every_value(height: int) -> Network:
+    """A network whose ReLUs read all kinds of values that a program does not store as they are."""
+    b = NetworkBuilder((3, height, height))
+    images = b.relu(b.input)
+    raw = b.conv(b.relu(images), 8, 3, padding=1)
+    x = b.relu(raw)
+    left, right = b.conv(x, 5, 1), b.conv(x, 6, 1)
+    joined = b.relu(b.batch_norm(b.concat(left, right)))
+    partly_zero = b.relu(b.concat(b.truncate(b.batch_norm(right), 4), b.zero(left)))
+    partly_rectified = b.relu(b.concat(b.relu(b.batch_norm(left)), b.batch_norm(right), raw))
+    overlapping = b.relu(b.concat(b.truncate(raw, 3), raw))
+    parts = [b.conv(partly_zero, 7, 1), b.conv(partly_rectified, 7, 3, padding=1), b.conv(overlapping, 7, 1)]
+    total = b.add(b.batch_norm(b.conv(joined, 7, 1)), *parts)
+    last = b.relu(total)
+    mean = b.relu(b.global_avg_pool(b.batch_norm(b.conv(last, 4, 1))))
+    return b.build(b.linear(mean, 10), arch_id="every value")
+
+
 def without_relu(height: int) -> Network:
     """A network in which nothing counts."""
     b = NetworkBuilder((3, height, height))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -21,31 +20,11 @@ from naswot_ray.measures.kernel import Kernels, log_det
 from naswot_ray.network import Network, ops
 from naswot_ray.spaces import get_space
 from tests.engines.cuda import networks
-from tests.engines.cuda.conftest import Size
+from tests.engines.cuda.conftest import Size, scores
 from tests.engines.forward import kernels_of, score_group
 from tests.parity import check
 
 SCORE_TOLERANCE = 1e-3
-
-
-@pytest.fixture(autouse=True)
-def _poisoned_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A group finds NaN wherever it has not written."""
-    buffers = memory.Workspace.buffers
-
-    def poisoned(self: memory.Workspace, merged: Merged, num_images: int) -> memory.Buffers:
-        found = buffers(self, merged, num_images)
-        self._memory.fill_(0xFF)
-        return found
-
-    monkeypatch.setattr(memory.Workspace, "buffers", poisoned)
-
-
-def _scores(found: Sequence[Scores | Exception]) -> list[Scores]:
-    for one in found:
-        if isinstance(one, Exception):
-            raise one
-    return [one for one in found if isinstance(one, Scores)]
 
 
 def _assert_agrees(network: Network, images: torch.Tensor, weights: WeightSource, found: Kernels) -> None:
@@ -89,9 +68,9 @@ def test_score_does_not_depend_on_the_group(make_engine: Any, size: Size, monkey
     monkeypatch.setattr(engine_module, "LOCKSTEP", 2)
     backwards = score_group(make_engine(), group[::-1], size.images(), sources[::-1])
     assert together == backwards[::-1]
-    assert all(math.isfinite(one["naswot"]) for one in _scores(together))
-    (last,) = _scores(score_group(make_engine(), [group[2]], size.images(), [sources[2]]))
-    found = _scores(together)[2]
+    assert all(math.isfinite(one["naswot"]) for one in scores(together))
+    (last,) = scores(score_group(make_engine(), [group[2]], size.images(), [sources[2]]))
+    found = scores(together)[2]
     assert (found["naswot"], found["naswot_paper"]) == pytest.approx((last["naswot"], last["naswot_paper"]), abs=1e-9)
     assert (found.num_units, found.num_units_paper) == (last.num_units, last.num_units_paper)
 
@@ -103,7 +82,7 @@ def test_weights_of_a_seed_are_drawn_on_the_device(make_engine: Any, size: Size)
     drawn = score_group(engine, group, size.images(), [SeededWeights(network, 3) for network in group])
     copied = score_group(engine, group, size.images(), [networks.given(network, 3) for network in group])
     assert drawn == copied
-    assert len({one["naswot"] for one in _scores(drawn)}) == 3
+    assert len({one["naswot"] for one in scores(drawn)}) == 3
 
 
 def test_singular_kernels(make_engine: Any, size: Size) -> None:
@@ -111,20 +90,20 @@ def test_singular_kernels(make_engine: Any, size: Size) -> None:
     group = [networks.without_relu(size.height), networks.small(size.height), nothing]
     sources = [networks.given(network) for network in group]
     engine = make_engine()
-    found = _scores(score_group(engine, group, size.images(), sources))
+    found = scores(score_group(engine, group, size.images(), sources))
     assert [one["naswot"] for one in found] == [-math.inf, pytest.approx(found[1]["naswot"]), -math.inf]
     assert math.isfinite(found[1]["naswot"])
     images = size.images()
     images[2] = images[1]
-    assert _scores(score_group(engine, group[1:2], images, sources[1:2]))[0]["naswot"] == -math.inf
+    assert scores(score_group(engine, group[1:2], images, sources[1:2]))[0]["naswot"] == -math.inf
 
 
 def test_batches_larger_than_a_program_eliminates(make_engine: Any, size: Size, monkeypatch: pytest.MonkeyPatch) -> None:
     network = networks.small(size.height)
     engine = make_engine()
-    (expected,) = _scores(score_group(engine, [network], size.images(), [networks.given(network)]))
+    (expected,) = scores(score_group(engine, [network], size.images(), [networks.given(network)]))
     monkeypatch.setattr(engine._launches, "MAX_ELIMINATED", size.num_images - 1)
-    (found,) = _scores(score_group(engine, [network], size.images(), [networks.given(network)]))
+    (found,) = scores(score_group(engine, [network], size.images(), [networks.given(network)]))
     assert found["naswot"] == pytest.approx(expected["naswot"], abs=1e-9)
 
 
@@ -151,7 +130,7 @@ def test_group_is_halved_until_it_fits(make_engine: Any, size: Size, monkeypatch
     group.insert(2, networks.of_every_operation(size.height))
     sources = [networks.given(network) for network in group]
     engine = make_engine()
-    expected = _scores(score_group(engine, group, size.images(), sources))
+    expected = scores(score_group(engine, group, size.images(), sources))
     buffers, tried = memory.Workspace.buffers, []
 
     def scarce(self: memory.Workspace, merged: Merged, num_images: int) -> memory.Buffers:

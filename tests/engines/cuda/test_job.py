@@ -27,7 +27,7 @@ def test_rows_tell_engine_and_dtype(tmp_path: Path) -> None:
     for row in rows:
         expected = naswot_ray.score(row["arch_id"], images, space="nats_sss", engine="exact")
         assert row["num_units"] == expected.num_units
-        assert row["score"] == pytest.approx(expected["naswot"], abs=0.1)
+        assert row["naswot"] == pytest.approx(expected["naswot"], abs=0.1)
 
 
 @pytest.mark.usefixtures("make_engine")

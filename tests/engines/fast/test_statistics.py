@@ -9,7 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 
-from bench.sampling import SPACES, samples
+from bench.samples import SPACES, samples
 from naswot_ray import philox
 from naswot_ray.engines.exact import ExactEngine
 from naswot_ray.engines.fast import engine as engine_module

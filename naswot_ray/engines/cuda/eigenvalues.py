@@ -1,0 +1,58 @@
+"""Eigenvalues of the channels' covariances and correlations, in float64, in plain torch operations.
+
+A batch holds the matrices of one architecture, never of several: how a solver goes about a batch may depend on its size, and
+a score must not depend on what else is in its group.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+
+from naswot_ray.engines.cuda.tables import Stack
+
+
+def covariance_spectra(stacks: Iterable[Stack], covariances: torch.Tensor) -> torch.Tensor:
+    """The eigenvalues of an architecture's covariances.
+
+    Args:
+        stacks: `Lowered.covariances`.
+        covariances: those of this architecture, flat, float64.
+
+    Returns:
+        flat, float64: for each stack the eigenvalues of its matrices, each ascending.
+    """
+    return _flat(covariances, [torch.linalg.eigvalsh(_arrays(stack, covariances)) for stack in stacks])
+
+
+def smallest_correlations(stacks: Iterable[Stack], firsts: torch.Tensor) -> torch.Tensor:
+    """The smallest eigenvalues of the correlations of an architecture's first image.
+
+    Args:
+        stacks: `Lowered.firsts`.
+        firsts: values of this architecture's tensors, flat.
+
+    Returns:
+        flat, float64: for each stack one eigenvalue a tensor.
+    """
+    return _flat(firsts, [_smallest_correlations(_arrays(stack, firsts)) for stack in stacks])
+
+
+def _arrays(stack: Stack, flat: torch.Tensor) -> torch.Tensor:
+    return flat[stack.place : stack.end].view(len(stack.tensors), *stack.shape)
+
+
+def _flat(like: torch.Tensor, parts: Iterable[torch.Tensor]) -> torch.Tensor:
+    return torch.cat([like.new_empty(0, dtype=torch.float64), *(part.flatten() for part in parts)])
+
+
+def _smallest_correlations(x_tpc: torch.Tensor) -> torch.Tensor:
+    """Of t tensors of p pixels and c channels; a channel that is constant correlates 0 with all, itself too."""
+    constant_tc = (x_tpc == x_tpc[:, :1]).all(1)
+    x_tpc = x_tpc.double()
+    x_tpc = x_tpc - x_tpc.mean(1, keepdim=True)
+    norms_tc = x_tpc.norm(dim=1).masked_fill(constant_tc, torch.inf)
+    x_tpc = x_tpc / norms_tc[:, None]
+    spectra_tc: torch.Tensor = torch.linalg.eigvalsh(x_tpc.mT @ x_tpc)
+    return spectra_tc[:, 0]

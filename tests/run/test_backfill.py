@@ -1,0 +1,239 @@
+"""Asking a dataset for one more measure: what is missing is filled in, and nothing that is there changes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+import naswot_ray
+from naswot_ray.dataset import layout, parts
+from naswot_ray.dataset.runs import RunRecord
+from naswot_ray.dataset.storage import Storage
+from naswot_ray.engines.exact import ExactEngine
+from naswot_ray.errors import SettingsError
+from naswot_ray.measures import Statistic, all_measures, own_measures
+from naswot_ray.network import Network
+from tests.dataset.making import MEASURES, expected, failed_row, make_dataset, score_row, write_part
+from tests.datasets import score_here
+
+PART = layout.scores("nasbench201", "noise", 4, 0, 0)
+OWN = ("naswot", "naswot_paper", "expressivity", "meco", "naswot_layerwise", "swap")
+
+
+def score(root: Path, *measures: str, engine: str = "exact", **options: Any) -> RunRecord:
+    return score_here(root, batch_size=[4], shard_size=8, measure=list(measures), engine=engine, **options)
+
+
+def rows(root: Path, columns: Sequence[str] = ()) -> list[dict[str, Any]]:
+    with naswot_ray.open(root).connect() as connection:
+        names = ", ".join(columns) or "*"
+        found = connection.sql(f"SELECT {names} FROM scores ORDER BY batch_size, seed, arch_index").to_arrow_table()
+    listed: list[dict[str, Any]] = found.to_pylist()
+    return listed
+
+
+class CountingEngine:
+    """Notes what engine `exact` was asked for."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.calls: list[tuple[str, frozenset[Statistic]]] = []
+        run_forward = ExactEngine.run_forward
+
+        def counted(engine: ExactEngine, network: Network, images: Any, weights: Any, wanted: Any) -> Any:
+            self.calls.append((network.arch_id, frozenset(wanted)))
+            return run_forward(engine, network, images, weights, wanted)
+
+        monkeypatch.setattr(ExactEngine, "run_forward", counted)
+
+
+def test_a_measure_more_costs_one_pass_and_changes_nothing_that_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    score(tmp_path / "d", "naswot", "naswot_paper", limit=10)
+    before = rows(tmp_path / "d")
+    counting = CountingEngine(monkeypatch)
+    score(tmp_path / "d", "naswot", "meco", "swap", limit=10)
+    assert [arch_id for arch_id, _ in counting.calls] == [row["arch_id"] for row in before]
+    assert {wanted for _, wanted in counting.calls} == {frozenset({Statistic.SMALLEST_CORRELATIONS, Statistic.PATTERNS})}
+    after = rows(tmp_path / "d")
+    new = {"meco", "swap", "run_id", "seconds"}
+    assert [{k: v for k, v in row.items() if k not in new} for row in after] == [
+        {k: v for k, v in row.items() if k not in new} for row in before
+    ]
+    assert all(row["meco"] is not None and row["swap"] > 0 for row in after)
+    assert all(new["seconds"] > old["seconds"] for new, old in zip(after, before, strict=True))
+    assert len({row["run_id"] for row in after}) == 1
+    assert after[0]["run_id"] != before[0]["run_id"]
+
+
+def test_a_filled_dataset_is_one_that_was_scored_at_once(tmp_path: Path) -> None:
+    for names in (["naswot"], ["meco"], ["swap", "naswot_paper"], ["all"]):
+        score(tmp_path / "steps", *names, limit=10, seed=[0, 1])
+    score(tmp_path / "once", "all", limit=10, seed=[0, 1])
+    values = ("arch_id", "seed", *OWN, "num_units", "status", "error", "engine", "dtype", "device")
+    assert rows(tmp_path / "steps", values) == rows(tmp_path / "once", values)
+
+
+def test_there_is_nothing_to_do_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    score(tmp_path / "d", "all", limit=3)
+    counting = CountingEngine(monkeypatch)
+    for names in (["all"], ["meco"], ["naswot", "swap"]):
+        assert score(tmp_path / "d", *names, limit=3).counts["rows"] == 0
+    assert counting.calls == []
+
+
+def test_rows_that_lack_different_measures_get_just_these(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    score(tmp_path / "d", "naswot", limit=2)
+    score(tmp_path / "d", "naswot", "meco", limit=1)
+    counting = CountingEngine(monkeypatch)
+    score(tmp_path / "d", "naswot", "meco", limit=3)
+    assert [sorted(wanted) for _, wanted in counting.calls] == [
+        [Statistic.SMALLEST_CORRELATIONS],
+        [Statistic.LOG_DETS, Statistic.SMALLEST_CORRELATIONS],
+    ]
+
+
+def test_a_row_that_another_engine_fills_names_both(tmp_path: Path) -> None:
+    score(tmp_path / "d", "naswot", limit=2)
+    score(tmp_path / "d", "naswot", "naswot_paper", limit=3, engine="fast")
+    assert [row["engine"] for row in rows(tmp_path / "d")] == ["exact+fast", "exact+fast", "fast"]
+
+
+def test_a_measure_that_fails_alone_says_why_and_is_done_again_on_request(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("naswot_ray.engines.activations.smallest_correlation", lambda x: float("nan"))
+        record = score(tmp_path / "d", "naswot", "meco", limit=2)
+    assert record.counts == {"rows": 2, "ok": 2}
+    assert record.state is not None
+    assert (record.state.present, record.state.failed) == (2, 2)
+    for row in rows(tmp_path / "d"):
+        assert row["naswot"] > 0
+        assert (row["meco"], row["status"], row["error"]) == (None, "ok", "meco: ArithmeticError: the value is NaN")
+    assert score(tmp_path / "d", "naswot", "meco", limit=2).counts["rows"] == 0
+    assert score(tmp_path / "d", "naswot", "meco", limit=2, retry_failed=True).counts == {"rows": 2, "ok": 2}
+    assert [(row["meco"] is not None, row["error"]) for row in rows(tmp_path / "d")] == [(True, None)] * 2
+
+
+def test_an_architecture_that_fails_now_keeps_what_it_had(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    score(tmp_path / "d", "naswot", limit=2)
+
+    def fail(*arguments: Any) -> Any:
+        raise RuntimeError("out of luck")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ExactEngine, "run_forward", fail)
+        record = score(tmp_path / "d", "naswot", "meco", "swap", limit=2)
+    assert record.state is not None
+    assert (record.state.present, record.state.failed) == (2, 2)
+    for row in rows(tmp_path / "d"):
+        assert (row["naswot"] is not None, row["status"]) == (True, "ok")
+        assert row["error"] == "meco: RuntimeError: out of luck\nswap: RuntimeError: out of luck"
+    score(tmp_path / "d", "meco", "swap", limit=2, retry_failed=True)
+    assert all(row["meco"] is not None and row["error"] is None for row in rows(tmp_path / "d"))
+
+
+def test_a_failed_row_becomes_one_with_values(tmp_path: Path) -> None:
+    storage = make_dataset(tmp_path / "d", indices=[0]).storage
+    write_part(storage, PART, [failed_row(1)])
+    assert parts.inspect(storage, expected(PART)).failed == {1}
+    write_part(storage, PART, [score_row(1, meco=2.0)])
+    state = parts.inspect(storage, expected(PART))
+    assert state.failed == frozenset()
+    assert state.lacking["meco"] == frozenset({0})
+
+
+def test_units_that_differ_are_told_and_nothing_is_filled(tmp_path: Path) -> None:
+    storage = make_dataset(tmp_path / "d", indices=[0]).storage
+    write_part(storage, PART, [score_row(0, meco=2.0, num_units=7)])
+    (row,) = rows(tmp_path / "d")
+    assert (row["meco"], row["num_units"]) == (None, 1000)
+    assert row["error"] == "meco: ValueError: found 7 units, the row has 1000"
+
+
+def test_two_runs_that_fill_different_measures_lose_nothing(tmp_path: Path) -> None:
+    """Each read the part before the other one wrote it."""
+    storage = make_dataset(tmp_path / "d", indices=range(4)).storage
+    write_part(storage, PART, [score_row(i, naswot=None, naswot_paper=None, meco=float(i), run_id="b") for i in range(4)])
+    write_part(storage, PART, [score_row(i, naswot=None, naswot_paper=None, swap=float(i), run_id="c") for i in range(4)])
+    assert [(row["naswot"], row["meco"], row["swap"]) for row in rows(tmp_path / "d")] == [
+        (100.0 + i, float(i), float(i)) for i in range(4)
+    ]
+
+
+def test_an_older_version_of_a_measure_is_not_taken_for_a_newer_one(tmp_path: Path) -> None:
+    score(tmp_path / "d", "naswot", "meco", limit=2)
+    storage = Storage(tmp_path / "d")
+    newer = MEASURES | {"meco": 2}
+    state = parts.inspect(storage, expected_with(newer, tmp_path / "d"))
+    assert state.needs(0, ["naswot", "meco"]) == ("meco",)
+    assert state.needs(0, ["naswot"]) is None
+
+
+def expected_with(measures: dict[str, int], root: Path) -> parts.Expected:
+    settings = naswot_ray.open(root).manifest.settings
+    return parts.Expected(PART, range(8), settings.fingerprint_of("nasbench201", "noise"), measures)
+
+
+@pytest.fixture
+def newer_meco(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program whose `meco` is of version 2, and twice as large."""
+    meco = replace(all_measures()["meco"], version=2, take=lambda forward: 2 * float(forward.smallest_correlations.sum()))
+    for known in (all_measures(), own_measures()):
+        monkeypatch.setitem(known, "meco", meco)
+
+
+def test_a_newer_version_is_refused_unless_it_is_to_replace_the_older_one(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    score(tmp_path / "d", "naswot", "meco", limit=2, seed=[0, 1])
+    before = rows(tmp_path / "d")
+    request.getfixturevalue("newer_meco")
+    score(tmp_path / "d", "naswot", limit=3)  # whoever does not take it has nothing to do with it
+    with pytest.raises(SettingsError, match=r"measures\.meco is 1 there, 2 in this run; .* with --replace-older"):
+        score(tmp_path / "d", "meco", limit=2)
+    assert [row["meco"] for row in rows(tmp_path / "d") if row["arch_index"] < 2] == [row["meco"] for row in before]
+
+
+def test_replacing_a_version_leaves_none_of_the_older_one(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    score(tmp_path / "d", "naswot", "meco", limit=2, seed=[0, 1])
+    score(tmp_path / "d", "meco", limit=3, seed=[2])
+    before = rows(tmp_path / "d")
+    request.getfixturevalue("newer_meco")
+    score(tmp_path / "d", "meco", limit=2, replace_older=True)
+    after = {(row["seed"], row["arch_index"]): row for row in rows(tmp_path / "d")}
+    for row in before:
+        key = row["seed"], row["arch_index"]
+        if row["seed"] == 2:  # a row that had nothing else
+            assert key not in after
+        else:
+            assert after[key]["naswot"] == row["naswot"]
+            assert after[key]["meco"] == (2 * row["meco"] if row["seed"] == 0 else None)
+    assert len(list((tmp_path / "d" / "removed").rglob("*.parquet"))) == 3
+    assert naswot_ray.open(tmp_path / "d").manifest.settings.measures["meco"] == 2
+
+
+def test_the_footer_tells_measures_and_versions(tmp_path: Path) -> None:
+    score(tmp_path / "d", "naswot", limit=3)
+    score(tmp_path / "d", "naswot", "meco", limit=2)
+    metadata = pq.read_schema(Storage(tmp_path / "d").path(PART)).metadata
+    assert metadata[parts.MEASURES_KEY] == b'{"naswot": [1, 0], "meco": [1, 1]}'
+
+
+@pytest.mark.parametrize(
+    ("measure", "message"),
+    [
+        ("meko", r"unknown measure 'meko'; there are: naswot, .*; did you mean meco\?"),
+        ("", "unknown measure ''"),
+    ],
+)
+def test_an_unknown_measure_is_refused_before_anything_is_written(tmp_path: Path, measure: str, message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        score(tmp_path / "d", measure, limit=2)
+    assert not (tmp_path / "d").exists()
