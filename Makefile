@@ -1,10 +1,10 @@
-# Everything a newcomer runs: `make score`, `make test`. Each creates the environment it needs in .venv.
+# What a newcomer runs: `make score` and `make test`. Each makes the environment that it needs in .venv.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-# What `make score` writes. It joins the scores with a benchmark's accuracies if it is told where they are:
+# The dataset that `make score` writes. To join the scores with a benchmark's accuracies, say where those are:
 #   make score ACCURACIES=path/to/NATS-tss-v1_0-3ffb9-simple
 #   make score ACCURACIES=table.parquet MAP="arch_id=arch cifar10/test/200=accuracy"
 OUTPUT ?= scores-demo
@@ -16,24 +16,24 @@ score: $(VENV)/installed
 	$(BIN)/naswot-ray score --output $(OUTPUT) --limit 200 --batch-size 16 --batch-size 32 --seed 0 --seed 1 --shard-size 25 \
 		$(if $(ACCURACIES),--accuracies "$(ACCURACIES)") $(foreach entry,$(MAP),--map "$(entry)")
 
-# The checks run beside the tests; all that is wrong is told, and a failure of either is the exit status.
+# The checks run beside the tests. Both run to the end, and a failure of either gives a failing exit status.
 test: $(VENV)/installed
 	$(MAKE) --no-print-directory --jobs=2 --keep-going check pytest
 
 pytest: $(VENV)/installed
 	$(BIN)/python -m pytest --numprocesses=auto --durations=10
 
-# `ray up`, a job, `ray down` on a cluster of namespaces; part of `make test` too. Needs root on Linux, and says so.
+# Runs `ray up`, a job and `ray down` on a cluster of namespaces. Also part of `make test`. It needs root on Linux.
 cluster-test: $(VENV)/installed
 	$(BIN)/python -m pytest tests/faults/sandbox/test_up_and_down.py
 
-# Machines, networks and processes fail at random on such a cluster while jobs run: make chaos MINUTES=30 SEED=7
+# Runs jobs on such a cluster while machines, networks and processes fail at random: make chaos MINUTES=30 SEED=7
 chaos: MINUTES ?= 10
 chaos: SEED ?= $(shell date +%s)
 chaos: $(VENV)/installed
 	NASWOT_RAY_CHAOS_MINUTES=$(MINUTES) NASWOT_RAY_CHAOS_SEED=$(SEED) $(BIN)/python -m pytest -s tests/faults/sandbox/test_chaos.py
 
-# Damages files of every kind that is read, and looks whether each case is refused in one line or does no harm:
+# Damages files of every kind that the package reads, and checks that each is refused in one line or does no harm:
 #   make fuzz MINUTES=30 SEED=7
 fuzz: MINUTES ?= 10
 fuzz: SEED ?= $(shell date +%s)
@@ -48,7 +48,7 @@ check: $(VENV)/installed
 clean:
 	rm -rf $(VENV) scores-demo
 
-# A marker instead of the folder itself: an installation that broke off is done again.
+# A marker file instead of the folder itself, so that an installation that broke off is done again.
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip==26.3"

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Makes a machine, or a container image, ready to be a node: a virtual environment with this project's dependencies at the
-# exact versions of constraints.txt, first on the PATH of every shell, and Ray's token authentication switched on.
-# The code itself comes with each job. Safe to run again: it does only what has changed.
+# Prepares a machine, or a container image, to be a node. It makes a virtual environment with this project's dependencies, at the
+# exact versions of constraints.txt, and puts it first on the PATH of every shell. It also turns on Ray's token authentication.
+# The code itself comes with each job. The script can be run again, and then does only what has changed.
 #
-#   setup.sh [PACKAGE...]    PACKAGEs too, such as what a cloud's autoscaler needs on the head
+#   setup.sh [PACKAGE...]    also installs PACKAGEs, such as what a cloud's autoscaler needs on the head
 #
-# Expects constraints.txt and pyproject.toml in its own folder, and keeps the environment there.
+# constraints.txt and pyproject.toml must be in the folder of this script. The environment is made in the same folder.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -24,19 +24,19 @@ find_python() {
 }
 
 install_package() {
-  local apt_get=(sudo DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=600) # a new machine may be updating itself
+  local apt_get=(sudo DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=600) # waits: a new machine may be updating itself
   "${apt_get[@]}" update && "${apt_get[@]}" install -y "$1"
 }
 
 python=$(find_python)
-if ! "$python" -c 'import ensurepip' 2>/dev/null; then # Debian and Ubuntu keep it in a package of its own
+if ! "$python" -c 'import ensurepip' 2>/dev/null; then # on Debian and Ubuntu it is a separate package
   install_package "$(basename "$(readlink -f "$(command -v "$python")")")-venv"
 fi
-if ! command -v c++ >/dev/null; then # builds the kernels of engine fast
+if ! command -v c++ >/dev/null; then # the engine fast needs it to build its kernels
   install_package g++ || echo "warning: $(hostname) has no C++ compiler; engine fast will run in torch alone and take longer" >&2
 fi
 
-# A marker for each set of inputs: an installation that broke off has none and is done again.
+# The marker names the inputs. An installation that broke off leaves no marker, and is done again.
 inputs=$(cat "$here/constraints.txt" "$here/pyproject.toml" <("$python" --version) <(echo "$@") | sha256sum | cut -c -16)
 if [[ ! -e $venv/installed-$inputs ]]; then
   [[ -x $venv/bin/python ]] || "$python" -m venv "$venv"
@@ -50,8 +50,8 @@ PYTHON
     --constraint "$here/constraints.txt" --build-constraint "$here/constraints.txt"
   gpus=$(nvidia-smi -L 2>/dev/null || true)
   if [[ $gpus == *GPU* ]] && ! "$venv/bin/python" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then
-    echo "error: torch cannot use the GPU of $(hostname); the driver is too old for its CUDA, or torch is a build without" >&2
-    exit 1 # instead of a node that offers a GPU and computes without it
+    echo "error: torch cannot use the GPU of $(hostname); the driver is too old for torch's CUDA, or torch was built without CUDA" >&2
+    exit 1 # otherwise the node would offer a GPU and compute without it
   fi
   touch "$venv/installed-$inputs"
 fi
@@ -63,7 +63,7 @@ export RAY_USAGE_STATS_ENABLED=0
 EOF
 line=". '$here/environment'"
 touch ~/.bashrc
-if ! grep -qxF "$line" ~/.bashrc; then # first: Ubuntu's .bashrc ends at once in a shell that is not interactive
+if ! grep -qxF "$line" ~/.bashrc; then # as the first line: Ubuntu's .bashrc returns at once in a shell that is not interactive
   printf '%s\n%s\n' "$line" "$(cat ~/.bashrc)" >~/.bashrc.new
   mv ~/.bashrc.new ~/.bashrc
 fi

@@ -1,4 +1,7 @@
-"""`ray job submit --working-dir . -- python jobs/analyse.py ...`: `naswot-ray analyse`, with the same options."""
+"""`naswot-ray analyse` as a Ray job, with the same options.
+
+Submit it with `ray job submit --working-dir . -- python jobs/analyse.py ...`.
+"""
 
 import sys
 

@@ -1,4 +1,7 @@
-"""`ray job submit --working-dir . -- python jobs/join.py ...`: `naswot-ray join`, with the same options."""
+"""`naswot-ray join` as a Ray job, with the same options.
+
+Submit it with `ray job submit --working-dir . -- python jobs/join.py ...`.
+"""
 
 import sys
 

@@ -1,4 +1,7 @@
-"""`ray job submit --working-dir . -- python jobs/publish.py ...`: `naswot-ray publish`, with the same options."""
+"""`naswot-ray publish` as a Ray job, with the same options.
+
+Submit it with `ray job submit --working-dir . -- python jobs/publish.py ...`.
+"""
 
 import sys
 

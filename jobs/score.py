@@ -1,4 +1,7 @@
-"""`ray job submit --working-dir . -- python jobs/score.py ...`: `naswot-ray score`, with the same options."""
+"""`naswot-ray score` as a Ray job, with the same options.
+
+Submit it with `ray job submit --working-dir . -- python jobs/score.py ...`.
+"""
 
 import sys
 

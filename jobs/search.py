@@ -1,4 +1,7 @@
-"""`ray job submit --working-dir . -- python jobs/search.py ...`: `naswot-ray search`, with the same options."""
+"""`naswot-ray search` as a Ray job, with the same options.
+
+Submit it with `ray job submit --working-dir . -- python jobs/search.py ...`.
+"""
 
 import sys
 

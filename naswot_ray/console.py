@@ -1,4 +1,4 @@
-"""What the commands print: summaries, tables and the line to go on with."""
+"""What the commands print: summaries, tables and suggestions of what to run next."""
 
 from __future__ import annotations
 
@@ -31,16 +31,17 @@ from naswot_ray.grid.holdings import Holding
 from naswot_ray.grid.plans import Plan
 
 MAX_SUMMARY_FILES = 10_000
+"""Datasets with more parts of scores get no summary, since it would read all of them."""
 
 MAX_LISTED_POINTS = 1_000
-"""How many points of a grid get a line each; the others are counted."""
+"""How many points of a grid are listed; the others are only counted."""
 
 ALTERED = (1, 10, 100, 1000)
-"""Numbers of altered rows for which an audit tells its chance to find one."""
+"""Numbers of altered rows for which an audit prints its chance to find at least one."""
 
 
 def print_run(console: Console, dataset: Dataset, record: RunRecord) -> None:
-    """What one run did."""
+    """Print what one run did."""
     rows, seconds = record.counts.get("rows", 0), record.seconds or 0.0
     failed, singular = record.counts.get("failed", 0), record.counts.get("singular", 0)
     if rows:
@@ -59,7 +60,7 @@ def print_run(console: Console, dataset: Dataset, record: RunRecord) -> None:
 
 
 def print_shortfall(console: Console, state: GridState) -> None:
-    """What is not as it was asked for."""
+    """Print how many rows of a grid failed or are missing."""
     of = f"of {counted(state.wanted, 'row')} that were asked for"
     if state.failed:
         console.print(
@@ -77,7 +78,7 @@ def print_shortfall(console: Console, state: GridState) -> None:
 
 
 def print_plans(console: Console, plans: Sequence[Plan]) -> None:
-    """What a dataset is meant to hold, and what it holds of that."""
+    """Print which rows a dataset is meant to hold, and how many of them are missing or failed."""
     for plan in plans:
         grid, state = plan.grid, plan.state
         sizes = f"batch size{'s' if len(grid.batch_sizes) > 1 else ''} {', '.join(map(str, grid.batch_sizes))}"
@@ -99,10 +100,10 @@ def print_plans(console: Console, plans: Sequence[Plan]) -> None:
 
 
 def print_summary(console: Console, dataset: Dataset) -> None:
-    """What a dataset holds, its best architectures and their rank correlation with accuracy, and how to query it.
+    """Print what a dataset holds, its best architectures, rank correlations with accuracy, and how to query it.
 
-    Only the last where that would mean reading very many files at the end of every run. A damaged file takes the place of the
-    summary, but is no reason to call a run or a join failed that has done what it was asked for.
+    A dataset of very many files gets only the last, because the rest would read all of them at the end of every run. If a file
+    is damaged, a message takes the place of the summary. This is no error: the run or join itself has succeeded.
     """
     try:
         _print_summary(console, dataset)
@@ -133,21 +134,21 @@ def _print_summary(console: Console, dataset: Dataset) -> None:
         for arch_id, value in group.best:
             console.print(f"  {value:10.3f}  {arch_id}")
         for correlated in group.correlated:
-            console.print(f"  {_told(correlated)}")
+            console.print(f"  {_describe_correlations(correlated)}")
     _print_duckdb(console, dataset, [name for name in dataset.measures if any(name in group.num_values for group in groups)])
 
 
 def _print_duckdb(console: Console, dataset: Dataset, measures: Sequence[str]) -> None:
-    """A query to go on with; none where no measure has a value."""
+    """Print a query to start with; nothing if no measure has a value."""
     measure = main_measure(measures)
     if measure is not None:
         setup = dataset.duckdb_setup()
-        how = " (it downloads its httpfs extension, and takes credentials as `CREATE SECRET` says)" if setup else ""
+        how = " (it downloads its httpfs extension; `CREATE SECRET` gives it credentials)" if setup else ""
         console.print(f"\nContinue in DuckDB{how}:\n{f'{setup} ' if setup else ''}{duckdb_line(dataset, measure)}")
 
 
-def _told(correlated: Correlated) -> str:
-    """Kendall's tau of the measures and the baselines on one line. A measure of fewer architectures or seeds says so."""
+def _describe_correlations(correlated: Correlated) -> str:
+    """A line with Kendall's tau of the measures and the baselines. It marks measures that have fewer architectures or seeds."""
     label = correlated.label
     num_architectures = max(correlated.num_architectures.values())
     num_seeds = max(correlated.num_seeds.values())
@@ -164,19 +165,19 @@ def _told(correlated: Correlated) -> str:
 
 
 def print_accuracies(console: Console, staged: StagedAccuracies, addition: Addition) -> None:
-    """What an import added, replaced and found there already."""
+    """Print which accuracies an import added, replaced, or found in the dataset already."""
     console.print(f"{staged.space}: {staged.num_rows:,} rows from {staged.source} (SHA-256 {staged.digest[:12]}...)")
     for what, labels in (
-        ("dataset, split and epochs", addition.new),
+        ("added", addition.new),
         ("replaced", sorted(addition.different)),
-        ("there already, left alone", addition.same),
+        ("already there, left unchanged", addition.same),
     ):
         if labels:
             console.print(f"  {what}: {', '.join(label.told for label in labels)}")
 
 
 def print_stale_joins(console: Console, dataset: Dataset) -> bool:
-    """Which joins are not whole, or older than what they were made from. Returns whether there are any."""
+    """Print which joins are unfinished, or older than what they were made from. Returns whether there are any."""
     lines = describe_unfinished(dataset, unfinished_joins(dataset)) + describe_stale(dataset, stale_joins(dataset))
     for line in lines:
         console.print(line)
@@ -184,7 +185,7 @@ def print_stale_joins(console: Console, dataset: Dataset) -> bool:
 
 
 def print_join(console: Console, report: JoinReport) -> None:
-    """What a join found, and what it did not."""
+    """Print how many rows and architectures a join matched, and how many architectures it could not match."""
     console.print(f"{report.space}: {report.num_rows:,} joined rows, {report.num_matched:,} architectures matched")
     for label, arch_ids in (("a score, no accuracy", report.only_scored), ("an accuracy, no score", report.only_trained)):
         if arch_ids:
@@ -194,7 +195,7 @@ def print_join(console: Console, report: JoinReport) -> None:
 
 
 def print_info(console: Console, dataset: Dataset) -> bool:
-    """What a dataset holds of what was asked for, its runs and accuracies. Returns whether it is complete."""
+    """Print how much of what was asked for a dataset holds, its runs and its accuracies. Returns whether it is complete."""
     contents = contents_of(dataset)
     found = contents.coverage
     table = Table("space", "images", "batch size", "seed", "wanted", "present", "failed", "missing", box=None)
@@ -212,7 +213,7 @@ def print_info(console: Console, dataset: Dataset) -> bool:
     console.print(table)
     _print_unlisted(console, len(found))
     for one in contents.holdings:
-        console.print(_told_holding(one))
+        console.print(_describe_holding(one))
     for record in dataset.runs:
         rows = record.counts.get("rows", 0)
         rate = f", {rows / record.seconds:.2f} rows/s" if rows and record.seconds else ""
@@ -230,7 +231,7 @@ def print_info(console: Console, dataset: Dataset) -> bool:
         console.print(f"{counted(num_untrusted, 'part')} cannot be trusted: {lists}")
     num_failed = sum(c.failed for c in found.values())
     if num_unplanned:
-        console.print(f"{counted(num_unplanned, 'score row')} there that no plan asks for any more (`naswot-ray plan`)")
+        console.print(f"{counted(num_unplanned, 'score row')} present that no plan asks for any more (`naswot-ray plan`)")
     if num_missing:
         again = "run the same `naswot-ray score` command again, or withdraw its plan with `naswot-ray plan`"
         console.print(f"{num_missing:,} rows missing: {again}")
@@ -243,15 +244,15 @@ def print_info(console: Console, dataset: Dataset) -> bool:
     return complete
 
 
-def _told_holding(one: Holding) -> str:
-    """`measure meco, version 1: 3,200 rows`, and what those lack that have other values."""
+def _describe_holding(one: Holding) -> str:
+    """A line such as `measure meco, version 1: 3,200 rows`, and why other rows have no value of the measure."""
     lacking = [f"{one.num_lacking:,} without"] if one.num_lacking else []
     lacking += [f"{one.num_failed:,} failed"] if one.num_failed else []
     lacking += [
         f"version {version} in {counted(number, 'part')}, which does not count" for version, number in sorted(one.older.items())
     ]
     if one.installed is None:
-        lacking.append("of a package that is not installed here")
+        lacking.append("from a package that is not installed here")
     elif one.installed > one.version:
         lacking.append(
             f"version {one.installed} is installed here: `naswot-ray score --measure {one.name} --replace-older` computes it"
@@ -261,17 +262,17 @@ def _told_holding(one: Holding) -> str:
 
 def _print_unlisted(console: Console, num_points: int) -> None:
     if num_points > MAX_LISTED_POINTS:
-        console.print(f"and {counted(num_points - MAX_LISTED_POINTS, 'point')} more, which are in the sums")
+        console.print(f"and {counted(num_points - MAX_LISTED_POINTS, 'more point')}, which the totals include")
 
 
 def print_check(
     console: Console, dataset: Dataset, problems: Sequence[Problem], moved: Mapping[PurePosixPath, PurePosixPath]
 ) -> bool:
-    """What is wrong with a dataset, and what was moved to `removed/`. Returns whether nothing is wrong, or missing."""
+    """Print what is wrong with a dataset, and what was moved to `removed/`. Returns whether nothing is wrong or missing."""
     for problem in problems:
         console.print(f"{problem.kind}: {problem.path}: {problem.reason}")
     for path, folder in moved.items():
-        console.print(f"removed: {path}: it lies in {folder} now")
+        console.print(f"removed: {path}: moved to {folder}")
     num_missing = 0
     if any(p.removable for p in problems) and not moved:
         console.print("move these files away with --repair, then run the same `naswot-ray score` command again")
@@ -279,7 +280,7 @@ def print_check(
         try:
             coverage = coverage_of(dataset, fresh=True)
         except DatasetError as error:
-            console.print(f"what is missing cannot be told: {error}")
+            console.print(f"cannot list what is missing: {error}")
             return False
         short = {point: c for point, c in coverage.items() if c.wanted > c.present}
         for point, c in islice(short.items(), MAX_LISTED_POINTS):
@@ -295,7 +296,7 @@ def print_check(
 
 
 def print_removed(console: Console, held: Sequence[StoredFile], deleted: Sequence[StoredFile]) -> None:
-    """What lies in `removed/`, and what was deleted from there."""
+    """Print what `removed/` holds, and what was deleted from it."""
     if deleted:
         console.print(f"deleted from removed/: {counted(len(deleted), 'file')}, {decimal(sum(file.size for file in deleted))}")
     if held:
@@ -304,7 +305,7 @@ def print_removed(console: Console, held: Sequence[StoredFile], deleted: Sequenc
 
 
 def print_findings(console: Console, points: Sequence[PointCounts], findings: Sequence[Finding]) -> None:
-    """What all rows tell: how many there are, and what cannot be right."""
+    """Print how many rows there are at each point, and which rows cannot be right."""
     table = Table("space", "images", "batch size", "seed", "rows", "singular", "failed", box=None)
     for p in points:
         numbers = (f"{n:,}" for n in (p.num_rows, p.num_singular, p.num_failed))
@@ -317,10 +318,10 @@ def print_findings(console: Console, points: Sequence[PointCounts], findings: Se
 
 
 def print_recomputed(console: Console, recomputed: Sequence[Recomputed], num_rows: int) -> bool:
-    """How rows that were computed again compare, measure by measure.
+    """Print how rows compare that were computed again, measure by measure.
 
     Returns:
-        whether all agree. Where there are rows, but no value could be compared, they do not.
+        whether all rows agree. False if there are rows, but no value of them could be compared.
     """
     wrong = [one for one in recomputed if one.disagreement is not None]
     for one in wrong:
@@ -340,14 +341,16 @@ def print_recomputed(console: Console, recomputed: Sequence[Recomputed], num_row
     for (measure, reason), count in left_out.items():
         console.print(f"not compared: {counted(count, 'value')} of {measure}: {reason}")
     if len(compared) < len(recomputed):
-        console.print(f"{counted(len(recomputed) - len(compared), 'row')} drawn without any value that could be compared")
-    chances = ", ".join(f"{n} {chance_to_find(n, num_rows, len(compared)):.1%}" for n in ALTERED if n <= num_rows)
-    console.print(f"of {num_rows:,} rows; the chance that such a draw finds one of so many altered rows: {chances}")
+        console.print(
+            f"{counted(len(recomputed) - len(compared), 'row')} of the sample without any value that could be compared"
+        )
+    chances = ", ".join(f"{n}: {chance_to_find(n, num_rows, len(compared)):.1%}" for n in ALTERED if n <= num_rows)
+    console.print(f"of {num_rows:,} rows; chance to find at least one altered row, by the number of altered rows: {chances}")
     return not wrong and (bool(compared) or not recomputed)
 
 
 def print_catalogue(console: Console, cache: Path) -> None:
-    """Which official files there are, and which of them the cache holds."""
+    """Print which official files there are, and which of them the cache holds."""
     for name, entry in CATALOGUE.items():
         size = "size unknown" if entry.size is None else decimal(entry.size)
         how = ", by hand" if entry.by_hand else ""
@@ -357,13 +360,13 @@ def print_catalogue(console: Console, cache: Path) -> None:
 
 
 def print_fetched(console: Console, name: str, path: Path, cache: Path) -> None:
-    """What was fetched, and how to go on."""
+    """Print what was fetched, and which command to run next."""
     console.print(f"{name}: {path}")
     console.print(f"Continue with: {get_entry(name).next_command(cache.absolute() / name)}")
 
 
 def duckdb_line(dataset: Dataset, measure: str) -> str:
-    """A query for the best architectures by a measure that runs in any DuckDB as it stands."""
+    """A query for the best architectures by a measure. It runs unchanged in any DuckDB."""
     name = quoted(measure)
     return (
         f"SELECT space, images, batch_size, arch_id, avg({name}) AS {name} "

@@ -160,5 +160,5 @@ def test_a_measure_that_the_engine_cannot_give_is_named_before_anything_runs(
     _forget()
     options = ("score", "-o", tmp_path / "d", *GRID, "--limit", 2, "--measure", "largest")
     message = refuses(tmp_path, *options, "--engine", "fast")
-    assert "engine fast cannot give the measure largest: it does not find activations; use engine exact" in message
+    assert "engine fast cannot compute the measure largest, which needs activations; use engine exact" in message
     prints(*options, "--engine", "exact")

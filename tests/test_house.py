@@ -14,9 +14,9 @@ PACKAGE = Path(__file__).parents[1] / "naswot_ray"
 
 ROOMS = {
     "network": {"network"},
-    "spaces": {"spaces", "network", "registry", "cache", "paths", "errors", "regular_file"},
+    "spaces": {"spaces", "network", "registry", "cache", "citation", "paths", "errors", "regular_file"},
     "images": {"images", "philox", "paths", "errors", "regular_file", "safe_pickle"},
-    "measures": {"measures", "network", "registry", "errors"},
+    "measures": {"measures", "network", "registry", "citation", "errors"},
     # the cache of engines: kernels that are built; that of dataset: what inputs.py downloads
     "engines": {"engines", "measures", "spaces", "network", "philox", "cache", "private_folder", "errors"},
     "dataset": {
@@ -39,6 +39,7 @@ ROOMS = {
     # run: options; grid: coverage; fetch: licences of sources
     "publish": {
         "publish",
+        "citation",
         "analysis",
         "run",
         "grid",

@@ -8,7 +8,7 @@ import pytest
 from rich.progress import Progress, TextColumn
 from rich.table import Table
 
-from naswot_ray.fetch.progress import ConsoleProgress
+from naswot_ray.fetch.progress import ConsoleFetchProgress
 from naswot_ray.terminal import Terminal, complain, printable
 
 HOSTILE = "a\x1b[2Jb\x1b]0;title\x07c\rd\x9b31me\u202ef\u2066g\x00h\x7f"
@@ -59,7 +59,7 @@ def test_a_progress_bar(console: Terminal) -> None:
 
 
 def test_a_download(console: Terminal) -> None:
-    with ConsoleProgress(console) as progress:
+    with ConsoleFetchProgress(console) as progress:
         progress.begin(f"[red]{HOSTILE} :skull:", 10, 0)
     assert f"[red]{SHOWN}" in shown_by(console)
     assert ":skull:" in shown_by(console)

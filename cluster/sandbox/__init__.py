@@ -1,4 +1,4 @@
-"""A cluster in a box: `ray up` on one machine, onto namespaces that believe they are machines."""
+"""A cluster on one machine: `ray up` starts it on Linux namespaces, each of which acts as a machine."""
 
 from cluster.sandbox.machines import unavailable
 from cluster.sandbox.ray_cluster import HEAD, Sandbox

@@ -1,7 +1,7 @@
 """`python -m cluster.sandbox [--workers N] [--share DIR]... [-- COMMAND...]`: a cluster to try things on.
 
-Brings it up, runs the command on its client (a shell, without one), and takes everything down again. On the client
-`ssh head ray status` and `ray job submit` work as docs/cluster.md says, and leaving it ends the cluster.
+Starts the cluster, runs the command on its client (by default a shell), and removes everything again. On the client,
+`ssh head ray status` and `ray job submit` work as docs/cluster.md says. Leaving the shell ends the cluster.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from cluster.sandbox.machines import CLIENT
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m cluster.sandbox", description="A Ray cluster on this machine alone.")
-    parser.add_argument("--workers", type=int, default=2, metavar="N", help="machines besides the head (default: 2)")
+    parser.add_argument("--workers", type=int, default=2, metavar="N", help="number of machines besides the head (default: 2)")
     parser.add_argument(
         "--share", type=Path, action="append", default=[], metavar="DIR", help="directory below /tmp that all machines see"
     )
-    parser.add_argument("command", nargs="*", help="to run on the client, once the cluster is up (default: bash)")
+    parser.add_argument("command", nargs="*", help="command to run on the client once the cluster is up (default: bash)")
     args = parser.parse_args()
     if reason := unavailable():
         print(f"error: {reason}", file=sys.stderr)

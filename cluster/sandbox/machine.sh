@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# The first process of a machine of the sandbox: makes its file systems, starts its SSH server, and waits. Everything of the
-# machine ends with it; and it ends when its standard input does, so nothing outlives the process that holds the other end.
+# The first process of a machine of the sandbox. It makes the machine's file systems, starts its SSH server, and waits.
+# When it ends, everything on the machine ends. It ends when its standard input is closed, so nothing outlives the process at the
+# other end of that pipe.
 #
-#   machine.sh STATE NAME PATH...    runs in mount, network, PID and UTS namespaces of its own; PATHs are kept from /tmp
+#   machine.sh STATE NAME PATH...    run it in mount, network, PID and UTS namespaces of its own; the new /tmp keeps the PATHs
 set -euo pipefail
 
 state=$1 name=$2
@@ -11,7 +12,7 @@ shift 2
 hostname "$name"
 exec 3</tmp
 mount -t tmpfs -o mode=1777 tmpfs /tmp
-for path in "$@"; do # through the descriptor, the only way left to what the new /tmp covers
+for path in "$@"; do # through the descriptor: the new /tmp covers these paths
   mkdir -p "$path"
   mount --no-canonicalize --rbind "/proc/$$/fd/3/${path#/tmp/}" "$path"
 done

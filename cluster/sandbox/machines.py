@@ -1,8 +1,10 @@
-"""Namespaces of one Linux machine that believe they are machines, on a network of their own.
+"""The machines of the sandbox: Linux namespaces that act as machines on a network of their own.
 
-The client is a network, mount and PID namespace that holds a bridge and nothing else; each node is another inside it, joined
-to the bridge by a veth pair, with its own host name, /tmp, /dev/shm, /run, home directory, processes and SSH server. No
-address and no route leads out, or in. All see the same disk, so the same Python and, below `shared`, the same data sets.
+The client is a network, mount and PID namespace that holds only a bridge. Each node is a namespace inside it, joined to the
+bridge by a veth pair. It has its own host name, /tmp, /dev/shm, /run, home directory, processes and SSH server.
+
+No address and no route leads out of this network, or into it. All machines see the same disk, so they use the same Python and,
+below `shared`, the same datasets.
 """
 
 from __future__ import annotations
@@ -24,14 +26,14 @@ from typing import Self
 ROOT = Path(__file__).parents[2]
 CLIENT = "client"
 NETWORK = "10.77.0"
-"""The first three numbers of every address; the client, which is the bridge, is .1."""
+"""The first three numbers of every address. The client, which is the bridge, has .1."""
 START_SECONDS = 60.0
 COMMANDS = ("ip", "nsenter", "pgrep", "rsync", "ssh", "ssh-keygen", "unshare")
 PACKAGES = "iproute2 openssh-client openssh-server procps rsync util-linux"
 
 
 def unavailable() -> str | None:
-    """Why there can be no sandbox here, in a line; None if there can."""
+    """The reason why this machine cannot run a sandbox, on one line; None if it can."""
     if sys.platform != "linux" or os.geteuid() != 0:
         return "a sandbox cluster needs root on Linux"
     missing = [name for name in COMMANDS if shutil.which(name) is None]
@@ -45,10 +47,10 @@ def unavailable() -> str | None:
 
 
 class Machines:
-    """A client and any number of nodes. A context manager: at its end every process, mount and namespace of it is gone.
+    """A client and any number of nodes. A context manager: at its end, all their processes, mounts and namespaces are gone.
 
     Args:
-        shared: directories below /tmp that all machines see; whatever else is below /tmp each has for itself.
+        shared: directories below /tmp that all machines see. Otherwise each machine has its own /tmp.
         profile: lines of every node's ~/.bashrc.
     """
 
@@ -59,11 +61,11 @@ class Machines:
         self.inits: dict[str, int] = {}
         """The first process of each machine that is up, as this process sees it."""
         self.addresses: dict[str, str] = {}
-        """Of each node that was ever started, by name; a node that comes back has the same."""
+        """The address of each node that was ever started, by name. A node that comes back has the same address."""
 
     def __enter__(self) -> Self:
         self.state = Path(tempfile.mkdtemp(prefix="naswot-sandbox-", dir="/tmp")).resolve()
-        """A directory that all machines see, gone at the end: keys, homes (`state/NAME`), logs of the SSH servers."""
+        """A directory that all machines see, removed at the end: keys, homes (`state/NAME`), logs of the SSH servers."""
         try:
             for key in ("host_key", "user_key"):
                 subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", self.state / key], check=True)
@@ -86,7 +88,7 @@ class Machines:
         shutil.rmtree(self.state, ignore_errors=True)
 
     def start(self, name: str) -> None:
-        """Start a node: one with a new name, or one that was stopped."""
+        """Start a node: a new one, or one that was stopped."""
         address = self.addresses.setdefault(name, f"{NETWORK}.{11 + len(self.addresses)}")
         self._start(name)
         link, node = f"to-{name}", self.inits[name]
@@ -96,18 +98,18 @@ class Machines:
             self._ip(name, command)
 
     def stop(self, name: str) -> None:
-        """End a machine as a power cut does: its processes at once, its network, its /tmp."""
-        with self._first.pop(name) as first:  # ends once the first process of the machine, and so all others, have
+        """End a machine as a power cut does: its processes end at once, and its network and /tmp are gone."""
+        with self._first.pop(name) as first:  # waits until the machine's first process, and so all others, have ended
             if name not in self.inits:
                 first.kill()
                 return
-            if name != CLIENT:  # first, or the machine's last act would be to close its connections
+            if name != CLIENT:  # before the kill: otherwise the machine would still close its connections
                 with suppress(subprocess.CalledProcessError):
                     self._ip(CLIENT, f"link delete to-{name}")
             os.kill(self.inits.pop(name), signal.SIGKILL)
 
     def cut(self, name: str) -> None:
-        """Take the node's network away, both ways."""
+        """Cut off the node's network, in both directions."""
         self._ip(CLIENT, f"link set to-{name} down")
 
     def mend(self, name: str) -> None:
@@ -124,7 +126,7 @@ class Machines:
         return self.state / name
 
     def pids(self, name: str) -> list[int]:
-        """The machine's processes, as this process sees them; without those of the machines within."""
+        """The machine's process ids, as this process sees them, without those of machines inside it."""
         namespace = (Path("/proc") / str(self.inits[name]) / "ns" / "pid").readlink()
         found = []
         for process in Path("/proc").iterdir():
@@ -144,10 +146,10 @@ class Machines:
         return found
 
     def kill(self, name: str, pattern: str, number: signal.Signals = signal.SIGKILL) -> int:
-        """Send a signal, by default that of `kill -9`, to each process of a machine whose command line matches.
+        """Send a signal, by default that of `kill -9`, to each process of a machine whose command line matches a pattern.
 
         Returns:
-            how many there were.
+            the number of such processes.
         """
         pids = [pid for pid, command in self.processes(name).items() if re.search(pattern, command)]
         for pid in pids:
@@ -168,13 +170,13 @@ class Machines:
         (home / "hosts").write_text("\n".join(lines) + "\n")
         others = [line for line in Path("/etc/passwd").read_text().splitlines() if not line.startswith("root:")]
         (home / "passwd").write_text("\n".join([f"root:x:0:0:root:{home}:/bin/bash", *others]) + "\n")
-        (home / "shadow").write_text("root:*:19000:0:99999:7:::\n")  # no password, and not locked: SSH by key
+        (home / "shadow").write_text("root:*:19000:0:99999:7:::\n")  # no password, but not locked, so that SSH by key works
         (home / ".bashrc").write_text("\n".join(self._profile) + "\n")
         kept = sorted({str(p) for p in self._kept() if p.is_relative_to("/tmp")})
         unshare = ["unshare", "--net", "--pid", "--mount", "--uts", "--fork", "--kill-child", "--mount-proc"]
         command = [*unshare, "bash", str(Path(__file__).with_name("machine.sh")), str(self.state), name, *kept]
         outside = [] if name == CLIENT else self.command(CLIENT)
-        # A session of its own: Ctrl-C in the terminal is for the process that holds the sandbox, which then ends it in order.
+        # In a session of its own, so that Ctrl-C in the terminal reaches only this process, which then ends the sandbox.
         with (home / "machine.log").open("wb") as log:
             self._first[name] = first = subprocess.Popen(
                 [*outside, *command],
@@ -185,14 +187,14 @@ class Machines:
             if first.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"the machine {name} does not start: {(home / 'machine.log').read_text().strip()}")
             time.sleep(0.01)
-        # unshare's child is the machine's first process; nsenter, around that of a node, has made a process too.
+        # unshare's child is the machine's first process. For a node, nsenter has made one more process around it.
         pid = first.pid
         for _ in range(1 if name == CLIENT else 2):
             pid = _only_child(pid)
         self.inits[name] = pid
 
     def environment(self, name: str) -> Mapping[str, str]:
-        """The environment of a command on a machine: nothing of this process's, but the same Python first on the path."""
+        """The environment of a command on a machine: nothing from this process, except that its Python is first on the PATH."""
         return {
             "HOME": str(self.home(name)),
             "PATH": f"{Path(sys.prefix) / 'bin'}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -204,7 +206,7 @@ class Machines:
         return [path.resolve() for path in (ROOT, Path(sys.prefix), Path(sys.base_prefix), self.state, *self._shared)]
 
     def _ip(self, name: str, command: str) -> None:
-        namespace = ["nsenter", f"--target={self.inits[name]}", "--net", "--"]  # this PID namespace, for `netns PID`
+        namespace = ["nsenter", f"--target={self.inits[name]}", "--net", "--"]  # stays in this PID namespace, for `netns PID`
         subprocess.run([*namespace, "ip", *command.split()], check=True)
 
 

@@ -1,4 +1,4 @@
-"""A Ray cluster on the machines of the sandbox, brought up by `ray up` from cluster/onprem.yaml."""
+"""A Ray cluster on the machines of the sandbox, started by `ray up` with cluster/onprem.yaml."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CONFIG = ROOT / "cluster" / "onprem.yaml"
 UP_SECONDS = 240.0
 JOIN_SECONDS = 240.0
 DASHBOARD = "http://127.0.0.1:8265"
-"""Of the head, through the client's tunnel, as with `ray dashboard`."""
+"""The head's dashboard, through the client's tunnel, as with `ray dashboard`."""
 
 _ALIVE = f"""
 import json, pathlib, sys, urllib.request
@@ -33,13 +33,14 @@ json.dump(sorted(node["hostname"] for node in nodes if node["raylet"]["state"] =
 
 
 class Sandbox:
-    """A head and workers with token authentication. A context manager: entering it makes the machines, `ray_up` the cluster.
+    """A head and workers with token authentication. A context manager: entering it starts the machines, `ray_up` the cluster.
 
     Args:
-        num_workers: machines besides the head.
-        head_cpus, worker_cpus: logical CPUs, each room for one actor. The head has none, so that it only drives.
+        num_workers: number of machines besides the head.
+        head_cpus: logical CPUs of the head. Each is room for one actor; with 0 the head runs only drivers.
+        worker_cpus: logical CPUs of each worker.
         shared: directories below /tmp that all machines see, such as the one of the dataset.
-        environment: variables of the nodes' Ray.
+        environment: environment variables for Ray on the nodes.
     """
 
     def __init__(
@@ -80,17 +81,17 @@ class Sandbox:
         self.close()
 
     def close(self) -> None:
-        """End the cluster with its machines, in whatever state they are. Again, it does nothing."""
+        """End the cluster and its machines, whatever state they are in. A second call does nothing."""
         self._close_tunnel()
         self.machines.close()
 
     @property
     def config(self) -> Path:
-        """The configuration that `ray up` gets."""
+        """The path of the configuration for `ray up`."""
         return self.machines.home(CLIENT) / "cluster.yaml"
 
     def popen(self, *command: str | Path, output: int | IO[bytes] = subprocess.PIPE) -> subprocess.Popen[str]:
-        """Start a command on the client; both its output streams, as text, go to a pipe or an open file."""
+        """Start a command on the client. Its standard output and error both go, as text, to a pipe or an open file."""
         return subprocess.Popen(
             self.machines.command(CLIENT, *command),
             env={**self.machines.environment(CLIENT), **self.client_environment},
@@ -98,7 +99,7 @@ class Sandbox:
         )  # fmt: skip
 
     def run(self, *command: str | Path, timeout: float = UP_SECONDS) -> tuple[int, str]:
-        """Run a command on the client: its exit status and everything it printed."""
+        """Run a command on the client. Returns its exit status and everything it printed."""
         with self.popen(*command) as process:
             try:
                 output, _ = process.communicate(timeout=timeout)
@@ -108,24 +109,24 @@ class Sandbox:
         return process.returncode, output
 
     def ray_up(self) -> None:
-        """`ray up`, and wait until all workers have joined."""
+        """Run `ray up`, and wait until all workers have joined."""
         self._check("ray", "up", "--yes", "--no-config-cache", self.config)
         self._open_tunnel()
         self.wait_for_nodes([HEAD, *self.workers])
 
     def ray_down(self) -> None:
-        """`ray down`, and `ray stop` on each worker as docs/cluster.md says: no machine runs Ray any more."""
+        """Run `ray down`, and `ray stop` on each worker, as docs/cluster.md says. Then no machine runs Ray any more."""
         self._check("ray", "down", "--yes", self.config)
         for name in self.machines.running:
             if name != HEAD:
                 self._check(*self._ssh(name), "ray stop")
 
     def submit(self, *command: str, output: int | IO[bytes] = subprocess.PIPE) -> subprocess.Popen[str]:
-        """`ray job submit --working-dir . -- COMMAND...`."""
+        """Run `ray job submit --working-dir . -- COMMAND...` on the client."""
         return self.popen("ray", "job", "submit", "--working-dir", ROOT, "--", *command, output=output)
 
     def alive(self) -> list[str]:
-        """Host names of the nodes that Ray holds to be alive; none while no head answers."""
+        """Host names of the nodes that Ray considers alive. Empty while no head answers."""
         status, output = self.run(sys.executable, "-c", _ALIVE)
         names: list[str] = json.loads(output) if status == 0 else []
         return names
@@ -139,7 +140,7 @@ class Sandbox:
             time.sleep(1)
 
     def add_node(self, name: str) -> None:
-        """Start a machine that the configuration does not name, and join it as the configuration's workers are."""
+        """Start a machine that the configuration does not name, and join it to the cluster like a worker that it names."""
         self.machines.start(name)
         self.join(name)
 
@@ -153,17 +154,17 @@ class Sandbox:
         self._check(*self._ssh(name), script)
 
     def kill_raylet(self, name: str) -> None:
-        """`kill -9` of the node's raylet: Ray loses the node, the machine lives on."""
+        """Kill the node's raylet with `kill -9`. Ray loses the node, but the machine stays up."""
         if not self.machines.kill(name, r"^\S*/raylet "):
             raise RuntimeError(f"no raylet on {name}")
 
     def kill_node(self, name: str) -> None:
-        """A power cut of the whole machine. `machines.start` gives the power back."""
+        """Cut the power of the whole machine. `machines.start` starts it again."""
         self.machines.stop(name)
 
     @property
     def client_environment(self) -> Mapping[str, str]:
-        """What a person exports before `ray up` and `ray job submit`."""
+        """The variables that a person exports before `ray up` and `ray job submit`."""
         return {
             "RAY_UP_enable_autoscaler_v2": "0",  # with the default, Ray 2.60 starts only some of the workers
             "RAY_AUTH_MODE": "token",
@@ -177,10 +178,10 @@ class Sandbox:
             raise RuntimeError(f"{' '.join(map(str, command))} failed with status {status}:\n{output}")
 
     def _configuration(self) -> dict[str, Any]:
-        """cluster/onprem.yaml with what a person fills in; and no set-up, as the machines share this Python already."""
+        """cluster/onprem.yaml, filled in as a person would, but without set-up, as the machines share this Python already."""
         config: dict[str, Any] = yaml.safe_load(CONFIG.read_text())
         addresses = self.machines.addresses
-        config["cluster_name"] = self.machines.state.name  # Ray derives from it what it keeps of a cluster
+        config["cluster_name"] = self.machines.state.name  # Ray derives the names of a cluster's files from it
         config["provider"] |= {"head_ip": addresses[HEAD], "worker_ips": [addresses[name] for name in self.workers]}
         config["auth"] = {"ssh_user": "root", "ssh_private_key": str(self.machines.state / "user_key")}
         config["setup_commands"] = []
@@ -191,7 +192,7 @@ class Sandbox:
         return config
 
     def _make_names_known_to_ssh(self) -> None:
-        """So that a person on the client can say `ssh head`."""
+        """Write the SSH configuration of the client, so that a person there can run `ssh head`."""
         options = ["StrictHostKeyChecking no", "UserKnownHostsFile /dev/null", "LogLevel ERROR"]
         hosts = [f"Host {name}\n  HostName {address}" for name, address in self.machines.addresses.items()]
         lines = [*hosts, "Host *", *(f"  {option}" for option in options), f"  IdentityFile {self.machines.state / 'user_key'}"]

@@ -1,1 +1,1 @@
-"""Official benchmark files -> accuracy tables: one file format a module."""
+"""Readers that turn official benchmark files into accuracy tables. One module for each file format."""

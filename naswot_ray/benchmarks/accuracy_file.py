@@ -1,4 +1,4 @@
-"""A file of accuracies that somebody named, read to its end: what a dataset can take over."""
+"""Reads and checks a file of accuracies that the user has named, so that a dataset can take it over."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from naswot_ray.benchmarks.formats import read_accuracies
 from naswot_ray.benchmarks.members import Members
-from naswot_ray.benchmarks.sources import Progress
+from naswot_ray.benchmarks.sources import ReadProgress
 from naswot_ray.dataset.accuracies import StagedAccuracies, stage
 from naswot_ray.dataset.inputs import local_path
 from naswot_ray.errors import BenchmarkError
@@ -19,24 +19,25 @@ def staged_accuracies(
     source: str | os.PathLike[str],
     mapping: Sequence[str],
     members: Callable[[], Members],
-    progress_of: Callable[[str], Progress],
+    progress_of: Callable[[str], ReadProgress],
 ) -> StagedAccuracies:
     """Read a file of accuracies and check that every row belongs to a known architecture.
 
     Args:
-        space: which architectures the accuracies belong to.
-        source: a local path or a URI; see `read_accuracies` for what it may hold.
-        mapping: of a table's columns, see `naswot_ray.benchmarks.table`.
-        members: gives the architectures of the space; called once the file is there, since opening a space takes time.
-        progress_of: gives the progress of downloading or reading what has this name.
+        space: the space whose architectures the accuracies belong to.
+        source: a local path or a URI; see `read_accuracies` for the kinds of files.
+        mapping: which columns of a table are accuracies; see `naswot_ray.benchmarks.table`.
+        members: returns the architectures of the space. It is called when the file is there, because opening a space takes
+            time.
+        progress_of: returns the progress callback for downloading or reading a file of this name.
 
     Returns:
-        the accuracies; their warnings begin with what `members` could not check.
+        the accuracies. Their warnings begin with what could not be checked.
 
     Raises:
-        BenchmarkError: the file does not exist, is damaged, or is of another space.
-        SettingsError: a mapping that is malformed or has no use.
-        FetchError: a URI cannot be read.
+        BenchmarkError: the file does not exist, is damaged, or belongs to another space.
+        SettingsError: the mapping is malformed, or the file is not a table.
+        FetchError: the URI cannot be read.
     """
     path = local_path(source, progress_of(os.fspath(source)))
     if not path.exists():

@@ -1,20 +1,20 @@
-"""What NATS-Bench's and NAS-Bench-201's files share: the results of an architecture, in the terms of their own packages.
+"""The results of one architecture in the files of NATS-Bench and NAS-Bench-201, which have the same content.
 
-Official format: `ArchResults` and `ResultsCount` in `nats_bench.api_utils` and `nas_201_api.api_utils`. The files hold their
-state dictionaries, and they interpret them here.
+Official format: `ArchResults` and `ResultsCount` in `nats_bench.api_utils` and `nas_201_api.api_utils`. The files hold the
+state dictionaries of these classes, and the classes themselves interpret them here.
 
-Names of splits follow `get_more_info` there: on cifar100 and imagenet16-120 the official test images are split in `valid` and
-`test`, all of them together are `valtest`; `cifar10-valid` is trained on half of CIFAR-10's training images and validated on
-the other half; `cifar10` is trained on all of them.
+Names of splits follow `get_more_info` in these packages. On cifar100 and imagenet16-120 the official test images are divided
+into `valid` and `test`; all of them together are `valtest`. `cifar10-valid` is trained on half of CIFAR-10's training images
+and validated on the other half; `cifar10` is trained on all of them.
 
-`training_seconds` is `train-all-time` there, the sum over a repeat's epochs. It is not what that very repeat took. For
-comparability, the authors set every epoch of every repeat to one time of the architecture on the dataset; in the topology
-space that is the mean epoch of a 12-epoch training on cifar10-valid, times the ratio of images (`correct_time_related_info` in
-AutoDL-Projects, exps/NATS-Bench/tss-collect.py).
+`training_seconds` is `train-all-time` in these packages, the sum over the epochs of a repeat. It is not the time that this very
+repeat took. To make times comparable, the authors set every epoch of every repeat to one time per architecture and dataset. In
+the topology space that is the mean epoch of a 12-epoch training on cifar10-valid, times the ratio of images
+(`correct_time_related_info` in AutoDL-Projects, exps/NATS-Bench/tss-collect.py).
 
-`params` and `flops` (multiply-accumulates) are those of the network for that dataset, whose classifier has its number of
-classes. The files have them in millions; they are null where that does not make a whole number. Where repeats disagree,
-`nats_bench` takes those of seed 888 ("legacy issue"), and so does this; they are null where there is no such repeat.
+`params` and `flops` (multiply-accumulates) belong to the network for that dataset, whose classifier has its number of classes.
+The files give them in millions; they are null if that does not make a whole number. If repeats disagree, the values of seed 888
+count, as in `nats_bench` ("legacy issue"); they are null if there is no such repeat.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ _SPLITS: Final[Mapping[str, Mapping[str, str]]] = {
     "cifar100": _TEST_HALVES,
     "ImageNet16-120": _TEST_HALVES,
 }
-"""The benchmark's dataset -> its evaluation set -> the split's name."""
+"""Dataset of the benchmark -> its evaluation set -> the name of the split."""
 
 _RELIABLE_SEED: Final = 888
 
 _MALFORMED: Final = (ArithmeticError, AssertionError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
-"""What the benchmarks' packages raise where results are not as they expect."""
+"""What the packages of the benchmarks raise if results are not as they expect."""
 
 
 class ArchResults(Protocol):
-    """What is used of the class of this name in either package."""
+    """The part of the class `ArchResults` of either package that is used here."""
 
     arch_index: int
     arch_str: str
@@ -64,10 +64,10 @@ class Reader:
     """Turns the state dictionaries of a source into accuracy rows, and remembers which it has seen.
 
     Attributes:
-        space: its architectures, in the order of their numbers in the source.
-        epochs: what the source calls a schedule of training -> its number of epochs.
-        results: the package's class.
-        seen: (number of the architecture, schedule) read so far.
+        space: the space; its order is that of the architectures' numbers in the source.
+        epochs: name of a training schedule in the source -> its number of epochs.
+        results: the class `ArchResults` of the package.
+        seen: the pairs (number of the architecture, schedule) that were read so far.
     """
 
     space: Space
@@ -76,15 +76,15 @@ class Reader:
     seen: set[tuple[int, str]] = field(default_factory=set)
 
     def rows_of(self, content: Mapping[Any, Any], index: int | None = None) -> Iterator[dict[str, Any]]:
-        """Every repeat, and the mean over repeats with their number, of one architecture.
+        """The rows of one architecture: one for every repeat, and one for the mean over the repeats.
 
         Args:
             content: schedule -> state dictionary.
-            index: which architecture it has to be; None where only the content says.
+            index: the number that the architecture must have; None if only the content tells.
 
         Raises:
-            BenchmarkError: not an architecture's results, of another architecture, or seen before; to be
-                prefixed with the source.
+            BenchmarkError: these are not the results of an architecture, or not of this one, or they were seen before. The
+                caller puts the name of the source in front of the message.
         """
         try:
             if not content:
@@ -96,7 +96,7 @@ class Reader:
             raise BenchmarkError(f"not an architecture's results: {reason[:300]}") from error
 
     def _rows_of_schedule(self, schedule: Any, state: Any, index: int | None) -> Iterator[dict[str, Any]]:
-        if not isinstance(state, dict):  # create_from_state_dict takes a string for the name of a file, and unpickles that
+        if not isinstance(state, dict):  # create_from_state_dict would unpickle the file that a string names
             raise TypeError(f"expected a dictionary of results under {schedule!r}, found {type(state).__name__}")
         epochs = self.epochs[schedule]
         results = self.results.create_from_state_dict(state)
@@ -159,13 +159,13 @@ def _mean(values: Collection[float | None]) -> float | None:
 
 
 def _count(millions: Mapping[int, Any]) -> int | None:
-    """A number of things, given in millions by each repeat."""
+    """A count that each repeat gives in millions."""
     counts = {seed: _whole(float(value) * 1e6) for seed, value in millions.items()}
     return next(iter(counts.values())) if len(set(counts.values())) == 1 else counts.get(_RELIABLE_SEED)
 
 
 def _whole(value: float) -> int | None:
-    """The whole number that a product of floats stands for."""
+    """The whole number that a product of floats is meant to be; None if it is not close to one."""
     if not 0 <= value < 2**53 or abs(value - round(value)) > 1e-3:
         return None
     return round(value)

@@ -1,4 +1,4 @@
-"""What a format is. One file in this folder defines the formats of one benchmark; nothing else has to change to add one."""
+"""`Format`: a kind of file with accuracies. To add the formats of a benchmark, add one file to this folder."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from naswot_ray.benchmarks.sources import Progress
+from naswot_ray.benchmarks.sources import ReadProgress
 from naswot_ray.dataset.accuracies import AccuracyTable
 
 
@@ -15,14 +15,15 @@ class Format:
     """One kind of official file with trained accuracies.
 
     Attributes:
-        name: of the format.
-        file: what such a file is called, for messages: `a .tfrecord file`.
-        holds: whose accuracies are in it, in a few words.
-        recognises: whether a path is such a file, by its name and kind. Opens nothing; the path need not exist.
-        spaces_in: the spaces that a recognised file may hold accuracies of, by its name. Raises `BenchmarkError` where the
-            name is not one that an official file has.
-        read: reads the accuracies of one of these spaces, and calls a function with the bytes read so far and in all. Raises
-            `BenchmarkError` where the file is damaged.
+        name: the name of the format.
+        file: how messages call such a file: `a .tfrecord file`.
+        holds: whose accuracies the file holds, in a few words.
+        recognises: tells from the name and the kind of a path whether it is such a file. Does not open the path, which need
+            not exist.
+        spaces_in: tells from the name of a recognised file which spaces it can hold accuracies of. Raises `BenchmarkError` if
+            no official file has that name.
+        read: reads the accuracies of one of these spaces. It calls the third argument with the bytes read so far and in total,
+            and raises `BenchmarkError` if the file is damaged.
     """
 
     name: str
@@ -30,4 +31,4 @@ class Format:
     holds: str
     recognises: Callable[[Path], bool]
     spaces_in: Callable[[Path], Collection[str]]
-    read: Callable[[Path, str, Progress], AccuracyTable]
+    read: Callable[[Path, str, ReadProgress], AccuracyTable]

@@ -1,7 +1,7 @@
-"""Which formats of accuracies there are, and which of them a file has.
+"""The known formats of accuracies, and the choice of the one that a file has.
 
-A module in this folder that holds a `Format` is found here, and so is a format that another installed package offers under the
-entry point group `naswot_ray.benchmarks` (docs/adding-a-format.md).
+Every module in this folder that holds a `Format` is found automatically. So are formats that other installed packages offer
+under the entry point group `naswot_ray.benchmarks` (docs/adding-a-format.md).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from naswot_ray import benchmarks
 from naswot_ray.benchmarks import table
 from naswot_ray.benchmarks.format import Format
 from naswot_ray.benchmarks.members import Members
-from naswot_ray.benchmarks.sources import Progress, no_progress
+from naswot_ray.benchmarks.sources import ReadProgress, no_progress
 from naswot_ray.benchmarks.table import read_table
 from naswot_ray.dataset.accuracies import AccuracyTable
 from naswot_ray.errors import BenchmarkError, SettingsError
@@ -26,15 +26,15 @@ from naswot_ray.regular_file import check_regular
 ENTRY_POINTS: Final = "naswot_ray.benchmarks"
 
 _LISTED_SPACES: Final = 3
-"""How many spaces of a file a message names."""
+"""How many spaces a message names."""
 
 
 @cache
 def all_formats() -> dict[str, Format]:
-    """Name -> format of official files: ours by module, then those of other installed packages.
+    """The formats of official files by name: those of this package, then those of other installed packages.
 
     Raises:
-        SettingsError: a format of another package cannot be imported, is none, or has the name of another one.
+        SettingsError: an entry point cannot be imported, is not a format, or has a name that is taken.
     """
     ours = (value for module in modules_of(benchmarks) for value in vars(module).values() if isinstance(value, Format))
     found = {one.name: one for one in ours}
@@ -51,21 +51,21 @@ def read_accuracies(
     space: str,
     path: Path,
     mapping: Sequence[str] = (),
-    progress: Progress = no_progress,
+    progress: ReadProgress = no_progress,
     members: Members | None = None,
 ) -> AccuracyTable:
     """Read the trained accuracies of a space.
 
     Args:
-        space: which architectures they belong to.
-        path: an official file or directory of one of `all_formats()`, or a .parquet or .csv table.
-        mapping: of a table's columns, see `naswot_ray.benchmarks.table`.
-        progress: for readers of large files.
-        members: of the space; rows of other architectures are refused as they are read. None takes all.
+        space: the space whose architectures they belong to.
+        path: an official file or directory in one of `all_formats()`, or a .parquet or .csv table.
+        mapping: which columns of a table are accuracies; see `naswot_ray.benchmarks.table`.
+        progress: called while a large file is read.
+        members: the architectures of the space. Rows of others are refused while they are read. None accepts all.
 
     Raises:
-        BenchmarkError: not readable as one of these, or of another space.
-        SettingsError: a mapping that is malformed or has no use.
+        BenchmarkError: the file cannot be read in any of these formats, or belongs to another space.
+        SettingsError: the mapping is malformed, or the file is not a table.
     """
     if not path.exists():
         raise BenchmarkError(f"{path} does not exist")
@@ -84,20 +84,20 @@ def read_accuracies(
 
 
 def told_space(path: Path) -> str | None:
-    """The space that an official file is of, by its name and kind; None where that does not tell.
+    """The space of an official file, as far as its name and kind tell; None if they do not.
 
     Raises:
-        BenchmarkError: a file of a benchmark whose official files have other names.
+        BenchmarkError: it has the form of a benchmark's file, but no official file has its name.
     """
     found = {space for one in all_formats().values() if one.recognises(path) for space in one.spaces_in(path)}
     return found.pop() if len(found) == 1 else None
 
 
 def _format_of(path: Path, space: str) -> Format:
-    """The format of a file that is to hold accuracies of a space.
+    """The format of a file that should hold accuracies of a space.
 
     Raises:
-        BenchmarkError: no format, or several, or the file holds accuracies of other spaces.
+        BenchmarkError: no format or several formats fit, or the file holds accuracies of other spaces.
     """
     candidates = {one.name: one.spaces_in(path) for one in all_formats().values() if one.recognises(path)}
     if not candidates:
@@ -115,5 +115,5 @@ def _format_of(path: Path, space: str) -> Format:
 def _listed(spaces: Collection[str]) -> str:
     names = sorted(spaces)
     if len(names) <= _LISTED_SPACES:
-        return " and ".join(names) or "no space that is known"
+        return " and ".join(names) or "no known space"
     return f"{', '.join(names[:_LISTED_SPACES])} and {len(names) - _LISTED_SPACES} more spaces"

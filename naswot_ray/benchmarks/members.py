@@ -1,4 +1,4 @@
-"""Which arch_ids are architectures of a space, so that accuracies of another space are refused when they are imported."""
+"""The arch_ids of a space, to refuse accuracies of another space when they are imported."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class Members:
     """The architectures of a space.
 
     Attributes:
-        space: its name.
-        arch_ids: all of its architectures; where it cannot be opened, those that a dataset has rows of.
-        is_whole: whether these are all.
-        note: what was not checked and why, one line; None if everything is.
+        space: the name of the space.
+        arch_ids: all of its architectures. If the space cannot be opened, those that a dataset has rows of.
+        is_whole: whether these are all architectures of the space.
+        note: what cannot be checked and why, in one line; None if everything is checked.
     """
 
     space: str
@@ -32,14 +32,14 @@ class Members:
     note: str | None = None
 
     def check_all(self, path: Path, column: str, arch_ids: Sequence[str]) -> None:
-        """Refuse a table with an arch_id that is no architecture of the space.
+        """Refuse a table with an arch_id that is not in the space.
 
         Args:
-            path, column: where they stand.
-            arch_ids: one a row.
+            path, column: the file and the column that hold the arch_ids.
+            arch_ids: one per row.
 
         Raises:
-            BenchmarkError: names the first row and how many there are.
+            BenchmarkError: there are such rows; the message names the first one, and tells how many there are.
         """
         foreign = [row for row, arch_id in enumerate(arch_ids) if not self._may_be(arch_id)]
         if not foreign and self.arch_ids and self.arch_ids.isdisjoint(arch_ids):
@@ -54,10 +54,11 @@ class Members:
         raise BenchmarkError(f"{path}: row {foreign[0]}, column {column!r}: {self._refusal(first)}{extent}")
 
     def checked(self, path: Path, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """The rows of an official file as they are, each checked on the way.
+        """Pass on the rows of an official file, and check each one.
 
         Raises:
-            BenchmarkError: an arch_id is no architecture of the space; where not all are known, at the end, if none is.
+            BenchmarkError: an arch_id is not in the space. If only some architectures of the space are known, this is raised at
+                the end, in case none of them occurred.
         """
         first, is_known = None, False
         for batch in batches:
@@ -72,7 +73,7 @@ class Members:
             raise BenchmarkError(f"{path}: {self._refusal(first)}; none in this file is{self._elsewhere(first)}")
 
     def _may_be(self, arch_id: str) -> bool:
-        """Whether an arch_id is an architecture of the space, as far as one can tell it from others."""
+        """Whether an arch_id can be in the space, as far as its form tells if not all architectures are known."""
         if self.is_whole:
             return arch_id in self.arch_ids
         pattern = facts_of(self.space).arch_id_pattern
@@ -94,21 +95,21 @@ class Members:
 
 
 def members_of(space: Space) -> Members:
-    """The architectures of a space that is open."""
+    """The architectures of an open space."""
     return Members(space.name, frozenset(space))
 
 
 def members_in(dataset: Dataset, name: str) -> Members:
-    """The architectures of a space, opened as a dataset's runs opened it.
+    """The architectures of a space, opened with the options that the runs of a dataset used.
 
-    The families of NDS are opened from a file. Where that is not at hand, the dataset's own rows stand in for it.
+    The families of NDS are opened from a file. If it is not available, the rows of the dataset are used instead.
 
     Args:
-        dataset: that the accuracies are for.
-        name: of the space.
+        dataset: the dataset that the accuracies are for.
+        name: the name of the space.
 
     Raises:
-        DatasetError: the dataset's rows cannot be read.
+        DatasetError: the rows of the dataset cannot be read.
     """
     known = parameters_of(name)
     options = [option for parameter, option in space_options(dataset.runs).items() if parameter in known]

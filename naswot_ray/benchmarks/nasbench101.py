@@ -1,12 +1,12 @@
-"""NAS-Bench-101's own files, `nasbench_only108.tfrecord` and `nasbench_full.tfrecord`, without TensorFlow.
+"""The official files of NAS-Bench-101, `nasbench_only108.tfrecord` and `nasbench_full.tfrecord`, read without TensorFlow.
 
-Official format (google-research/nasbench: nasbench/api.py, nasbench/lib/model_metrics.proto): TFRecords, one per training,
-each a JSON list [module_hash, epochs, adjacency, operations, metrics]. The adjacency is a matrix of up to 7 x 7 written row by
-row in 0 and 1, the operations are joined by commas, the metrics are a ModelMetrics message in base64, whose last evaluation is
-that at the end of the training; accuracies are fractions. Every module was trained three times for 4, 12, 36 and 108 epochs.
-The trainings of a module need not be adjacent.
+Official format (google-research/nasbench: nasbench/api.py, nasbench/lib/model_metrics.proto): one TFRecord per training. Each
+is a JSON list [module_hash, epochs, adjacency, operations, metrics]. The adjacency is a matrix of up to 7 x 7, written row by
+row in 0 and 1. The operations are joined by commas. The metrics are a ModelMetrics message in base64; its last evaluation is
+the one at the end of the training, and accuracies are fractions. Every module was trained three times for 4, 12, 36 and 108
+epochs. The trainings of a module need not be adjacent.
 
-The file gives no seeds: `seed` is the number of the repeat, 0, 1, 2 in the order of the file, as in `nasbench.api`.
+The file gives no seeds. `seed` is therefore the number of the repeat, 0, 1 or 2 in the order of the file, as in `nasbench.api`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message, message_fa
 from numpy.typing import NDArray
 
 from naswot_ray.benchmarks.format import Format
-from naswot_ray.benchmarks.sources import Progress, digest_of, no_progress
+from naswot_ray.benchmarks.sources import ReadProgress, digest_of, no_progress
 from naswot_ray.benchmarks.tfrecord import read_records
 from naswot_ray.dataset.accuracies import AccuracyTable
 from naswot_ray.dataset.schema import ACCURACIES
@@ -42,14 +42,14 @@ NUM_REPEATS: Final = 3
 _EPOCH_INDEX: Final = {epochs: index for index, epochs in enumerate(EPOCHS)}
 
 _MAX_RECORD_BYTES: Final = 1 << 20
-"""The official records have about 400."""
+"""The longest record that is read. The official ones have about 400 bytes."""
 
 _MAX_VERTICES: Final = 7
 _INTERIOR_OPS: Final = {"conv3x3-bn-relu", "conv1x1-bn-relu", "maxpool3x3"}
 _HEX_DIGITS: Final = frozenset("0123456789abcdef")
 
 _GROUPS_PER_BATCH: Final = 16_384
-"""Of up to four rows each: three repeats and their mean."""
+"""A group has up to four rows: three repeats and their mean."""
 
 
 def _model_metrics_class() -> Any:
@@ -80,7 +80,7 @@ _ModelMetrics = _model_metrics_class()
 
 
 class Training(NamedTuple):
-    """What one record says of one training; accuracies at its end, in percent."""
+    """One training as its record describes it. Accuracies are those at its end, in percent."""
 
     module_hash: str
     epochs: int
@@ -90,17 +90,17 @@ class Training(NamedTuple):
     params: int
 
 
-def read_nasbench101(path: Path, progress: Progress = no_progress) -> AccuracyTable:
-    """All accuracies of the file: each repeat on the validation and the test images, and the mean over repeats.
+def read_nasbench101(path: Path, progress: ReadProgress = no_progress) -> AccuracyTable:
+    """All accuracies of the file: those of each repeat on the validation and the test images, and the means over repeats.
 
-    The file is read to its end before this returns; it takes about 100 bytes of memory a record (0.5 GB for the full file).
+    The file is read to its end before this returns. That takes about 100 bytes of memory per record (0.5 GB for the full file).
 
     Args:
-        path: one of the official files, or a file of some of their records in any order.
+        path: one of the official files, or a file with some of their records in any order.
         progress: called with the bytes read so far.
 
     Raises:
-        BenchmarkError: not such a file, or damaged; the message names the record.
+        BenchmarkError: the file is damaged or has another format; the message names the record.
     """
     trainings = _Trainings()
     number = -1
@@ -116,10 +116,10 @@ def read_nasbench101(path: Path, progress: Progress = no_progress) -> AccuracyTa
 
 
 def parse(data: bytes) -> Training:
-    """One record's training.
+    """The training that a record describes.
 
     Raises:
-        ValueError: not a record of NAS-Bench-101; the message says what was expected.
+        ValueError: it is not a record of NAS-Bench-101; the message says what was expected.
     """
     try:
         record = json.loads(data.decode())
@@ -138,7 +138,7 @@ def parse(data: bytes) -> Training:
     return Training(module_hash, epochs, *_measured(metrics))
 
 
-@lru_cache(maxsize=1024)  # there are 364 of them
+@lru_cache(maxsize=1024)  # only 364 different texts occur
 def _num_vertices(operations: str) -> int:
     ops = operations.split(",")
     if (
@@ -154,7 +154,7 @@ def _num_vertices(operations: str) -> int:
 
 
 def _measured(encoded: str) -> tuple[float, float, float, int]:
-    """Validation and test accuracy in percent, seconds and parameters of a ModelMetrics message in base64."""
+    """Read a ModelMetrics message in base64: validation and test accuracy in percent, seconds, and parameters."""
     try:
         metrics = _ModelMetrics.FromString(binascii.a2b_base64(encoded))
     except (ValueError, message.DecodeError) as error:
@@ -178,13 +178,15 @@ def _found(evaluation: Any, name: str) -> Any:
 
 @dataclass
 class _Trainings:
-    """Five million trainings in arrays: a `group` is a module at one number of epochs, its trainings are the repeats.
+    """Holds five million trainings in arrays.
+
+    A `group` is a module at one number of epochs: group = 4 * module + index of the epochs. Its trainings are the repeats.
 
     Attributes:
-        modules: module hash -> number in the order of appearance.
-        params: of each module.
-        repeats: trainings seen of each group; group = 4 * module + index of the epochs.
-        groups, valid, test, seconds: of each training, in the file's order.
+        modules: module hash -> number of the module, in the order of appearance.
+        params: the parameters of each module.
+        repeats: how many trainings of each group were seen.
+        groups, valid, test, seconds: group, accuracies in percent and time of each training, in the order of the file.
     """
 
     modules: dict[str, int] = field(default_factory=dict)
@@ -196,10 +198,10 @@ class _Trainings:
     seconds: array[float] = field(default_factory=lambda: array("d"))
 
     def add(self, training: Training) -> None:
-        """Take up one more training.
+        """Add a training.
 
         Raises:
-            ValueError: it contradicts an earlier one.
+            ValueError: the training contradicts an earlier one.
         """
         module = self.modules.setdefault(training.module_hash, len(self.params))
         if module == len(self.params):
@@ -221,12 +223,14 @@ class _Trainings:
         self.seconds.append(training.seconds)
 
     def batches(self, digest: str) -> Iterator[pa.RecordBatch]:
-        """Rows in batches of one split each, valid and test by turns.
+        """The rows in batches. A batch has one split; batches of valid and test alternate.
 
-        In a batch, groups follow their module's first appearance in the file, then the epochs; of each the repeats, then the
-        mean.
+        Within a batch, rows are ordered by the first appearance of the module in the file, then by epochs. Each group has its
+        repeats first, then the mean.
         """
-        order = np.argsort(np.frombuffer(self.groups, np.int32), kind="stable")  # stable: repeats stay in the file's order
+        order = np.argsort(
+            np.frombuffer(self.groups, np.int32), kind="stable"
+        )  # a stable sort keeps repeats in the order of the file
         num_repeats = np.frombuffer(self.repeats, np.int8)
         params = np.frombuffer(self.params, np.int32)
         arch_ids = pa.array(list(self.modules), pa.string())
@@ -262,10 +266,10 @@ class _Trainings:
 
 
 class _Rows:
-    """How trainings, sorted by group, become rows: those of a group, then one for their mean.
+    """Arranges trainings, sorted by group, as rows: those of a group, then one for their mean.
 
     Args:
-        num_repeats: trainings of each group, int64, at least 1.
+        num_repeats: how many trainings each group has, int64, at least 1.
     """
 
     def __init__(self, num_repeats: NDArray[np.int64]) -> None:
@@ -279,20 +283,20 @@ class _Rows:
         return len(self._is_mean)
 
     def of_group(self, values: NDArray[Any]) -> NDArray[Any]:
-        """A value of each group, in all of its rows."""
+        """Repeat the value of each group in all of its rows."""
         return np.repeat(values, self.num_repeats + 1)
 
     def repeat_number(self) -> pa.Array:
-        """0, 1, 2 in the rows of repeats, null in those of means."""
+        """0, 1, 2 in the rows of repeats, and null in the rows of means."""
         numbers = np.arange(self.num_trainings) - np.repeat(self._starts, self.num_repeats)
         return pa.array(self._merged(numbers, np.zeros_like(self.num_repeats)), mask=self._is_mean)
 
     def with_means(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """A value of each training, and their mean over the group."""
+        """The value of each training, and the mean of each group in the row of the mean."""
         return self._merged(values, np.add.reduceat(values, self._starts) / self.num_repeats)
 
     def only_means(self, values: NDArray[Any]) -> pa.Array:
-        """A value of each group in the row of its mean, null in the others."""
+        """The value of each group in the row of its mean, and null in the other rows."""
         return pa.array(self._merged(np.zeros(self.num_trainings, values.dtype), values), mask=~self._is_mean)
 
     def maxima(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -311,8 +315,8 @@ def _constant(value: str, length: int) -> pa.Array:
     return pa.repeat(pa.scalar(value, pa.string()), length)
 
 
-def _read(path: Path, space: str, progress: Progress) -> AccuracyTable:
-    """Read a file that is the official one if it has the name of one: records have checksums, but a cut file is whole."""
+def _read(path: Path, space: str, progress: ReadProgress) -> AccuracyTable:
+    """Read a file. If it has an official name, its digest is checked, because no checksum shows that records are missing."""
     digest = known_digest(path.name)
     try:
         difference = digest.difference(path) if digest else None

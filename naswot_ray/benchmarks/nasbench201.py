@@ -1,18 +1,19 @@
-"""NAS-Bench-201's own files, `NAS-Bench-201-v1_0-e61699.pth` and `NAS-Bench-201-v1_1-096897.pth`.
+"""The official files of NAS-Bench-201, `NAS-Bench-201-v1_0-e61699.pth` and `NAS-Bench-201-v1_1-096897.pth`.
 
-Official format (the `nas-bench-201` package, api_201.py): what `torch.save` made of a dictionary {"meta_archs": arch strings in
+Official format (the `nas-bench-201` package, api_201.py): a dictionary written by `torch.save`, {"meta_archs": arch strings in
 the benchmark's order, "arch2infos": {number: {"less": state, "full": state}}, "evaluated_indexes": numbers, ...}. `less` is the
-training of 12 epochs, `full` that of 200; v1_0 has 12 epochs on `cifar10-valid` alone. There are no tensors in it.
+training of 12 epochs, and `full` the one of 200. In v1_0, only `cifar10-valid` has 12 epochs. The file contains no tensors.
 
-`torch.save` has two formats. The legacy one, the default of torch before 1.6 and so of the time of both official files, is a
-sequence of pickles: a magic number, the format's version, the machine's properties, the object, the keys of its tensors. The
-other one is a zip archive with the pickle in `.../data.pkl`. Both are read here by `naswot_ray.safe_pickle` and handed to
-`nas_201_api` as plain data. `torch.load` is not used: its default refuses the files, what it must be told to allow is up to
-torch's release, and it has all objects in memory at once (30 GB; memory maps are for tensors only).
+`torch.save` has two formats. The legacy format was the default of torch before 1.6, when both official files were made. It is a
+sequence of pickles: a magic number, the version of the format, the properties of the machine, the object, and the keys of its
+tensors. The other format is a zip archive with the pickle in `.../data.pkl`. Both are read here by `naswot_ray.safe_pickle` and
+handed to `nas_201_api` as plain data. `torch.load` is not used, for three reasons: by default it refuses the files; what it
+must be told to allow depends on the release of torch; and it needs all objects in memory at once (30 GB, because memory maps
+work for tensors only).
 
-The legacy format has no checksums. What protects the file is the end of its digest in its name: without it, the file is
-refused. The authors write "the last six digits" and not of what; their scripts otherwise use MD5. A file of the SHA-256 that
-others noted of v1_1 is taken as well, so that the genuine file is not refused should that be wrong.
+The legacy format has no checksums. The file is protected by the end of its digest in its name; a file without it is refused.
+The authors write "the last six digits", but not of which digest; their scripts otherwise use MD5. In case that is wrong, a file
+with the SHA-256 that others noted for v1_1 is accepted too.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from typing import BinaryIO, Final
 from naswot_ray import safe_pickle
 from naswot_ray.benchmarks.arch_results import Reader
 from naswot_ray.benchmarks.format import Format
-from naswot_ray.benchmarks.sources import BoundedStream, Progress, checked_digest, no_progress
+from naswot_ray.benchmarks.sources import BoundedStream, ReadProgress, checked_digest, no_progress
 from naswot_ray.benchmarks.whole_file import expect_end, read_whole_file
 from naswot_ray.dataset.accuracies import AccuracyTable
 from naswot_ray.errors import BenchmarkError
@@ -48,20 +49,20 @@ _LEGACY_MAGIC: Final = 0x1950A86A20F9469CFC6C
 _LEGACY_VERSION: Final = 1001
 
 _MAX_BYTES: Final = 16 << 30
-"""Of the pickle; officially 4.7 GB."""
+"""The largest pickle that is read. The official one has 4.7 GB."""
 
 
-def read_nasbench201(path: Path, progress: Progress = no_progress) -> AccuracyTable:
-    """All accuracies of the file: every repeat, and the mean over repeats with their number.
+def read_nasbench201(path: Path, progress: ReadProgress = no_progress) -> AccuracyTable:
+    """All accuracies of the file: those of every repeat, and the means over repeats with the number of repeats.
 
-    The file is read to its end before this returns: about 10 minutes and 2.4 GB of memory.
+    The file is read to its end before this returns. That takes about 10 minutes and 2.4 GB of memory.
 
     Args:
-        path: the file, under its own name.
+        path: the file, under its official name.
         progress: called with the bytes read so far.
 
     Raises:
-        BenchmarkError: damaged, malicious, of another MD5 than its name says, or not such a file.
+        BenchmarkError: the file is damaged or malicious, has another MD5 than its name says, or has another format.
     """
     digits = _DIGITS.search(path.name)
     if digits is None:
@@ -78,7 +79,7 @@ def read_nasbench201(path: Path, progress: Progress = no_progress) -> AccuracyTa
         return read(path, digest, file, reader, progress)
 
 
-def _read_legacy(path: Path, digest: str, file: BinaryIO, reader: Reader, progress: Progress) -> AccuracyTable:
+def _read_legacy(path: Path, digest: str, file: BinaryIO, reader: Reader, progress: ReadProgress) -> AccuracyTable:
     size = path.stat().st_size
     stream = BoundedStream(file, _MAX_BYTES, lambda: progress(file.tell(), size)).buffered()
     try:
@@ -98,7 +99,7 @@ def _read_legacy(path: Path, digest: str, file: BinaryIO, reader: Reader, progre
     return table
 
 
-def _read_zip(path: Path, digest: str, file: BinaryIO, reader: Reader, progress: Progress) -> AccuracyTable:
+def _read_zip(path: Path, digest: str, file: BinaryIO, reader: Reader, progress: ReadProgress) -> AccuracyTable:
     try:
         with zipfile.ZipFile(file) as archive:
             members = [info for info in archive.infolist() if _OBJECT.fullmatch(info.filename)]

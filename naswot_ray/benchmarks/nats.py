@@ -1,15 +1,16 @@
-"""NATS-Bench's own files: directories `NATS-tss-v1_0-3ffb9-simple` and whole files `NATS-tss-v1_0-3ffb9.pickle.pbz2`.
+"""The official files of NATS-Bench: directories `NATS-tss-v1_0-3ffb9-simple`, and whole files
+`NATS-tss-v1_0-3ffb9.pickle.pbz2`.
 
-Official format (the `nats_bench` package, api_topology.py and api_size.py): pickles packed with bzip2. A directory has one file
-per architecture, `000000.pickle.pbz2`, with schedule -> state dictionary, and a `meta.pickle.pbz2`; the whole file has all of
-them in one dictionary. `tss` is the topology space (= NAS-Bench-201), trained for 12 and 200 epochs, `sss` the size space,
-trained for 1, 12 and 90.
+Official format (the `nats_bench` package, api_topology.py and api_size.py): pickles compressed with bzip2. A directory has one
+file per architecture, `000000.pickle.pbz2`, with schedule -> state dictionary, and a `meta.pickle.pbz2`. The whole file has all
+of them in one dictionary. `tss` is the topology space (= NAS-Bench-201), trained for 12 and 200 epochs. `sss` is the size
+space, trained for 1, 12 and 90 epochs.
 
-`nats_bench` would unpickle the files without a second look, so they are unpickled by an allow-list (`naswot_ray.safe_pickle`)
-first, and handed to it as plain data (`naswot_ray.benchmarks.arch_results`).
+`nats_bench` would unpickle the files without checking them. Here they are first unpickled by an allow-list
+(`naswot_ray.safe_pickle`), and then handed to `nats_bench` as plain data (`naswot_ray.benchmarks.arch_results`).
 
-bzip2 checks itself (CRC-32), so a damaged file is noticed. Digits of an MD5 in the name of a whole file are checked as
-well; a file of another name (`NATS-tss-mine.pickle.pbz2`) has none to check.
+bzip2 has checksums (CRC-32), so a damaged file is noticed. The digits of an MD5 in the name of a whole file are checked as
+well. A file with another name (`NATS-tss-mine.pickle.pbz2`) has no such digits.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from typing import Any, Final
 from naswot_ray import safe_pickle
 from naswot_ray.benchmarks.arch_results import Reader
 from naswot_ray.benchmarks.format import Format
-from naswot_ray.benchmarks.sources import BoundedStream, Progress, checked_digest, digest_of, no_progress
+from naswot_ray.benchmarks.sources import BoundedStream, ReadProgress, checked_digest, digest_of, no_progress
 from naswot_ray.benchmarks.whole_file import check_meta_archs, expect_end, read_whole_file
 from naswot_ray.dataset.accuracies import AccuracyTable, batches_of
 from naswot_ray.errors import BenchmarkError
@@ -38,7 +39,7 @@ SUFFIX: Final = ".pickle.pbz2"
 META: Final = f"meta{SUFFIX}"
 
 _SPACES: Final = {"NATS-tss": "nasbench201", "NATS-sss": "nats_sss"}
-"""How a name begins -> the space its architectures belong to."""
+"""Beginning of a file name -> the space that its architectures belong to."""
 
 _EPOCHS: Final = {"nasbench201": {"12": 12, "200": 200}, "nats_sss": {"01": 1, "12": 12, "90": 90}}
 """Space -> schedule -> epochs."""
@@ -46,10 +47,10 @@ _EPOCHS: Final = {"nasbench201": {"12": 12, "200": 200}, "nats_sss": {"01": 1, "
 _DIGITS: Final = re.compile(r"-([0-9a-f]{5})" + re.escape(SUFFIX))
 
 _MAX_PART_BYTES: Final = 8 << 20
-"""Of an unpacked file in a directory; officially up to 1.4 MB."""
+"""The largest unpacked file in a directory that is read. The official ones have up to 1.4 MB."""
 
 _MAX_WHOLE_BYTES: Final = 16 << 30
-"""Of an unpacked whole file; officially about 5.1 GB (topology) and 2.8 GB (size)."""
+"""The largest unpacked whole file that is read. The official ones have about 5.1 GB (topology) and 2.8 GB (size)."""
 
 
 def is_nats_directory(path: Path) -> bool:
@@ -58,15 +59,15 @@ def is_nats_directory(path: Path) -> bool:
 
 
 def is_nats_file(path: Path) -> bool:
-    """Whether a path is NATS-Bench in one file, going by its name."""
+    """Whether a path is a whole file of NATS-Bench, judging by its name."""
     return path.name.endswith(SUFFIX) and not path.is_dir()
 
 
 def nats_space(path: Path) -> str:
-    """Which space a directory or file of NATS-Bench is of, going by its name.
+    """The space of a directory or file of NATS-Bench, judging by its name.
 
     Raises:
-        BenchmarkError: its name does not say.
+        BenchmarkError: the name does not tell.
     """
     name = path.resolve().name
     for prefix, space in _SPACES.items():
@@ -75,16 +76,16 @@ def nats_space(path: Path) -> str:
     raise BenchmarkError(f"{path}: expected a name that begins with {' or '.join(_SPACES)}, as officially")
 
 
-def read_nats(path: Path, progress: Progress = no_progress) -> AccuracyTable:
-    """All accuracies of a `-simple` directory: every repeat, and the mean over repeats with their number.
+def read_nats(path: Path, progress: ReadProgress = no_progress) -> AccuracyTable:
+    """All accuracies of a `-simple` directory: those of every repeat, and the means over repeats with the number of repeats.
 
     Args:
-        path: the directory; it may hold any subset of the architectures.
+        path: the directory; it can hold any subset of the architectures.
         progress: called after each file.
 
     Raises:
-        BenchmarkError: not such a directory, or a file in it is damaged, foreign or not what its name says; that of
-            an architecture's file is raised by the batches. Nothing is added to a dataset then.
+        BenchmarkError: it is not such a directory, or a file in it is damaged, foreign, or not what its name says. Errors in
+            the file of an architecture are raised while the batches are read; nothing is added to a dataset then.
     """
     reader = _reader(path)
     meta = _load(path / META)
@@ -100,18 +101,18 @@ def read_nats(path: Path, progress: Progress = no_progress) -> AccuracyTable:
     return AccuracyTable(reader.space.name, path.resolve().name, digest, batches_of(reader.space.name, digest, rows))
 
 
-def read_nats_file(path: Path, progress: Progress = no_progress) -> AccuracyTable:
-    """All accuracies of a whole file, the same rows as of the directory.
+def read_nats_file(path: Path, progress: ReadProgress = no_progress) -> AccuracyTable:
+    """All accuracies of a whole file. The rows are the same as those of the directory.
 
-    The file is read to its end before this returns: 8 minutes and 2.4 GB of memory for the topology space, for which
-    `nats_bench` would take 30 GB, 5 minutes and 2 GB for the size space.
+    The file is read to its end before this returns. The topology space takes 8 minutes and 2.4 GB of memory (`nats_bench` would
+    take 30 GB); the size space takes 5 minutes and 2 GB.
 
     Args:
-        path: the file, under its own name.
-        progress: called with the bytes read so far, still packed.
+        path: the file, under its official name.
+        progress: called with the number of compressed bytes read so far.
 
     Raises:
-        BenchmarkError: damaged, malicious, of another MD5 than its name says, or not such a file.
+        BenchmarkError: the file is damaged or malicious, has another MD5 than its name says, or has another format.
     """
     reader = _reader(path)
     digits = _DIGITS.search(path.name)
@@ -132,7 +133,7 @@ def _reader(path: Path) -> Reader:
     return Reader(get_space(space), _EPOCHS[space], ArchResults)
 
 
-def _rows_of_files(files: list[Path], reader: Reader, progress: Progress) -> Iterator[dict[str, Any]]:
+def _rows_of_files(files: list[Path], reader: Reader, progress: ReadProgress) -> Iterator[dict[str, Any]]:
     sizes = [file.stat().st_size for file in files]
     for file, done in zip(files, itertools.accumulate(sizes), strict=True):
         number = file.name.removesuffix(SUFFIX)

@@ -1,12 +1,12 @@
-"""NDS' own files, `data.zip` or one family's JSON, as accuracies. The format: `naswot_ray.spaces.nds_file`.
+"""The accuracies in the official files of NDS, `data.zip` or the JSON file of a family (format: `naswot_ray.spaces.nds_file`).
 
-The accuracy is `100 - test_ep_top1[-1]`: that after the last epoch, as in the published NASWOT code, not that of the best
-epoch (`min_test_top1`). `epochs` is the length of that curve, which in the official files is `max_ep`; a training that broke
-off counts as one of the epochs it had, apart from those that were finished. A training that diverged has the accuracy of its
-guesses. Where there is no final error (null or NaN), there is no accuracy and no row, so that a join lists the architecture as
-scored but not trained.
+The accuracy is `100 - test_ep_top1[-1]`, the one after the last epoch, as in the published NASWOT code. It is not the one of
+the best epoch (`min_test_top1`). `epochs` is the length of that curve, which is `max_ep` in the official files. A training that
+was interrupted has the epochs that it reached, so it is kept apart from those that finished. A training that diverged has the
+accuracy of its guesses. If there is no final error (null or NaN), there is no accuracy and no row; a join then lists the
+architecture as scored but not trained.
 
-The file times iterations (`iter_time`) but does not tell how many a training took: `training_seconds` is null.
+The file times iterations (`iter_time`), but does not tell how many a training took. `training_seconds` is therefore null.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from naswot_ray.benchmarks.format import Format
-from naswot_ray.benchmarks.sources import Progress, digest_of, percentage
+from naswot_ray.benchmarks.sources import ReadProgress, digest_of, percentage
 from naswot_ray.dataset.accuracies import AccuracyTable, batches_of
 from naswot_ray.errors import BenchmarkError
 from naswot_ray.spaces.nds_families import FAMILIES
@@ -25,16 +25,16 @@ from naswot_ray.spaces.nds_file import SUFFIXES, NdsRecord, canonical_json, read
 
 
 def read_nds(path: Path, family: str) -> AccuracyTable:
-    """The accuracies of one family: each training with its seed, and again as the mean over its only repeat.
+    """The accuracies of one family. Each training has a row with its seed, and another as the mean over its only repeat.
 
-    `optimiser` is the record's `optim` as JSON with sorted keys; `dataset` is what the family was trained on.
+    `optimiser` is the `optim` of the record as JSON with sorted keys. `dataset` is the data set that the family was trained on.
 
     Args:
-        path: `data.zip`, or the family's JSON file under its own name.
+        path: `data.zip`, or the JSON file of the family under its official name.
         family: a key of `nds_families.FAMILIES`.
 
     Raises:
-        BenchmarkError: damaged, without that family, or not of the official format; the message names the record.
+        BenchmarkError: the file is damaged, lacks the family, or has another format; the message names the record.
     """
     known = FAMILIES[family]
     rows: list[dict[str, Any]] = []
@@ -93,7 +93,7 @@ _FAMILY_OF: Final = {family.space: stem for stem, family in FAMILIES.items()}
 
 
 def _recognises(path: Path) -> bool:
-    """A JSON file is known by the name that it has in the archive."""
+    """Whether a path is the archive, or a JSON file with the name of one in the archive."""
     return path.suffix in SUFFIXES and (path.suffix != ".json" or path.stem in FAMILIES) and not path.is_dir()
 
 
@@ -101,13 +101,13 @@ def _spaces_in(path: Path) -> tuple[str, ...]:
     return (FAMILIES[path.stem].space,) if path.suffix == ".json" else tuple(_FAMILY_OF)
 
 
-def _read(path: Path, space: str, progress: Progress) -> AccuracyTable:
+def _read(path: Path, space: str, progress: ReadProgress) -> AccuracyTable:
     return read_nds(path, _FAMILY_OF[space])
 
 
 NDS: Final = Format(
     name="nds",
-    file="a data.zip, or a .json file out of it under its own name such as DARTS.json",
+    file="a data.zip, or a .json file from it under its official name, such as DARTS.json",
     holds="NDS",
     recognises=_recognises,
     spaces_in=_spaces_in,

@@ -1,4 +1,4 @@
-"""What the readers of official files share: percentages, the digest of a source, and reading within bounds."""
+"""What all readers of official files use: percentages and times, digests, and streams that stop at a limit."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from naswot_ray.regular_file import open_regular
 
 _CHUNK: Final = 1 << 20
 
-Progress = Callable[[int, int], None]
-"""Called now and then with the bytes read so far and the bytes in all."""
+ReadProgress = Callable[[int, int], None]
+"""A function that a reader calls now and then, with the bytes read so far and the bytes in total."""
 
 
 def no_progress(done: int, total: int) -> None:
-    """The progress of a reader that nobody watches."""
+    """The callback of a reader whose progress nobody shows."""
 
 
 def percentage(value: Any) -> float:
-    """An accuracy as a source gives it.
+    """An accuracy in percent, checked.
 
     Raises:
-        ValueError: not a number from 0 to 100.
+        ValueError: it is not a number from 0 to 100.
     """
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 100:
         raise ValueError(f"expected a percentage from 0 to 100, found {reprlib.repr(value)}")
@@ -35,10 +35,10 @@ def percentage(value: Any) -> float:
 
 
 def duration(value: Any) -> float:
-    """A time in seconds as a source gives it.
+    """A time in seconds, checked.
 
     Raises:
-        ValueError: not a finite number, or negative.
+        ValueError: it is not a finite number, or is negative.
     """
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
         raise ValueError(f"expected a time in seconds, found {reprlib.repr(value)}")
@@ -46,10 +46,10 @@ def duration(value: Any) -> float:
 
 
 def digest_of(paths: Iterable[Path]) -> str:
-    """SHA-256 of one file; of the names and digests of several.
+    """The SHA-256 of a file. For several files, the SHA-256 of their names and digests.
 
     Raises:
-        OSError: one of them cannot be read.
+        OSError: a file cannot be read.
     """
     digests = []
     for path in paths:
@@ -61,19 +61,19 @@ def digest_of(paths: Iterable[Path]) -> str:
 
 
 def checked_digest(path: Path, digits: str | None, known_sha256: str | None = None) -> str:
-    """SHA-256 of a file, whose MD5 is checked against the digits of it that the file's name carries.
+    """The SHA-256 of a file. Its MD5 is checked against digits from the name of the file.
 
-    The benchmarks' own script (AutoDL-Projects, xautodl/utils/hash_utils.py) takes the MD5's last digits, descriptions
-    elsewhere speak of the first: either will do.
+    The script of the benchmarks (AutoDL-Projects, xautodl/utils/hash_utils.py) uses the last digits of the MD5, but
+    descriptions elsewhere speak of the first ones. Either is accepted.
 
     Args:
         path: the file.
-        digits: hexadecimal, lower case; None where there are none to check.
-        known_sha256: a file of this SHA-256 is genuine, whatever the digits are.
+        digits: hexadecimal digits in lower case; None if there are none to check.
+        known_sha256: a file with this SHA-256 is genuine, whatever the digits are.
 
     Raises:
-        BenchmarkError: another MD5; the file is damaged or not the official one.
-        OSError: it cannot be read.
+        BenchmarkError: the MD5 does not match, so the file is damaged or not the official one.
+        OSError: the file cannot be read.
     """
     sha256, md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
     with open_regular(path) as file:
@@ -88,11 +88,11 @@ def checked_digest(path: Path, digits: str | None, known_sha256: str | None = No
 
 
 class BoundedStream(io.RawIOBase):
-    """What a stream unpacks to, up to a limit: a few bytes can unpack to any number.
+    """An unpacking stream with a limit, because a few bytes can unpack to any number of bytes.
 
     Args:
-        stream: the unpacked bytes.
-        max_bytes: more than that is an error.
+        stream: gives the unpacked bytes.
+        max_bytes: reading more than this raises an error.
         on_read: called after each chunk.
     """
 

@@ -1,13 +1,13 @@
-"""Accuracies in a Parquet or CSV table of your own: one row per architecture, one column per accuracy.
+"""Accuracies in your own Parquet or CSV table, with one row per architecture and one column per accuracy.
 
-Which column is what is said by a mapping, `FIELD=COLUMN`:
+A mapping with entries `FIELD=COLUMN` tells what each column holds:
 
-    arch_id=arch_str                      the column that holds the architecture's key (default: arch_id)
+    arch_id=arch_str                      the column that holds the key of the architecture (default: arch_id)
     cifar10/test/200=cifar10_test_acc     DATASET/SPLIT/EPOCHS: mean accuracies in percent
     cifar10/test/200/seconds=time         the time in seconds that each of these trainings took
 
-Blanks around names, keys and values do not count. A value is a number, or a text that is one (`94.3`, `9.43e1`). An empty cell,
-NaN and the words that stand for them (`NA`, `null`, ...) say that an architecture has no such accuracy.
+Blanks around names, keys and values are ignored. A value is a number, or a text that reads as one (`94.3`, `9.43e1`). An empty
+cell, NaN and words such as `NA` or `null` mean that an architecture has no such accuracy.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ _SECONDS = "/seconds"
 
 _EMPTY: Final = frozenset({*pacsv.ConvertOptions().null_values, "None", "<NA>"})
 _NUMBER: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?inf(inity)?", re.ASCII | re.IGNORECASE)
-"""Infinity is read as well, to be refused for what it is."""
+"""Infinity is read as a number too, so that the error message can say what is wrong."""
 
 
 def parse_map(entries: Sequence[str]) -> tuple[str, dict[Label, str], dict[Label, str]]:
-    """Read a mapping: the name of the arch_id column, label -> column, and the same for training times.
+    """Read a mapping. Returns the name of the arch_id column, the column of each label, and that of each label's training time.
 
     Raises:
-        SettingsError: an entry is malformed, or none names an accuracy.
+        SettingsError: an entry is malformed, or no entry names an accuracy.
     """
     arch_id = "arch_id"
     columns: dict[Label, str] = {}
@@ -68,7 +68,7 @@ def parse_map(entries: Sequence[str]) -> tuple[str, dict[Label, str], dict[Label
         raise SettingsError("a table needs at least one --map DATASET/SPLIT/EPOCHS=COLUMN to say which columns are accuracies")
     if alone := times.keys() - columns.keys():
         label = min(alone)
-        raise SettingsError(f"--map {label}{_SECONDS}={times[label]}: there is no --map {label}=COLUMN that it goes with")
+        raise SettingsError(f"--map {label}{_SECONDS}={times[label]}: there is no --map {label}=COLUMN to go with it")
     return arch_id, columns, times
 
 
@@ -76,22 +76,22 @@ def read_table(space: str, path: Path, mapping: Sequence[str], members: Members 
     """Read accuracies from a table.
 
     Args:
-        space: which architectures its rows are.
+        space: the space whose architectures its rows are.
         path: a .parquet or .csv file.
-        mapping: entries `FIELD=COLUMN`, see the module's head.
-        members: of the space, to hold the keys against; None takes any.
+        mapping: entries `FIELD=COLUMN`; see the module's docstring.
+        members: the architectures of the space, to check the keys; None accepts any key.
 
     Raises:
-        SettingsError: a bad mapping.
-        BenchmarkError: unreadable, a column is missing or has no value, an arch_id is empty, twice there or no architecture of
-            the space, or a value is no percentage.
+        SettingsError: the mapping is wrong.
+        BenchmarkError: the file cannot be read; a column is missing or has no value; an arch_id is empty, occurs twice or is
+            not in the space; or a value is not a percentage.
     """
     arch_id_column, columns, times = parse_map(mapping)
     table = _read(path)
     names = _found(path, table, [arch_id_column, *columns.values(), *times.values()])
     _check_text(path, table, names)
     cells = table[names[arch_id_column]]
-    if path.suffix == ".csv" and not pa.types.is_integer(cells.type):  # a column of hashes may look like 1e99
+    if path.suffix == ".csv" and not pa.types.is_integer(cells.type):  # a hash such as 1e99 would be read as a number
         cells = _read(path, {names[arch_id_column]: pa.string()})[names[arch_id_column]]
     arch_ids = _keys(path, arch_id_column, cells.to_pylist())
     digest = digest_of([path])
@@ -128,7 +128,7 @@ def _read(path: Path, types: Mapping[str, pa.DataType] | None = None) -> pa.Tabl
 
 
 def _check_text(path: Path, table: pa.Table, names: Mapping[str, str]) -> None:
-    """Refuse text that is not UTF-8, which Arrow reads from Parquet as it is."""
+    """Refuse text that is not UTF-8; Arrow does not check it when it reads Parquet."""
     for column, name in names.items():
         try:
             table[name].validate(full=True)
@@ -137,7 +137,7 @@ def _check_text(path: Path, table: pa.Table, names: Mapping[str, str]) -> None:
 
 
 def _found(path: Path, table: pa.Table, columns: Sequence[str]) -> dict[str, str]:
-    """Each column that is asked for, and its name in the file, where blanks may stand around it."""
+    """The requested columns and their names in the file, which can have blanks around them."""
     names = {}
     for column in columns:
         found = [name for name in table.column_names if name == column]
@@ -151,7 +151,7 @@ def _found(path: Path, table: pa.Table, columns: Sequence[str]) -> dict[str, str
 
 
 def _keys(path: Path, column: str, cells: list[Any]) -> list[str]:
-    """The arch_ids of a table's rows, without blanks around them."""
+    """The arch_ids of the rows of a table, without the blanks around them."""
     seen: dict[str, None] = {}
     for row, cell in enumerate(cells):
         arch_id = cell.strip() if isinstance(cell, str) else None
@@ -168,7 +168,7 @@ def _keys(path: Path, column: str, cells: list[Any]) -> list[str]:
 def _values(
     path: Path, column: str, arch_ids: Sequence[str], cells: pa.ChunkedArray, convert: Callable[[Any], float]
 ) -> Mapping[str, float]:
-    """The numbers of a column by architecture; empty cells have none."""
+    """The numbers of a column by architecture; architectures with an empty cell are left out."""
     if pa.types.is_floating(cells.type):
         cells = cells.cast(pa.float64())
     found = {}
@@ -186,7 +186,7 @@ def _values(
 
 
 def _number(cell: Any) -> Any:
-    """A cell's value: a text that is a number is one, a missing value or NaN (pandas' sign of it) is None, others stay."""
+    """The value of a cell. Text becomes a number if it reads as one. A missing value and NaN (from pandas) become None."""
     if isinstance(cell, Decimal):
         cell = float(cell)
     if isinstance(cell, str):

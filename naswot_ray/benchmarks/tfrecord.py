@@ -1,7 +1,6 @@
-"""TFRecord files: the frames around records, every checksum verified, without TensorFlow.
+"""Reads the records of TFRecord files without TensorFlow, and verifies every checksum.
 
-Official format (TensorFlow's guide to python_io, "TFRecords Format Details"): records follow each other without a header, each
-as
+Official format (TensorFlow's guide to python_io, "TFRecords Format Details"): the file has no header. Each record is written as
 
     uint64 length, little-endian
     uint32 masked CRC-32C of the length
@@ -21,7 +20,7 @@ from typing import Final
 
 import google_crc32c
 
-from naswot_ray.benchmarks.sources import Progress, no_progress
+from naswot_ray.benchmarks.sources import ReadProgress, no_progress
 from naswot_ray.errors import BenchmarkError
 from naswot_ray.regular_file import open_regular
 
@@ -31,18 +30,18 @@ _MASK_DELTA: Final = 0xA282EAD8
 _RECORDS_PER_REPORT: Final = 8_192
 
 
-def read_records(path: Path, *, max_length: int, progress: Progress = no_progress) -> Iterator[tuple[int, bytes]]:
+def read_records(path: Path, *, max_length: int, progress: ReadProgress = no_progress) -> Iterator[tuple[int, bytes]]:
     """The records of a file, one at a time, each with the byte offset at which it begins.
 
-    A file that ends exactly between two records is whole as far as the format can tell.
+    The format cannot tell that a file is incomplete if it was cut exactly between two records.
 
     Args:
         path: an uncompressed TFRecord file.
-        max_length: bytes that a record of this kind can have at most; a longer one is refused before it is read.
+        max_length: the most bytes that a record can have. A longer one is refused before it is read.
         progress: called with the bytes read so far.
 
     Raises:
-        BenchmarkError: unreadable, cut off, damaged, or not a TFRecord file.
+        BenchmarkError: the file cannot be read, is cut off or damaged, or is not a TFRecord file.
     """
     try:
         with open_regular(path) as file:

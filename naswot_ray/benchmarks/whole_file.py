@@ -1,9 +1,9 @@
 """A benchmark in one pickle, `{"meta_archs": [...], "arch2infos": {number: results}, "evaluated_indexes": {...}}`.
 
-That of NATS-Bench's topology space unpickles to 30 GB of objects. Here each architecture's results become rows as soon as
-they have been read, and are emptied; what stays is the unpickler's memo (8 bytes per object and string) and the rows as
-Arrow batches: 0.13 MB per architecture of that space, 0.05 MB of the size space. A file made for it can still exhaust the
-memory; a dataset is not touched before the file has been read.
+The file of NATS-Bench's topology space unpickles to 30 GB of objects. Here the results of an architecture become rows as soon
+as they are read, and are then emptied. What stays in memory are the unpickler's memo (8 bytes per object and string) and the
+rows as Arrow batches: 0.13 MB per architecture of that space, and 0.05 MB per architecture of the size space. A file that was
+made for it can still exhaust the memory, but a dataset is not touched before the whole file has been read.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ def read_whole_file(path: Path, digest: str, stream: BinaryIO, reader: Reader) -
     """All accuracies of such a pickle. It is read to its end before this returns.
 
     Args:
-        path: names the source.
+        path: the path of the source.
         digest: SHA-256 of the source.
-        stream: the pickle, read no further than its end.
-        reader: for its architectures.
+        stream: the pickle; it is read no further than its end.
+        reader: reads the results of each architecture.
 
     Raises:
-        BenchmarkError: damaged, malicious, or not what `reader` expects.
+        BenchmarkError: the pickle is damaged or malicious, or its content is not what `reader` expects.
     """
     batches: list[pa.RecordBatch] = []
     rows: list[dict[str, Any]] = []
@@ -62,10 +62,10 @@ def read_whole_file(path: Path, digest: str, stream: BinaryIO, reader: Reader) -
 
 
 def expect_end(path: Path, stream: BinaryIO) -> None:
-    """Check that nothing follows the pickle; packed formats verify their checksums when they are read to their end.
+    """Check that nothing follows the pickle. Compressed formats verify their checksums only at their end.
 
     Raises:
-        BenchmarkError: something follows, or a checksum is wrong.
+        BenchmarkError: something follows the pickle, or a checksum is wrong.
     """
     try:
         rest = stream.read(1)
@@ -81,7 +81,7 @@ def _is_architecture(items: dict[Any, Any]) -> bool:
 
 
 def _empty(items: dict[Any, Any]) -> None:
-    """Free an architecture's results, which the unpickler's memo holds on to as long as it runs."""
+    """Free the results of an architecture; the unpickler's memo keeps the emptied objects until it ends."""
     for state in items.values():
         for trial in state["all_results"].values():
             for part in trial.values():
@@ -93,7 +93,7 @@ def _empty(items: dict[Any, Any]) -> None:
 
 
 def _check(content: Any, reader: Reader) -> None:
-    """What can be said at the end only: that the file was whole."""
+    """Check that the file was complete, which shows only at its end."""
     if not isinstance(content, dict) or not {"meta_archs", "arch2infos", "evaluated_indexes"} <= content.keys():
         raise BenchmarkError("expected a dictionary with meta_archs, arch2infos and evaluated_indexes")
     check_meta_archs(content["meta_archs"], reader)
@@ -112,7 +112,7 @@ def check_meta_archs(arch_ids: Any, reader: Reader) -> None:
     """Check that the architectures of a source are those of its space, in order.
 
     Raises:
-        BenchmarkError: they are not; to be prefixed with the source.
+        BenchmarkError: they are not. The caller puts the name of the source in front of the message.
     """
     is_list = isinstance(arch_ids, list) and all(type(arch_id) is str for arch_id in arch_ids)
     if not is_list or arch_ids != list(reader.space):

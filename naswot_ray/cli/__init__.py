@@ -1,16 +1,17 @@
-"""The command line, `naswot-ray`: reads options, calls the work, prints, sets the exit status. One module a command.
+"""The command line `naswot-ray`, with one module for each command.
 
-Exit status: 0 success, 1 partial (some rows are `failed` or missing), 2 a bad option, file or cluster, 130 interrupted.
+A command reads its options, calls the rest of the package, prints the result and sets the exit status: 0 success, 1 partial
+(some rows are `failed` or missing), 2 a bad option, file or cluster, 130 interrupted.
 """
 
 from naswot_ray.cli import (
     ablate,
+    accuracies,
     analyse,
     audit,
     check,
     fetch,
     figures,
-    import_accuracies,
     info,
     join,
     measures,
@@ -29,7 +30,7 @@ __all__ = ["EXIT_ERROR", "EXIT_INTERRUPTED", "EXIT_PARTIAL", "app", "main"]
 _COMMANDS = {
     "score": score.score,
     "join": join.join,
-    "accuracies": import_accuracies.import_accuracies,
+    "accuracies": accuracies.import_accuracies,
     "query": query.query,
     "info": info.info,
     "check": check.check,
@@ -45,7 +46,7 @@ _COMMANDS = {
     "spaces": spaces.spaces,
     "measures": measures.measures,
 }
-"""In the order in which --help lists them."""
+"""The commands, in the order in which --help lists them."""
 
 for _name, _command in _COMMANDS.items():
     app.command(_name)(_command)

@@ -1,4 +1,4 @@
-"""The command `ablate`."""
+"""The command `ablate`: how much does a value depend on seeds, images and batch size?"""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from naswot_ray.spaces import check_name, open_spaces
 
 BATCH_SIZES = (16, 32, 64, 128, 256)
 MAX_REPEATS = 10_000
-"""Seeds of each kind."""
+"""The largest number of seeds of each kind."""
 
 
 @reporting_errors
@@ -26,17 +26,19 @@ def ablate(
     space: Annotated[str, typer.Option(metavar="TEXT", help="Search space.")] = "nasbench201",
     measure: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="What to compute; repeat for several, or say all. Default: naswot."),
+        typer.Option(metavar="NAME", help="Measure to compute; repeat for several, or give all. Default: naswot."),
     ] = None,
-    num: Annotated[int, typer.Option(min=2, metavar="N", help="Random architectures; always the same ones.")] = 10,
+    num: Annotated[
+        int, typer.Option(min=2, metavar="N", help="Number of random architectures. They are always the same ones.")
+    ] = 10,
     repeats: Annotated[
         int,
         typer.Option(
-            min=2, max=MAX_REPEATS, metavar="N", help="How many seeds of the weights, of the minibatches and of the noise."
+            min=2, max=MAX_REPEATS, metavar="N", help="Number of seeds of the weights, of the minibatches and of the noise."
         ),
     ] = 20,
     batch_size: Annotated[
-        int, typer.Option(min=2, metavar="N", help="Number of images, while something else is changed.")
+        int, typer.Option(min=2, metavar="N", help="Number of images, where something else is changed.")
     ] = 128,
     images: Annotated[
         str, typer.Option(metavar="TEXT", help="Image source: noise, cifar10, cifar100 or imagenet16-120.")
@@ -45,7 +47,7 @@ def ablate(
         str | None, typer.Option(metavar="PATH", help="Directory with the images; not needed for noise."), INPUT
     ] = None,
     space_option: Annotated[
-        list[str] | None, typer.Option(metavar="TEXT", help="PARAMETER=VALUE of the space."), SPACE_OPTION
+        list[str] | None, typer.Option(metavar="TEXT", help="Parameter of the space, PARAMETER=VALUE."), SPACE_OPTION
     ] = None,
     output: Annotated[
         str | None,
@@ -53,9 +55,9 @@ def ablate(
         OUTPUT,
     ] = None,
 ) -> None:
-    """Compute measures of a few architectures with one thing changed: initialisation, minibatch, random images, batch size.
+    """Measure a few architectures while one thing changes: the initialisation, the minibatch, random images or the batch size.
 
-    In a dataset a seed draws weights and minibatch together; here each has a seed of its own.
+    In a dataset, one seed chooses both the weights and the minibatch. Here each of them has a seed of its own.
 
     Example: naswot-ray ablate --images cifar10 --data ~/cifar10 -o ablation
     """

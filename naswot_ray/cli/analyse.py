@@ -1,4 +1,4 @@
-"""The command `analyse`: what are a dataset's scores worth?"""
+"""The command `analyse`: how well do a dataset's measures predict accuracy?"""
 
 from __future__ import annotations
 
@@ -28,19 +28,21 @@ def analyse(
             "--output",
             "-o",
             metavar="PATH",
-            help="Folder for the tables, a path or URI. Default: the dataset's name with -analysis behind it, here.",
+            help="Folder for the tables, a path or URI. Default: NAME-analysis in this directory, after the dataset's name.",
         ),
         OUTPUT,
     ] = None,
     repeats: Annotated[
         Repeats,
-        typer.Option(help="Which accuracy of an architecture that was trained several times; the published code takes max."),
+        typer.Option(
+            help="Which accuracy to use of an architecture that was trained several times. The published code takes max."
+        ),
     ] = Repeats.MEAN,
 ) -> None:
     """Correlate every measure with accuracy, beside rank sums, trivial baselines and published figures.
 
     Needs joined rows (`naswot-ray join`). Writes analysis.md, analysis.parquet (one row per number) and stability.parquet,
-    and prints the main tables. An earlier analysis of the same dataset and repeats is replaced.
+    and prints the main tables. Replaces an earlier analysis of the same dataset and repeats.
 
     Example: naswot-ray analyse scores
     """
@@ -58,11 +60,11 @@ def analyse(
     for line in markdown.describe_missing(analysis):
         stdout.print(line)
     console.print_stale_joins(stdout, dataset)
-    stdout.print("Kendall's tau with test accuracy: of the mean over seeds, and the same given params and FLOPs (partial tau);")
+    stdout.print("Kendall's tau of the mean over seeds with test accuracy, and the same given params and FLOPs (partial tau);")
     stdout.print(f"accuracy: {repeats} over repeats. All tables: {target.path(files.DOCUMENT)}")
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> str:
-    """Columns side by side. Rather lines that a narrow terminal breaks than figures cut short, as rich would."""
+    """A table as text, with aligned columns. A narrow terminal wraps its lines; rich would cut the numbers short instead."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)

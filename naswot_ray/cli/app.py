@@ -1,4 +1,4 @@
-"""What all commands share: the application, its options and errors, exit statuses and consoles."""
+"""What all commands share: the application, the handling of options and errors, exit statuses and consoles."""
 
 from __future__ import annotations
 
@@ -30,9 +30,7 @@ EXIT_INTERRUPTED = 130
 
 
 class _Commands(TyperGroup):
-    """The commands. What is wrong with a command line, or with the system, is told like any other error: on one line, without
-    secrets and control characters.
-    """
+    """The group of commands. It reports errors of the command line and of the system without secrets and control characters."""
 
     def make_context(self, *args: Any, **kwargs: Any) -> Any:
         with _shown_safely():
@@ -47,9 +45,9 @@ class _Commands(TyperGroup):
 def _shown_safely() -> Iterator[None]:
     try:
         yield
-    except BrokenPipeError:  # `| head`: the reader has all it wants
+    except BrokenPipeError:  # such as `| head`, which has read all that it wants
         raise
-    except OSError as failure:  # of the system: a full disk behind the standard output, no more file handles
+    except OSError as failure:  # such as a full disk behind the standard output, or no more file handles
         if failure.errno is None:
             raise
         _stop_writing()
@@ -57,7 +55,7 @@ def _shown_safely() -> Iterator[None]:
         raise typer.Exit(EXIT_ERROR) from None
     except Exception as caught:
         error: Any = caught
-        if hasattr(error, "format_message") and isinstance(error.message, str):  # click's, which typer has a copy of
+        if hasattr(error, "format_message") and isinstance(error.message, str):  # an error of click, of which typer has a copy
             error.message = printable(hide_credentials(error.message))
         raise
 
@@ -78,7 +76,7 @@ DatasetPath = Annotated[str, typer.Argument(help="Directory of the dataset, a pa
 
 
 def with_options(model: type[BaseModel]) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command the fields of a pydantic model as options, so that each option is defined once."""
+    """Make a decorator that gives a command the fields of a pydantic model as options, so that each is defined only once."""
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         parameters = []
@@ -108,7 +106,10 @@ def with_options(model: type[BaseModel]) -> Callable[[Callable[..., None]], Call
 
 
 def reporting_errors(command: Callable[..., None]) -> Callable[..., None]:
-    """One line and an exit status instead of a traceback, for what the user can act on; every path is settled first."""
+    """Decorate a command, so that errors that the user can act on end it with one line and an exit status, not a traceback.
+
+    The decorated command also expands and checks every path that it is given (`PathOption.settled`).
+    """
     paths = list(path_options(command))
 
     @functools.wraps(command)
@@ -126,26 +127,26 @@ def reporting_errors(command: Callable[..., None]) -> Callable[..., None]:
             complain(f"error: {error}")
             raise typer.Exit(EXIT_ERROR) from None
         except KeyboardInterrupt:
-            complain("interrupted; everything written is kept, the same command does the rest")
+            complain("interrupted; everything written is kept, and the same command does the rest")
             raise typer.Exit(EXIT_INTERRUPTED) from None
 
     return run
 
 
 def _check_text(name: str, given: Any) -> None:
-    """Refuse bytes that are no text, which Python hands on as halves of characters and no library takes."""
+    """Refuse arguments that are not text. Python passes such bytes on as surrogates, which no library accepts."""
     for text in given if isinstance(given, (list, tuple)) else [given]:
         if isinstance(text, str) and any("\ud800" <= character <= "\udfff" for character in text):
             raise SettingsError(f"{name.replace('_', '-')} {text!r}: expected text in {sys.getfilesystemencoding()}")
 
 
 def path_options(command: Callable[..., None]) -> Iterator[tuple[str, str, PathOption]]:
-    """The parameters of a command that are marked as paths: name, what users call it, and its mark."""
+    """Yield the parameters of a command that are marked as paths: the name, what users call it, and the mark."""
     for name, parameter in inspect.signature(command, eval_str=True).parameters.items():
         marks = [mark for mark in get_args(parameter.annotation) if isinstance(mark, PathOption)]
         if marks:
             (info,) = (mark for mark in get_args(parameter.annotation) if isinstance(mark, ParameterInfo))
-            # Inside Annotated the first flag stands where a default would stand elsewhere.
+            # Inside Annotated, typer keeps the first flag where the default would be otherwise.
             given = (info.default, *(info.param_decls or ()))
             flags = [flag for flag in given if isinstance(flag, str) and flag.startswith("--")]
             label = (info.metavar or name).strip("[]") if isinstance(info, ArgumentInfo) else f"--{name.replace('_', '-')}"
@@ -153,14 +154,14 @@ def path_options(command: Callable[..., None]) -> Iterator[tuple[str, str, PathO
 
 
 def _escape_what_cannot_be_shown() -> None:
-    """Have a terminal or pipe without Unicode show the escape of a character that it lacks, rather than end the command."""
+    """Print an escape for a character that the terminal or pipe cannot encode, instead of ending with an error."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
 def _stop_writing() -> None:
-    """Let go of a standard output that takes nothing more, or Python would complain of it once more at its end."""
+    """Close a standard output that cannot be written to. Otherwise Python would report it once more when it exits."""
     with contextlib.suppress(OSError, ValueError):
         descriptor = os.open(os.devnull, os.O_WRONLY)
         os.dup2(descriptor, sys.stdout.fileno())
@@ -183,8 +184,14 @@ def _common(
 
 
 def only_space(dataset: Dataset) -> str:
-    """The space that a dataset has scores of."""
+    """The only space that a dataset has scores of.
+
+    Raises:
+        SettingsError: the dataset has scores of several spaces, or of none.
+    """
     spaces = sorted(dataset.manifest.settings.spaces)
     if len(spaces) != 1:
-        raise SettingsError(f"{dataset.storage.root} holds scores of {', '.join(spaces) or 'no space'}: say which with --space")
+        raise SettingsError(
+            f"{dataset.storage.root} holds scores of {', '.join(spaces) or 'no space'}: choose one with --space"
+        )
     return spaces[0]

@@ -16,36 +16,38 @@ from naswot_ray.dataset.dataset import open as open_dataset
 from naswot_ray.paths import INPUT, SPACE_OPTION
 
 MAX_SAMPLE = 2**31 - 1
-"""Rows that an audit may draw; where there are fewer it takes them all."""
+"""The largest sample of rows. A dataset with fewer rows is recomputed as a whole."""
 
 
 @reporting_errors
 def audit(
     dataset_path: DatasetPath,
     sample: Annotated[
-        int, typer.Option(min=1, max=MAX_SAMPLE, metavar="K", help="Rows to compute again, drawn at random.")
+        int, typer.Option(min=1, max=MAX_SAMPLE, metavar="K", help="Number of random rows to compute again.")
     ] = 100,
-    seed: Annotated[int, typer.Option(metavar="N", help="Random seed of the draw; another one draws other rows.")] = 0,
+    seed: Annotated[int, typer.Option(metavar="N", help="Random seed of the sample. Another seed chooses other rows.")] = 0,
     data: Annotated[
         str | None, typer.Option(metavar="PATH", help="Directory with the images; not needed for noise."), INPUT
     ] = None,
     space_option: Annotated[
         list[str] | None,
-        typer.Option(metavar="TEXT", help="PARAMETER=VALUE of a space; for a file that no longer lies where the runs had it."),
+        typer.Option(
+            metavar="TEXT", help="Parameter of a space, PARAMETER=VALUE. Needed if a file is no longer where the runs had it."
+        ),
         SPACE_OPTION,
     ] = None,
     engine: Annotated[
         str | None,
         typer.Option(
             metavar="NAME",
-            help="exact, fast or cuda. Default: the one that computed a row; if it cannot run here, fast or exact.",
+            help="Engine: exact, fast or cuda. Default: the one that computed a row; if that cannot run here, fast or exact.",
         ),
     ] = None,
 ) -> None:
-    """Compute random rows again and compare; look for rows that contradict each other, and for files that are not right.
+    """Compute random rows again and compare them. Also find damaged files, and rows that contradict each other.
 
-    A row agrees if num_units is the same and the value of every measure is within that measure's tolerance. Every row that
-    disagrees is named. Exit status 1 if there is any, or anything else wrong.
+    A row agrees if num_units is equal and the value of every measure is within that measure's tolerance. Rows that disagree are
+    listed. The exit status is 1 if a row disagrees or anything else is wrong.
 
     Example: naswot-ray audit scores --sample 1000 --data ~/cifar10
     """
@@ -65,7 +67,7 @@ def audit(
     problems += check_agreement(dataset, {problem.path for problem in problems})
     stdout.print(f"{dataset.storage.root}: {len(files):,} files")
     good = console.print_check(stdout, dataset, problems, {})
-    if problems:  # rows of files that are not what was written are not worth computing
+    if problems:  # it is not worth computing rows of damaged files again
         raise typer.Exit(EXIT_PARTIAL)
 
     points = count_points(dataset)

@@ -1,4 +1,4 @@
-"""The command `check`."""
+"""The command `check`: is every file of a dataset as it was written?"""
 
 from __future__ import annotations
 
@@ -22,16 +22,17 @@ def check(
         bool,
         typer.Option(
             "--repair",
-            help="Move files to removed/ that are broken, or whose rows all lie in a file that is right. Nothing is deleted.",
+            help="Move broken files, and files whose rows are all in a correct file too, to removed/. Nothing is deleted.",
         ),
     ] = False,
     purge: Annotated[
-        bool, typer.Option("--purge", help="Delete removed/, with all that earlier runs and checks moved there.")
+        bool, typer.Option("--purge", help="Delete removed/ and everything that earlier runs and checks moved there.")
     ] = False,
 ) -> None:
-    """Read every file of a dataset and tell what is missing, duplicate, corrupt, foreign or of other settings.
+    """Read every file of a dataset and list what is missing, duplicate, corrupt, foreign or of other settings.
 
-    Exit status 1 if there is anything of the kind. What --repair moves is listed, and scored again by the next run.
+    The exit status is 1 if there is any of these. Files that --repair moves away are listed, and the next run scores their rows
+    again.
 
     Example: naswot-ray check scores
     """

@@ -1,4 +1,4 @@
-"""The command `figures`."""
+"""The command `figures`, which plots a dataset."""
 
 from __future__ import annotations
 
@@ -26,22 +26,26 @@ if TYPE_CHECKING:
 @reporting_errors
 def figures(
     dataset_path: DatasetPath,
-    output: Annotated[str, typer.Option("--output", "-o", metavar="PATH", help="Folder to write to, as SVG and PNG."), OUTPUT],
+    output: Annotated[
+        str,
+        typer.Option("--output", "-o", metavar="PATH", help="Folder for the figures. Each is written as SVG and PNG."),
+        OUTPUT,
+    ],
     measure: Measure = None,
     colour: Annotated[
-        str, typer.Option(metavar="COLUMN", help=f"What colours the scatter: {', '.join(BASELINES)}.")
+        str, typer.Option(metavar="COLUMN", help=f"Baseline that colours the scatter plot: {', '.join(BASELINES)}.")
     ] = "params",
     data: Annotated[
         str | None,
         typer.Option(
             metavar="PATH",
-            help="Directory with the images that the dataset was scored on. The figure of kernels, which the dataset does not "
-            "hold, scores nine networks again and needs them (noise needs none).",
+            help="Directory with the images that the dataset was scored on. The figure of kernels needs it: the dataset holds "
+            "no kernels, so nine networks are scored again. Noise needs none.",
         ),
         INPUT,
     ] = None,
 ) -> None:
-    """Draw a dataset's figures: a measure against accuracy, its rank correlation by batch size, kernel matrices.
+    """Plot a dataset: a measure against accuracy, its rank correlation by batch size, and kernel matrices.
 
     Example: naswot-ray figures scores -o figures --data ~/.cache/naswot-ray/cifar10
     """
@@ -49,7 +53,7 @@ def figures(
     from naswot_ray.analysis.figures.style import render  # noqa: PLC0415
 
     if colour not in BASELINES:
-        raise SettingsError(f"--colour {colour}: there are {', '.join(BASELINES)}")
+        raise SettingsError(f"--colour {colour}: expected one of {', '.join(BASELINES)}")
     dataset = open_dataset(dataset_path)
     check_whole(dataset)
     if measure is not None:
@@ -58,7 +62,7 @@ def figures(
 
     def kernels(points: Points, batch_size: int, arch_ids: Sequence[str]) -> list[ScoredKernel] | None:
         if points.images != "noise" and data is None:
-            stderr.print(f"{points.space}-{points.images}-kernels left out: say where the images are with --data")
+            stderr.print(f"{points.space}-{points.images}-kernels left out: give the folder of the images with --data")
             return None
         from naswot_ray.audit.kernels import recompute_kernels  # noqa: PLC0415  torch takes seconds to import
 
@@ -68,7 +72,7 @@ def figures(
     for name, figure in draw_figures(dataset, measure, colour, kernels):
         if figure is None:
             num_left_out += 1
-            stderr.print(f"{name} left out: no row there has a value of it")
+            stderr.print(f"{name} left out: no row has a value to plot")
             continue
         num_drawn += 1
         for suffix, content in render(figure).items():
@@ -76,8 +80,8 @@ def figures(
         stdout.print(folder.path(PurePosixPath(f"{name}.svg")))
     console.print_stale_joins(stdout, dataset)
     if num_left_out and not num_drawn:
-        raise SettingsError(f"{dataset.storage.root} has no value of {measure or 'any measure'} to draw")
+        raise SettingsError(f"{dataset.storage.root} has no value of {measure or 'any measure'} to plot")
     if not num_drawn:
         raise SettingsError(
-            f"{dataset.storage.root} holds no accuracies to draw values against: add some with `naswot-ray join`"
+            f"{dataset.storage.root} holds no accuracies to plot values against: add some with `naswot-ray join`"
         )

@@ -1,4 +1,4 @@
-"""The command `info`."""
+"""The command `info`: what does a dataset hold, and what is missing?"""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from naswot_ray.dataset.dataset import open as open_dataset
 
 @reporting_errors
 def info(dataset_path: DatasetPath) -> None:
-    """Tell what a dataset holds, and what is missing from its grid.
+    """List what a dataset holds and what is missing from its grid.
 
-    Exit status 1 if rows that some run was to score are missing.
+    Exit status 1 if rows that a run was asked for are missing or failed, if a part cannot be trusted, or if a join is
+    unfinished.
     """
     if not console.print_info(stdout, open_dataset(dataset_path)):
         raise typer.Exit(EXIT_PARTIAL)

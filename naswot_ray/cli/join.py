@@ -1,4 +1,4 @@
-"""The command `join`."""
+"""The command `join`, which joins scores with trained accuracies."""
 
 from __future__ import annotations
 
@@ -27,13 +27,15 @@ def join(
     dataset_path: DatasetPath,
     accuracies: Accuracies = None,
     mapping: Mapping = None,
-    space: Annotated[str | None, typer.Option(help="Space to join. Default: all with scores and accuracies.")] = None,
+    space: Annotated[
+        str | None, typer.Option(help="Search space to join. Default: all that have scores and accuracies.")
+    ] = None,
     replace: Replace = False,
 ) -> None:
     """Join scores with trained accuracies.
 
-    Adds --accuracies to the dataset if given, then writes joined/: a row for each score and mean accuracy. Architectures
-    that only one side has are counted and listed.
+    First adds --accuracies to the dataset, if given. Then writes joined/, with a row for each score and mean accuracy.
+    Architectures that have only a score or only an accuracy are counted and listed.
 
     Example: naswot-ray join scores --accuracies NATS-tss-v1_0-3ffb9-simple
     """
@@ -47,18 +49,19 @@ def join(
         if addition.different:
             console.print_accuracies(stdout, staged, addition)
     elif mapping:
-        raise SettingsError("--map says how to read --accuracies, which is not given")
+        raise SettingsError("--map says how to read --accuracies: give that as well")
     elif replace:
-        raise SettingsError("--replace is about --accuracies, which is not given")
+        raise SettingsError("--replace says what to do with --accuracies: give that as well")
     _join(dataset, space)
     console.print_summary(stdout, dataset)
 
 
 def _join(dataset: Dataset, space: str | None) -> None:
-    """Join one space, or all that have scores and accuracies, and tell what was found.
+    """Join one space, or all spaces that have scores and accuracies, and print what was found.
 
     Raises:
-        DatasetError: there is nothing to join, or no architecture of a space has both; its other spaces are joined first.
+        DatasetError: there is nothing to join, or no architecture of a space has both a score and an accuracy. The other spaces
+            are joined first.
     """
     joinable, only_scored = spaces_to_join(dataset)
     if space is None and not joinable and len(only_scored) != 1:
@@ -75,14 +78,14 @@ def _join(dataset: Dataset, space: str | None) -> None:
         raise DatasetError("; ".join(failures))
     if space is None:
         for name in only_scored:
-            stdout.print(f"{name}: no accuracies, not joined: add some with `naswot-ray accuracies {name}`")
+            stdout.print(f"{name}: not joined, since it has no accuracies: add some with `naswot-ray accuracies {name}`")
 
 
 def _space_of(dataset: Dataset, source: str) -> str:
-    """The space that an accuracies file is of, where nobody says: the dataset's only one, or of several the file's own.
+    """The space of an accuracies file, if the user gives none: the dataset's only space, or else the one that the file names.
 
     Raises:
-        SettingsError: neither the dataset nor the file tells.
+        SettingsError: the dataset has several spaces, and the file does not say which it is for.
     """
     spaces = dataset.manifest.settings.spaces
     told = told_space(Path(source)) if len(spaces) > 1 and not is_uri(source) else None

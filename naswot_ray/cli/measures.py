@@ -1,4 +1,4 @@
-"""The command `measures`."""
+"""The command `measures`, which lists the measures."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from naswot_ray.measures import DEFAULT_MEASURES, all_measures
 
 @reporting_errors
 def measures() -> None:
-    """List the measures that a network can get."""
+    """List the measures that can be computed, with formula, source and cost."""
     for name, one in all_measures().items():
-        default = ", taken unless others are asked for" if name in DEFAULT_MEASURES else ""
+        default = ", computed by default" if name in DEFAULT_MEASURES else ""
         stdout.print(f"{name}: from the {one.taken_from} pass, version {one.version}{default}")
         stdout.print(f"  formula: {one.formula}")
         stdout.print(f"  source: {one.source}")

@@ -1,4 +1,4 @@
-"""Options that several commands have: those of a file of accuracies, and how such a file is read."""
+"""Options that several commands share, such as those for a file of accuracies, and the reading of such a file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 from naswot_ray.benchmarks.accuracy_file import staged_accuracies
 from naswot_ray.benchmarks.members import Members
 from naswot_ray.dataset.accuracies import StagedAccuracies
-from naswot_ray.fetch.progress import ConsoleProgress
+from naswot_ray.fetch.progress import ConsoleFetchProgress
 from naswot_ray.paths import INPUT
 from naswot_ray.terminal import complain
 
@@ -27,8 +27,9 @@ Mapping = Annotated[
     typer.Option(
         "--map",
         metavar="FIELD=COLUMN",
-        help="Which column of a table is what, FIELD=COLUMN; FIELD is arch_id or DATASET/SPLIT/EPOCHS. Repeat for several: "
-        "--map arch_id=arch_str --map cifar10/test/200=cifar10_test_acc. DATASET/SPLIT/EPOCHS/seconds is the trainings' time.",
+        help="Which column of a table holds which field; repeat for several. FIELD is arch_id or DATASET/SPLIT/EPOCHS, or "
+        "DATASET/SPLIT/EPOCHS/seconds for the training time. Example: --map arch_id=arch_str --map "
+        "cifar10/test/200=cifar10_test_acc.",
     ),
 ]
 
@@ -41,14 +42,14 @@ Replace = Annotated[
     bool,
     typer.Option(
         "--replace",
-        help="Put the table's accuracies in the place of those of the same dataset, split and epochs; all others stay.",
+        help="Replace the dataset's accuracies for the same dataset, split and epochs by those of the file. All others stay.",
     ),
 ]
 
 
 def read_staged(space: str, source: str, mapping: list[str] | None, members: Callable[[], Members]) -> StagedAccuracies:
-    """Read a file of accuracies to its end, with a progress bar, and print on the standard error what looks wrong in it."""
-    with ConsoleProgress() as progress:
+    """Read a whole file of accuracies with a progress bar, and print on the standard error what looks wrong in it."""
+    with ConsoleFetchProgress() as progress:
         staged = staged_accuracies(space, source, mapping or (), members, progress.reader)
     for line in staged.warnings:
         complain(f"warning: {line}")

@@ -11,10 +11,10 @@ from naswot_ray.paths import without_credentials
 
 
 def check_free(output: str) -> None:
-    """Refuse a file that exists, or whose folder does not.
+    """Check that a file can be written: it must not exist yet, and its folder must exist.
 
     Raises:
-        SettingsError: says so.
+        SettingsError: the file exists, or its folder does not.
     """
     folder, name = split(output)
     storage = Storage(folder)

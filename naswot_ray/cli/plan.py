@@ -1,4 +1,4 @@
-"""The command `plan`."""
+"""The command `plan`: which rows is a dataset meant to hold?"""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ def plan(
         typer.Option(
             "--withdraw",
             metavar="RUN_ID",
-            help="A run whose rows the dataset is not meant to hold after all, with all runs that asked for the same; repeat "
-            "for several.",
+            help="Run whose rows the dataset is not meant to hold after all; repeat for several. All runs that asked for the "
+            "same rows are withdrawn with it.",
         ),
     ] = None,
 ) -> None:
-    """Tell what a dataset is meant to hold, and take plans back.
+    """List which rows a dataset is meant to hold, and withdraw plans.
 
-    Every run of `score` plans the rows that it was asked for, and `info`, `check` and `publish` miss those that are not there.
-    Withdraw the plan of a run that was mistyped or will not be finished; rows that are there stay. To plan them again, run
+    Every run of `score` plans the rows that it was asked for. `info`, `check` and `publish` report planned rows that are
+    missing. Withdraw the plan of a run that was mistyped or will not be finished. Rows that exist stay. To plan them again, run
     `score` again.
 
     Example: naswot-ray plan scores --withdraw 20260101T120000-1a2b3c4d

@@ -1,4 +1,4 @@
-"""The command `publish`, which gives a dataset to others."""
+"""The command `publish`, which prepares a dataset for other people."""
 
 from __future__ import annotations
 
@@ -22,23 +22,26 @@ def publish_dataset(
     dataset_path: DatasetPath,
     output: Annotated[
         str,
-        typer.Option("--output", "-o", metavar="DIR", help="Folder to write: one that does not exist, or is empty."),
+        typer.Option("--output", "-o", metavar="DIR", help="Folder to write: it must be empty, or not exist yet."),
         LOCAL_OUTPUT,
     ],
     file_format: Annotated[
-        FileFormat, typer.Option("--format", help="Compressed Parquet, or Arrow files for memory-mapping.")
+        FileFormat, typer.Option("--format", help="File format: compressed Parquet, or Arrow files for memory-mapping.")
     ] = FileFormat.PARQUET,
     include_accuracies: Annotated[
-        bool, typer.Option("--include-accuracies", help="Publish third parties' accuracies too, with source and licence.")
+        bool,
+        typer.Option("--include-accuracies", help="Also publish third parties' accuracies, with their source and licence."),
     ] = False,
     push: Annotated[
         str | None,
-        typer.Option(metavar="OWNER/NAME", help="Upload to this dataset repository of the Hugging Face Hub, made if need be."),
+        typer.Option(
+            metavar="OWNER/NAME", help="Upload to this dataset repository of the Hugging Face Hub. It is created if necessary."
+        ),
     ] = None,
 ) -> None:
-    """Publish a dataset: few sorted files, a card, a quality report, Croissant metadata and digests.
+    """Publish a dataset as a few sorted files, with a card, a quality report, Croissant metadata and digests.
 
-    Exit status 1 if rows are missing; card and report say how many.
+    The exit status is 1 if rows are missing. The card and the report say how many.
 
     Example: naswot-ray publish scores -o published
     """
@@ -68,7 +71,7 @@ def _print(publication: Publication) -> None:
         files = f"{len(table.paths)} file{'s' if len(table.paths) != 1 else ''}"
         stdout.print(f"{table.config}: {table.num_rows:,} rows in {files}")
     stdout.print(
-        f"{publication.folder}: {decimal(publication.num_bytes)}; README.md says what is in it, quality.md how good it is"
+        f"{publication.folder}: {decimal(publication.num_bytes)}; README.md describes it, and quality.md reports on its quality"
     )
     quality = publication.quality
     if not quality.complete:
@@ -78,6 +81,6 @@ def _print(publication: Publication) -> None:
     for found in quality.tau:
         if found.inside is False:
             stdout.print(
-                f"tau of {found.measure} outside the published band: {found.space}, {found.trained_on}, {found.images} images, "
-                f"batch size {found.batch_size}: {found.tau.value:.3f}"
+                f"tau of {found.measure} is outside the published band: {found.space}, {found.trained_on}, {found.images} "
+                f"images, batch size {found.batch_size}: {found.tau.value:.3f}"
             )

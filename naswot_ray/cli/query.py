@@ -1,4 +1,4 @@
-"""The command `query`."""
+"""The command `query`, which runs SQL over a dataset."""
 
 from __future__ import annotations
 
@@ -25,25 +25,30 @@ def query(
     sql: Annotated[str, typer.Argument(help="A DuckDB query over the views.", metavar="SQL")],
     format: Annotated[
         QueryFormat | None,
-        typer.Option(help="How to write the result. Default: as the name of --output says; a table on a terminal, else csv."),
+        typer.Option(
+            help="Format of the result. Default: by the name of --output; without --output a table on a terminal, else csv."
+        ),
     ] = None,
     output: Annotated[
         str | None,
-        typer.Option("--output", "-o", metavar="PATH", help=f"File to write to; its name ends with {', '.join(SUFFIXES)}."),
+        typer.Option(
+            "--output", "-o", metavar="PATH", help=f"File to write; its name must end with one of {', '.join(SUFFIXES)}."
+        ),
         OUTPUT,
     ] = None,
     unsafe: Annotated[
         bool,
         typer.Option(
             "--unsafe",
-            help="Let the query reach other files and the network, and load DuckDB's extensions: run only your own SQL.",
+            help="Allow the query to read other files, use the network and load DuckDB's extensions. Use it only for SQL of "
+            "your own.",
         ),
     ] = False,
 ) -> None:
     """Run SQL over a dataset's views: scores, architectures, accuracies, joined.
 
     A file or a pipe gets all rows. A table on a terminal is cut to fit, and says so.
-    The query reads the views and nothing else, unless --unsafe is given.
+    The query can read only these views, unless --unsafe is given.
 
     Example: naswot-ray query scores "SELECT space, images, batch_size, arch_id, avg(naswot) FROM scores GROUP BY ALL"
     """
@@ -60,17 +65,17 @@ def query(
         ):
             if "joined" in sql.lower():
                 check_whole(dataset)
-            if unsafe:  # a name that is no view would be looked up among the variables of this program
+            if unsafe:  # otherwise DuckDB looks up a name that is no view among the variables of this program
                 connection.execute("SET python_enable_replacements = false")
             write_result(connection, sql, chosen, output, scratch, is_terminal=is_terminal)
     except duckdb.PermissionException as error:
         raise SettingsError(
-            f"query failed: {_first_sentence(error)}; a query reads the dataset's views and no other file; --unsafe lifts that"
+            f"query failed: {_first_sentence(error)}; a query can read only the dataset's views; --unsafe allows other files"
         ) from error
     except duckdb.Error as error:
         raise SettingsError(f"query failed: {_first_sentence(error)}") from error
 
 
 def _first_sentence(error: Exception) -> str:
-    """An error's message on one line, without the quotation of the query that DuckDB adds below."""
+    """An error's message on one line, without the quoted query that DuckDB adds below it."""
     return " ".join(str(error).partition("\n\n")[0].split())

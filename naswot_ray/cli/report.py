@@ -1,4 +1,4 @@
-"""The command `report`."""
+"""The command `report`, which writes an HTML page."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def report(
     output: Annotated[str, typer.Option("--output", "-o", metavar="PATH", help="HTML file to write."), OUTPUT],
     measure: Measure = None,
 ) -> None:
-    """Write one HTML page that shows a dataset: plot, table, cells, correlations, measures, coverage. It needs no network.
+    """Write an HTML page about a dataset: plot, table, cells, correlations, measures and coverage. It needs no network.
 
     Example: naswot-ray report scores -o report.html
     """

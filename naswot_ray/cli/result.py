@@ -1,6 +1,6 @@
-"""What `query` gives: one statement that reads, and its result as a table, CSV, TSV or Parquet.
+"""The result of `query`: it runs one statement that only reads, and writes the result as a table, CSV, TSV or Parquet.
 
-DuckDB itself writes the values, into a temporary file: a result appears whole or not at all, wherever it goes.
+DuckDB itself writes the values, into a temporary file. So a result appears whole or not at all, wherever it goes.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ SUFFIXES: Final = {
     ".parquet": QueryFormat.PARQUET,
     ".txt": QueryFormat.TABLE,
 }
-"""Which format a file's name asks for. There is no JSON, which has no -inf, the score of a singular kernel."""
+"""File name ending -> format. JSON is left out because it has no -inf, which is the score of a singular kernel."""
 
 ROWS_ON_TERMINAL: Final = 40
 
@@ -54,11 +54,15 @@ _READING: Final = frozenset(
     {"SELECT", "FROM", "WITH", "VALUES", "TABLE", "(", "PIVOT", "PIVOT_WIDER", "UNPIVOT", "PIVOT_LONGER"}
     | {"DESCRIBE", "DESC", "SHOW", "SUMMARIZE", "EXPLAIN"}
 )
-"""First words of statements that read."""
+"""First words of statements that only read."""
 _WRITING_IN_WITH: Final = frozenset(["COPY", "INSERT", "UPDATE", "DELETE", "MERGE"])
-"""First words of what a `WITH name AS (...)` may hold besides queries."""
+"""First words of the writing statements that can stand in a `WITH name AS (...)`."""
 _TYPES: Final = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN, duckdb.StatementType.MULTI)
-"""A PIVOT over values that are not listed is several statements in one, MULTI; so is one that writes its result."""
+"""Types of statement that may be run.
+
+MULTI is a PIVOT whose values are not listed: DuckDB runs it as several statements. A statement that writes the result of such a
+PIVOT is MULTI too, so its first word is checked as well.
+"""
 
 _NUMBERS: Final = frozenset(
     {"tinyint", "smallint", "integer", "bigint", "hugeint", "utinyint", "usmallint", "uinteger", "ubigint", "uhugeint"}
@@ -74,15 +78,15 @@ _RESULT: Final = "result of the query"
 
 
 def format_of(output: str | None, asked: QueryFormat | None, *, is_terminal: bool) -> QueryFormat:
-    """In which format a result is to be written.
+    """The format in which to write a result.
 
     Args:
         output: the file; None for the standard output.
-        asked: for by --format; None decides by the file's name, or by where the standard output goes.
-        is_terminal: whether the standard output is one.
+        asked: the value of --format; None to decide by the file's name, or by where the standard output goes.
+        is_terminal: whether the standard output is a terminal.
 
     Raises:
-        SettingsError: the file's name says nothing, or something else than `asked`.
+        SettingsError: the file's name has no known ending, or one that contradicts `asked`.
     """
     if output is None:
         if asked is QueryFormat.PARQUET:
@@ -94,17 +98,18 @@ def format_of(output: str | None, asked: QueryFormat | None, *, is_terminal: boo
         raise SettingsError(f"--output {without_credentials(output)}: expected a name that ends with {', '.join(SUFFIXES)}")
     if told and asked and told is not asked:
         raise SettingsError(
-            f"--output {without_credentials(output)} is {told} by its name, --format {asked} contradicts it: change one of them"
+            f"--output {without_credentials(output)} is {told} by its name, but --format {asked} contradicts it: change one "
+            f"of them"
         )
     return told or asked or QueryFormat.CSV
 
 
 def result_of(connection: duckdb.DuckDBPyConnection, sql: str) -> tuple[duckdb.DuckDBPyRelation, bool]:
-    """The result of one statement that reads, and whether it is a plan (of EXPLAIN).
+    """The result of one statement that only reads, and whether it is a query plan (of EXPLAIN).
 
     Raises:
-        SettingsError: there is no statement, more than one, or one that writes.
-        duckdb.Error: of the statement.
+        SettingsError: there is no statement, or more than one, or one that writes.
+        duckdb.Error: the statement is wrong.
     """
     statements = connection.extract_statements(sql)
     words = _words(sql)
@@ -129,19 +134,19 @@ def write_result(
     *,
     is_terminal: bool,
 ) -> None:
-    """Run a statement that reads, and write all its rows; a table on a terminal is cut and says so.
+    """Run a statement that only reads, and write all its rows. A table on a terminal is cut, and says so.
 
     Args:
-        connection: to run it on.
+        connection: the connection to run it on.
         sql: the statement.
         chosen: the format to write it in.
         output: a local path or URI to write to; None for the standard output.
         scratch: an empty folder that the connection can write to.
-        is_terminal: whether the standard output is one.
+        is_terminal: whether the standard output is a terminal.
 
     Raises:
         SettingsError: the statement is refused, or the result cannot be written.
-        duckdb.Error: of the statement.
+        duckdb.Error: the statement fails.
     """
     relation, is_plan = result_of(connection, sql)
     path = scratch / "result"
@@ -183,7 +188,7 @@ def _deliver(path: Path, chosen: QueryFormat, output: str | None) -> None:
             folder, name = split(output)
             with pa.memory_map(str(path)) as file:
                 Storage(folder).write_bytes(PurePosixPath(name), file.read_buffer())
-    except BrokenPipeError:  # `| head`: the reader has all it wants
+    except BrokenPipeError:  # such as `| head`, which has read all that it wants
         raise
     except (OSError, pa.ArrowException) as error:
         target = without_credentials(output or "the result")
@@ -191,12 +196,12 @@ def _deliver(path: Path, chosen: QueryFormat, output: str | None) -> None:
 
 
 def _suffix(name: str) -> str:
-    """The longest of `SUFFIXES` that a name ends with, in either case; empty if none."""
+    """The longest of `SUFFIXES` that a name ends with, ignoring case; empty if there is none."""
     return max((suffix for suffix in SUFFIXES if name.lower().endswith(suffix)), key=len, default="")
 
 
 def _tokens(sql: str) -> list[tuple[int, str]]:
-    """Where in the UTF-8 of a statement each of its words and signs begins, and the text to the next; no comments."""
+    """The words and signs of a statement, without comments: where each begins, as a UTF-8 byte offset, and its text."""
     text = sql.encode()
     tokens = duckdb.tokenize(sql)
     ends = [*(offset for offset, _ in tokens), len(text)][1:]
@@ -212,7 +217,7 @@ def _words(sql: str) -> list[str]:
 
 
 def _without_end(sql: str) -> str:
-    """A statement without the semicolons and comments behind it, so that it can be a part of another one."""
+    """A statement without the semicolons and comments at its end, so that it can be part of another one."""
     end = None
     for offset, word in reversed(_tokens(sql)):
         if word != ";":
@@ -222,13 +227,13 @@ def _without_end(sql: str) -> str:
 
 
 def _explained(connection: duckdb.DuckDBPyConnection, sql: str) -> str:
-    """The statement behind `EXPLAIN`, `EXPLAIN ANALYZE` or `EXPLAIN (options)`, which ANALYZE runs; others as they are."""
+    """The statement after `EXPLAIN`, `EXPLAIN ANALYZE` (which runs it) or `EXPLAIN (options)`. Others stay as they are."""
     tokens = _tokens(sql)
     if not tokens or tokens[0][1].upper() != "EXPLAIN":
         return sql
     behind = list(itertools.dropwhile(lambda token: token[1].upper() in ("ANALYZE", "ANALYSE", "VERBOSE"), tokens[1:]))
     if behind and behind[0][1] == "(":
-        with contextlib.suppress(duckdb.ParserException):  # a query in brackets, or else the options
+        with contextlib.suppress(duckdb.ParserException):  # if it parses, it is a query in brackets; else the options
             connection.extract_statements(_from(sql, behind))
             return _from(sql, behind)
         behind = behind[[word for _, word in behind].index(")") + 1 :]
@@ -240,7 +245,7 @@ def _from(sql: str, tokens: Sequence[tuple[int, str]]) -> str:
 
 
 def _writing(words: Sequence[str]) -> str | None:
-    """The verb that writes in a `WITH name AS (...)`; None if none does."""
+    """The verb of a writing statement in a `WITH name AS (...)`; None if there is none."""
     upper = [word.upper() for word in words]
     for before, bracket, verb in zip(upper, upper[1:], upper[2:], strict=False):
         if before in ("AS", "MATERIALIZED") and bracket == "(" and verb in _WRITING_IN_WITH:
@@ -249,11 +254,12 @@ def _writing(words: Sequence[str]) -> str | None:
 
 
 def _for_csv(relation: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
-    """With texts that no spreadsheet takes for a formula (`spreadsheet`), and a null as `""` where there is one column.
+    """A relation made safe for CSV.
 
-    Its line would be empty otherwise, and readers skip empty lines.
+    Texts are changed so that no spreadsheet takes them for a formula (`spreadsheet`). In a table of one column a null becomes
+    `""`: its line would be empty otherwise, and readers skip empty lines.
     """
-    relation = relation.project("*")  # no two columns of one name
+    relation = relation.project("*")  # makes column names unique
     columns = []
     for name, type_ in zip(relation.columns, relation.types, strict=True):
         value = quoted(name)
@@ -268,8 +274,8 @@ def _for_csv(relation: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
 
 
 def _for_parquet(relation: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
-    """With types that Parquet holds exactly: DuckDB would write a 128-bit integer as a float, for one."""
-    relation = relation.project("*")  # no two columns of one name
+    """A relation with types that Parquet holds exactly. DuckDB would write a 128-bit integer as a float, for example."""
+    relation = relation.project("*")  # makes column names unique
     columns = []
     for name, type_ in zip(relation.columns, relation.types, strict=True):
         column = quoted(name)
@@ -301,11 +307,11 @@ def _exact_type(type_: Any) -> str:
 
 
 def _cut_table(result: duckdb.DuckDBPyRelation) -> str:
-    """A table for a terminal: the first rows and the columns that fit, and a line that tells what was left out."""
+    """A table for a terminal: the first rows, the columns that fit, and a line that says what was left out."""
     num_rows, num_columns = result.shape
     drawn = io.StringIO()
     with contextlib.redirect_stdout(drawn):
-        # One row more than there can be: DuckDB would draw dots between the first and the last rows.
+        # One more than the number of rows. Otherwise DuckDB would print dots between the first and the last rows.
         result.limit(ROWS_ON_TERMINAL).show(max_rows=ROWS_ON_TERMINAL + 1, max_width=shutil.get_terminal_size().columns)
     table, corner, footer = drawn.getvalue().rpartition("┘")
     columns = re.search(r"columns \((\d+) shown\)", footer)
@@ -317,7 +323,7 @@ def _cut_table(result: duckdb.DuckDBPyRelation) -> str:
 
 
 def _whole_table(result: duckdb.DuckDBPyRelation) -> Iterator[str]:
-    """The lines of a table with every row and column whole, as DuckDB draws it."""
+    """Yield the lines of a table with all its rows and columns, in DuckDB's style."""
     names, types = list(map(printable_line, result.columns)), [str(type_).lower() for type_ in result.types]
     rows = [
         ["NULL" if value is None else printable_line(value) for value in row]

@@ -1,4 +1,4 @@
-"""The command `score`."""
+"""The command `score`, which scores search spaces."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from naswot_ray.spaces import open_spaces
 def score(accuracies: Accuracies = None, mapping: Mapping = None, **values: Any) -> None:
     """Score search spaces and write a dataset.
 
-    Safe to run again: rows that are there are kept, and only the rest is done. More batch sizes, seeds, spaces or image
-    sources extend the dataset. With --accuracies, the scores are joined with trained accuracies at the end.
+    To resume, run the same command again: it keeps the rows that exist and scores the rest. More batch sizes, seeds, spaces,
+    image sources or measures extend the dataset. With --accuracies, the scores are joined with trained accuracies at the end.
 
     Example: naswot-ray score -o scores --batch-size 32 --batch-size 128 --seed 0 --seed 1 --images cifar10 --data ~/cifar
     """
@@ -34,18 +34,16 @@ def score(accuracies: Accuracies = None, mapping: Mapping = None, **values: Any)
 
     options = ScoreOptions.checked(**values)
     staged: StagedAccuracies | None = None
-    if accuracies is not None:  # read first: a bad file should not wait for the end of a long run
+    if accuracies is not None:  # read it first: a bad file should not be noticed only after a long run
         if len(options.space) > 1:
-            raise SettingsError(
-                "--accuracies belongs to one space; score with one --space, or use `naswot-ray join` afterwards"
-            )
+            raise SettingsError("--accuracies belongs to one space: give one --space, or run `naswot-ray join` afterwards")
         (space,) = open_spaces(options.space, options.space_option).values()
         staged = read_staged(space.name, accuracies, mapping, lambda: members_of(space))
         if Storage(options.output).exists(layout.MANIFEST):
             there = open_dataset(options.output)
             check_addition(there, staged, compare(there, staged))
     elif mapping:
-        raise SettingsError("--map says how to read --accuracies, which is not given")
+        raise SettingsError("--map says how to read --accuracies: give that as well")
     if options.in_process:
         from naswot_ray.run.process import dedicate_process  # noqa: PLC0415  torch
 

@@ -1,4 +1,4 @@
-"""The command `search`."""
+"""The command `search`, which searches for good architectures."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ if TYPE_CHECKING:
 
 
 MAX_RUNS = 1_000_000
-"""Runs of each algorithm; their rows are kept in memory."""
+"""The largest number of runs of each algorithm, since their rows are kept in memory."""
 
 
 class AlgorithmName(StrEnum):
-    """What there is to search with."""
+    """The algorithms to search with."""
 
     SAMPLE = "sample"
     LOCAL_SEARCH = "local-search"
@@ -48,18 +48,20 @@ class AlgorithmName(StrEnum):
 @reporting_errors
 def search(
     dataset_path: Annotated[
-        str | None, typer.Argument(metavar="[DATASET]", help="Dataset with scores and accuracies; --live does without."), OUTPUT
+        str | None,
+        typer.Argument(metavar="[DATASET]", help="Dataset with scores and accuracies. --live does not need one."),
+        OUTPUT,
     ] = None,
     algorithm: Annotated[list[AlgorithmName], typer.Option(help="Repeat for several.")] = [AlgorithmName.SAMPLE],  # noqa: B006
     measure: Annotated[
         str | None,
         typer.Option(
             metavar="NAME",
-            help="What sample, local-search and area score by: a measure, a rank sum or a baseline. Default: naswot, or the "
+            help="Measure, rank sum or baseline by which sample, local-search and area score. Default: naswot, or the "
             "dataset's first measure that has values.",
         ),
     ] = None,
-    space: Annotated[str | None, typer.Option(metavar="TEXT", help="Space to search. Default: the dataset's only one.")] = None,
+    space: Annotated[str | None, typer.Option(metavar="TEXT", help="Search space. Default: the dataset's only one.")] = None,
     images: Annotated[
         str | None, typer.Option(metavar="TEXT", help="Image source of the scores. Default: the only one.")
     ] = None,
@@ -69,50 +71,58 @@ def search(
     report: Annotated[
         str | None,
         typer.Option(
-            metavar="KEY", help="DATASET/SPLIT/EPOCHS, the accuracy of the result. Default: cifar10/test, most epochs."
+            metavar="KEY",
+            help="Accuracy to report for the result, DATASET/SPLIT/EPOCHS. Default: cifar10/test with the most epochs.",
         ),
     ] = None,
     select: Annotated[
         str | None,
         typer.Option(
-            metavar="KEY", help="DATASET/SPLIT/EPOCHS, the accuracy that random, rea and area train for and choose by."
+            metavar="KEY", help="Accuracy by which random, rea and area choose, after training, DATASET/SPLIT/EPOCHS."
         ),
     ] = None,
     samples: Annotated[
-        list[int] | None, typer.Option(min=1, metavar="N", help="Architectures that sample and local-search score; repeat.")
+        list[int] | None,
+        typer.Option(
+            min=1, metavar="N", help="Number of architectures that sample and local-search score; repeat for several."
+        ),
     ] = None,
     trainings: Annotated[
-        list[int] | None, typer.Option(min=1, metavar="N", help="Architectures that random, rea and area train; repeat.")
+        list[int] | None,
+        typer.Option(min=1, metavar="N", help="Number of architectures that random, rea and area train; repeat for several."),
     ] = None,
     seconds: Annotated[
-        float | None, typer.Option(min=0, metavar="X", help="Simulated seconds for random, rea and area instead.")
+        float | None,
+        typer.Option(min=0, metavar="X", help="Simulated seconds for random, rea and area, instead of --trainings or besides."),
     ] = None,
     runs: Annotated[
-        int | None, typer.Option(min=1, max=MAX_RUNS, metavar="N", help="Runs of each. Default: 500; 1 with --live.")
+        int | None,
+        typer.Option(min=1, max=MAX_RUNS, metavar="N", help="Number of runs of each algorithm. Default: 500; 1 with --live."),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, metavar="N", help="Random seed of the simulated runs.")] = 0,
-    live: Annotated[bool, typer.Option("--live", help="Compute scores as the search goes on.")] = False,
+    live: Annotated[bool, typer.Option("--live", help="Compute the scores during the search.")] = False,
     address: Annotated[
         str | None,
         typer.Option(
             metavar="TEXT",
-            help="With --live: Ray cluster that scores, HOST:PORT or auto; local: all CPUs of this machine. "
+            help="With --live: Ray cluster that scores, HOST:PORT or auto, or local for all CPUs of this machine. "
             "Default: RAY_ADDRESS, or else this process alone.",
         ),
     ] = None,
     data: Annotated[str | None, typer.Option(metavar="PATH", help="With --live: directory with the images."), INPUT] = None,
     space_option: Annotated[
-        list[str] | None, typer.Option(metavar="TEXT", help="PARAMETER=VALUE of the space."), SPACE_OPTION
+        list[str] | None, typer.Option(metavar="TEXT", help="Parameter of the space, PARAMETER=VALUE."), SPACE_OPTION
     ] = None,
     output: Annotated[
         str | None,
-        typer.Option("--output", "-o", metavar="PATH", help="Folder for search.parquet, search.md, search.svg, .png."),
+        typer.Option("--output", "-o", metavar="PATH", help="Folder for search.parquet, .md, .svg and .png."),
         OUTPUT,
     ] = None,
 ) -> None:
     """Search for architectures: by score, by simulated training, or both.
 
-    Run i takes the scores of the dataset's i-th seed, in turn. Singular architectures rank last, failed ones as well.
+    Run i uses the scores of the dataset's i-th seed, and begins again when there are no more seeds. Singular and failed
+    architectures rank last.
 
     Example: naswot-ray search scores --algorithm sample --algorithm rea --select cifar10-valid/valid/12 --seconds 12000
     """
@@ -122,7 +132,7 @@ def search(
 
     key, selected = (None if text is None else Label.parse(text) for text in (report, select))
     if dataset_path is None and not live:
-        raise SettingsError("name a dataset to search, or say --live")
+        raise SettingsError("name a dataset to search, or give --live")
     folder = None if output is None else Storage(output)
     if folder is not None and not folder.is_empty():
         raise SettingsError(f"{folder.address.name} exists and is not empty; name another folder")
@@ -139,7 +149,7 @@ def search(
         known = simulation.read(dataset, opened, criterion, *point, reported=key, selected=selected)
         problem_of = _simulated(known)
     if seconds is not None and selected is not None and known is not None and known.training_seconds is None:
-        raise SettingsError(f"the times of the trainings {selected} are not known: give --trainings instead of --seconds")
+        raise SettingsError(f"the training times of {selected} are not known: give --trainings instead of --seconds")
     budgets_of_training = [Budget(trainings=n, seconds=seconds) for n in trainings or []]
     if seconds is not None and not trainings:
         budgets_of_training = [Budget(seconds=seconds)]
@@ -148,7 +158,7 @@ def search(
         scoring = name.value in algorithms.SCORING
         if not scoring and (selected is None or not budgets_of_training):
             raise SettingsError(
-                f"{name.value} trains: say which accuracy it chooses by, --select, and --trainings or --seconds"
+                f"{name.value} trains: give the accuracy that it chooses by with --select, and --trainings or --seconds"
             )
         budgets = [Budget(scores=n) for n in samples or [100]] if scoring else budgets_of_training
         scored_by = criterion.name if name.value in algorithms.USING_SCORES else None
@@ -203,7 +213,7 @@ def search(
 def _open_space(dataset: Dataset | None, name: str | None, options: list[str]) -> Space:
     if name is None:
         if dataset is None:
-            raise SettingsError("say which space to search: --space")
+            raise SettingsError("give the space to search with --space")
         name = only_space(dataset)
     check_name(name)
     return open_spaces([name], [local_option(option) for option in options])[name]
@@ -247,7 +257,7 @@ def _connect(address: str | None) -> Map:
 
 
 def _read_accuracies(dataset: Dataset, space: Space, key: Label | None, selected: Label | None) -> Lookup:
-    """What a live search needs of a dataset: accuracies. Its scores are of no matter, so any of them do."""
+    """Read a dataset's accuracies for a live search. The search does not use its scores, so any of them will do."""
     from naswot_ray.search import simulation  # noqa: PLC0415
 
     criterion = simulation.choose_criterion(dataset, space)

@@ -1,4 +1,4 @@
-"""The command `spaces`."""
+"""The command `spaces`, which lists the search spaces."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from naswot_ray.spaces import all_spaces, facts_of, get_space, parameters_of
 
 @reporting_errors
 def spaces() -> None:
-    """List the search spaces."""
+    """List the search spaces, with their sizes and parameters."""
     from_file: dict[str, list[str]] = {}
     for name in sorted(all_spaces()):
         if (file := facts_of(name).opened_from) is not None:
@@ -26,7 +26,9 @@ def spaces() -> None:
         if given:
             stdout.print(f"  --space-option {', '.join(given)}")
     for file, names in from_file.items():
-        stdout.print(f"opened from their file (`naswot-ray fetch {file}`, or --space-option source=PATH): {', '.join(names)}")
+        stdout.print(
+            f"these are read from a file (`naswot-ray fetch {file}`, or --space-option source=PATH): {', '.join(names)}"
+        )
 
 
 def _shown(parameter: str, default: object) -> str:

@@ -1,1 +1,1 @@
-"""The engines that run networks on a batch, their weights, and the scores of one network. Needs torch; no Ray, no pyarrow."""
+"""The engines that run networks on a batch, the weights, and the scores of one network. Needs torch, but not Ray or pyarrow."""

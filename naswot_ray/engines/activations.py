@@ -1,7 +1,7 @@
-"""The statistics of the tensors that ReLUs read, in plain torch operations: the oracle of every engine's shortcuts.
+"""The statistics of the tensors that ReLUs read, in plain torch operations. Faster engines are tested against this module.
 
-`x` has shape (n, c, h, w), or (n, c) behind a global pool, float32, on any device. Shape suffixes: n images, c channels,
-u units, p pixels.
+`x` has shape (n, c, h, w), or (n, c) after a global pool. It is float32 and can be on any device. Shape suffixes: n images,
+c channels, u units, p pixels.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from naswot_ray.network.plan import Codes
 IntVector = npt.NDArray[np.int64]
 
 _OF_KERNELS: Final = frozenset({Statistic.KERNELS, Statistic.LOG_DETS, Statistic.TENSOR_LOG_DETS})
-"""Statistics that are taken from kernels."""
+"""The statistics that are computed from kernels."""
 
 _EXACT_IN_FLOAT32: Final = 2**24
 """Sums of zeros and ones stay exact in float32 below this many terms (IEEE 754: 24 bits of significand)."""
@@ -29,7 +29,7 @@ _EXACT_IN_FLOAT32: Final = 2**24
 
 @dataclass(frozen=True)
 class TensorStatistics:
-    """What was found of one tensor; None for what was not asked for. `ForwardPass` says what each one is."""
+    """The statistics of one tensor; None for those that were not asked for. `ForwardPass` describes each one."""
 
     K_nn: IntMatrix | None = None
     log_det: float | None = None
@@ -40,11 +40,11 @@ class TensorStatistics:
 
 
 def find(x: torch.Tensor, wanted: Collection[Statistic]) -> TensorStatistics:
-    """Find what is wanted of one tensor.
+    """Compute the statistics of one tensor.
 
     Args:
-        x: what ReLUs read, shape (n, c, h, w) or (n, c).
-        wanted: what to find.
+        x: a tensor that ReLUs read, shape (n, c, h, w) or (n, c).
+        wanted: the statistics to compute.
     """
     K_nn = agreements(x) if not _OF_KERNELS.isdisjoint(wanted) else None
     return TensorStatistics(
@@ -58,11 +58,11 @@ def find(x: torch.Tensor, wanted: Collection[Statistic]) -> TensorStatistics:
 
 
 class ForwardPassBuilder:
-    """Adds up the statistics of a network from those of its tensors.
+    """Builds the statistics of a network from those of its tensors.
 
     Args:
-        num_images: n.
-        wanted: what to find.
+        num_images: how many images the batch has, n.
+        wanted: the statistics to build.
     """
 
     def __init__(self, num_images: int, wanted: Collection[Statistic]) -> None:
@@ -73,7 +73,7 @@ class ForwardPassBuilder:
         self._of_tensors: dict[Codes, TensorStatistics] = {}
 
     def add(self, codes: Codes, found: TensorStatistics) -> None:
-        """Add a tensor: its codes, and what was found of it."""
+        """Add a tensor with its codes and its statistics."""
         if found.K_nn is not None:
             np.add(self._kernels.published, codes.multiplicity * found.K_nn, out=self._kernels.published)
             np.add(self._kernels.paper, codes.num_relus * found.K_nn, out=self._kernels.paper)
@@ -85,7 +85,7 @@ class ForwardPassBuilder:
         """The statistics of the network.
 
         Args:
-            codes: all of the network's; those that are not zero for every image must have been added.
+            codes: all codes of the network. Those that are not zero for every image must have been added.
         """
         constant = constant_kernels(codes, self._num_images)
         kernels = Kernels(self._kernels.published + constant.published, self._kernels.paper + constant.paper)
@@ -105,10 +105,10 @@ class ForwardPassBuilder:
 
 
 def agreements(x: torch.Tensor) -> IntMatrix:
-    """One tensor's share of the kernel: for each pair of images the number of units whose codes agree.
+    """The share of one tensor in the kernel: for each pair of images, the number of units whose codes agree.
 
     Args:
-        x: what a ReLU reads, shape (n, ...); the code of a unit is `x > 0`.
+        x: a tensor that a ReLU reads, shape (n, ...); the code of a unit is `x > 0`.
 
     Returns:
         shape (n, n), int64: `X X^T + (1-X)(1-X)^T` with `X = (x > 0)`, computed as `2 X X^T + u - r_i - r_j`.
@@ -124,7 +124,7 @@ def agreements(x: torch.Tensor) -> IntMatrix:
 
 
 def sign_patterns(x: torch.Tensor) -> IntVector:
-    """The pattern of each unit, shape (u,), int64: bit i tells whether it is on for image i, of the first `PATTERN_IMAGES`."""
+    """The pattern of each unit, shape (u,), int64: bit i is 1 if the unit is on for image i of the first `PATTERN_IMAGES`."""
     codes_nu = (x[:PATTERN_IMAGES] > 0).flatten(1).long()
     bits_n = 2 ** torch.arange(len(codes_nu), device=x.device)
     patterns_u: IntVector = (codes_nu * bits_n[:, None]).sum(0).cpu().numpy()
@@ -132,7 +132,7 @@ def sign_patterns(x: torch.Tensor) -> IntVector:
 
 
 def covariance_spectrum(x: torch.Tensor) -> FloatArray:
-    """The eigenvalues of the channels' covariance over all images and pixels, shape (c,), float64, ascending."""
+    """The eigenvalues of the covariance of the channels over all images and pixels, shape (c,), float64, ascending."""
     x_cp = x.double().flatten(2).transpose(0, 1).flatten(1) if x.ndim > 2 else x.double().T
     x_cp = x_cp - x_cp.mean(1, keepdim=True)
     spectrum_c: FloatArray = torch.linalg.eigvalsh(x_cp @ x_cp.T / x_cp.shape[1]).cpu().numpy()
@@ -140,9 +140,9 @@ def covariance_spectrum(x: torch.Tensor) -> FloatArray:
 
 
 def smallest_correlation(x: torch.Tensor) -> float:
-    """The smallest eigenvalue of the channels' Pearson correlation over the first image's pixels.
+    """The smallest eigenvalue of the Pearson correlation of the channels over the pixels of the first image.
 
-    A channel that is constant in that image correlates 0 with all, itself too.
+    A channel that is constant in that image has correlation 0 with every channel, itself included.
     """
     x_cp = x[0].double().flatten(1) if x.ndim > 2 else x[0].double()[:, None]
     constant_c = (x_cp == x_cp[:, :1]).all(1)

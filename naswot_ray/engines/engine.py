@@ -1,4 +1,4 @@
-"""What an engine is, and which there are.
+"""`Engine`: what an engine offers, the engines that exist, and the scores that they return.
 
 | engine | runs on | agrees with the published code |
 |---|---|---|
@@ -30,21 +30,21 @@ _HOME: Final = {
     "fast": ("naswot_ray.engines.fast.engine", "FastEngine"),
     "cuda": ("naswot_ray.engines.cuda.engine", "CudaEngine"),
 }
-"""Module and class of each engine; imported when first used, since each brings much that the others do not need."""
+"""Module and class of each engine. It is imported when first used, because each imports much that the others do not need."""
 
 ENGINES: Final = tuple(_HOME)
 
 
 class Scores(Mapping[str, float]):
-    """What one network scores on one batch: the value of each measure, by its name.
+    """The scores of one network on one batch: a mapping from the name of each measure to its value.
 
-    A measure that failed alone has no value: `scores[name]` raises what it failed with, and iteration leaves it out.
+    A measure that failed has no value: `scores[name]` raises `MeasureError`, and iteration skips it.
 
     Attributes:
-        errors: name -> what a measure failed with, one line.
-        num_units: N_A: live ReLU units with the multiplicities of the published code. diag(K) = N_A.
-        num_units_paper: live ReLU units, each once.
-        kernel: K with published multiplicities, shape (n, n), int64, if asked for.
+        errors: for each measure that failed, its name and the reason in one line.
+        num_units: N_A, the number of live ReLU units with the multiplicities of the published code; diag(K) = N_A.
+        num_units_paper: the number of live ReLU units, each counted once.
+        kernel: K with the published multiplicities, shape (n, n), int64; None if it was not asked for.
     """
 
     def __init__(
@@ -78,23 +78,23 @@ class Scores(Mapping[str, float]):
 
     @property
     def status(self) -> Literal["ok", "singular"]:
-        """`singular` where two images cannot be told apart, so that det K = 0 and a value is -inf."""
+        """`singular` if a value is -inf: det K = 0, most often because the network cannot tell two images apart."""
         return "singular" if any(map(math.isinf, self._values.values())) else "ok"
 
 
 class Engine(ABC):
-    """Runs networks on a batch and finds the statistics that measures are taken from.
+    """Runs networks on a batch and computes the statistics that measures are taken from.
 
     Attributes:
         name: one of `ENGINES`.
-        dtypes: what its convolutions can multiply.
-        dtype: what they multiply, one of `dtypes`.
-        statistics: what it can find.
-        max_group: how many networks `score_group` takes at once.
-        note: what an operator should know of this engine on this machine.
+        dtypes: the number formats in which its convolutions can multiply.
+        dtype: the one of `dtypes` in which they do.
+        statistics: the statistics that it can compute.
+        max_group: how many networks `score_group` accepts at once.
+        note: what an operator should know about this engine on this machine; None if there is nothing.
 
     Raises:
-        SettingsError: it has no such dtype, or cannot run on this machine.
+        SettingsError: the engine has no such dtype, or cannot run on this machine.
     """
 
     name: str
@@ -116,9 +116,9 @@ class Engine(ABC):
 
         Args:
             network: the architecture.
-            images: normalised, shape (n, *network.input_shape), float32.
+            images: normalised images, shape (n, *network.input_shape), float32.
             weights: gives each layer its weight.
-            wanted: what to find, of `statistics`.
+            wanted: the statistics to compute, a subset of `statistics`.
 
         Raises:
             ValueError: the images do not have the network's input shape.
@@ -131,22 +131,22 @@ class Engine(ABC):
         weights: Sequence[WeightSource],
         measures: Sequence[Measure],
     ) -> list[Scores | Exception]:
-        """Score networks, at most `max_group`, on one batch: for each its scores, or what it failed with."""
+        """Score up to `max_group` networks on one batch. The result has the scores of each, or the exception it failed with."""
         wanted = statistics_of(measures)
         return [
             self._score_or_error(network, images, w, measures, wanted) for network, w in zip(networks, weights, strict=True)
         ]
 
     def check_measures(self, measures: Iterable[Measure]) -> None:
-        """Refuse measures that this engine cannot give.
+        """Refuse measures that this engine cannot compute.
 
         Raises:
-            SettingsError: names the first of them, and the engine that can.
+            SettingsError: there is such a measure; the message names the first one, and the engine that can compute it.
         """
         for one in measures:
             if missing := one.statistics - self.statistics:
                 raise SettingsError(
-                    f"engine {self.name} cannot give the measure {one.name}: it does not find {', '.join(sorted(missing))}; "
+                    f"engine {self.name} cannot compute the measure {one.name}, which needs {', '.join(sorted(missing))}; "
                     "use engine exact"
                 )
 
@@ -160,25 +160,25 @@ class Engine(ABC):
     ) -> Scores | Exception:
         try:
             return scores_of(network, self.run_forward(network, images, weights, wanted), measures)
-        except Exception as error:  # one network's failure is its own; the caller tells it from a device's
+        except Exception as error:  # the other networks go on; the caller decides whether the device itself has failed
             return error
 
 
 def statistics_of(measures: Iterable[Measure]) -> frozenset[Statistic]:
-    """What a pass has to find so that measures can be taken of it."""
+    """The statistics that a pass has to compute for some measures."""
     return frozenset(statistic for one in measures for statistic in one.statistics)
 
 
 def scores_of(
     network: Network, forward: ForwardPass, measures: Iterable[Measure], *, kernel: IntMatrix | None = None
 ) -> Scores:
-    """The scores of a network whose statistics are known."""
+    """The scores of a network, from its statistics."""
     values, errors = values_of(forward, measures)
     return Scores(values, errors, num_units=network.num_units, num_units_paper=network.num_units_paper, kernel=kernel)
 
 
 def values_of(forward: ForwardPass, measures: Iterable[Measure]) -> tuple[dict[str, float], dict[str, str]]:
-    """Take measures: their values by name, and what went wrong. A measure that raises, or is NaN, fails alone."""
+    """Compute measures. Returns the values by name, and the errors by name of measures that raised or gave NaN."""
     values: dict[str, float] = {}
     errors: dict[str, str] = {}
     for one in measures:
@@ -187,7 +187,7 @@ def values_of(forward: ForwardPass, measures: Iterable[Measure]) -> tuple[dict[s
             if math.isnan(value):
                 raise ArithmeticError("the value is NaN")
             values[one.name] = value
-        except Exception as error:  # whatever a measure does must not cost the others
+        except Exception as error:  # one measure that fails must not take the others with it
             errors[one.name] = f"{type(error).__name__}: {error}"
     return values, errors
 
@@ -202,10 +202,10 @@ def check_shape(network: Network, images: torch.Tensor) -> None:
 
 @cache
 def get_engine(name: str, dtype: str = "float32") -> Engine:
-    """The engine of a name and dtype, one for the process.
+    """The engine with this name and dtype. Each is created only once in a process.
 
     Raises:
-        SettingsError: there is none of that name and dtype, or it cannot run on this machine.
+        SettingsError: there is no such engine or dtype, or the engine cannot run on this machine.
     """
     if name not in ENGINES:
         raise SettingsError(f"unknown engine {name!r}; there are: {', '.join(ENGINES)}")
@@ -215,7 +215,7 @@ def get_engine(name: str, dtype: str = "float32") -> Engine:
 
 
 def default_engine(device: torch.device) -> str:
-    """The engine for a device. `cuda` has to be asked for: it has been tested in Triton's interpreter alone."""
+    """The default engine for a device. `cuda` is never the default, because it was tested only in Triton's interpreter."""
     return "exact" if device.type == "cuda" else "fast"
 
 

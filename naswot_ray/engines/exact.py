@@ -1,7 +1,7 @@
-"""The engine `exact`: one forward pass in float32, K bit-identical to the published code's.
+"""The engine `exact`: one forward pass in float32, with the same bits in K as the published code.
 
-Plain torch operations in the published order and layout, without gradients and without module objects. It is the oracle that
-every other engine is measured against.
+It runs plain torch operations in the order and layout of the published code, without gradients and without module objects. All
+other engines are tested against it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from naswot_ray.network.plan import Step
 
 
 class ExactEngine(Engine):
-    """Runs on whatever device the images are on."""
+    """Runs on the device that the images are on."""
 
     name = "exact"
     statistics = frozenset(Statistic)
@@ -37,9 +37,9 @@ def run_forward(network: Network, images: torch.Tensor, weights: WeightSource, w
 
     Args:
         network: the architecture.
-        images: normalised, shape (n, *network.input_shape), float32; its device is where the network runs.
+        images: normalised images, shape (n, *network.input_shape), float32. The network runs on their device.
         weights: gives each layer its weight.
-        wanted: what to find.
+        wanted: the statistics to compute.
 
     Raises:
         ValueError: the images do not have the network's input shape.
@@ -95,7 +95,7 @@ def _execute(step: Step, inputs: list[torch.Tensor], images: torch.Tensor, weigh
 
 @contextmanager
 def _full_precision() -> Iterator[None]:
-    """float32 means float32: no TF32 in cuDNN's convolutions (PyTorch's default on GPUs)."""
+    """Turn off TF32 in cuDNN's convolutions, which PyTorch uses by default on GPUs."""
     before = torch.backends.cudnn.allow_tf32
     torch.backends.cudnn.allow_tf32 = False
     try:

@@ -1,7 +1,7 @@
-"""The scores of a network of your own: any `torch.nn.Module` with ReLUs.
+"""The scores of your own network: any `torch.nn.Module` with ReLUs.
 
-The published code's rule, applied to a module: everything whose class has "ReLU" in its qualified name is counted at each
-call, blocks such as `ReLUConvBN` as well as the ReLUs inside them; a call counts iff the outputs depend on its result.
+ReLUs are counted by the rule of the published code. Every module whose class has "ReLU" in its qualified name counts at each
+call: blocks such as `ReLUConvBN`, and also the ReLUs inside them. A call counts only if the outputs depend on its result.
 """
 
 from __future__ import annotations
@@ -28,23 +28,24 @@ def score_module(
 ) -> Scores:
     """Score an untrained module of your own on a batch.
 
-    One forward pass in train mode (batch norms use the batch's own statistics); which ReLUs the outputs depend on is read off
-    the autograd graph, without a backward pass. The module comes back as it was: mode, buffers and gradients unchanged.
+    The module runs forward once in train mode, so batch norms use the statistics of the batch. The autograd graph tells which
+    ReLUs the outputs depend on; there is no backward pass. The mode, buffers and gradients of the module do not change.
 
-    `naswot` follows the published code's rule (see the module's head), `naswot_paper` counts only those without
-    modules of their own (`nn.ReLU`, not the blocks around it), once each. The other measures take each tensor that these
-    ReLUs read once. ReLUs applied as functions (`F.relu`) are invisible to that rule: write them as `nn.ReLU` modules.
+    `naswot` counts modules by the rule of the published code: each module whose class has "ReLU" in its name, at each call.
+    `naswot_paper` counts only those without submodules, once each: `nn.ReLU`, but not the blocks around it. The other measures
+    use each tensor that these ReLUs read once. A ReLU that is applied as a function (`F.relu`) is not counted; write it as an
+    `nn.ReLU` module.
 
     Args:
-        module: called with the batch; returns a tensor, or a tuple, list or dict of tensors.
-        images: normalised images, shape (n, ...) as `module` takes them, on the module's device.
-        measures: their names (`naswot-ray measures` lists them), or `all`.
+        module: it is called with the batch, and returns a tensor, or a tuple, list or dict of tensors.
+        images: normalised images, shape (n, ...) as the module expects, on its device.
+        measures: names of measures (`naswot-ray measures` lists them), or `all`.
         return_kernel: whether to return K as well.
 
     Raises:
-        SettingsError: an unknown measure.
-        ValueError: no module with "ReLU" in its class's name was called, the outputs hold no tensor or no autograd graph, or
-            images of the wrong shape.
+        SettingsError: a measure is unknown.
+        ValueError: no module with "ReLU" in the name of its class was called, the outputs contain no tensor with an autograd
+            graph, or the images have the wrong shape.
     """
     chosen = get_measures(measures)
     wanted = statistics_of(chosen) | ({Statistic.KERNELS} if return_kernel else frozenset())
@@ -52,8 +53,8 @@ def score_module(
     hooks = [hook for m in module.modules() if "ReLU" in str(type(m)) for hook in calls.watch(m)]
     try:
         with torch.inference_mode(False), torch.enable_grad(), _left_as_it_was(module):
-            # Copies: one that is not an inference tensor, and of that one that is not a leaf, since a module may change its
-            # input in place.
+            # The first copy is not an inference tensor. The second is not a leaf, so that the module may change its input in
+            # place.
             batch = as_batch(images).detach().clone().requires_grad_()
             outputs = module(batch.clone())
     finally:
@@ -85,7 +86,7 @@ def score_module(
 
 
 def _by_tensor(calls: list[_Call]) -> Iterable[list[_Call]]:
-    """The calls that read one tensor, side by side."""
+    """The calls, grouped by the tensor that they read."""
     found: dict[int, list[_Call]] = {}
     for call in calls:
         found.setdefault(id(call.found), []).append(call)
@@ -93,9 +94,9 @@ def _by_tensor(calls: list[_Call]) -> Iterable[list[_Call]]:
 
 
 class _Calls:
-    """The calls of counted modules, as hooks see them.
+    """The calls of counted modules, recorded by hooks.
 
-    A tensor is looked at before the call, since a ReLU may change it in place.
+    Statistics are computed before the call, because a ReLU may change its input in place.
     """
 
     def __init__(self, wanted: Collection[Statistic]) -> None:
@@ -104,7 +105,7 @@ class _Calls:
         self._open: list[_Call] = []
 
     def watch(self, module: nn.Module) -> tuple[RemovableHandle, RemovableHandle]:
-        """Hook a module."""
+        """Attach the hooks to a module."""
         return (
             module.register_forward_pre_hook(self._begin, with_kwargs=True),
             module.register_forward_hook(self._end),
@@ -118,7 +119,7 @@ class _Calls:
 
     def _end(self, module: nn.Module, args: Any, result: Any) -> None:
         call = self._open.pop()
-        # Taken now: a later in-place operation would give the tensor another place.
+        # It is read now, because a later in-place operation would move the tensor to another node.
         call.graph_node = next(_tensors(result)).grad_fn
         self.ended.append(call)
 
@@ -128,11 +129,12 @@ class _Call:
     """One call of a counted module.
 
     Attributes:
-        name: of the module's class.
-        is_leaf: whether it has no modules of its own.
-        x, version: the tensor that it reads; one that is changed in place is another one, which its version tells.
-        found: of that tensor; one object for all calls that read it.
-        graph_node: its result's place in the autograd graph.
+        name: name of the class of the module.
+        is_leaf: whether the module has no submodules.
+        x, version: the tensor that it reads, and its version. A tensor that was changed in place has a new version, and counts
+            as another tensor.
+        found: the statistics of that tensor; calls that read the same tensor share one object.
+        graph_node: the node of its result in the autograd graph.
     """
 
     name: str
@@ -167,7 +169,7 @@ def _tensors(value: Any) -> Iterator[torch.Tensor]:
 
 @contextmanager
 def _left_as_it_was(module: nn.Module) -> Iterator[None]:
-    """Train mode inside; afterwards the modes and buffers (running statistics) are what they were."""
+    """Switch to train mode, and restore modes and buffers (running statistics) afterwards."""
     modes = [(m, m.training) for m in module.modules()]
     buffers = [(m, name, b, b.clone()) for m in module.modules() for name, b in m.named_buffers(recurse=False)]
     module.train()

@@ -1,4 +1,4 @@
-"""The scores of one architecture on one batch, for algorithm people. Needs neither Ray nor a dataset."""
+"""The scores of one architecture on one batch. Needs neither Ray nor a dataset."""
 
 from __future__ import annotations
 
@@ -31,22 +31,22 @@ def score(
 
     Args:
         architecture: an arch_id of `space`, or a `Network`.
-        images: normalised images, shape (n, channels, height, width), floating point, n >= 2. A tensor's device is where
-            the network runs.
-        seed: of the weights.
-        space: the space an arch_id belongs to, or its name; not used for a `Network`.
-        measures: their names (`naswot-ray measures` lists them), or `all`.
-        engine: what runs the network, or its name: `exact` has the published code's very kernels, the others its scores within
-            1e-3 in less time. Default: `fast`, or `exact` for images on a GPU.
+        images: normalised images, shape (n, channels, height, width), floating point, n >= 2. The network runs on the device
+            of a tensor.
+        seed: random seed of the weights.
+        space: the space that an arch_id belongs to, or its name; not used for a `Network`.
+        measures: names of measures (`naswot-ray measures` lists them), or `all`.
+        engine: the engine, or its name. `exact` gives the same kernels as the published code; the others give scores within
+            1e-3 of it in less time. The default is `fast`, or `exact` for images on a GPU.
         return_kernel: whether to return K as well.
 
     Returns:
-        the value of each measure by its name, a pure function of the arguments.
+        the value of each measure by its name. It depends only on the arguments.
 
     Raises:
-        ArchitectureError: a malformed arch_id.
-        SettingsError: an unknown space, measure or engine, an engine that cannot run here or cannot give a measure.
-        ValueError: images of the wrong shape.
+        ArchitectureError: the arch_id is malformed.
+        SettingsError: the space, a measure or the engine is unknown, or the engine cannot run here or cannot compute a measure.
+        ValueError: the images have the wrong shape.
 
     Example:
         >>> images = naswot_ray.load_images("noise").batch(64, seed=0)
@@ -69,13 +69,13 @@ def score_with_weights(
     engine: Engine | str | None = None,
     return_kernel: bool = False,
 ) -> Scores:
-    """Score a network with weights of the caller's: the hook that parity vectors are checked through.
+    """Score a network with your own weights. The parity vectors are checked through this function.
 
     Args:
         network: the architecture.
         images: as in `score`.
-        weights: called with each layer that has to be computed (`layer.layer` is its number in order of execution), returns
-            its weight, shape `layer.weight_shape`, float32.
+        weights: a function from a layer to its weight, shape `layer.weight_shape`, float32. It is called for each layer that
+            has to be computed; `layer.layer` is the number of the layer in order of execution.
         measures, engine, return_kernel: as in `score`.
     """
     batch = as_batch(images)
@@ -89,10 +89,11 @@ def score_with_weights(
 
 
 def as_batch(images: Images) -> torch.Tensor:
-    """Images as a float32 tensor (n, channels, height, width).
+    """Images as a float32 tensor, shape (n, channels, height, width).
 
     Raises:
-        ValueError: not four-dimensional, not floating point, fewer than 2 images, or a value that is not finite.
+        ValueError: the images are not four-dimensional or not floating point, are fewer than 2, or hold a value that is not
+            finite.
     """
     batch = images if isinstance(images, torch.Tensor) else torch.from_numpy(np.require(images, requirements=["C", "W"]))
     if batch.ndim != 4 or not batch.is_floating_point():

@@ -1,6 +1,6 @@
-"""The weights of an untrained network: a pure function of (seed, arch_id, layer).
+"""The weights of an untrained network, as a pure function of the seed, the arch_id and the layer.
 
-A weight source gives each layer its tensors; `SeededWeights` is the product's own, the parity tests bring others.
+A weight source gives each layer its weight. Scoring uses `SeededWeights`; the parity tests use others.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ if TYPE_CHECKING:
     import torch
 
 WEIGHTS_VERSION = "philox4x64-1"
-"""Part of a dataset's settings; a change of anything below that changes a drawn bit needs a new name."""
+"""How weights are drawn; part of the settings of a dataset. A change below that alters any bit needs a new name."""
 
 
 class WeightSource(Protocol):
-    """Gives a layer its weight, shape `layer.weight_shape`, float32, CPU. Biases enter no code and are never asked for."""
+    """Gives a layer its weight, shape `layer.weight_shape`, float32, on the CPU. Biases affect no code and are never needed."""
 
     def __call__(self, layer: ops.Weighted) -> torch.Tensor: ...
 
 
 class SeededWeights:
-    """The published initialisation of the network's space, drawn from the stream (seed, arch_id; layer).
+    """Random weights with the published initialisation of the space, keyed by seed, arch_id and layer.
 
     Batch normalisation has weight 1 and bias 0 in every space.
 
     Attributes:
-        purpose: of the random numbers; a layer's number is that of its stream.
-        initialisation: the network's.
+        purpose: the key of the random numbers. Each layer has a stream of its own, with the number of the layer.
+        initialisation: the distribution, as in the network.
     """
 
     def __init__(self, network: Network, seed: int) -> None:
@@ -41,7 +41,7 @@ class SeededWeights:
         self.initialisation = network.initialisation
 
     def __call__(self, layer: ops.Weighted) -> torch.Tensor:
-        import torch  # noqa: PLC0415  a driver needs the version alone
+        import torch  # noqa: PLC0415  a driver needs only WEIGHTS_VERSION
 
         shape = layer.weight_shape
         scale = self.scale(layer)
@@ -54,7 +54,7 @@ class SeededWeights:
         return torch.from_numpy(drawn).view(shape)
 
     def scale(self, layer: ops.Weighted) -> float:
-        """The bound of a layer's uniform distribution, or the standard deviation of its normal one."""
+        """The bound of the uniform distribution of a layer, or the standard deviation of its normal distribution."""
         shape = layer.weight_shape
         match self.initialisation:
             case "kaiming_uniform":

@@ -1,1 +1,1 @@
-"""Official files of benchmarks and image data sets: downloaded, verified, unpacked."""
+"""Downloads, verifies and unpacks the official files of benchmarks and image data sets."""

@@ -1,13 +1,14 @@
-"""Which official files there are, where they come from and how to know them: the one table of addresses and digests.
+"""The catalogue of official files: where they come from, and the digests that identify them.
 
 Sources: the READMEs of google-research/nasbench, D-X-Y/NATS-Bench, D-X-Y/AutoDL-Projects (docs/NAS-Bench-201.md) and
 facebookresearch/nds, and CIFAR's page (www.cs.toronto.edu/~kriz/cifar.html). The digests of images are stated in
 `images.files`, which reads them.
 
-The digits in NATS-Bench's file names: AutoDL-Projects' exps/NATS-Bench/tss-collect.py names `NATS-tss-v1_0-3ffb9.pickle.pbz2`
-by the last five digits of that file's MD5 (xautodl/utils/hash_utils.py), and the `-simple` directory after it. So they belong
-to the `.pickle.pbz2` alone; its authors published no digest of the `.tar`. Nor did they say of which digest `096897`, "the last
-six digits" of NAS-Bench-201's file, is a part. Of such files there may be a digest that others noted, which is not enforced.
+Digits in file names: exps/NATS-Bench/tss-collect.py of AutoDL-Projects puts the last five digits of the MD5 into the name of
+`NATS-tss-v1_0-3ffb9.pickle.pbz2` (xautodl/utils/hash_utils.py), and names the `-simple` directory after that file. So the
+digits belong to the `.pickle.pbz2` only; the authors published no digest of the `.tar`. They did not say either which digest
+`096897`, "the last six digits" of the file of NAS-Bench-201, is part of. For such files the catalogue may have a digest that
+others noted. It is reported, but not enforced.
 """
 
 from __future__ import annotations
@@ -19,19 +20,19 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from naswot_ray.errors import FetchError
+from naswot_ray.fetch.archive import Archive
 from naswot_ray.fetch.digests import Digest
-from naswot_ray.fetch.unpack import Archive
 from naswot_ray.images.files import FILES
 
 
 @dataclass(frozen=True)
 class OfficialFile:
-    """One file.
+    """One file of the catalogue.
 
     Attributes:
-        name: as its publisher calls it.
-        digest: None where none is known.
-        size: bytes, as published or seen; told to the user and never enforced. None where not known.
+        name: the name that its publisher uses.
+        digest: the digest that identifies it; None if none is known.
+        size: bytes, as published or seen; None if not known. It is shown to the user, but never enforced.
     """
 
     name: str
@@ -41,16 +42,17 @@ class OfficialFile:
 
 @dataclass(frozen=True)
 class Entry:
-    """What a user asks for by one name.
+    """The files that a user fetches by one name.
 
     Attributes:
-        about: what it is, in a few words.
-        terms: licence, as far as its publisher states one.
-        address: of the file, or of the page in a browser that leads to the files (Google Drive).
-        files: in the entry's folder of the cache.
-        then: the command to go on with; `{path}` is what was fetched, `{folder}` is where it lies.
-        archive: what the file may hold if it is an archive that is unpacked or, having no digest, read through.
-        unpacked: the folder that is made from the archive. None: the files are used as they are.
+        about: what they are, in a few words.
+        terms: the licence, if the publisher states one.
+        address: URL of the file, or of the page that leads to the files in a browser (Google Drive).
+        files: the files in the folder of this entry in the cache.
+        then: the command to run next; `{path}` stands for what was fetched, and `{folder}` for its folder.
+        archive: what the archive is allowed to hold, if the file is one that is unpacked or that is read through because it has
+            no digest.
+        unpacked: name of the folder that is made from the archive; None if the files are used as they are.
     """
 
     about: str
@@ -63,29 +65,29 @@ class Entry:
 
     @property
     def by_hand(self) -> bool:
-        """Whether a browser is needed: Google Drive shows a page instead of large files."""
+        """Whether the files have to be downloaded in a browser, because Google Drive sends a page instead of large files."""
         return urlsplit(self.address).hostname == "drive.google.com"
 
     @property
     def size(self) -> int | None:
-        """Bytes of all files, None if not known."""
+        """The bytes of all files together; None if not known."""
         sizes = [file.size for file in self.files if file.size is not None]
         return sum(sizes) if len(sizes) == len(self.files) else None
 
     def path_in(self, folder: Path) -> Path:
-        """What is used in the end: the unpacked folder, the one file, or the folder of several files."""
+        """The path to use: the unpacked folder, the only file, or the folder of several files."""
         return folder / self.unpacked if self.unpacked else folder / self.files[0].name if len(self.files) == 1 else folder
 
     def next_command(self, folder: Path) -> str:
-        """The command to go on with, for a shell."""
+        """The command to run next, quoted for a shell."""
         return self.then.format(path=shlex.quote(str(self.path_in(folder))), folder=shlex.quote(str(folder)))
 
 
 def get_entry(name: str) -> Entry:
-    """The entry of a name.
+    """The entry with this name.
 
     Raises:
-        FetchError: there is none; says which there are.
+        FetchError: there is none; the message lists all names.
     """
     if name not in CATALOGUE:
         raise FetchError(f"nothing to fetch is called {name!r}; there are: {', '.join(CATALOGUE)}")
@@ -93,7 +95,7 @@ def get_entry(name: str) -> Entry:
 
 
 def known_digest(file_name: str) -> Digest | None:
-    """The digest by which the file of this name is known; None if there is none."""
+    """The digest in the catalogue for a file of this name; None if there is none."""
     files = (file for entry in CATALOGUE.values() for file in entry.files if file.name == file_name)
     return next((file.digest for file in files), None)
 
@@ -219,4 +221,4 @@ CATALOGUE: Final[dict[str, Entry]] = {
         then=_score("imagenet16-120"),
     ),
 }
-"""Name -> what it stands for. Each has a folder of that name in the cache."""
+"""Name -> entry. The files of an entry are kept in a folder of its name in the cache."""

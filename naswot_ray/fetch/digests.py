@@ -1,4 +1,4 @@
-"""What the digest of a file must be."""
+"""The digests that identify official files."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Digest:
-    """A digest of a file that others know.
+    """A known digest of a file.
 
     Attributes:
-        algorithm: which one.
-        hexdigits: the whole digest, or digits that it begins or ends with where no more is published. Publishers that put
-            digits into a file's name do not always say which they are, and a genuine file must not be refused.
-        official: published by those who published the file. Otherwise somebody else noted it after downloading: good to tell
-            the user, but no reason to refuse a file.
+        algorithm: the hash function.
+        hexdigits: the whole digest. If only some digits are published, the digest must begin or end with them: publishers who
+            put digits into a file name do not always say which ones, and a genuine file must not be refused.
+        official: whether the publisher of the file published the digest. Otherwise somebody noted it after a download; the user
+            is told about a difference, but the file is not refused.
     """
 
     algorithm: Literal["md5", "sha256"]
@@ -25,7 +25,7 @@ class Digest:
     official: bool = True
 
     def difference(self, path: Path) -> str | None:
-        """In which way a file is another one; None if it is not.
+        """How the digest of a file differs, in words; None if it does not.
 
         Raises:
             OSError: the file cannot be read.

@@ -1,4 +1,4 @@
-"""Room on the disk, and plain words for what goes wrong with it."""
+"""Checks for free disk space, and readable errors for files that cannot be written."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ _REMEDY = "free some, or name another folder with --cache"
 
 
 def check_room(folder: Path, num_bytes: int, what: str) -> None:
-    """Refuse to begin what cannot end.
+    """Refuse to start work for which the disk has too little room.
 
     Args:
-        folder: exists; on the disk in question.
-        num_bytes: that are still to be written.
-        what: is to be written.
+        folder: an existing folder on that disk.
+        num_bytes: how many bytes have yet to be written.
+        what: what is going to be written, for the message.
 
     Raises:
-        FetchError: the disk has less room; says how much.
+        FetchError: the disk has less room; the message says how much.
     """
     free = shutil.disk_usage(folder).free
     if free < num_bytes:

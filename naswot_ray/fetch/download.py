@@ -1,7 +1,7 @@
-"""One file over HTTP: resumed where it broke off, verified before it gets its name.
+"""The download of one file over HTTP. It resumes where it stopped, and the file gets its name only after it is verified.
 
-`Partial` keeps what has arrived. The rest is asked for by `Range`, with `If-Range` so that a server that has another version by
-now sends that one from its start (RFC 9110, sections 13.1.5 and 14).
+`PartialFile` keeps what has arrived. The rest is requested with `Range`. `If-Range` makes a server that has another version of
+the file by now send that version from the start (RFC 9110, sections 13.1.5 and 14).
 """
 
 from __future__ import annotations
@@ -20,50 +20,51 @@ from rich.filesize import decimal
 
 from naswot_ray.errors import FetchError
 from naswot_ray.fetch.disk import check_room, write_failure
-from naswot_ray.fetch.partial import Partial
+from naswot_ray.fetch.partial_file import PartialFile
 
 MAX_TRIES = 5
 BACKOFF_SECONDS = 1.0
-"""Wait before the second try; doubles with each."""
+"""Seconds to wait before the second try. The wait doubles before each further try."""
 TIMEOUT_SECONDS = (10.0, 60.0)
-"""To connect, and for each read."""
+"""Seconds to wait for a connection, and for each read."""
 _CHUNK_BYTES = 1 << 18
 _PASSING = (408, 429, 500, 502, 503, 504)
-"""Statuses that another try may not meet again."""
+"""Status codes of failures that can pass, so that another try is worthwhile."""
 
 
-class Progress(Protocol):
-    """What is told of the work on one file after the other."""
+class FetchProgress(Protocol):
+    """Receives the progress of downloads and of other work on files, one file after another."""
 
     def begin(self, name: str, total: int | None, done: int) -> None:
-        """Bytes in all, if known, and bytes that are there already. Comes again with the same name when a try is repeated."""
+        """A file begins: its total bytes if known, and those that exist already. Each new try calls this again."""
 
     def update(self, done: int) -> None:
-        """Bytes that are there now."""
+        """So many bytes of the file exist now."""
 
     def note(self, message: str) -> None:
-        """Something out of the ordinary, or the next step."""
+        """A line for the user: something unusual, or the next step."""
 
 
 class _BrokenError(Exception):
-    """This try brought no whole file, another may."""
+    """This try did not bring the whole file, but another one may."""
 
 
-def download(address: str, target: Path, find_flaw: Callable[[Path], str | None], progress: Progress) -> None:
+def download(address: str, target: Path, find_flaw: Callable[[Path], str | None], progress: FetchProgress) -> None:
     """Download a file.
 
     Args:
-        address: HTTP or HTTPS; from HTTPS no redirection to plain HTTP is followed.
-        target: where to; its folder exists, itself it does not.
-        find_flaw: says what is wrong with the whole file, None if it is the right one.
-        progress: is told of everything.
+        address: an HTTP or HTTPS URL. A redirection from HTTPS to plain HTTP is not followed.
+        target: the path of the new file. Its folder must exist; the file itself must not.
+        find_flaw: says what is wrong with the complete file; returns None if nothing is.
+        progress: receives the progress.
 
     Raises:
-        FetchError: the server has no such file or was lost too often, the disk is full, or the file is not the right one. There
-            is no file `target` then. What has arrived is kept and resumed by the next call, but for a file that is wrong.
+        FetchError: the server has no such file, the connection was lost too often, the disk is full, or the file is not the
+            right one. There is no file `target` then. The part that has arrived is kept, and the next call resumes it; a wrong
+            file is deleted.
     """
     try:
-        partial = Partial(address, target)
+        partial = PartialFile(address, target)
         if partial.refused:
             progress.note(f"{target.name}: {partial.refused}; beginning afresh")
         for number in range(1, MAX_TRIES + 1):
@@ -80,18 +81,18 @@ def download(address: str, target: Path, find_flaw: Callable[[Path], str | None]
         progress.note(f"{target.name}: verifying")
         if flaw := find_flaw(partial.path):
             partial.drop()
-            raise FetchError(f"{target.name} from {address} {flaw}; it is deleted, the same command downloads it again")
+            raise FetchError(f"{target.name} from {address} {flaw}; it was deleted, and the same command downloads it again")
         partial.finish()
     except OSError as error:
         raise write_failure(target, error) from error
 
 
-def _receive(address: str, partial: Partial, name: str, progress: Progress) -> None:
-    """One try.
+def _receive(address: str, partial: PartialFile, name: str, progress: FetchProgress) -> None:
+    """Try once.
 
     Raises:
-        _BrokenError: another may bring more.
-        FetchError: no other will.
+        _BrokenError: another try may succeed.
+        FetchError: no further try can succeed.
         OSError: the file cannot be written.
     """
     start = partial.size
@@ -114,7 +115,7 @@ def _receive(address: str, partial: Partial, name: str, progress: Progress) -> N
 
 
 def _get(address: str, start: int, validator: str | None) -> requests.Response:
-    # Without "identity" a server may send a .tar.gz as a .tar that it has compressed on the way.
+    # Without "identity" a server may treat a .tar.gz as a .tar that it compressed for the transfer.
     headers = {"Accept-Encoding": "identity"}
     if start:
         headers["Range"] = f"bytes={start}-"
@@ -129,12 +130,12 @@ def _get(address: str, start: int, validator: str | None) -> requests.Response:
         raise _BrokenError(f"no connection ({_reason(error)})") from error
     except requests.RequestException as error:
         raise FetchError(f"{address}: {_reason(error)}") from error
-    except OSError as error:  # of requests itself, which looks for REQUESTS_CA_BUNDLE before it connects
+    except OSError as error:  # from requests itself, which looks for REQUESTS_CA_BUNDLE before it connects
         raise FetchError(f"{address}: no secure connection: {_reason(error)}") from error
 
 
-def _check_answer(address: str, response: requests.Response, partial: Partial, start: int) -> None:
-    """Refuse every answer but the whole file (200) or the rest of what is there (206)."""
+def _check_answer(address: str, response: requests.Response, partial: PartialFile, start: int) -> None:
+    """Refuse every answer except the whole file (200) and the missing rest of it (206)."""
     status = response.status_code
     if address.startswith("https:") and not all(hop.url.startswith("https:") for hop in (*response.history, response)):
         raise FetchError(f"{address}: redirected to {response.url}, which is not encrypted")
@@ -150,7 +151,7 @@ def _check_answer(address: str, response: requests.Response, partial: Partial, s
         raise FetchError(f"{address}: the server answers {status} {response.reason}")
 
 
-def _append(response: requests.Response, partial: Partial, done: int, progress: Progress) -> None:
+def _append(response: requests.Response, partial: PartialFile, done: int, progress: FetchProgress) -> None:
     with partial.open_end() as file:
         for chunk in response.raw.stream(_CHUNK_BYTES, decode_content=False):
             file.write(chunk)
@@ -161,13 +162,13 @@ def _append(response: requests.Response, partial: Partial, done: int, progress: 
 
 
 def _validator(response: requests.Response) -> str | None:
-    """The strong ETag, or else the date of the version."""
+    """The strong ETag of the file, or the date of its version if it has none."""
     etag = response.headers.get("ETag")
     return etag if etag and not etag.startswith("W/") else response.headers.get("Last-Modified")
 
 
 def _content_range(response: requests.Response) -> tuple[int | None, int | None]:
-    """First byte and bytes in all of a `Content-Range`, such as `bytes 100-199/200`."""
+    """The first byte and the total size in a `Content-Range` such as `bytes 100-199/200`."""
     match = re.fullmatch(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)", response.headers.get("Content-Range", ""))
     return (_number(match[1]), _number(match[2])) if match else (None, None)
 

@@ -1,4 +1,4 @@
-"""From a name of the catalogue to verified files in the cache: `CACHE/NAME/FILE`."""
+"""Fetches the files of a catalogue entry into the cache, as `CACHE/NAME/FILE`, and verifies them."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import filelock
 from rich.filesize import decimal
 
 from naswot_ray.errors import FetchError
+from naswot_ray.fetch.archive import find_flaw, unpack
 from naswot_ray.fetch.catalogue import Entry, OfficialFile, get_entry
 from naswot_ray.fetch.disk import write_failure
-from naswot_ray.fetch.download import Progress, download
-from naswot_ray.fetch.unpack import find_flaw, unpack
+from naswot_ray.fetch.download import FetchProgress, download
 
 
 class State(StrEnum):
-    """What the cache holds of an entry."""
+    """How much of an entry the cache holds."""
 
     ABSENT = "not here"
     PARTIAL = "partly here"
@@ -27,7 +27,7 @@ class State(StrEnum):
 
 
 def state_of(name: str, cache: Path) -> State:
-    """What the cache holds of an entry. Nothing is verified.
+    """How much of an entry the cache holds. The files are not verified.
 
     Raises:
         FetchError: no entry has that name.
@@ -41,20 +41,20 @@ def state_of(name: str, cache: Path) -> State:
     return State.PARTIAL if num_present or any(folder.glob(".*.part")) else State.ABSENT
 
 
-def fetch(name: str, cache: Path, progress: Progress) -> Path:
-    """Download what is not there yet, verify, unpack.
+def fetch(name: str, cache: Path, progress: FetchProgress) -> Path:
+    """Download the missing files of an entry, verify all of them, and unpack an archive.
 
     Args:
-        name: of the catalogue.
-        cache: where files are kept; made if need be.
-        progress: is told of everything.
+        name: a name in the catalogue.
+        cache: the folder that keeps the files; created if needed.
+        progress: receives the progress.
 
     Returns:
-        What was asked for: the unpacked folder, the file, or the folder of several files.
+        the path to use: the unpacked folder, the file, or the folder of several files.
 
     Raises:
-        FetchError: no such name; a download that failed; a file that is not the official one, cannot be unpacked, or is to be
-            downloaded by hand and not there yet. The message says what to do.
+        FetchError: there is no such name; a download failed; or a file is not the official one, cannot be unpacked, or has yet
+            to be downloaded in a browser. The message says what to do.
     """
     entry, folder = get_entry(name), cache.absolute() / name
     target = entry.path_in(folder)
@@ -78,8 +78,8 @@ def fetch(name: str, cache: Path, progress: Progress) -> Path:
     return target
 
 
-def _fetch_file(entry: Entry, file: OfficialFile, folder: Path, progress: Progress) -> None:
-    """Verify the file if it is there, download it if it is not and that can be done."""
+def _fetch_file(entry: Entry, file: OfficialFile, folder: Path, progress: FetchProgress) -> None:
+    """Verify the file if it exists. Otherwise download it, unless that needs a browser."""
     path = folder / file.name
     flaw_of = partial(_flaw_of, entry, file, progress)
     if path.exists():
@@ -94,7 +94,7 @@ def _fetch_file(entry: Entry, file: OfficialFile, folder: Path, progress: Progre
         download(entry.address, path, flaw_of, progress)
 
 
-def _flaw_of(entry: Entry, file: OfficialFile, progress: Progress, path: Path) -> str | None:
+def _flaw_of(entry: Entry, file: OfficialFile, progress: FetchProgress, path: Path) -> str | None:
     if file.digest and (difference := file.digest.difference(path)):
         if file.digest.official:
             return f"is not the official file: {difference}"
@@ -104,7 +104,7 @@ def _flaw_of(entry: Entry, file: OfficialFile, progress: Progress, path: Path) -
 
 @contextlib.contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Keep other processes out of an entry's folder, which is made if need be."""
+    """Keep other processes out of the folder of an entry. Creates the folder if needed."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = filelock.FileLock(folder / ".lock", timeout=0)

@@ -1,4 +1,4 @@
-"""What a download shows while it goes on: a bar on a terminal, a line every few seconds elsewhere."""
+"""Shows the progress of a download: a bar on a terminal, or a line every few seconds elsewhere."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ from rich.progress import Progress as RichProgress
 from naswot_ray.terminal import Terminal
 
 LINE_SECONDS = 5.0
+"""Seconds between two lines."""
 
 
-class ConsoleProgress:
-    """Progress on the standard error, as a context manager.
+class ConsoleFetchProgress:
+    """A context manager that shows progress on standard error.
 
     Args:
-        console: where to; its `is_terminal` decides between bar and lines.
-        clock: monotonic seconds.
+        console: the console to print on. Its `is_terminal` decides between a bar and lines.
+        clock: returns monotonic seconds.
     """
 
     def __init__(self, console: Console | None = None, clock: Callable[[], float] = time.monotonic) -> None:
@@ -41,11 +42,11 @@ class ConsoleProgress:
         self._end_bar()
 
     def begin(self, name: str, total: int | None, done: int) -> None:
-        """Say the size, once a name, and show from now on how much is there."""
+        """Print the size of a file, once for each name, and show its progress from now on."""
         self._end_bar()
         if name != self._name:
             size = "of unknown size" if total is None else decimal(total)
-            self.note(f"{name}: {size}{f', {decimal(done)} of it are there already' if done else ''}")
+            self.note(f"{name}: {size}{f', {decimal(done)} of it already downloaded' if done else ''}")
         self._name, self._total, self._begun_with = name, total, done
         self._begun_at = self._last_line = self._clock()
         if self._console.is_terminal:
@@ -55,7 +56,7 @@ class ConsoleProgress:
             self._bar.start()
 
     def update(self, done: int) -> None:
-        """Show how much is there."""
+        """Show how many bytes exist now."""
         if self._bar:
             self._bar.update(self._bar.task_ids[0], completed=done)
         elif self._clock() - self._last_line >= LINE_SECONDS:
@@ -65,7 +66,7 @@ class ConsoleProgress:
             self.note(f"{self._name}: {decimal(done)}{of}, {decimal(round(per_second))}/s")
 
     def reader(self, name: str) -> Callable[[int, int], None]:
-        """What to call with the bytes read so far and the bytes in all; shows nothing until it is called."""
+        """A callback for a reader, called with the bytes read so far and in total. Nothing is shown before the first call."""
 
         def show(done: int, total: int) -> None:
             if self._name != name:

@@ -1,1 +1,1 @@
-"""Image sources, the files that they are read from, and the batches drawn from them. Needs neither torch nor Ray."""
+"""Image sources, the files that they are read from, and the batches that are sampled from them. Needs neither torch nor Ray."""

@@ -1,13 +1,14 @@
-"""The files that image data sets come in: the official python batches, and .npz.
+"""The file formats of image data sets: the official python batches, and .npz.
 
-| source | official | .npz |
+| source | official files | .npz |
 |---|---|---|
 | cifar10 | cifar-10-python.tar.gz, or its folder cifar-10-batches-py | cifar10.npz: `x_train` |
 | cifar100 | cifar-100-python.tar.gz, or its folder cifar-100-python | cifar100.npz: `x_train` |
 | imagenet16-120 | ImageNet16: train_data_batch_1 ... train_data_batch_10 | imagenet16.npz: `x`, `y_raw` (labels from 1) |
 
-Only training images are read; all arrays are uint8, shape (n, 3, height, width). An official file is used only if its MD5 is
-the published one (CIFAR's download page; for ImageNet16 the list in the NAS-Bench-201 code), and unpickled by allow-list.
+Only training images are read. All arrays are uint8, shape (n, 3, height, width). An official file is used only if its MD5 is
+the published one (from CIFAR's download page; for ImageNet16, from the list in the NAS-Bench-201 code). It is unpickled by an
+allow-list.
 """
 
 from __future__ import annotations
@@ -29,22 +30,23 @@ from naswot_ray.errors import ImagesError
 from naswot_ray.regular_file import open_regular, read_regular
 
 MAX_BATCH_BYTES: Final = 2**30
-"""Of one official batch; the largest, ImageNet16's, has 99 MB."""
+"""The largest batch file that is read. The largest official one, ImageNet16's, has 99 MB."""
 
 Pixels = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
 class ImageFiles:
-    """Where the training images of one source lie.
+    """The names and digests of the files with the training images of one source.
 
     Attributes:
-        size: height and width in pixels.
-        npz, npz_pixels: file name and name of the array of pixels.
-        folder: of the official batches, relative to the data directory.
-        batches: official file -> MD5.
-        archive, archive_md5: the official archive that holds `folder`.
-        npz_labels, num_labels: keep labels 1..num_labels only (None: keep all).
+        size: height and width of the images in pixels.
+        npz, npz_pixels: name of the .npz file, and of the array of pixels in it.
+        folder: folder of the official batches, relative to the data directory.
+        batches: name of an official batch -> its MD5.
+        archive, archive_md5: name and MD5 of the official archive that holds `folder`; None if there is none.
+        npz_labels: name of the array of labels in the .npz file; None if labels are not needed.
+        num_labels: only images with labels 1..num_labels are kept; None keeps all.
     """
 
     size: int
@@ -107,14 +109,15 @@ FILES = {
 
 
 def read_pixels(name: str, directory: Path) -> Pixels:
-    """All training images of a source, shape (n, 3, size, size), uint8, in the files' order.
+    """All training images of a source, shape (n, 3, size, size), uint8, in the order of the files.
 
     Args:
         name: a key of `FILES`.
-        directory: holds the official archive, its folder of batches, or the .npz (looked for in that order).
+        directory: the directory with the official archive, its folder of batches, or the .npz. They are looked for in this
+            order.
 
     Raises:
-        ImagesError: nothing there, or a file that is damaged, foreign or of the wrong shape.
+        ImagesError: there is none of them, or a file is damaged, not the official one, or of the wrong shape.
     """
     files = FILES[name]
     folder = directory / files.folder
@@ -184,7 +187,7 @@ def _read_batch(files: ImageFiles, source: str, data: bytes) -> Pixels:
 
 def _read_npz(files: ImageFiles, path: Path) -> Pixels:
     try:
-        # The file is opened here, since np.load leaves a damaged one open.
+        # The file is opened here, because np.load does not close a damaged one.
         with _opened(path) as file, np.load(file, allow_pickle=False) as arrays:
             pixels = arrays[files.npz_pixels]
             labels = arrays[files.npz_labels] if files.npz_labels else None

@@ -1,4 +1,4 @@
-"""Image sources, and the batch of N images that a seed draws from one."""
+"""Image sources, and the batch of N images that a seed selects from one."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from naswot_ray.images import files
 from naswot_ray.paths import expand_home
 
 BATCH_VERSION = "philox4x64-1"
-"""Part of a dataset's settings; a change of how a batch is drawn needs a new name."""
+"""How batches are drawn; part of the settings of a dataset. Whoever changes the way of drawing has to change this name."""
 
 NOISE = "noise"
 
 MAX_BATCH_BYTES: Final = 2**34
-"""Most bytes of a batch: 28,000 images of 224 pixels. Scoring takes several times as much memory."""
+"""The largest batch in bytes, enough for 28,000 images of 224 pixels. Scoring takes several times as much memory."""
 
-# Per channel, in units of 1/255: the constants of the NAS-Bench-201 code, which every published score uses.
+# Mean and standard deviation of each channel, in units of 1/255. All published scores use these constants of NAS-Bench-201.
 _MEAN_STD = {
     "cifar10": ((125.3, 123.0, 113.9), (63.0, 62.1, 66.7)),
     "cifar100": ((129.3, 124.1, 112.4), (68.2, 65.4, 70.4)),
@@ -37,14 +37,14 @@ SOURCES = (NOISE, *_MEAN_STD)
 
 @dataclass(frozen=True)
 class ImageSource:
-    """A set of images to draw batches from.
+    """A set of images that batches are drawn from.
 
     Attributes:
-        name: one of `SOURCES`; with `-SIZE` behind it where the images are not of the source's own size.
-        pixels: all images, uint8, shape (n, 3, h, w); None for `noise`, which is drawn from N(0, 1).
-        shape: `(3, h, w)` of a batch's images; pixels of another size are enlarged to it.
-        digest: SHA-256 of the pixels in order (not of the file: archive, batches and .npz of the same images agree); of the
-            name for `noise`.
+        name: one of `SOURCES`, followed by `-SIZE` if batches have another image size than the source.
+        pixels: all images, uint8, shape (n, 3, h, w); None for `noise`, whose images are drawn from N(0, 1).
+        shape: shape `(3, h, w)` of the images in a batch; smaller images are enlarged to it.
+        digest: SHA-256 of the pixels in order. It does not depend on the kind of file: archive, batches and .npz of the same
+            images agree. For `noise` it is the SHA-256 of the name.
     """
 
     name: str
@@ -53,12 +53,12 @@ class ImageSource:
     digest: str
 
     def batch(self, batch_size: int, seed: int) -> npt.NDArray[np.float32]:
-        """The normalised batch that a seed draws, shape (batch_size, 3, h, w), float32.
+        """A batch of normalised images, shape (batch_size, 3, h, w), float32.
 
-        Drawn without replacement; a function of (seed, source, batch size) alone.
+        Images are drawn without replacement. The batch depends only on the seed, the source and the batch size.
 
         Raises:
-            ImagesError: as `check_batch_size`.
+            ImagesError: the source cannot serve this batch size; see `check_batch_size`.
         """
         self.check_batch_size(batch_size)
         purpose = ("batch", BATCH_VERSION, seed, self._base, batch_size)
@@ -76,7 +76,7 @@ class ImageSource:
         """Refuse a batch size that the source cannot serve.
 
         Raises:
-            ImagesError: fewer than 2 images, more than the source holds, or more than fit into memory.
+            ImagesError: it is below 2, larger than the source, or needs more than `MAX_BATCH_BYTES`.
         """
         if batch_size < 2:
             raise ImagesError(f"batch size {batch_size}: a kernel needs at least 2 images")
@@ -91,11 +91,11 @@ class ImageSource:
 
     @property
     def _base(self) -> str:
-        """The name without a size."""
+        """The name without the size."""
         return next(name for name in SOURCES if self.name in (name, f"{name}-{self.shape[1]}"))
 
     def settings(self) -> Mapping[str, Any]:
-        """What a batch depends on besides its size and seed, as JSON values."""
+        """What a batch depends on besides its size and its seed, as JSON values."""
         mean, std = _MEAN_STD.get(self._base, (None, None))
         return {
             "digest": self.digest,
@@ -107,9 +107,9 @@ class ImageSource:
 
 
 def enlarge(images: npt.NDArray[np.float32], size: int) -> npt.NDArray[np.float32]:
-    """Images, shape (n, c, h, w), enlarged to (n, c, size, size) by linear interpolation between pixel centres.
+    """Enlarge images, shape (n, c, h, w), to (n, c, size, size) by linear interpolation between pixel centres.
 
-    Two elementwise steps in float64, rounded once: the same on every machine.
+    The result is the same on every machine: both steps are elementwise in float64, and it is rounded only once.
     """
     values = images.astype(np.float64)
     for axis in (2, 3):
@@ -126,12 +126,12 @@ def load_images(name: str, data: str | Path | None = None, *, image_size: int | 
 
     Args:
         name: one of `SOURCES`.
-        data: the directory that holds the images (see `images.files`); not needed for `noise`.
-        image_size: height and width of the batches' images; None leaves them as they are.
+        data: the directory with the image files (see `images.files`); not needed for `noise`.
+        image_size: height and width of the images in a batch; None keeps the size of the source.
 
     Raises:
-        ImagesError: unknown source, no directory given, files that are missing, damaged or of the wrong shape, or images
-            that are larger than `image_size`.
+        ImagesError: the source is unknown, no directory is given, files are missing, damaged or of the wrong shape, or the
+            images are larger than `image_size`.
         SettingsError: `data` begins with a `~user` that does not exist.
     """
     if name == NOISE:
@@ -153,5 +153,7 @@ def _resized(source: ImageSource, size: int | None) -> ImageSource:
     if size is None or (size, size) == source.shape[1:]:
         return source
     if source.pixels is not None and size < source.shape[1]:
-        raise ImagesError(f"image size {size}: the images of {source.name} have {source.shape[1]} pixels and are not reduced")
+        raise ImagesError(
+            f"image size {size}: the images of {source.name} have {source.shape[1]} pixels and cannot be made smaller"
+        )
     return replace(source, name=f"{source.name}-{size}", shape=(3, size, size))

@@ -1,7 +1,7 @@
-"""What is taken of a network: one file a measure. Needs neither torch nor Ray.
+"""The measures, one file each. Needs neither torch nor Ray.
 
-A module in this folder that holds a `Measure` is found here, and so is a measure that another installed package offers under
-the entry point group `naswot_ray.measures` (docs/adding-a-measure.md).
+Every module in this folder that holds a `Measure` is found automatically. So are measures that other installed packages offer
+under the entry point group `naswot_ray.measures` (docs/adding-a-measure.md).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from functools import cache
 from typing import Final
 
+from naswot_ray.citation import Citation
 from naswot_ray.errors import SettingsError
 from naswot_ray.measures.measure import Bounds, Measure, Pass, Tolerance, measure
 from naswot_ray.measures.statistics import ForwardPass, Statistic
@@ -19,6 +20,7 @@ from naswot_ray.registry import modules_of, nearest, offered
 __all__ = [
     "DEFAULT_MEASURES",
     "Bounds",
+    "Citation",
     "ForwardPass",
     "Measure",
     "Pass",
@@ -31,7 +33,7 @@ __all__ = [
 ]
 
 ALL: Final = "all"
-"""Stands for every measure, wherever names of measures are asked for."""
+"""Stands for all measures wherever names of measures are expected."""
 
 DEFAULT_MEASURES: Final = ("naswot", "naswot_paper")
 
@@ -40,10 +42,10 @@ ENTRY_POINTS: Final = "naswot_ray.measures"
 
 @cache
 def own_measures() -> dict[str, Measure]:
-    """Name -> measure of this package: the default ones, then the others in the order of their names.
+    """The measures of this package by name: the default ones first, then the others in alphabetical order.
 
     Raises:
-        SettingsError: a file of the folder cannot be imported; names it.
+        SettingsError: a file of the folder cannot be imported; the message names it.
     """
     found = {
         value.name: value
@@ -56,10 +58,10 @@ def own_measures() -> dict[str, Measure]:
 
 @cache
 def all_measures() -> dict[str, Measure]:
-    """Name -> measure: those of this package, then those of other installed packages.
+    """All measures by name: those of this package, then those of other installed packages.
 
     Raises:
-        SettingsError: a measure of another package cannot be imported, is none, or has the name of another one.
+        SettingsError: an entry point cannot be imported, is not a measure, or has a name that is taken.
     """
     found = dict(own_measures())
     for name, value in offered(ENTRY_POINTS):
@@ -72,13 +74,13 @@ def all_measures() -> dict[str, Measure]:
 
 
 def get_measures(names: Iterable[str]) -> tuple[Measure, ...]:
-    """The measures of some names, each once, in the order of `all_measures`.
+    """The measures with these names, each once, in the order of `all_measures`.
 
     Args:
-        names: of measures, or `all`.
+        names: names of measures, or `all`.
 
     Raises:
-        SettingsError: there is none of that name; tells the nearest one. Or there is no name at all.
+        SettingsError: a name is unknown (the message suggests the nearest one), or there are no names.
     """
     known, wanted = all_measures(), set(names)
     for name in wanted - {ALL, *known}:

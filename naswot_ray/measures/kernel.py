@@ -1,6 +1,6 @@
 """The kernel K_H of a set of binary codes, and log|det K_H| (Mellor et al., ICML 2021, section 3).
 
-Shape suffix: n images. `K_nn[i, j] = N_A - hamming(code_i, code_j)`, exact integers throughout.
+Shape suffix: n images. `K_nn[i, j] = N_A - hamming(code_i, code_j)`; all entries are exact integers.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from naswot_ray.network.plan import Codes
 IntMatrix = npt.NDArray[np.int64]
 
 _WELL_CONDITIONED = 1000
-"""How far, in roundings of n terms, a kernel has to be from singular to need no closer look."""
+"""A kernel is taken as regular without a closer look if its reciprocal condition number exceeds this times n epsilon."""
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,8 @@ class Kernels:
     """The two kernels of a network on a batch, both shape (n, n), int64.
 
     Attributes:
-        published: every ReLU with its multiplicity in the published code.
-        paper: every counted ReLU once.
+        published: counts every live ReLU with its multiplicity in the published code.
+        paper: counts every live ReLU once.
     """
 
     published: IntMatrix
@@ -35,7 +35,7 @@ class Kernels:
 
 
 def constant_kernels(codes: Iterable[Codes], n: int) -> Kernels:
-    """The part of the kernels that needs no computing: on tensors that are zero for every image all images agree."""
+    """The share of tensors that are zero for every image. All images agree there, so nothing has to be computed."""
     zero = [c for c in codes if c.node is None]
     return Kernels(
         published=np.full((n, n), sum(c.multiplicity * c.num_units for c in zero), np.int64),
@@ -44,17 +44,18 @@ def constant_kernels(codes: Iterable[Codes], n: int) -> Kernels:
 
 
 def log_det(K_nn: IntMatrix) -> float:
-    """log|det K| of a kernel, -inf where K is singular.
+    """log|det K| of a kernel, -inf if K is singular.
 
-    Kernels are positive semi-definite integer matrices. Floating-point elimination cannot tell a singular one from an
-    ill-conditioned one (the published code returns rounding noise there), so a doubtful one is decided by its rank modulo
-    a prime, in integers. -inf as well where elimination in float64 finds a determinant that is not positive, as defined.
+    Kernels are positive semi-definite integer matrices. Floating-point elimination cannot tell a singular kernel from an
+    ill-conditioned one; the published code returns rounding noise there. A doubtful kernel is therefore decided in integers,
+    by its rank modulo a prime. The value is also -inf, by definition, if elimination in float64 finds a determinant that is
+    not positive.
 
     Args:
         K_nn: shape (n, n), int64, symmetric.
     """
     n = len(K_nn)
-    # Two images with one code: the commonest singular kernel, seen without any elimination.
+    # Two images with the same code make the commonest singular kernel, which shows without any elimination.
     d_n = K_nn.diagonal()
     same_nn = (K_nn == d_n[:, None]) & (K_nn == d_n[None, :])
     if n == 0 or d_n.min() <= 0 or same_nn.sum() > n:
@@ -63,8 +64,8 @@ def log_det(K_nn: IntMatrix) -> float:
     factor, failed = lapack.dpotrf(K, lower=True, clean=False)
     if not failed:
         rcond, _ = lapack.dpocon(factor, np.abs(K).sum(0).max(), uplo="L")
-        # Of a symmetric matrix the condition number in the 1-norm, estimated here to a small factor, is no less than the one in
-        # the 2-norm, which decides below: a kernel that passes here would pass there.
+        # For a symmetric matrix the condition number in the 1-norm, which is estimated here to a small factor, is at least the
+        # one in the 2-norm, which decides below. So a kernel that passes here would pass there.
         if rcond > _WELL_CONDITIONED * n * np.finfo(np.float64).eps:
             return float(2 * np.log(factor.diagonal()).sum())
     sign, value = np.linalg.slogdet(K)
@@ -78,8 +79,8 @@ def log_det(K_nn: IntMatrix) -> float:
 def _is_singular(K_nn: IntMatrix) -> bool:
     """Whether det K = 0, by elimination modulo two primes.
 
-    A determinant that is not 0 modulo a prime is not 0; one that is 0 modulo both primes is 0 but for a chance of about
-    2^-60 per kernel.
+    A determinant that is not 0 modulo some prime is not 0. One that is 0 modulo both primes is 0, except with a probability of
+    about 2^-60 per kernel.
     """
     return all(_is_singular_modulo(K_nn, prime) for prime in (2**31 - 1, 2**31 - 19))
 

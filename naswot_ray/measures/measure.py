@@ -1,4 +1,4 @@
-"""What a measure is. One file in this folder defines one measure; nothing else has to change to add it."""
+"""`Measure`, and the decorator that makes one. To add a measure, add one file to this folder; nothing else has to change."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from naswot_ray.citation import Citation
 from naswot_ray.measures.statistics import ForwardPass, Statistic
 
 
 class Pass(StrEnum):
-    """What an engine computes of a network on a batch so that measures can be taken of it."""
+    """The kind of computation that an engine runs on a network and a batch; measures are taken from its results."""
 
     FORWARD = "forward"
     """One forward pass: signs and activations at the inputs of the live ReLUs."""
@@ -20,12 +21,12 @@ class Pass(StrEnum):
 
 @dataclass(frozen=True)
 class Tolerance:
-    """How far apart two engines' values of a measure may lie: the largest of the bounds.
+    """How much two engines may differ in a value of a measure. The largest of the three bounds applies.
 
     Attributes:
-        absolute: bound by itself.
-        relative: bound as a fraction of the value.
-        per_tensor: bound for each tensor that the measure is taken from.
+        absolute: a fixed bound.
+        relative: a bound as a fraction of the value.
+        per_tensor: a bound that grows by this much with each tensor that the measure is taken from.
     """
 
     absolute: float = 0.0
@@ -33,21 +34,21 @@ class Tolerance:
     per_tensor: float = 0.0
 
     def bound(self, value: float, num_tensors: int) -> float:
-        """The largest difference from a value that was taken from so many tensors."""
+        """The largest difference allowed from `value`, which was taken from `num_tensors` tensors."""
         return max(self.absolute, self.relative * abs(value), self.per_tensor * num_tensors)
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """Between which values a measure lies, whatever the network, its weights and the images.
+    """The range of a measure over all networks, weights and images.
 
-    A value that is out of bounds cannot have been computed as the measure says, so `naswot-ray audit` reports it.
+    A value outside it cannot follow from the measure's formula, so `naswot-ray audit` reports it.
 
     Attributes:
         lowest: the smallest finite value.
-        highest: gives the largest value from the number of images and the number of live ReLU units (the column `num_units`);
-            None where no such bound is known.
-        singular: whether the value is -inf where the images cannot be told apart.
+        highest: a function from the number of images and the number of live ReLU units (the column `num_units`) to the largest
+            value; None if no such bound is known.
+        singular: whether the value is -inf when the network cannot tell the images apart.
     """
 
     lowest: float = -math.inf
@@ -57,21 +58,22 @@ class Bounds:
 
 @dataclass(frozen=True)
 class Measure:
-    """A number that an untrained network gets on a batch. Made by the decorator `measure`.
+    """A number that an untrained network gets on a batch. The decorator `measure` makes one.
 
     Attributes:
-        name: of the measure, of its column and on the command line.
-        version: rises whenever a value changes by more than the tolerance.
+        name: the name of the measure, which is also its column and its name on the command line.
+        version: a number that rises whenever a value changes by more than the tolerance.
         statistics: what the pass has to find for it.
-        formula: one line.
+        formula: the formula in one line.
         source: the publication, and its code.
-        differs: how the published code's number differs from this one; empty where it does not.
-        weak: where the measure predicts badly, or is not defined.
-        cost: what it costs beside the pass itself, in a few words.
-        tolerance: between engines in float32.
-        take: the measure's function.
-        bounds: between which values it lies; none by default.
-        taken_from: the pass.
+        differs: how the number that the published code gives differs from this one; empty if it does not.
+        weak: where the measure predicts accuracy badly, or is not defined.
+        cost: what it costs in addition to the pass itself, in a few words.
+        tolerance: how much engines may differ in float32.
+        take: the function that computes the value.
+        bounds: the range of its values; unlimited by default.
+        citation: the publication to cite, as BibTeX; None leaves `source` as the only reference.
+        taken_from: the pass that it is taken from.
     """
 
     name: str
@@ -85,6 +87,7 @@ class Measure:
     tolerance: Tolerance
     take: Callable[[ForwardPass], float]
     bounds: Bounds = Bounds()
+    citation: Citation | None = None
     taken_from: Pass = Pass.FORWARD
 
     def __call__(self, forward: ForwardPass) -> float:
@@ -103,10 +106,11 @@ def measure(
     cost: str,
     tolerance: Tolerance,
     bounds: Bounds = Bounds(),
+    citation: Citation | None = None,
 ) -> Callable[[Callable[[ForwardPass], float]], Measure]:
-    """Make a measure of a function from `ForwardPass` to float. The measure is called like the function.
+    """Turn a function from `ForwardPass` to float into a measure with the name of the function.
 
-    Args: as the attributes of `Measure`.
+    The arguments are described at the attributes of `Measure`.
 
     Example:
         >>> @measure(version=1, statistics=[Statistic.KERNELS], formula="log det K", ...)
@@ -115,20 +119,31 @@ def measure(
 
     def decorate(take: Callable[[ForwardPass], float]) -> Measure:
         return Measure(
-            take.__name__, version, frozenset(statistics), formula, source, differs, weak, cost, tolerance, take, bounds
+            name=take.__name__,
+            version=version,
+            statistics=frozenset(statistics),
+            formula=formula,
+            source=source,
+            differs=differs,
+            weak=weak,
+            cost=cost,
+            tolerance=tolerance,
+            take=take,
+            bounds=bounds,
+            citation=citation,
         )
 
     return decorate
 
 
 KERNEL_TOLERANCE: Final = Tolerance(absolute=1e-3)
-"""Of scores that are one log-determinant; networks that enlarge rounding may differ by more on a GPU (docs/performance.md)."""
+"""For measures that are one log-determinant. On a GPU, networks that amplify rounding may differ more (docs/performance.md)."""
 
 
 def _hadamard(num_images: int, num_units: int) -> float:
-    """The determinant of a kernel is at most the product of its diagonal, on which every entry is `num_units`."""
+    """The largest log-determinant of a kernel, by Hadamard's inequality: every entry on its diagonal is `num_units`."""
     return num_images * math.log(num_units) if num_units > 0 else -math.inf
 
 
 KERNEL_BOUNDS: Final = Bounds(lowest=0.0, highest=_hadamard, singular=True)
-"""Of scores that are one log-determinant: the determinant of a matrix of integers is at least 1 where it is not 0."""
+"""For measures that are one log-determinant: a determinant of integers that is not 0 is at least 1 in absolute value."""

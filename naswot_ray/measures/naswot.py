@@ -1,9 +1,20 @@
-"""`naswot`: the score of Mellor et al. as their code computes it."""
+"""`naswot`: the score of Mellor et al., as their published code computes it."""
 
 from __future__ import annotations
 
+from typing import Final
+
+from naswot_ray.citation import Citation
 from naswot_ray.measures.measure import KERNEL_BOUNDS, KERNEL_TOLERANCE, measure
 from naswot_ray.measures.statistics import ForwardPass, Statistic
+
+CITATION: Final = Citation(
+    key="mellor2021naswot",
+    title="Neural Architecture Search without Training",
+    authors=("Mellor, Joseph", "Turner, Jack", "Storkey, Amos", "Crowley, Elliot J."),
+    venue="International Conference on Machine Learning",
+    year=2021,
+)
 
 
 @measure(
@@ -16,7 +27,8 @@ from naswot_ray.measures.statistics import ForwardPass, Statistic
     cost="Gram matrices of the codes",
     tolerance=KERNEL_TOLERANCE,
     bounds=KERNEL_BOUNDS,
+    citation=CITATION,
 )
 def naswot(forward: ForwardPass) -> float:
-    """log|det K| with the multiplicities of the published code; -inf where K is singular."""
+    """log|det K| with the multiplicities of the published code; -inf if K is singular."""
     return forward.log_dets.published

@@ -1,7 +1,8 @@
-"""What a forward pass finds of a network: the statistics that measures are taken from.
+"""The statistics that a forward pass collects from a network. Measures are computed from them.
 
-A tensor here is one of the *distinct* tensors that live ReLUs read, before the ReLU (`Network.plan.codes`), unless it is zero
-for every image. Shape suffixes: n images, c channels, t tensors. A tensor of shape (n, c) counts as (n, c, 1, 1).
+A "tensor" here is one of the *distinct* tensors that live ReLUs read, before the ReLU (`Network.plan.codes`). Tensors that are
+zero for every image are left out. Shape suffixes: n images, c channels, t tensors. A tensor of shape (n, c) is treated as
+(n, c, 1, 1).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy.typing as npt
 
 from naswot_ray.network.plan import Codes
 
-if TYPE_CHECKING:  # reading a dataset needs neither
+if TYPE_CHECKING:  # who only reads a dataset needs neither
     import torch
 
     from naswot_ray.measures.kernel import Kernels
@@ -24,11 +25,11 @@ FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 
 PATTERN_IMAGES: Final = 16
-"""Images whose signs make a pattern, the first of the batch; all of a smaller batch (SWAP's published code takes 16)."""
+"""A pattern holds the signs for the first 16 images of the batch, as in SWAP's published code; for all of a smaller batch."""
 
 
 class Statistic(StrEnum):
-    """What an engine can be asked to find; `ForwardPass` says what each one is."""
+    """What an engine can be asked to compute. `ForwardPass` describes each one."""
 
     KERNELS = "kernels"
     LOG_DETS = "log_dets"
@@ -40,7 +41,7 @@ class Statistic(StrEnum):
 
 
 class LogDets(NamedTuple):
-    """log|det K| of the two kernels of a network; -inf where K is singular, exactly so."""
+    """log|det K| of the two kernels of a network; -inf if K is exactly singular."""
 
     published: float
     paper: float
@@ -50,8 +51,8 @@ class ForwardPass:
     """The statistics of one network on one batch.
 
     Args:
-        codes: the network's, `Network.plan.codes`.
-        num_images: n.
+        codes: the codes of the network, `Network.plan.codes`.
+        num_images: how many images the batch has, n.
         found: the statistics that were asked for.
     """
 
@@ -62,7 +63,7 @@ class ForwardPass:
 
     @property
     def kernels(self) -> Kernels:
-        """K of the whole network: with the published multiplicities, and with each live ReLU once."""
+        """The two kernels K of the whole network: with the published multiplicities, and with every live ReLU counted once."""
         kernels: Kernels = self._get(Statistic.KERNELS)
         return kernels
 
@@ -74,33 +75,33 @@ class ForwardPass:
 
     @property
     def tensor_log_dets(self) -> FloatArray:
-        """log|det K_t| of each tensor, shape (t,), float64; -inf where K_t is singular, exactly so."""
+        """log|det K_t| of each tensor, shape (t,), float64; -inf where K_t is exactly singular."""
         return self._array(Statistic.TENSOR_LOG_DETS)
 
     @property
     def patterns(self) -> BoolArray:
-        """Which sign patterns occur, shape (2^16,), bool.
+        """Which sign patterns occur among all units, shape (2^16,), bool.
 
-        Bit i of a unit's pattern tells whether the unit is on for image i, of the first `PATTERN_IMAGES`. The units of all
-        tensors count, and those of tensors that are zero for every image, whose pattern is 0.
+        Bit i of a unit's pattern is 1 if the unit is on for image i, for the first `PATTERN_IMAGES` images. Units of tensors
+        that are zero for every image are included; their pattern is 0.
         """
         patterns: BoolArray = self._get(Statistic.PATTERNS)
         return patterns
 
     @property
     def covariance_spectra(self) -> tuple[FloatArray, ...]:
-        """Of each tensor the eigenvalues of its channels' covariance over all images and pixels, shape (c,), float64.
+        """For each tensor, the eigenvalues of the covariance of its channels over all images and pixels, shape (c,), float64.
 
-        Ascending. Rounding may leave tiny negative ones.
+        They ascend. Rounding may leave some that are slightly negative.
         """
         spectra: tuple[FloatArray, ...] = self._get(Statistic.COVARIANCE_SPECTRA)
         return spectra
 
     @property
     def smallest_correlations(self) -> FloatArray:
-        """Of each tensor the smallest eigenvalue of its channels' correlation over the pixels of the first image, shape (t,).
+        """For each tensor, the smallest eigenvalue of the correlation of its channels over the pixels of the first image.
 
-        float64. The correlation with a channel that is constant in that image is 0, with itself too.
+        Shape (t,), float64. A channel that is constant in that image has correlation 0 with every channel, itself included.
         """
         return self._array(Statistic.SMALLEST_CORRELATIONS)
 
@@ -116,5 +117,5 @@ class ForwardPass:
 
     def _get(self, statistic: Statistic) -> Any:
         if statistic not in self._found:
-            raise LookupError(f"{statistic} was not asked for: a measure has to name the statistics that it is taken from")
+            raise LookupError(f"{statistic} was not asked for: a measure has to name the statistics that it uses")
         return self._found[statistic]

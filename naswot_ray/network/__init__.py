@@ -1,4 +1,4 @@
-"""Architectures as graphs of plain operations, and what follows from them. No torch here."""
+"""Architectures as graphs of plain operations, and what can be derived from the graphs. Does not need torch."""
 
 from naswot_ray.network.graph import Network, NetworkBuilder, Node
 

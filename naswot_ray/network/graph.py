@@ -1,7 +1,7 @@
-"""`Network`: one architecture as a graph of plain operations, and everything that follows from it without running it.
+"""`Network`: one architecture as a graph of plain operations, and what can be derived from the graph without running it.
 
-A network keeps every operation that the published code would execute, in that order; parameters and FLOPs are sums over it.
-Which ReLUs count is a matter of this graph alone (`naswot_ray.network.plan`), so no backward pass is needed.
+A network keeps every operation that the published code would execute, in the same order. Parameters and FLOPs are sums over
+these operations. The graph alone decides which ReLUs count (`naswot_ray.network.plan`), so no backward pass is needed.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from naswot_ray.network.plan import Plan, make_plan
 from naswot_ray.network.program import Program, make_program
 
 Initialisation = Literal["kaiming_uniform", "normal_fan_out"]
-"""How a space's published code draws weights.
+"""How the published code of a space initialises weights.
 
 `kaiming_uniform`: PyTorch's default for Conv2d and Linear, U(-1/sqrt(fan_in), 1/sqrt(fan_in)), biases included.
-`normal_fan_out`: N(0, 2 / (kernel height * kernel width * out_channels)) for Conv2d, whatever its groups.
+`normal_fan_out`: N(0, 2 / (kernel height * kernel width * out_channels)) for Conv2d, for any number of groups.
 """
 
 
@@ -34,13 +34,13 @@ class Node:
 
 @dataclass(frozen=True)
 class Network:
-    """An architecture as a graph. Built by a space through `NetworkBuilder`; never changed afterwards.
+    """An architecture as a graph. A space builds it with `NetworkBuilder`; it never changes afterwards.
 
     Attributes:
-        arch_id: the architecture's key in its space; keys the weights.
-        nodes: all operations, in order of execution; a node's inputs come before it.
+        arch_id: the key of the architecture in its space; it also keys the random weights.
+        nodes: all operations in order of execution; the inputs of a node come before it.
         output: position of the node that gives the logits.
-        initialisation: how weights are drawn.
+        initialisation: the distribution of the weights.
     """
 
     arch_id: str
@@ -60,53 +60,53 @@ class Network:
 
     @cached_property
     def params(self) -> int:
-        """Trainable parameters, those of dead branches included (as the benchmarks count)."""
+        """Trainable parameters, including those of dead branches, as the benchmarks count them."""
         return sum(ops.params(node.op, node.shape) for node in self.nodes)
 
     @cached_property
     def flops(self) -> int:
-        """FLOPs per image, those of dead branches included (as the benchmarks count; see `ops`)."""
+        """FLOPs per image, including those of dead branches, as the benchmarks count them (see `ops`)."""
         return sum(ops.flops(node.op, node.shape) for node in self.nodes)
 
     @cached_property
     def num_layers(self) -> int:
-        """Trainable layers: convolutions and linear layers, those of dead branches included."""
+        """Number of convolutions and linear layers, including those of dead branches."""
         return len(self.layers)
 
     @cached_property
     def num_relus(self) -> int:
-        """Live ReLU layers, each counted once."""
+        """Number of live ReLU layers, each counted once."""
         return sum(unit.num_relus for unit in self.plan.codes)
 
     @cached_property
     def num_units(self) -> int:
-        """N_A: live ReLU units with the multiplicities of the published code."""
+        """N_A: number of live ReLU units, counted with the multiplicities of the published code."""
         return sum(unit.multiplicity * unit.num_units for unit in self.plan.codes)
 
     @cached_property
     def num_units_paper(self) -> int:
-        """N_A of the paper's formula: every live ReLU unit once."""
+        """N_A in the paper's formula: number of live ReLU units, each counted once."""
         return sum(unit.num_relus * unit.num_units for unit in self.plan.codes)
 
     @cached_property
     def plan(self) -> Plan:
-        """What an engine has to compute."""
+        """The steps that an engine has to compute, and the codes to take from them."""
         return make_plan(self.nodes, self.output)
 
     @cached_property
     def program(self) -> Program:
-        """The plan as few passes over memory.
+        """The plan, compiled into few passes over memory.
 
         Raises:
-            ValueError: no program can compute it; see `make_program`.
+            ValueError: no program can compute the plan; see `make_program`.
         """
         return make_program(self.plan)
 
 
 class NetworkBuilder:
-    """Builds a `Network` operation by operation, in the order in which the published code executes them.
+    """Builds a `Network` one operation at a time, in the order in which the published code executes them.
 
-    Methods take and return node positions. A wrong shape raises `ValueError` at the call that causes it.
+    Methods take and return positions of nodes. The call that causes a wrong shape raises `ValueError`.
     """
 
     def __init__(self, input_shape: Sequence[int]) -> None:
@@ -129,7 +129,7 @@ class NetworkBuilder:
         dilation: int = 1,
         groups: int = 1,
     ) -> int:
-        """Append a convolution without bias, a layer of its own. One number for a pair means both."""
+        """Append a convolution without bias; it gets the next layer number. One number in place of a pair stands for both."""
         in_channels = self.shape(x)[0]
         op = ops.Conv(
             self._num_layers, in_channels, out_channels, _pair(kernel), _pair(stride), _pair(padding), dilation, groups
@@ -138,7 +138,7 @@ class NetworkBuilder:
         return self._append(op, x)
 
     def linear(self, x: int, out_features: int) -> int:
-        """Append a linear layer with bias, a layer of its own."""
+        """Append a linear layer with bias; it gets the next layer number."""
         op = ops.Linear(self._num_layers, self.shape(x)[0], out_features)
         self._num_layers += 1
         return self._append(op, x)
@@ -152,7 +152,7 @@ class NetworkBuilder:
         return self._append(ops.Relu(multiplicity), x)
 
     def avg_pool(self, x: int, kernel: int, *, stride: int = 1, padding: int = 0) -> int:
-        """Append an average pool that leaves the padding out of the average."""
+        """Append an average pool. Its averages leave out the padding."""
         return self._append(ops.AvgPool(kernel, stride, padding), x)
 
     def max_pool(self, x: int, kernel: int, *, stride: int = 1, padding: int = 0) -> int:
@@ -164,7 +164,7 @@ class NetworkBuilder:
         return self._append(ops.GlobalAvgPool(), x)
 
     def add(self, *xs: int) -> int:
-        """Append a sum, added from left to right."""
+        """Append a sum; the inputs are added from left to right."""
         return self._append(ops.Add(), *xs)
 
     def concat(self, *xs: int) -> int:
@@ -172,11 +172,11 @@ class NetworkBuilder:
         return self._append(ops.Concat(), *xs)
 
     def truncate(self, x: int, channels: int) -> int:
-        """Append a cut to the first `channels` channels."""
+        """Append an operation that keeps the first `channels` channels."""
         return self._append(ops.Truncate(channels), x)
 
     def shift(self, x: int) -> int:
-        """Append a move up and to the left by one pixel."""
+        """Append an operation that moves the image up and to the left by one pixel."""
         return self._append(ops.Shift(), x)
 
     def zero(self, x: int, *, stride: int = 1) -> int:

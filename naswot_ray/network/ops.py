@@ -1,10 +1,10 @@
-"""The plain operations a `Network` is made of: their shapes, parameters and cost.
+"""The plain operations that a `Network` is made of: their shapes, parameters and FLOPs.
 
-Shapes are per image: `(channels, height, width)`, or `(features,)` behind a global average pool. An operation says what it
-computes, not how; the engines in `naswot_ray.scoring` do the computing.
+Shapes are per image: `(channels, height, width)`, or `(features,)` after a global average pool. An operation says what is
+computed, not how; the engines in `naswot_ray.engines` compute it.
 
-FLOPs follow the benchmarks' own count (NATS-Bench, `nats_bench` field `flops`): multiply-accumulates of convolutions and
-linear layers plus one per bias addition; batch norms, pools and additions are free.
+FLOPs are counted as the benchmarks count them (NATS-Bench, `nats_bench` field `flops`): multiply-accumulates of convolutions
+and linear layers, plus one for each bias addition. Batch norms, pools and additions count nothing.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from math import prod
 
 Shape = tuple[int, ...]
 Pair = tuple[int, int]
-"""Of the height and of the width."""
+"""A value for the height and one for the width."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class Conv:
-    """2-D convolution without bias. `layer` numbers a network's weighted layers in order of execution; it keys the weights."""
+    """2-D convolution without bias. `layer` numbers the layers with weights in order of execution; it keys the weights."""
 
     layer: int
     in_channels: int
@@ -59,19 +59,19 @@ class Linear:
 
 @dataclass(frozen=True, slots=True)
 class BatchNorm:
-    """Batch normalisation with the batch's own statistics, weight 1, bias 0, eps 1e-5: a zero input stays zero."""
+    """Batch normalisation by the statistics of the batch, with weight 1, bias 0 and eps 1e-5. A zero input stays zero."""
 
 
 @dataclass(frozen=True, slots=True)
 class Relu:
-    """max(0, x). `multiplicity`: how often the published code counts it (2 inside a ReLU-Conv-BN block)."""
+    """max(0, x). `multiplicity` is how often the published code counts it (2 inside a ReLU-Conv-BN block)."""
 
     multiplicity: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class AvgPool:
-    """Average over a window; the padding does not enter the average (count_include_pad=False)."""
+    """Average over a window, without the padding (count_include_pad=False)."""
 
     kernel: int
     stride: int = 1
@@ -111,12 +111,12 @@ class Truncate:
 
 @dataclass(frozen=True, slots=True)
 class Shift:
-    """The input moved up and to the left by one pixel; zeros come in at the bottom and on the right."""
+    """The input moved up and to the left by one pixel; zeros fill the bottom row and the right column."""
 
 
 @dataclass(frozen=True, slots=True)
 class Zero:
-    """The input times 0, every `stride`-th pixel: zero everywhere, yet connected to its input in the autograd graph."""
+    """Every `stride`-th pixel of the input, times 0. It is zero everywhere but depends on its input in the autograd graph."""
 
     stride: int = 1
 
@@ -129,7 +129,7 @@ def output_shape(op: Op, inputs: tuple[Shape, ...]) -> Shape:
     """The shape of an operation's result.
 
     Raises:
-        ValueError: the inputs do not fit the operation or each other.
+        ValueError: the inputs do not fit the operation, or do not fit each other.
     """
     match op:
         case Input():
@@ -187,7 +187,7 @@ def params(op: Op, shape: Shape) -> int:
 
 
 def flops(op: Op, shape: Shape) -> int:
-    """FLOPs per image (multiply-accumulates, see the module's head) of an operation whose result has `shape`."""
+    """FLOPs per image of an operation whose result has `shape` (multiply-accumulates; see the module's docstring)."""
     match op:
         case Conv():
             return prod(op.weight_shape) * shape[1] * shape[2]

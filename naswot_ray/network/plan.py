@@ -1,15 +1,15 @@
-"""From a network's graph to what an engine has to compute.
+"""What an engine has to compute of a network, derived from its graph.
 
-Three facts, all static (checked against the published code's hooks by the parity vectors):
+The plan rests on three facts about the graph. The parity vectors check them against the hooks of the published code.
 
-- **Liveness.** A ReLU counts iff the logits depend on its output in the graph. Multiplying by zero keeps the graph connected,
-  so ReLUs upstream of a `Zero` count.
-- **Zeros.** A tensor that is zero for every image gives every image the same code; its ReLUs add the constant N_A to K and
-  nothing has to be computed. Zeros spread through every operation without a bias.
-- **Sharing.** Operations without weights of their own, applied to the same tensors, give the same tensor; ReLUs that read the
-  same tensor share one Gram matrix, taken times the sum of their multiplicities.
+- **Liveness.** A ReLU counts if and only if the logits depend on its output in the graph. A multiplication by zero keeps the
+  graph connected, so ReLUs upstream of a `Zero` count.
+- **Zeros.** A tensor that is zero for every image gives every image the same code. Its ReLUs add a constant to K, the number of
+  their units, and nothing has to be computed. Zeros pass through every operation without a bias.
+- **Sharing.** Operations without weights give the same tensor whenever their inputs are the same. ReLUs that read the same
+  tensor share one Gram matrix, which is multiplied by the sum of their multiplicities.
 
-What no counted ReLU reads (the classifier, dead branches) is not computed at all.
+Tensors that no live ReLU depends on (the classifier, dead branches) are not computed at all.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from naswot_ray.network import ops
 
 
 class NodeLike(Protocol):
-    """What the plan needs to know of a node (`graph.Node`)."""
+    """What the plan needs to know about a node (`graph.Node`)."""
 
     @property
     def op(self) -> ops.Op: ...
@@ -35,13 +35,13 @@ class NodeLike(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Codes:
-    """One distinct tensor that counted ReLUs read.
+    """One distinct tensor that live ReLUs read.
 
     Attributes:
-        node: the tensor, as the position of a step's result; None where it is zero for every image.
-        num_units: its elements per image.
+        node: the node whose result the tensor is; None if it is zero for every image.
+        num_units: the number of its elements per image.
         num_relus: how many live ReLUs read it.
-        multiplicity: the sum of their published multiplicities.
+        multiplicity: the sum of the published multiplicities of these ReLUs.
     """
 
     node: int | None
@@ -52,7 +52,7 @@ class Codes:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One operation to execute. `last_used`: inputs, or the result itself, that no later step reads."""
+    """One operation to execute. `last_used` lists the tensors (inputs, or the result itself) that no later step reads."""
 
     node: int
     op: ops.Op
@@ -63,14 +63,14 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Steps in order of execution, and the codes to take from their results."""
+    """The steps in order of execution, and the codes to take from their results."""
 
     steps: tuple[Step, ...]
     codes: tuple[Codes, ...]
 
 
 def make_plan(nodes: Sequence[NodeLike], output: int) -> Plan:
-    """Derive the plan of a graph whose logits are the node `output`."""
+    """Derive the plan of a graph. Its logits are the result of the node `output`."""
     canonical, zero = _canonical(nodes)
     codes = _codes(nodes, _ancestors(nodes, [output]), canonical, zero)
     steps = _steps(nodes, canonical, zero, [c.node for c in codes if c.node is not None])
@@ -90,7 +90,7 @@ def _ancestors(nodes: Sequence[NodeLike], roots: Iterable[int]) -> set[int]:
 
 
 def _canonical(nodes: Sequence[NodeLike]) -> tuple[list[int], list[bool]]:
-    """For each node the first node with the same value, and whether it is zero for every image."""
+    """For each node, the first node with the same value, and whether that value is zero for every image."""
     canonical: list[int] = []
     zero: list[bool] = []
     known: dict[tuple[object, tuple[int, ...]], int] = {}
@@ -102,12 +102,12 @@ def _canonical(nodes: Sequence[NodeLike]) -> tuple[list[int], list[bool]]:
         if kind is ops.Add and not is_zero:
             inputs = tuple([i for i in inputs if not zero[i]])
         zero.append(is_zero)
-        if kind is ops.Conv or kind is ops.Linear:  # with weights of its own
+        if kind is ops.Conv or kind is ops.Linear:  # has weights of its own, so its value is shared with no other
             canonical.append(position)
         elif kind is ops.Add and len(inputs) == 1:
             canonical.append(inputs[0])
         else:
-            function = ops.Relu if kind is ops.Relu else op  # whatever its multiplicity
+            function = ops.Relu if kind is ops.Relu else op  # ReLUs of any multiplicity give the same tensor
             canonical.append(known.setdefault((function, inputs), position))
     return canonical, zero
 

@@ -1,15 +1,15 @@
-"""From a plan to few passes over memory: what the engines `fast` and `cuda` execute.
+"""A plan compiled into few passes over memory: the program that the engines `fast` and `cuda` execute.
 
-Batch normalisation divides a network into **phases**: a channel's statistics are there only after its last image, so whatever
-reads a normalised tensor waits for the whole batch; everything else can follow at once, while its input is still in a cache.
-Within a phase, all that is elementwise becomes part of one pass:
+Batch normalisation divides a network into **phases**. The statistics of a channel are known only after its last image, so an
+operation that reads a normalised tensor has to wait for the whole batch. All others can follow at once, while their input is
+still in a cache. Within a phase, elementwise operations are merged into one pass:
 
-- **Convolve** writes a convolution's raw result, and its channels' statistics where a batch normalisation follows.
-- **Combine** reads any number of tensors, each normalised and rectified on the way if need be, adds them up, and writes the
-  sum, the rectified sum, and the codes of any of these. Normalised tensors are never stored for their own sake.
-- **Pool** and **Shift** are what they are.
+- **Convolve** writes the raw result of a convolution, and the statistics of its channels if a batch normalisation follows.
+- **Combine** reads any number of tensors, normalises and rectifies each if needed, and adds them up. It writes the sum, the
+  rectified sum, and the codes of any of these. Normalised tensors are never stored for their own sake.
+- **Pool** and **Shift** do what the operations of these names do.
 
-Concatenation and truncation cost nothing of their own: a combination reads any channels and writes to any.
+Concatenation and truncation need no pass of their own, because a combination can read from and write to any channels.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from naswot_ray.network.plan import Codes, Plan, Step
 
 @dataclass(slots=True)
 class Tensor:
-    """What is stored of a batch.
+    """A tensor of the batch that is stored in memory.
 
     Attributes:
         shape: `(channels, height, width)` of one image.
-        padding: rows and columns of zeros on each side that its readers need.
-        normalised: whether readers need the mean and the variance of each channel over the batch.
+        padding: how many rows and columns of zeros its readers need on each side.
+        normalised: whether its readers need the mean and the variance of each channel over the batch.
         first, last: the phases in which it is first written and last read.
         ready: the phase in which it is complete.
     """
@@ -53,15 +53,20 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where channels are written: from channel `offset` on of tensor, or of entry of `Program.codes`, number `index`."""
+    """Where channels are written: from channel `offset` on of tensor, or of entry of `Program.codes`, number `index`.
+
+    Attributes:
+        positive: of codes, whether the ReLU reads the positive part of the value. That has the codes of the value itself.
+    """
 
     index: int
     offset: int = 0
+    positive: bool = False
 
 
 @dataclass(slots=True)
 class Term:
-    """A summand: a view, first normalised, then rectified, each if so. `codes` are of the value before it is rectified."""
+    """A summand: a view, normalised and then rectified if its flags say so. `codes` are taken before it is rectified."""
 
     view: View
     normalised: bool = False
@@ -89,7 +94,7 @@ class Pool:
 
 @dataclass(slots=True)
 class Shift:
-    """The channels of a view, moved up and to the left by one pixel."""
+    """A move of the channels of a view, up and to the left by one pixel."""
 
     input: View
     output: int
@@ -97,11 +102,11 @@ class Shift:
 
 @dataclass(slots=True)
 class Combine:
-    """The sum of terms of one shape; zero without terms.
+    """The sum of terms of the same shape. Without terms it is zero.
 
     Attributes:
-        total, rectified: where the sum and its positive part are stored, if they are.
-        codes: of the sum, if it has any.
+        total, rectified: where the sum and its positive part are stored; None if they are not.
+        codes: where the codes of the sum are written; None if no ReLU reads it.
     """
 
     shape: ops.Shape
@@ -116,7 +121,7 @@ Instruction = Convolve | Pool | Shift | Combine
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """Instructions by phase, each phase in order of execution. Tensor 0 is the batch of images, and there from the start."""
+    """Instructions by phase, in order of execution within each. Tensor 0 is the batch of images; it exists from the start."""
 
     tensors: tuple[Tensor, ...]
     phases: tuple[tuple[Instruction, ...], ...]
@@ -124,10 +129,10 @@ class Program:
 
 
 def make_program(plan: Plan) -> Program:
-    """Derive the program of a plan.
+    """Compile a plan into a program.
 
     Raises:
-        ValueError: a ReLU behind a linear layer, whose biases no weight source gives, or behind a global pool of an image that
+        ValueError: a ReLU behind a linear layer (no weight source gives its biases), or behind a global pool of an image that
             is not square.
     """
     return _Compiler(plan).compile()
@@ -137,10 +142,10 @@ _Summand = tuple[int, int, bool, bool]
 """(tensor, first channel, normalised, rectified)."""
 
 _Piece = tuple[int, tuple[_Summand, ...]]
-"""A number of channels, and the summands that make them up."""
+"""A number of channels, and the summands that add up to them."""
 
 _Value = tuple[_Piece, ...]
-"""What a node's channels are made of, piece by piece. A value is stored only where something needs it stored."""
+"""The pieces that the channels of a node consist of. A value is stored only if an instruction needs it in memory."""
 
 
 @dataclass
@@ -152,7 +157,7 @@ class _Compiler:
     values: dict[int, _Value] = field(default_factory=dict)
     stored: dict[int, View] = field(default_factory=dict)
     combines: dict[int, list[tuple[int, Combine]]] = field(default_factory=dict)
-    """Node -> the combinations that form its value, one a piece, each with its phase."""
+    """Node -> the combinations that compute its value: one for each piece, with the phase in which it runs."""
     read_by_relu: dict[int, int] = field(default_factory=dict)
     """Node of a ReLU -> the node that it reads."""
 
@@ -208,7 +213,7 @@ class _Compiler:
                 raise ValueError("a ReLU behind a linear layer: no weight source gives biases, as no space has such a layer")
 
     def _normalise(self, node: int, source: int) -> None:
-        # Channel by channel, so the pieces of a concatenation can be normalised where they lie.
+        # Each channel is normalised by itself, so the pieces of a concatenation can stay where they lie.
         if not all(len(summands) == 1 and summands[0][2:] == (False, False) for _, summands in self.values[source]):
             self._store(source)
             view = self.stored[source]
@@ -233,14 +238,14 @@ class _Compiler:
     # Storing values.
 
     def _store(self, node: int) -> View:
-        """The view that holds a node's value, which is stored now if it was not."""
+        """The view that holds the value of a node. Stores the value if it is not stored yet."""
         if node in self.stored:
             return self.stored[node]
         view = _as_view(self.values.get(node))
         if view is None:
             shape = self.shapes[node]
             tensor = self._new_tensor(shape)
-            # Combinations that form what a ReLU reads can store what it makes of it.
+            # The combinations that compute the input of a ReLU can store its output.
             read = self.combines.get(self.read_by_relu.get(node, -1))
             rectifies = read is not None
             offset = 0
@@ -265,7 +270,7 @@ class _Compiler:
         self.values[node] = ((view.channels, ((view.tensor, view.offset, False, False),)),)
 
     def _combine(self, node: int) -> list[tuple[int, Combine]]:
-        """The combinations that form a node's value, one a piece."""
+        """The combinations that compute the value of a node, one for each piece."""
         if node not in self.combines:
             rest = self.shapes[node][1:]
             found = self.combines[node] = []
@@ -307,7 +312,7 @@ class _Compiler:
     # Codes.
 
     def _place_codes(self) -> None:
-        """Have each code taken by a pass that reads its value anyway, or else by a pass of its own."""
+        """Let a pass that reads the value of a code anyway write the code; add a pass if there is none."""
         takers: defaultdict[tuple[View, bool], list[Term]] = defaultdict(list)
         for phase in sorted(self.phases):
             for instruction in self.phases[phase]:
@@ -327,7 +332,7 @@ class _Compiler:
                     offset += combine.shape[0]
                 continue
             for channels, summands in self.values[node]:
-                place = Place(index, offset)
+                place = Place(index, offset, any(rectified for *_, rectified in summands))
                 offset += channels
                 terms = [Term(View(tensor, at, channels), n, r) for tensor, at, n, r in summands]
                 # A ReLU that reads what another one has rectified: the signs are those from before, the values are not.
@@ -344,7 +349,7 @@ def _has_sums(value: _Value) -> bool:
 
 
 def _as_view(value: _Value | None) -> View | None:
-    """The view that a value is, if it is one."""
+    """The view that equals a value; None if it consists of several pieces or is not stored as it is."""
     if value is not None and len(value) == 1:
         channels, summands = value[0]
         if len(summands) == 1 and summands[0][2:] == (False, False):
@@ -362,7 +367,7 @@ def _first_channels(value: _Value, channels: int) -> _Value:
 
 
 def _sum_of(values: Sequence[_Value]) -> _Value:
-    """The sum of values of equally many channels: pieces between the ends of any of their pieces."""
+    """The sum of values with the same number of channels. A piece of the sum ends wherever a piece of any value ends."""
     if all(len(value) == 1 for value in values):
         return ((values[0][0][0], tuple(summand for value in values for summand in value[0][1])),)
     ends = set()

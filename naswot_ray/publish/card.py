@@ -12,8 +12,10 @@ from typing import Any, Final
 from rich.filesize import decimal
 
 from naswot_ray import markdown
+from naswot_ray.citation import Citation
 from naswot_ray.dataset import schema
-from naswot_ray.publish import literature, measure_sections
+from naswot_ray.measures import all_measures
+from naswot_ray.publish import measure_sections
 from naswot_ray.publish.cells import listed, number
 from naswot_ray.publish.columns import column_table
 from naswot_ray.publish.compaction import PublishedTable
@@ -136,15 +138,21 @@ def tau(contents: Contents) -> Iterator[str]:
 
 
 def bibtex(contents: Contents) -> list[str]:
-    """The entries to cite: the measures', and the spaces'."""
-    works = [*map(literature.MEASURES.get, contents.measured), *(facts_of(space).work for space in contents.spaces)]
-    return list(dict.fromkeys(work.bibtex for work in works if work is not None))
+    """The BibTeX entries to cite: those of the measures, then those of the spaces."""
+    citations = [*map(_citation_of, contents.measured), *(facts_of(space).citation for space in contents.spaces)]
+    return list(dict.fromkeys(citation.bibtex for citation in citations if citation is not None))
+
+
+def _citation_of(measure: str) -> Citation | None:
+    known = all_measures().get(measure)
+    return None if known is None else known.citation
 
 
 def _uncited(contents: Contents) -> Iterable[str]:
-    spaces = [markdown.code(space) for space in contents.spaces if facts_of(space).work is None]
-    if spaces:
-        yield f"No citation is known of {listed(spaces)}: ask whoever made {'it' if len(spaces) == 1 else 'them'}."
+    measures = [markdown.code(measure) for measure in contents.measured if _citation_of(measure) is None]
+    spaces = [markdown.code(space) for space in contents.spaces if facts_of(space).citation is None]
+    if uncited := [*measures, *spaces]:
+        yield f"No citation is known for {listed(uncited)}: ask whoever made {'it' if len(uncited) == 1 else 'them'}."
 
 
 def _licence_yaml(contents: Contents) -> list[str]:

@@ -1,7 +1,7 @@
-"""Which architectures exist, and the `Network` of each: one file a space.
+"""The search spaces: which architectures exist, and the `Network` of each. One file a space.
 
-A module in this folder that defines `SPACES` (name -> what makes the space) is found here, and so is what another installed
-package offers under the entry point group `naswot_ray.spaces`; nothing else has to change to add a space
+Every module in this folder that defines `SPACES` (name -> what makes the space) is found automatically. So are spaces that
+other installed packages offer under the entry point group `naswot_ray.spaces`. To add a space, nothing else has to change
 (docs/adding-a-space.md).
 """
 
@@ -13,16 +13,17 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from typing import Any, Final
 
+from naswot_ray.citation import Citation
 from naswot_ray.errors import SettingsError
 from naswot_ray.registry import modules_of, nearest, offered
 from naswot_ray.spaces.base import Space
-from naswot_ray.spaces.facts import Facts, Work
+from naswot_ray.spaces.facts import Facts
 
 __all__ = [
+    "Citation",
     "Facts",
     "Space",
     "SpaceMaker",
-    "Work",
     "all_spaces",
     "check_name",
     "facts_of",
@@ -32,21 +33,21 @@ __all__ = [
 ]
 
 SpaceMaker = Callable[..., Space]
-"""What makes a space, most often its class. Its keyword arguments are the space's parameters, its attribute `facts`, where it
-has one, tells of the space before it is made."""
+"""A callable that makes a space, usually the class of the space. Its keyword arguments are the parameters of the space. Its
+attribute `facts`, if it has one, describes the space before it is made."""
 
 ENTRY_POINTS: Final = "naswot_ray.spaces"
 
 _SHOWN_CHARACTERS: Final = 80
-"""How much of an unknown name is shown."""
+"""How many characters of an unknown name an error message shows."""
 
 
 @cache
 def all_spaces() -> dict[str, SpaceMaker]:
-    """Name -> what makes the space: ours by module, then those of other installed packages.
+    """What makes each space, by name: those of this package, then those of other installed packages.
 
     Raises:
-        SettingsError: what another package offers cannot be imported, makes nothing, or has the name of another space.
+        SettingsError: an entry point cannot be imported, is not callable, or has a name that is taken.
     """
     found: dict[str, SpaceMaker] = {}
     for module in modules_of(sys.modules[__name__]):
@@ -64,7 +65,7 @@ def check_name(name: str) -> None:
     """Refuse a name that no space has.
 
     Raises:
-        SettingsError: names some of the spaces there are.
+        SettingsError: there is no such space; the message names some that there are.
     """
     known = all_spaces()
     if name not in known:
@@ -75,12 +76,12 @@ def check_name(name: str) -> None:
 
 
 def facts_of(name: str) -> Facts:
-    """What is known of a space without opening it. One that says nothing, or is not installed here, is called by its name."""
+    """What is known about a space before it is opened. If nothing is known, or it is not installed, its name is its title."""
     return getattr(all_spaces().get(name), "facts", None) or Facts(title=name)
 
 
 def parameters_of(name: str) -> dict[str, Any]:
-    """The parameters of a space and their defaults; `inspect.Parameter.empty` where one has to be given.
+    """The parameters of a space and their defaults; the default is `inspect.Parameter.empty` if a value has to be given.
 
     Raises:
         SettingsError: no space has that name.
@@ -91,15 +92,15 @@ def parameters_of(name: str) -> dict[str, Any]:
 
 @cache
 def get_space(name: str, **parameters: Any) -> Space:
-    """The space called `name`, one object per process and parameters.
+    """The space called `name`. The same name and parameters give the same object within a process.
 
     Args:
         name: a key of `all_spaces()`.
-        parameters: of the space, such as `stem_channels=128` of nasbench101; see each space.
+        parameters: parameters of the space, such as `stem_channels=128` for nasbench101; each space documents its own.
 
     Raises:
-        SettingsError: no space has that name, it has no such parameter, or lacks one; or what another package offers makes no
-            space of that name.
+        SettingsError: no space has that name; the space has no such parameter, or needs one that is not given; or the entry
+            point of another package does not make a space of that name.
     """
     known = parameters_of(name)
     for parameter in parameters:
@@ -116,14 +117,14 @@ def get_space(name: str, **parameters: Any) -> Space:
 
 
 def open_spaces(names: Sequence[str], options: Iterable[str] = ()) -> dict[str, Space]:
-    """The spaces of a run.
+    """Open the spaces of a run.
 
     Args:
         names: keys of `all_spaces()`.
-        options: entries `PARAMETER=VALUE`; each goes to every space that has the parameter.
+        options: entries `PARAMETER=VALUE`; each applies to every space that has the parameter.
 
     Raises:
-        SettingsError: an unknown space, an entry that is malformed or that none of the spaces takes.
+        SettingsError: a space is unknown, or an entry is malformed or names a parameter that none of the spaces has.
     """
     parameters: dict[str, dict[str, Any]] = {name: {} for name in names}
     for name in names:

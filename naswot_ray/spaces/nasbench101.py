@@ -1,8 +1,8 @@
 """NAS-Bench-101: the 423,624 cells of at most 7 vertices and 9 edges, and their networks.
 
-Source: Ying et al., "NAS-Bench-101: Towards Reproducible Neural Architecture Search" (ICML 2019), section 2; the order
-of execution, and of the terms of each sum, is the published NASWOT code's. No benchmark file is needed: `nasbench101_cells`
-lists the cells, `nasbench101_hashes` hashes them.
+Source: Ying et al., "NAS-Bench-101: Towards Reproducible Neural Architecture Search" (ICML 2019), section 2. Operations, and
+the terms of each sum, are in the order of the published NASWOT code. No benchmark file is needed: `nasbench101_cells` lists
+the cells, and `nasbench101_hashes` hashes them.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from naswot_ray.citation import Citation
 from naswot_ray.errors import ArchitectureError, SettingsError
 from naswot_ray.network import Network, NetworkBuilder
 from naswot_ray.network.graph import Initialisation
 from naswot_ray.spaces.base import Space
-from naswot_ray.spaces.facts import Facts, Work
+from naswot_ray.spaces.facts import Facts
 from naswot_ray.spaces.nasbench101_cells import MAX_VERTICES, OPS, Cell, edge_bit, list_cells, prune, read_cell
 from naswot_ray.spaces.nasbench101_hashes import HashTable, hash_cell, load_hashes
 
@@ -25,23 +26,23 @@ CELLS_PER_STACK = 3
 PUBLISHED_STEM_CHANNELS = 16
 
 MAX_STEM_CHANNELS, MAX_REPEATS = 100_000, 100
-"""Limits of the parameters, far above what fits into a machine: a network of 10^9 cells would be built for ever."""
+"""Upper limits of the parameters, far above what fits into a machine. Building a network of 10^9 cells would never end."""
 TRAINED_STEM_CHANNELS = 128
 INITIALISATION: Initialisation = "normal_fan_out"
 
 
 class NasBench101(Space):
-    """All 423,624 cells, in stacks of cells between max pools.
+    """All 423,624 cells. A network is several stacks of one cell, with max pools between the stacks.
 
-    The order is that of the benchmark's generator: by number of vertices, then the matrix's bits, then the operations
-    (`nasbench101_cells`). An arch_id is the benchmark's module hash. The benchmark's own order of iteration is by hash;
-    `benchmark_index` is the place in it.
+    Cells are in the order of the benchmark's generator: by number of vertices, then by the bits of the matrix, then by the
+    operations (`nasbench101_cells`). An arch_id is the module hash of the benchmark. The benchmark itself iterates in the order
+    of the hashes; `benchmark_index` is the position in that order.
 
     Args:
-        stem_channels: output channels of the stem and width of the first stack; each later stack doubles it. 16 in the
-            published scores, 128 in the trained networks.
-        num_stacks: stacks of cells.
-        cells_per_stack: cells in each stack.
+        stem_channels: output channels of the stem, and width of the first stack; each later stack doubles it. The published
+            scores use 16, the trained networks 128.
+        num_stacks: how many stacks there are.
+        cells_per_stack: how many cells each stack has.
 
     Raises:
         SettingsError: a parameter is too small for a network.
@@ -50,7 +51,7 @@ class NasBench101(Space):
     name = "nasbench101"
     facts = Facts(
         title="NAS-Bench-101",
-        work=Work(
+        citation=Citation(
             key="ying2019nasbench101",
             title="{NAS-Bench-101}: Towards Reproducible Neural Architecture Search",
             authors=(
@@ -78,7 +79,7 @@ class NasBench101(Space):
         most_split = MAX_VERTICES - 2  # vertices of one cell that may share the channels
         if stem_channels < most_split:
             raise SettingsError(
-                f"stem_channels={stem_channels}: expected at least {most_split}, a cell may split them in so many"
+                f"stem_channels={stem_channels}: expected at least {most_split}, because a cell may split them that many ways"
             )
         if stem_channels > MAX_STEM_CHANNELS:
             raise SettingsError(f"stem_channels={stem_channels}: expected at most {MAX_STEM_CHANNELS:,}")
@@ -92,12 +93,12 @@ class NasBench101(Space):
         self.cells_per_stack = cells_per_stack
         self._cells = list_cells()
         self._table: HashTable | None = None
-        # Those hashed one by one, so that a shard needs no table.
+        # Hashes that were computed one by one, so that a shard does not need the table of all.
         self._hash_at: dict[int, str] = {}
         self._index_of: dict[str, int] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        """What a worker need not compute again: the cells (3 MB) and, once loaded, the table of hashes (8 MB)."""
+        """The state that is sent to workers: the cells (3 MB) and, if it is loaded, the table of hashes (8 MB)."""
         return self.__dict__ | {"_hash_at": {}, "_index_of": {}}
 
     def __len__(self) -> int:
@@ -119,10 +120,10 @@ class NasBench101(Space):
         return (table.hash(index) for index in range(len(self)))
 
     def index(self, arch_id: str) -> int:
-        """Position of a cell in the space's order. A hash that `space[i]` did not give needs the table of all hashes.
+        """The position of a cell in the order of the space. Loads the table of all hashes unless `space[i]` gave this hash.
 
         Raises:
-            ArchitectureError: malformed, or not in the space.
+            ArchitectureError: the hash is malformed, or not in the space.
         """
         if arch_id in self._index_of:
             return self._index_of[arch_id]
@@ -136,23 +137,23 @@ class NasBench101(Space):
         return self._build(arch_id, self.stem_channels, self.num_stacks, self.cells_per_stack, input_shape, num_classes)
 
     def trained_network(self, arch_id: str) -> Network:
-        """The network of 128 channels in three stacks of three cells, whatever the space's parameters are."""
+        """The network with 128 channels and three stacks of three cells, for any parameters of the space."""
         size = self.image_size
         shape = (3, size, size)
         return self._build(arch_id, TRAINED_STEM_CHANNELS, NUM_STACKS, CELLS_PER_STACK, shape, self.num_classes)
 
     def neighbours(self, arch_id: str) -> list[str]:
-        """The cells of the space that one edge flipped or one operation changed leads to, flipped edges first.
+        """The cells of the space that result from flipping one edge or changing one operation; flipped edges come first.
 
-        A flip that takes vertices off every path leads to the cell without them, so a neighbour may have fewer vertices, never
-        more, and need not have this cell among its own.
+        Vertices that a flip takes off every path from input to output are removed. A neighbour can therefore have fewer
+        vertices, but never more, and this cell need not be among the neighbours of its neighbour.
         """
         cell = self._cells[self.index(arch_id)]
         found: dict[str, None] = {}
         for changed in _one_change_away(cell):
             try:
                 pruned = prune(changed)
-            except ArchitectureError:  # the last path is cut
+            except ArchitectureError:  # the flip cut the last path
                 continue
             if pruned.in_space:
                 found[hash_cell(pruned)] = None
@@ -160,7 +161,7 @@ class NasBench101(Space):
         return list(found)
 
     def isomorphism_class(self, arch_id: str) -> str:
-        """The arch_id itself: of isomorphic cells the space holds one, and the module hash is the same for all."""
+        """The arch_id itself: the space holds one cell of each isomorphism class, and isomorphic cells have the same hash."""
         self.index(arch_id)
         return arch_id
 
@@ -170,7 +171,7 @@ class NasBench101(Space):
         return json.dumps({"matrix": cell.matrix, "ops": cell.ops}, separators=(",", ":"))
 
     def benchmark_index(self, arch_id: str) -> int:
-        """Position among the sorted hashes: the benchmark's own order of iteration. Needs the table of all hashes."""
+        """The position among the sorted hashes, in which the benchmark iterates. Needs the table of all hashes."""
         _check_hash(arch_id)
         rank = self._hashes().rank(arch_id)
         if rank is None:
@@ -178,7 +179,7 @@ class NasBench101(Space):
         return rank
 
     def prepare(self) -> None:
-        """Load the table of all hashes: from the cache directory, or computed (half a minute) and left there."""
+        """Load the table of all hashes from the cache directory; if it is not there, compute it (half a minute) and save it."""
         self._hashes()
 
     def settings(self) -> Mapping[str, Any]:
@@ -230,18 +231,18 @@ def build_network(
     input_shape: Sequence[int] = (3, 32, 32),
     num_classes: int = 10,
 ) -> Network:
-    """The network of any cell, in the space or not: pruned first, of any number of vertices and edges.
+    """The network of any cell, inside or outside the space, with any number of vertices and edges. The cell is pruned first.
 
     Args:
         matrix: upper-triangular adjacency matrix of 0 and 1.
-        ops: one operation per vertex, one of `nasbench101_cells.OPS`; the first and the last are not looked at.
-        arch_id: keys the weights.
+        ops: for each vertex one of `nasbench101_cells.OPS`; the first and the last are ignored.
+        arch_id: the key of the weights.
         stem_channels, num_stacks, cells_per_stack: as in `NasBench101`.
         input_shape: `(channels, height, width)` of one image.
         num_classes: width of the classifier.
 
     Raises:
-        ArchitectureError: not a cell (see `read_cell`, `prune`), or one with more branches than channels.
+        ArchitectureError: it is not a cell (see `read_cell`, `prune`), or it has more branches than channels.
     """
     cell = prune(read_cell(matrix, ops))
     channels = stem_channels
@@ -257,13 +258,13 @@ def build_network(
 
 
 def vertex_channels(cell: Cell, channels: int) -> list[int]:
-    """Output channels of a pruned cell's vertices, the input's left at 0 (the benchmark's `compute_vertex_channels`).
+    """The output channels of each vertex of a pruned cell; the input's entry is 0 (the benchmark's `compute_vertex_channels`).
 
-    The cell's channels are split over the vertices that feed the output, what remains one each to the first of them. Every
-    other vertex has as many as the widest that it feeds.
+    The channels of the cell are split evenly over the vertices that feed the output. If they do not divide, the first of these
+    vertices get one more each. Every other vertex has as many channels as the widest vertex that it feeds.
 
     Raises:
-        ArchitectureError: fewer channels than vertices that feed the output.
+        ArchitectureError: there are fewer channels than vertices that feed the output.
     """
     last = cell.num_vertices - 1
     sources = [cell.sources(vertex) for vertex in range(cell.num_vertices)]
@@ -280,7 +281,7 @@ def vertex_channels(cell: Cell, channels: int) -> list[int]:
 
 
 def _cell(b: NetworkBuilder, x: int, cell: Cell, channels: int) -> int:
-    """Append a cell, in the published code's order of execution and of the terms of each sum."""
+    """Append a cell. Operations, and the terms of each sum, are in the order of the published code."""
     last = cell.num_vertices - 1
     widths = vertex_channels(cell, channels)
     values = [x]
@@ -311,7 +312,7 @@ def _operation(b: NetworkBuilder, x: int, op: str) -> int:
 
 
 def _conv_bn_relu(b: NetworkBuilder, x: int, channels: int, kernel: int) -> int:
-    # The published hook does not match the name of the block ("ConvBnRelu"), so the ReLU counts once.
+    # The hook of the published code does not match the name of this block ("ConvBnRelu"), so the ReLU counts once.
     return b.relu(b.batch_norm(b.conv(x, channels, kernel, padding=kernel // 2)))
 
 

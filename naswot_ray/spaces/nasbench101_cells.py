@@ -1,12 +1,12 @@
 """The cells of NAS-Bench-101, listed from first principles: no benchmark file is needed.
 
-Ying et al., "NAS-Bench-101: Towards Reproducible Neural Architecture Search" (ICML 2019), section 2: directed acyclic graphs of
-at most 7 vertices and 9 edges, the first vertex the input, the last the output, every other one of three operations, every
-vertex on a path from input to output, counted once per isomorphism class: 423,624 cells.
+Source: Ying et al., "NAS-Bench-101: Towards Reproducible Neural Architecture Search" (ICML 2019), section 2. A cell is a
+directed acyclic graph of at most 7 vertices and 9 edges. The first vertex is the input and the last the output; every other
+vertex has one of three operations, and every vertex is on a path from input to output. There are 423,624 isomorphism classes.
 
-Of each class the benchmark's generator (`nasbench/scripts/generate_graph.py`) keeps the first that it meets, going through
-the matrices by their bits and through the operations in lexicographic order. Channels are split unevenly over the vertices,
-so the representative matters; these are the same.
+The benchmark's generator (`nasbench/scripts/generate_graph.py`) goes through the matrices by their bits and through the
+operations in lexicographic order, and keeps the first cell of each class. Channels are split unevenly over the vertices, so it
+matters which cell represents a class. This module chooses the same ones.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ import numpy.typing as npt
 from naswot_ray.errors import ArchitectureError
 
 OPS: Final = ("conv3x3-bn-relu", "conv1x1-bn-relu", "maxpool3x3")
-"""A label is a position in this tuple; the order is the benchmark's (`available_ops`)."""
+"""The operations in the order of the benchmark (`available_ops`). A label is a position in this tuple."""
 
 MAX_VERTICES: Final = 7
 MAX_EDGES: Final = 9
 
 Bits = npt.NDArray[np.uint32]
 Permutation = tuple[int, ...]
-"""`permutation[v]` is the new number of vertex v; the first and the last vertex keep theirs."""
+"""`permutation[v]` is the new number of vertex v. The first and the last vertex keep their numbers."""
 
 
 class Cell(NamedTuple):
-    """One cell, in the form in which the space is listed.
+    """One cell, in the form that the listing of the space uses.
 
     Attributes:
-        bits: the edges; bit x + y (y - 1) / 2 is the edge from vertex x to vertex y > x.
+        bits: the edges; bit x + y (y - 1) / 2 is set if an edge leads from vertex x to vertex y > x.
         labels: the operations of the interior vertices.
     """
 
@@ -46,18 +46,18 @@ class Cell(NamedTuple):
 
     @property
     def num_vertices(self) -> int:
-        """Vertices, input and output included."""
+        """The number of vertices, including input and output."""
         return len(self.labels) + 2
 
     @property
     def matrix(self) -> list[list[int]]:
-        """The adjacency matrix, 1 where an edge leads from the row's vertex to the column's."""
+        """The adjacency matrix: 1 if an edge leads from the vertex of the row to the vertex of the column."""
         vertices = range(self.num_vertices)
         return [[int(x < y and self.bits >> edge_bit(x, y) & 1) for y in vertices] for x in vertices]
 
     @property
     def ops(self) -> list[str]:
-        """The operations, `input` and `output` included."""
+        """The operations, including `input` and `output`."""
         return ["input", *(OPS[label] for label in self.labels), "output"]
 
     @property
@@ -66,18 +66,18 @@ class Cell(NamedTuple):
         return self.num_vertices <= MAX_VERTICES and self.bits.bit_count() <= MAX_EDGES
 
     def sources(self, vertex: int) -> list[int]:
-        """The vertices whose edges lead to a vertex, ascending."""
+        """The vertices from which an edge leads to `vertex`, in ascending order."""
         return [x for x in range(vertex) if self.bits >> edge_bit(x, vertex) & 1]
 
 
 @dataclass(frozen=True)
 class Cells:
-    """All cells of the space in its order: by number of vertices, then bits, then labels.
+    """All cells in the order of the space: by number of vertices, then bits, then labels.
 
     Attributes:
         num_vertices: shape (423624,), uint8.
         bits: shape (423624,), uint32; see `Cell.bits`.
-        labels: shape (423624,), uint8: the labels as one number of base 3, the first interior vertex its highest digit.
+        labels: shape (423624,), uint8: the labels as a number in base 3; the first interior vertex is the highest digit.
     """
 
     num_vertices: npt.NDArray[np.uint8]
@@ -98,14 +98,14 @@ def edge_bit(x: int, y: int) -> int:
 
 
 def read_cell(matrix: Sequence[Sequence[int]], ops: Sequence[str]) -> Cell:
-    """A cell in the benchmark's notation, which may have vertices that lead nowhere (see `prune`) and any size.
+    """Read a cell in the notation of the benchmark. It can have any size, and vertices that lead nowhere (see `prune`).
 
     Args:
         matrix: upper-triangular adjacency matrix of 0 and 1.
-        ops: one operation per vertex; the first and the last are not looked at.
+        ops: one operation per vertex; the first and the last are ignored.
 
     Raises:
-        ArchitectureError: naming the row, edge or vertex that is wrong and what would be right.
+        ArchitectureError: it is not a cell; the message names the row, edge or vertex that is wrong and what is expected.
     """
     num_vertices = len(matrix)
     if num_vertices < 2:
@@ -167,7 +167,7 @@ def list_cells() -> Cells:
 
 
 def _smallest_matrices(num_vertices: int) -> list[tuple[int, tuple[Permutation, ...]]]:
-    """One matrix of each isomorphism class, the one of the smallest bits, with its automorphisms; by bits."""
+    """The matrix with the smallest bits of each isomorphism class, with its automorphisms; in the order of the bits."""
     bits = _full_dags(num_vertices)
     interior = range(1, num_vertices - 1)
     permutations = [(0, *p, num_vertices - 1) for p in itertools.permutations(interior)][1:]
@@ -183,20 +183,20 @@ def _smallest_matrices(num_vertices: int) -> list[tuple[int, tuple[Permutation, 
 
 
 def _full_dags(num_vertices: int) -> Bits:
-    """The matrices of at most 9 edges whose every vertex is on a path: it has an edge in (but the input), and one out."""
+    """The matrices of at most 9 edges with every vertex on a path: the input alone has no edge in, the output none out."""
     edges = _edges(num_vertices)
     bits: Bits = np.arange(1 << len(edges), dtype=np.uint32)
     full = np.bitwise_count(bits) <= MAX_EDGES
     for vertex in range(num_vertices):
         edges_in = sum(1 << edge_bit(x, y) for x, y in edges if y == vertex)
         edges_out = sum(1 << edge_bit(x, y) for x, y in edges if x == vertex)
-        for wanted in filter(None, (edges_in, edges_out)):  # the input has no edge in, the output none out
+        for wanted in filter(None, (edges_in, edges_out)):  # skips the edges into the input and out of the output
             full &= bits & np.uint32(wanted) != 0
     return bits[full]
 
 
 def _relabel(bits: Bits, permutation: Permutation) -> tuple[Bits, npt.NDArray[np.bool_]]:
-    """The matrices under new numbers of their vertices, and which of them stay upper triangular."""
+    """The matrices after their vertices are renumbered, and which of them stay upper triangular."""
     relabelled = np.zeros_like(bits)
     upper = np.ones(len(bits), bool)
     for x, y in _edges(len(permutation)):
@@ -209,9 +209,9 @@ def _relabel(bits: Bits, permutation: Permutation) -> tuple[Bits, npt.NDArray[np
     return relabelled, upper
 
 
-@cache  # a few groups of automorphisms serve all matrices
+@cache  # all matrices have only a few different groups of automorphisms
 def _smallest_labelings(num_interior: int, automorphisms: tuple[Permutation, ...]) -> npt.NDArray[np.uint8]:
-    """One labeling of each class under the automorphisms, the one of the smallest number of base 3; ascending."""
+    """The smallest labeling, as a number in base 3, of each class under the automorphisms; in ascending order."""
     labelings = np.array(list(itertools.product(range(3), repeat=num_interior)), np.uint8).reshape(
         3**num_interior, num_interior
     )

@@ -1,11 +1,12 @@
-"""The module hashes of NAS-Bench-101: each cell's key in the benchmark, equal for isomorphic cells.
+"""The module hashes of NAS-Bench-101: the key of a cell in the benchmark, which isomorphic cells share.
 
-Ying et al. (ICML 2019), section 2; the benchmark's `lib/graph_util.py`: every vertex starts from the MD5 of its numbers of
-edges and its label; as many times as there are vertices, each takes the MD5 of its neighbours' hashes and its own; the cell's
-hash is the MD5 of the sorted result. Text, not bytes, is hashed, so the details of the text are part of the definition.
+Source: Ying et al. (ICML 2019), section 2, and the benchmark's `lib/graph_util.py`. Every vertex starts with the MD5 of its
+numbers of edges and its label. Then each vertex takes the MD5 of the hashes of its neighbours and its own; this is repeated as
+many times as there are vertices. The hash of the cell is the MD5 of the sorted hashes of its vertices. What is hashed is text,
+not bytes, so the details of the text are part of the definition.
 
-One hash takes tens of microseconds. All of them, which only looking a cell up by its hash needs, are computed once and kept in
-the user's cache directory.
+One hash takes tens of microseconds. The table of all hashes is needed only to look a cell up by its hash. It is computed once
+and kept in the cache directory of the user.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ DIGEST_BYTES: Final = 16
 
 CACHE_FILE: Final = "nasbench101-hashes.bin"
 CACHE_SHA256: Final = "1f4a7db984f8bb44da50e51b6c7e830bd26a761a39d60997ef500b7610ef0449"
-"""Of all hashes in the space's order, 16 bytes each: what a cache file must hold."""
+"""SHA-256 of a correct cache file: all hashes in the order of the space, 16 bytes each."""
 _CACHE_BYTES: Final = 423_624 * DIGEST_BYTES
 
 _md5 = partial(hashlib.md5, usedforsecurity=False)
@@ -46,7 +47,7 @@ class HashTable:
 
     Attributes:
         digests: shape (423624, 16), uint8, in the space's order.
-        by_hash: shape (423624,), int32: the cells' positions in the order of their hashes.
+        by_hash: shape (423624,), int32: the positions of the cells, sorted by their hashes.
     """
 
     digests: npt.NDArray[np.uint8]
@@ -57,13 +58,13 @@ class HashTable:
         return self._digest(index).hex()
 
     def rank(self, module_hash: str) -> int | None:
-        """Position of a hash among the sorted hashes; None if no cell has it."""
+        """The position of a hash among the sorted hashes; None if no cell has it."""
         digest = bytes.fromhex(module_hash)
         rank = bisect_left(self.by_hash, digest, key=self._digest)
         return rank if rank < len(self.by_hash) and self._digest(self.by_hash[rank]) == digest else None
 
     def index(self, module_hash: str) -> int | None:
-        """Position in the space of the cell that has a hash; None if no cell has it."""
+        """The position in the space of the cell with this hash; None if no cell has it."""
         rank = self.rank(module_hash)
         return None if rank is None else int(self.by_hash[rank])
 
@@ -72,13 +73,13 @@ class HashTable:
 
 
 def hash_cell(cell: Cell) -> str:
-    """The module hash of a pruned cell, in or outside of the space: 32 hexadecimal digits."""
+    """The module hash of a pruned cell, inside or outside the space: 32 hexadecimal digits."""
     (module_hash,) = hash_labelings(cell.bits, [cell.labels])
     return module_hash
 
 
 def hash_labelings(bits: int, labelings: Sequence[Sequence[int]]) -> list[str]:
-    """The module hashes of cells of one matrix.
+    """The module hashes of cells that have the same matrix.
 
     Args:
         bits: the edges, see `Cell.bits`.
@@ -90,7 +91,7 @@ def hash_labelings(bits: int, labelings: Sequence[Sequence[int]]) -> list[str]:
     sources = [cell.sources(vertex) for vertex in vertices]
     targets = [[y for y in vertices if x in sources[y]] for x in vertices]
     labels = [[INPUT_LABEL] * len(labelings), *map(list, zip(*labelings, strict=True)), [OUTPUT_LABEL] * len(labelings)]
-    # Vertex by vertex, a column with an entry per cell: the loop over the cells is then a comprehension.
+    # Hashes are kept by vertex, in a column with an entry per cell, so that the loop over the cells is a comprehension.
     hashes = [_initial(len(targets[v]), len(sources[v]), labels[v]) for v in vertices]
     for _ in vertices:
         hashes = [
@@ -106,9 +107,9 @@ def hash_labelings(bits: int, labelings: Sequence[Sequence[int]]) -> list[str]:
 
 
 def load_hashes() -> HashTable:
-    """All hashes, from the cache directory, or computed (half a minute) and then left there.
+    """The table of all hashes, from the cache directory. If it is not there, it is computed (half a minute) and saved.
 
-    A cache that is damaged is computed again, one that cannot be written is done without.
+    A damaged cache file is replaced. If the file cannot be written, the table is not cached.
     """
     path = cache_directory() / CACHE_FILE
     content = _read(path)
@@ -123,7 +124,7 @@ def load_hashes() -> HashTable:
 
 def compute_digests(cells: Cells) -> npt.NDArray[np.uint8]:
     """The hashes of all cells, shape (n, 16), uint8."""
-    # The cells of a matrix follow each other. Bits tell the number of vertices too, since the last one has an edge in.
+    # Cells with the same matrix are adjacent. The bits also tell the number of vertices, since the last one has an edge in.
     starts = np.flatnonzero(np.diff(cells.bits, prepend=0))
     hashes: list[str] = []
     for start, stop in itertools.pairwise([*starts.tolist(), len(cells)]):
@@ -138,7 +139,7 @@ def _initial(num_out: int, num_in: int, labels: Sequence[int]) -> list[str]:
 
 
 def _joined(columns: Sequence[Sequence[str]]) -> Iterable[str]:
-    """Per cell its sorted hashes as one text; without end where there are no columns."""
+    """For each cell, its sorted hashes as one text; an endless supply of empty texts if there are no columns."""
     match columns:
         case []:
             return itertools.repeat("")
@@ -149,7 +150,7 @@ def _joined(columns: Sequence[Sequence[str]]) -> Iterable[str]:
 
 
 def _read(path: Path) -> bytes:
-    """The content of a file of the right size, or nothing: another one could fill the memory, or be a pipe that never ends."""
+    """The content of a file of the right size, or nothing. Another file could fill the memory, or be a pipe that never ends."""
     with suppress(OSError):
         if path.is_file() and path.stat().st_size == _CACHE_BYTES:
             return path.read_bytes()
@@ -157,13 +158,13 @@ def _read(path: Path) -> bytes:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Write a file whole: under another name first, so that nobody ever reads half of it."""
+    """Write a file under a temporary name and rename it, so that nobody reads an incomplete file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
-            os.fchmod(descriptor, 0o644)  # mkstemp's own mode would keep a shared cache from all others
+            os.fchmod(descriptor, 0o644)  # with the mode that mkstemp gives, no other user could read a shared cache
         Path(temporary).replace(path)
     except OSError:
         Path(temporary).unlink(missing_ok=True)

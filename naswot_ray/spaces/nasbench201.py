@@ -1,7 +1,8 @@
 """NAS-Bench-201, which is also the topology space of NATS-Bench (TSS).
 
-Sources: Dong and Yang, "NAS-Bench-201" (ICLR 2020), sections 2.1-2.2; Dong et al., "NATS-Bench" (TPAMI 2021); arch strings as
-in the benchmarks' files: `|op~0|+|op~0|op~1|+|op~0|op~1|op~2|`, one group per node, `op~k` an edge from node k.
+Sources: Dong and Yang, "NAS-Bench-201" (ICLR 2020), sections 2.1-2.2; Dong et al., "NATS-Bench" (TPAMI 2021). Arch strings are
+those of the benchmarks' files: `|op~0|+|op~0|op~1|+|op~0|op~1|op~2|`, with one group per node, where `op~k` is an edge from
+node k.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
+from naswot_ray.citation import Citation
 from naswot_ray.errors import ArchitectureError
 from naswot_ray.network import Network, NetworkBuilder
 from naswot_ray.spaces.base import Space
 from naswot_ray.spaces.blocks import relu_conv_bn, residual_block
-from naswot_ray.spaces.facts import Facts, Work
+from naswot_ray.spaces.facts import Facts
 
 OPS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 NUM_NODES = 4
@@ -26,21 +28,21 @@ CELLS_PER_STAGE = 5
 
 Edge = tuple[str, int]
 Cell = tuple[tuple[Edge, ...], ...]
-"""Per node 1, 2, 3 its incoming edges in the order of the string: (op, input node)."""
+"""For each of the nodes 1, 2 and 3, its incoming edges in the order of the string: (op, input node)."""
 
 
 class NasBench201(Space):
-    """All 15,625 cells: five operations on each of the six edges of a DAG of four nodes.
+    """All 15,625 cells: one of five operations on each of the six edges of a DAG of four nodes.
 
-    The order is the official one (the index of NAS-Bench-201 and NATS-Bench TSS): all cells in lexicographic order of the
-    operations, shuffled by Python's Mersenne Twister with seed 88, as the authors' generator does. It is a random order, so
-    the first K cells are a random sample.
+    The order is the official one, that of the index of NAS-Bench-201 and NATS-Bench TSS. The authors' generator lists the
+    cells in lexicographic order of the operations and shuffles them by Python's Mersenne Twister with seed 88. The order is
+    therefore random, and the first K cells are a random sample.
     """
 
     name = "nasbench201"
     facts = Facts(
         title="NAS-Bench-201",
-        work=Work(
+        citation=Citation(
             key="dong2020nasbench201",
             title="{NAS-Bench-201}: Extending the Scope of Reproducible Neural Architecture Search",
             authors=("Dong, Xuanyi", "Yang, Yi"),
@@ -65,7 +67,7 @@ class NasBench201(Space):
         try:
             return _positions()[arch_id]
         except KeyError:
-            parse(arch_id)  # a malformed string gets the more exact message
+            parse(arch_id)  # raises a more exact message if the string is malformed
             raise ArchitectureError(
                 f"{arch_id!r} is not one of the 15,625 cells of nasbench201: node n takes one edge from each of the "
                 "nodes 0..n-1, in that order"
@@ -94,10 +96,10 @@ class NasBench201(Space):
         ]
 
     def isomorphism_class(self, arch_id: str) -> str:
-        """The benchmark's own unique string, of which the 15,625 cells have 6,466 (NAS-Bench-201, section 2.1).
+        """The benchmark's own unique string; the 15,625 cells have 6,466 different ones (NAS-Bench-201, section 2.1).
 
-        The cell as an expression of its input `0`: skips are dropped, whatever reads only nothing is nothing (`#`), sums are
-        sorted. Sums keep their zero terms, so the classes are a little finer than equality of functions.
+        It writes the cell as an expression in its input `0`. Skips are dropped, sums are sorted, and `none` becomes `#`, as
+        does every operation on `#`. Sums keep their zero terms, so the classes are slightly finer than equal functions.
         """
         nodes = ["0"]
         for edges in parse(arch_id):
@@ -118,7 +120,7 @@ class NasBench201(Space):
 SPACES = {NasBench201.name: NasBench201}
 
 
-# Kept by the process, not by the space: a worker is sent the space with every task.
+# Cached in the process rather than in the space, because a worker is sent the space with every task.
 @cache
 def _list_arch_ids() -> list[str]:
     arch_ids = [arch_string(operations) for operations in itertools.product(OPS, repeat=6)]
@@ -132,16 +134,16 @@ def _positions() -> dict[str, int]:
 
 
 def arch_string(operations: Sequence[str]) -> str:
-    """The arch string of six operations, edges in the order (0,1), (0,2), (1,2), (0,3), (1,3), (2,3)."""
+    """The arch string of six operations, given in the order of the edges (0,1), (0,2), (1,2), (0,3), (1,3), (2,3)."""
     remaining = iter(operations)
     return "+".join(f"|{'|'.join(f'{next(remaining)}~{k}' for k in range(node))}|" for node in range(1, NUM_NODES))
 
 
 def parse(arch_id: str) -> Cell:
-    """Read an arch string. Edges are taken literally, so a node may be fed twice by one node, or feed none.
+    """Read an arch string. Edges are taken literally: a node may read the same node twice, and a node may be read by none.
 
     Raises:
-        ArchitectureError: naming the part that is wrong and what would be right.
+        ArchitectureError: the string is malformed; the message names the part that is wrong and what is expected.
     """
     groups = arch_id.split("+")
     if len(groups) != NUM_NODES - 1:

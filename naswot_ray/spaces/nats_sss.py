@@ -1,6 +1,7 @@
-"""NATS-Bench's size space (SSS): one fixed cell, five numbers of channels.
+"""NATS-Bench's size space (SSS): a fixed cell, and five numbers of channels to choose.
 
-Source: Dong et al., "NATS-Bench" (TPAMI 2021), section 3.1; channel strings as in the benchmark's files: `8:16:24:32:40`.
+Source: Dong et al., "NATS-Bench" (TPAMI 2021), section 3.1. Channel strings are those of the benchmark's files:
+`8:16:24:32:40`.
 """
 
 from __future__ import annotations
@@ -9,18 +10,19 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from naswot_ray.citation import Citation
 from naswot_ray.errors import ArchitectureError
 from naswot_ray.network import Network, NetworkBuilder
 from naswot_ray.spaces.base import Space
 from naswot_ray.spaces.blocks import relu_conv_bn, residual_block
-from naswot_ray.spaces.facts import Facts, Work
+from naswot_ray.spaces.facts import Facts
 
 CHANNELS = tuple(range(8, 65, 8))
 NUM_LAYERS = 5
 
 
 class NatsSss(Space):
-    """All 32,768 strings of five channel numbers out of 8, 16, ..., 64.
+    """All 32,768 strings of five channel numbers, each one of 8, 16, ..., 64.
 
     The order is the official one: lexicographic by the five numbers.
     """
@@ -28,7 +30,7 @@ class NatsSss(Space):
     name = "nats_sss"
     facts = Facts(
         title="NATS-Bench's size space",
-        work=Work(
+        citation=Citation(
             key="dong2021nats",
             title="{NATS-Bench}: Benchmarking {NAS} Algorithms for Architecture Topology and Size",
             authors=("Dong, Xuanyi", "Liu, Lu", "Musial, Katarzyna", "Gabrys, Bogdan"),
@@ -60,7 +62,7 @@ class NatsSss(Space):
         b = NetworkBuilder(input_shape)
         x = b.batch_norm(b.conv(b.input, layers[0], 3, padding=1))
         for number, channels in enumerate(layers):
-            # Cells are at 0, 2 and 4; each residual block halves the image.
+            # Layers 0, 2 and 4 are cells; the residual blocks between them halve the image.
             x = residual_block(b, x, channels) if number % 2 else _cell(b, x, channels)
         x = b.relu(b.batch_norm(x))
         return b.build(b.linear(b.global_avg_pool(x), num_classes), arch_id=arch_id)
@@ -93,7 +95,7 @@ def parse(arch_id: str) -> tuple[int, ...]:
     """Read a channel string.
 
     Raises:
-        ArchitectureError: naming what is wrong and what would be right.
+        ArchitectureError: the string is malformed; the message names the part that is wrong and what is expected.
     """
     parts = arch_id.split(":")
     if len(parts) != NUM_LAYERS:
@@ -115,6 +117,6 @@ def _cell(b: NetworkBuilder, x: int, channels: int) -> int:
 
     node1 = conv(x)
     node2 = b.add(conv(x), conv(node1))
-    # Between unequal channels a FactorizedReduce of stride 1, whose ReLU is never called.
+    # The skip between unequal channels is a FactorizedReduce of stride 1, whose ReLU is never called.
     skip = x if b.shape(x)[0] == channels else b.batch_norm(b.conv(x, channels, 1))
     return b.add(skip, conv(node1), conv(node2))

@@ -1,7 +1,7 @@
-"""NDS: samples of the design spaces of "On Network Design Spaces for Visual Recognition", one space a family.
+"""NDS: samples of the design spaces of "On Network Design Spaces for Visual Recognition". Each family is one space.
 
-Source: Radosavovic et al. (ICCV 2019); the official archive `data.zip`. Networks as the published NASWOT code builds them:
-`nds_cells` and `nds_anynet`.
+Source: Radosavovic et al. (ICCV 2019), and the official archive `data.zip`. Networks are built as the published NASWOT code
+builds them (`nds_cells`, `nds_anynet`).
 """
 
 from __future__ import annotations
@@ -16,18 +16,19 @@ from functools import cached_property
 from typing import Any, Final
 
 from naswot_ray.cache import cache_directory
+from naswot_ray.citation import Citation
 from naswot_ray.errors import ArchitectureError, SettingsError
 from naswot_ray.network import Network, NetworkBuilder
 from naswot_ray.network.graph import Initialisation
 from naswot_ray.paths import expand_home
 from naswot_ray.spaces import nds_anynet, nds_cells
 from naswot_ray.spaces.base import Space
-from naswot_ray.spaces.facts import Facts, Work
+from naswot_ray.spaces.facts import Facts
 from naswot_ray.spaces.nds_families import FAMILIES, Family
 from naswot_ray.spaces.nds_file import canonical_json, read_records
 from naswot_ray.spaces.nds_limits import MAX_PARAMS
 
-WORK: Final = Work(
+CITATION: Final = Citation(
     key="radosavovic2019nds",
     title="On Network Design Spaces for Visual Recognition",
     authors=(
@@ -45,18 +46,19 @@ _ARCH_ID: Final = re.compile(r"\d{5,}-[0-9a-f]{12}")
 
 
 class NdsSpace(Space):
-    """The networks that NDS trained of one family, in the order of the official file.
+    """The networks of one family that NDS trained, in the order of the official file.
 
-    An arch_id is the position in the file and a digest of the network's description, so files that differ cannot be mixed.
-    A record that is malformed is an architecture whose `network` raises.
+    An arch_id consists of the position in the file and a digest of the network's description, so files that differ cannot be
+    mixed up. A malformed record is an architecture too; calling `network` for it raises.
 
     Args:
         family: a key of `nds_families.FAMILIES`.
-        source: the official `data.zip`, or the family's json; where `naswot-ray fetch nds` puts it if empty.
+        source: path of the official `data.zip` or of the family's JSON file. If it is empty, the space is opened from the file
+            that `naswot-ray fetch nds` downloads.
 
     Raises:
-        SettingsError: the file is not there.
-        BenchmarkError: it is not what it should be.
+        SettingsError: the file does not exist.
+        BenchmarkError: the file is damaged or not the official one.
     """
 
     def __init__(self, family: str, source: str = "") -> None:
@@ -68,12 +70,12 @@ class NdsSpace(Space):
         path = expand_home(source) if source else cache_directory() / "nds" / "data.zip"
         if not path.is_file():
             raise SettingsError(
-                f"no official NDS file at {path} to open {self.name} from; `naswot-ray fetch nds` gets it, or give "
+                f"no official NDS file at {path} to open {self.name} from; run `naswot-ray fetch nds`, or give "
                 "--space-option source=data.zip"
             )
         records = read_records(path, family)
         self._arch_ids = tuple(record.arch_id for record in records)
-        # As text, a tenth of the size in memory: spaces travel to every worker.
+        # Text takes a tenth of the memory, and spaces are sent to every worker.
         self._nets = tuple(canonical_json(record.net) for record in records)
 
     def __len__(self) -> int:
@@ -98,10 +100,10 @@ class NdsSpace(Space):
         return build_network(self.family, net, arch_id=arch_id, input_shape=input_shape, num_classes=num_classes)
 
     def neighbours(self, arch_id: str) -> list[str]:
-        """The architectures of the file that differ in one choice; most often none, the file being a sample of a huge space.
+        """The architectures of the file that differ in one choice. Usually there are none: the file samples a huge space.
 
-        Choices are the operation and the input of each edge, width and depth of a cell network; depth, width, stride,
-        bottleneck multiplier and group width of each stage of an AnyNet.
+        The choices of a cell network are the operation and the input of each edge, the width and the depth. Those of an AnyNet
+        are the depth, width, stride, bottleneck multiplier and group width of each stage.
         """
         own = self._choices[self.index(arch_id)]
         return [other for other, theirs in zip(self._arch_ids, self._choices, strict=True) if _differ_in_one(own, theirs)]
@@ -127,7 +129,7 @@ class NdsSpace(Space):
 
     @cached_property
     def _digest(self) -> str:
-        """SHA-256 over the canonical JSON of all networks, a line each."""
+        """SHA-256 of the canonical JSON of all networks, one line each."""
         return hashlib.sha256("".join(f"{net}\n" for net in self._nets).encode()).hexdigest()
 
     @cached_property
@@ -138,7 +140,7 @@ class NdsSpace(Space):
 def _facts(family: Family) -> Facts:
     return Facts(
         title=f"NDS {family.stem.lower()}",
-        work=WORK,
+        citation=CITATION,
         source="https://github.com/facebookresearch/nds",
         terms="none stated for the data; its code is MIT",
         opened_from="nds",
@@ -148,7 +150,7 @@ def _facts(family: Family) -> Facts:
 
 @dataclass(frozen=True)
 class _FamilySpace:
-    """What makes the space of a family, and tells of it before its file is at hand."""
+    """Makes the space of a family, and describes it before its file is there."""
 
     family: Family
 
@@ -169,14 +171,14 @@ def build_network(
     """The network of one record.
 
     Args:
-        family: stem of the official json; tells CIFAR's stems from ImageNet's.
+        family: stem of the official JSON file; it decides between the stems for CIFAR and for ImageNet.
         net: the record's `net`.
-        arch_id: the record's key in its space.
+        arch_id: the key of the record in its space.
         input_shape: `(channels, height, width)` of one image.
         num_classes: width of the classifier.
 
     Raises:
-        ArchitectureError: the record is malformed, or images of that size do not fit its network.
+        ArchitectureError: the record is malformed, or its network does not accept images of that size.
     """
     known = FAMILIES[family]
     b = NetworkBuilder(input_shape)
@@ -201,7 +203,7 @@ def build_network(
 
 
 def _choices(family: str, net: Mapping[str, Any]) -> tuple[Any, ...]:
-    """A network's choices; none where its record is malformed."""
+    """The choices of a network; none if its record is malformed."""
     try:
         if FAMILIES[family].networks == "cells":
             return nds_cells.choices(nds_cells.parse(net))
@@ -215,7 +217,7 @@ def _differ_in_one(a: Sequence[Any], b: Sequence[Any]) -> bool:
 
 
 def _initialisation(family: Family) -> Initialisation:
-    """The published code initialises AnyNets alone; cell networks keep PyTorch's default."""
+    """The published code initialises only AnyNets itself; cell networks keep PyTorch's default."""
     return "kaiming_uniform" if family.networks == "cells" else "normal_fan_out"
 
 

@@ -1,13 +1,14 @@
 """The AnyNet networks of NDS: ResNet, ResNeXt-A, ResNeXt-B and Vanilla.
 
-Source: Radosavovic et al., "On Network Design Spaces for Visual Recognition" (ICCV 2019); the official files' records, as the
-published NASWOT code builds them with the networks of pycls. A record's `net`, in each list a value for each stage:
+Source: Radosavovic et al., "On Network Design Spaces for Visual Recognition" (ICCV 2019). Networks are built from the records
+of the official files as the published NASWOT code builds them, with the networks of pycls. The lists in the `net` of a record
+have a value for each stage:
 
     {"block_type": "res_bottleneck_block", "ds": [depth, ...], "ws": [width, ...], "ss": [stride, ...],
      "bot_muls": [bottleneck multiplier, ...], "num_gs": [width of a group, ...]}
 
-The last two (also called `bms`, `gws`) are empty where the block has no bottleneck. `num_gs` reads like the number of groups;
-the published code, and so every score compared with its own, takes it for a group's width.
+The last two (also called `bms` and `gws`) are empty if the block has no bottleneck. The name `num_gs` suggests a number of
+groups, but the published code uses it as the width of a group, so every published score depends on that.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from naswot_ray.network import NetworkBuilder
 from naswot_ray.spaces.nds_limits import MAX_CHANNELS, MAX_DEPTH, MAX_EDGES, MAX_MULTIPLIER
 
 STEM_WIDTH = 12
-"""Channels of the stem, in every family: the published code sets it, whatever a record says."""
+"""Channels of the stem in every family. The published code fixes this number, whatever a record says."""
 
 Block = Literal["plain", "basic", "bottleneck"]
 
@@ -32,18 +33,19 @@ BLOCKS: Final[Mapping[str, Block]] = {
     "res_basic_block": "basic",
     "res_bottleneck_block": "bottleneck",
 }
-"""The official files' names of the blocks."""
+"""Name of a block in the official files -> block."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Blocks of one width; the first has the stage's stride.
+    """Blocks of the same width.
 
     Attributes:
         depth: number of blocks.
-        width: channels of their results.
-        multiplier: of the width, to have the channels inside a bottleneck; None where the block has none.
-        group_width: channels of a group of the convolution inside a bottleneck; None likewise.
+        width: output channels of each block.
+        stride: stride of the first block; the others have stride 1.
+        multiplier: the channels inside a bottleneck, as a multiple of the width; None if the block has no bottleneck.
+        group_width: channels per group of the convolution inside a bottleneck; None if the block has no bottleneck.
     """
 
     depth: int
@@ -55,17 +57,17 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class AnyNet:
-    """A record's network."""
+    """The network of a record."""
 
     block: Block
     stages: tuple[Stage, ...]
 
 
 def parse(net: Mapping[str, Any]) -> AnyNet:
-    """Read a record's `net`.
+    """Read the `net` of a record.
 
     Raises:
-        ArchitectureError: naming the value that is wrong and what would be right.
+        ArchitectureError: it is malformed; the message names the value that is wrong and what is expected.
     """
     block_type = net.get("block_type")
     if not isinstance(block_type, str) or block_type not in BLOCKS:
@@ -97,17 +99,18 @@ def parse(net: Mapping[str, Any]) -> AnyNet:
 
 
 def choices(net: AnyNet) -> tuple[Any, ...]:
-    """What was chosen to make a network, one value a choice: the block and each stage's parameters."""
+    """The choices that make up a network: the block, and the parameters of each stage."""
     return (net.block, *(value for stage in net.stages for value in astuple(stage)))
 
 
 def build(b: NetworkBuilder, net: AnyNet, *, pooled_stem: bool) -> int:
-    """Append the network up to its last stage.
+    """Append the network up to and including its last stage.
 
     Args:
-        b: where to append.
+        b: the builder to append to.
         net: the network.
-        pooled_stem: whether the stem is `res_stem_in` (a quarter of the images' size) or `simple_stem_in` (a half).
+        pooled_stem: True for the stem `res_stem_in`, which reduces images to a quarter of their size; False for
+            `simple_stem_in`, which reduces them to half.
 
     Returns:
         the node that the classifier pools.
@@ -148,7 +151,7 @@ def _conv_bn(b: NetworkBuilder, x: int, channels: int, kernel: int, *, stride: i
 
 
 def _inner(stage: Stage) -> tuple[int, int]:
-    """Channels inside a bottleneck, and groups of its convolution."""
+    """The channels inside a bottleneck, and the number of groups of its convolution."""
     assert stage.multiplier is not None
     assert stage.group_width is not None
     channels = round(stage.width * stage.multiplier)
@@ -178,7 +181,7 @@ def _parse_stage(number: int, names: Sequence[str], values: Sequence[Any]) -> St
 
 
 def _entries(net: Mapping[str, Any], name: str) -> list[Any]:
-    # The published code takes null for an empty list.
+    # The published code treats null as an empty list.
     entries = net.get(name) or []
     if not isinstance(entries, list):
         raise ArchitectureError(f"{name} {reprlib.repr(entries)}: expected a list")

@@ -1,12 +1,12 @@
 """The cell networks of NDS: samples of the spaces of NASNet, Amoeba, PNAS, ENAS and DARTS, for CIFAR and for ImageNet.
 
-Source: Radosavovic et al., "On Network Design Spaces for Visual Recognition" (ICCV 2019), section 5; the official files'
-records, as the published NASWOT code builds them with the networks of pycls. A record's `net`:
+Source: Radosavovic et al., "On Network Design Spaces for Visual Recognition" (ICCV 2019), section 5. Networks are built from
+the records of the official files as the published NASWOT code builds them, with the networks of pycls. The `net` of a record:
 
     {"genotype": {"normal": [[op, input], ...], "normal_concat": [state, ...], "reduce": ..., "reduce_concat": ...},
      "width": 16, "depth": 20, "aux": false, ...}
 
-A cell's states 0 and 1 are its two inputs; each pair of edges makes one more state, the sum of two operations.
+States 0 and 1 of a cell are its two inputs. Each pair of edges makes one more state, the sum of two operations.
 """
 
 from __future__ import annotations
@@ -26,12 +26,17 @@ Edge = tuple[str, int]
 """An operation, and the state that it reads."""
 
 NUM_INPUTS = 2
-"""States of a cell that are results of earlier cells. In a reduction cell operations on them have stride 2."""
+"""How many states of a cell are results of earlier cells. In a reduction cell, operations on these have stride 2."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One genotype: two edges for each state that the cell computes, and the states that are its result, in that order."""
+    """One genotype.
+
+    Attributes:
+        edges: two edges for each state that the cell computes.
+        concat: the states whose concatenation, in this order, is the result.
+    """
 
     edges: tuple[Edge, ...]
     concat: tuple[int, ...]
@@ -39,11 +44,12 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class CellNet:
-    """A record's network.
+    """The network of a record.
 
     Attributes:
-        width: channels of an operation in the first cells; doubled at each of the two reductions.
-        depth: cells, of which those at depth // 3 and 2 * depth // 3 are reduction cells.
+        normal, reduce: the two kinds of cells.
+        width: channels of the operations in the first cells; each of the two reductions doubles them.
+        depth: number of cells. Those at depth // 3 and 2 * depth // 3 are reduction cells.
     """
 
     normal: Cell
@@ -53,10 +59,10 @@ class CellNet:
 
 
 def parse(net: Mapping[str, Any]) -> CellNet:
-    """Read a record's `net`; what the network does not depend on (`aux`, `drop_prob`) is left alone.
+    """Read the `net` of a record. Entries that the network does not depend on (`aux`, `drop_prob`) are ignored.
 
     Raises:
-        ArchitectureError: naming the value that is wrong and what would be right.
+        ArchitectureError: it is malformed; the message names the value that is wrong and what is expected.
     """
     genotype = net.get("genotype")
     if not isinstance(genotype, dict):
@@ -69,9 +75,10 @@ def parse(net: Mapping[str, Any]) -> CellNet:
 
 
 def choices(net: CellNet) -> tuple[Any, ...]:
-    """What was chosen to make a network, one value a choice: operations, inputs, width and depth.
+    """The choices that make up a network: operations, inputs, width and depth.
 
-    Which states a cell's result concatenates is none of them: it follows from the inputs (all states, or those nobody reads).
+    The states that the result of a cell concatenates are not a choice. They follow from the inputs: all states, or those that
+    no edge reads.
     """
     edges = (*net.normal.edges, *net.reduce.edges)
     num_states = (len(net.normal.edges) // 2, len(net.reduce.edges) // 2)
@@ -79,9 +86,10 @@ def choices(net: CellNet) -> tuple[Any, ...]:
 
 
 def build_cifar(b: NetworkBuilder, net: CellNet) -> int:
-    """Append the network for CIFAR up to its last cell (`NetworkCIFAR`), without the auxiliary head.
+    """Append the network for CIFAR (`NetworkCIFAR`) up to and including its last cell, without the auxiliary head.
 
-    The head has no part in the classifier's logits; the published code fails on it, since its networks return a pair there.
+    The logits of the classifier do not depend on the head. The published code fails on networks with a head, because they
+    return a pair.
 
     Returns:
         the node that the classifier pools.
@@ -94,16 +102,16 @@ def build_cifar(b: NetworkBuilder, net: CellNet) -> int:
 
 
 def build_imagenet(b: NetworkBuilder, net: CellNet) -> int:
-    """Append the network for ImageNet up to its last cell (`NetworkImageNet`), without the auxiliary head.
+    """Append the network for ImageNet (`NetworkImageNet`) up to and including its last cell, without the auxiliary head.
 
-    Its stem brings the images to an eighth of their size. Returns and raises as `build_cifar`.
+    Its stem reduces images to an eighth of their size. It returns and raises the same as `build_cifar`.
     """
     if net.width < 2:
         raise ArchitectureError("width 1: the stem for ImageNet begins with width // 2 channels, expected at least 2")
     half = b.batch_norm(b.conv(b.input, net.width // 2, 3, stride=2, padding=1))
     quarter = b.batch_norm(b.conv(b.relu(half), net.width, 3, stride=2, padding=1))
-    # This ReLU works in place: the first cell, too, reads its result. That changes no code (the cell's preprocessing begins
-    # with a ReLU), but makes the ReLU live even where nobody reads what follows it.
+    # In the published code this ReLU works in place, so the first cell reads its result too. That changes no code, because the
+    # cell begins with a ReLU. But it makes the ReLU live even if nothing reads the convolution after it.
     quarter = b.relu(quarter)
     eighth = b.batch_norm(b.conv(quarter, net.width, 3, stride=2, padding=1))
     return _cells(b, net, quarter, eighth, reduction_prev=True)
@@ -122,7 +130,7 @@ def _cells(b: NetworkBuilder, net: CellNet, s0: int, s1: int, *, reduction_prev:
 
 
 def _cell(b: NetworkBuilder, cell: Cell, s0: int, s1: int, channels: int, *, reduction: bool, reduction_prev: bool) -> int:
-    # Where the cell before was a reduction, s0 is still twice as high and wide as s1.
+    # After a reduction cell, s0 is still twice as high and wide as s1.
     s0 = _factorized_reduce(b, s0, channels) if reduction_prev else relu_conv_bn(b, s0, channels, 1)
     states = [s0, relu_conv_bn(b, s1, channels, 1)]
     results = []
@@ -136,7 +144,7 @@ def _cell(b: NetworkBuilder, cell: Cell, s0: int, s1: int, channels: int, *, red
 
 
 class Operation(Protocol):
-    """Appends an operation of a cell, which keeps the number of channels, and gives the node of its result."""
+    """Appends an operation of a cell and returns the node of its result. The number of channels stays the same."""
 
     def __call__(self, b: NetworkBuilder, x: int, /, *, stride: int) -> int: ...
 
@@ -146,7 +154,7 @@ def _skip(b: NetworkBuilder, x: int, /, *, stride: int) -> int:
 
 
 def _factorized_reduce(b: NetworkBuilder, x: int, channels: int) -> int:
-    """ReLU, then half of the channels from the even pixels and half from the odd ones (zeros past an odd edge), BN."""
+    """A ReLU, then half of the channels from the even pixels and half from the odd ones (with zeros past the edge), then BN."""
     if channels % 2:
         raise ArchitectureError(f"{channels} channels cannot be halved by a factorized reduction; the width must be even")
     x = b.relu(x)
@@ -200,7 +208,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     "conv_3x1_1x3": partial(_crossed, kernel=3),
     "conv_7x1_1x7": partial(_crossed, kernel=7),
 }
-"""The operations of the published code's table; every ReLU in them counts once."""
+"""The operations by their names in the published code. Every ReLU in them counts once."""
 
 
 def _parse_cell(genotype: Mapping[str, Any], kind: str) -> Cell:

@@ -1,4 +1,4 @@
-"""The families of NDS: one JSON file each in the official archive, one space each here."""
+"""The families of NDS. Each is a JSON file of the official archive, and a space here."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 Networks = Literal["cells", "residual", "plain"]
-"""Networks of cells; AnyNets of residual blocks behind a stem that pools (`res_stem_in`); AnyNets of plain blocks behind one
-that does not (`simple_stem_in`)."""
+"""The kind of networks. `cells`: networks of cells. `residual`: AnyNets of residual blocks with a stem that pools
+(`res_stem_in`). `plain`: AnyNets of plain blocks with a stem that does not (`simple_stem_in`)."""
 
 DESIGNS: Final[Mapping[str, Networks]] = {
     "Amoeba": "cells",
@@ -22,18 +22,18 @@ DESIGNS: Final[Mapping[str, Networks]] = {
     "ResNet-B": "residual",
     "Vanilla": "plain",
 }
-"""Design space, as the official files are named -> the networks in it."""
+"""Design space, by its name in the official files -> the kind of its networks."""
 
 
 @dataclass(frozen=True)
 class Family:
-    """Networks of one design space that were trained in one way.
+    """Networks of one design space that were trained in the same way.
 
     Attributes:
         design: a key of `DESIGNS`.
-        variant: what the training or the sample did otherwise (`lr-wd`: other learning rates and weight decays, ...);
-            empty for the plain one.
-        trained_on: the data set, as accuracy tables call it.
+        variant: how the training or the sample differed (`lr-wd`: other learning rates and weight decays, ...); empty for the
+            standard one.
+        trained_on: the data set, by its name in accuracy tables.
     """
 
     design: str
@@ -42,18 +42,18 @@ class Family:
 
     @property
     def stem(self) -> str:
-        """Name of the JSON file without `.json`."""
+        """The name of the JSON file without `.json`."""
         parts = (self.design, self.variant, "in" if self.trained_on == "imagenet" else "")
         return "_".join(part for part in parts if part)
 
     @property
     def space(self) -> str:
-        """Name of the space."""
+        """The name of the space."""
         return f"nds_{self.stem.lower()}"
 
     @property
     def networks(self) -> Networks:
-        """What its networks are."""
+        """The kind of its networks."""
         return DESIGNS[self.design]
 
 

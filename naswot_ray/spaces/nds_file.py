@@ -1,8 +1,8 @@
 """The records of NDS, "On Network Design Spaces for Visual Recognition" (Radosavovic et al., ICCV 2019), from its own file.
 
-Official format (github.com/facebookresearch/nds): an archive `data.zip` of one JSON file per family. A file is a list of
-records, or an object of two lists `top` and `mid` (the reruns), which count as one list in this order. A record is one
-training:
+Official format (github.com/facebookresearch/nds): an archive `data.zip` with one JSON file per family. A file is a list of
+records, or an object with two lists `top` and `mid` (the reruns), which are read as one list in this order. A record
+describes one training:
 
     net             a cell network: genotype {normal, normal_concat, reduce, reduce_concat}, width, depth, aux, drop_prob
                     an AnyNet: block_type, ds, ws, ss, bot_muls or bms, num_gs or gws, ...
@@ -11,10 +11,11 @@ training:
     test_ep_top1    top-1 error in percent after each epoch
     params, flops   plain counts
 
-and more that nothing here needs. Losses of trainings that diverged are NaN, written so, which is not JSON but Python reads it.
+Other entries are not needed here. The losses of trainings that diverged are written as NaN, which is not JSON, but Python reads
+it.
 
-An architecture of a family is a record: its arch_id is its position and the beginning of the digest of its `net`, so that two
-records of the same network (reruns, other learning rates) are two architectures with their own accuracies.
+Each record is an architecture of its family. Its arch_id is its position and the beginning of the digest of its `net`. Two
+records of the same network (reruns, other learning rates) are therefore two architectures, each with its own accuracies.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from naswot_ray.regular_file import open_regular, read_regular
 SUFFIXES: Final = (".zip", ".json")
 
 _MAX_BYTES: Final = 2 << 30
-"""Of a JSON file."""
+"""The largest JSON file that is read."""
 
 _CHUNK_BYTES: Final = 1 << 20
 
@@ -53,9 +54,8 @@ class NdsRecord:
     Attributes:
         index: position in the family's list, from 0.
         arch_id: see `arch_id_of`.
-        net: the network as the file describes it; only its kind and the presence of the keys that every network of that kind
-            needs are checked.
-        training: of the record the keys `optim`, `rng_seed`, `test_ep_top1`, `params` and `flops` that it has, as they are.
+        net: the network as the file describes it. It is checked only for its kind and for the keys that this kind needs.
+        training: the entries `optim`, `rng_seed`, `test_ep_top1`, `params` and `flops` of the record, as far as it has them.
     """
 
     index: int
@@ -68,12 +68,13 @@ def arch_id_of(index: int, net: Mapping[str, Any]) -> str:
     """The key of an architecture: `00042-0123456789ab`.
 
     Args:
-        index: position in the family's list, written with at least five digits.
-        net: its canonical JSON is digested: keys sorted, no spaces, ASCII, numbers as Python writes them (integers stay
-            integers, the shortest digits that give a float back). Twelve hexadecimal digits of the SHA-256 follow.
+        index: position in the family's list. It is written with at least five digits.
+        net: the network as the file describes it. The first twelve hexadecimal digits of the SHA-256 of its canonical JSON
+            follow the position. Canonical JSON has sorted keys, no spaces, only ASCII, and numbers as Python writes them:
+            integers stay integers, and floats have the shortest digits that give the same float back.
 
     Raises:
-        ValueError: a number in it is not finite.
+        ValueError: a number in `net` is not finite.
     """
     return f"{index:05d}-{hashlib.sha256(canonical_json(net).encode()).hexdigest()[:12]}"
 
@@ -82,20 +83,20 @@ def canonical_json(value: Any) -> str:
     """JSON with sorted keys and no spaces.
 
     Raises:
-        ValueError: a number in it is not finite.
+        ValueError: a number is not finite.
     """
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def read_records(path: Path, family: str) -> list[NdsRecord]:
-    """All records of a family, in the order that gives them their indexes.
+    """All records of a family, in the order of their indexes.
 
     Args:
-        path: the archive, whose files may lie in any folder, or the family's JSON file under its own name.
+        path: the archive (its files can lie in any folder), or the JSON file of the family under its official name.
         family: a key of `nds_families.FAMILIES`.
 
     Raises:
-        BenchmarkError: unreadable, damaged, hostile, without that family, or not of the official format.
+        BenchmarkError: the file cannot be read, is damaged or hostile, lacks the family, or has another format.
     """
     if path.suffix != ".zip" and path.name != f"{family}.json":
         raise BenchmarkError(f"{path}: expected data.zip or {family}.json")
@@ -124,9 +125,9 @@ def _from_archive(path: Path, family: str) -> str:
     try:
         with open_regular(path) as packed, zipfile.ZipFile(packed) as archive:
             member = _member(path, archive, family)
-            with archive.open(member) as file:  # gives no more than the declared size and verifies the checksum
+            with archive.open(member) as file:  # reads at most the declared size, and verifies the checksum
                 content = bytearray()
-                while chunk := file.read(_CHUNK_BYTES):  # not in one go, which would unpack all that is there
+                while chunk := file.read(_CHUNK_BYTES):  # a single read() would unpack everything in the member
                     content += chunk
         return content.decode()
     except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, ValueError) as error:
@@ -139,7 +140,7 @@ def _member(path: Path, archive: zipfile.ZipFile, family: str) -> zipfile.ZipInf
         name = PurePosixPath(info.filename.replace("\\", "/"))
         if name.is_absolute() or ".." in name.parts:
             raise BenchmarkError(
-                f"{path}: member {info.filename!r} leads outside of the archive; the official one has none such"
+                f"{path}: member {info.filename!r} leads outside of the archive; the official archive has no such member"
             )
     found = [info for info in archive.infolist() if PurePosixPath(info.filename).name == f"{family}.json" and not info.is_dir()]
     if len(found) != 1:
@@ -155,13 +156,13 @@ def _member(path: Path, archive: zipfile.ZipFile, family: str) -> zipfile.ZipInf
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object; of a record only what is needed, since the curves per iteration are most of the file."""
+    """A JSON object. Of a record only the needed entries are kept, because curves per iteration make up most of the file."""
     content = dict(pairs)
     if len(content) < len(pairs):
         seen = set()
         for key, _ in pairs:
             if key in seen:
-                raise ValueError(f"key {reprlib.repr(key)} is twice in one object")
+                raise ValueError(f"key {reprlib.repr(key)} occurs twice in one object")
             seen.add(key)
     if "net" in content:
         return {key: content[key] for key in _RECORD_KEYS if key in content}

@@ -1,7 +1,7 @@
-"""How large the networks of an NDS record may be. A record beyond a limit is malformed: its file is damaged or made up.
+"""Limits on the size of the networks in an NDS record. A record beyond a limit is malformed: its file is damaged or made up.
 
-The official networks have at most a few hundred million parameters. Every limit is far above them, and low enough that
-an architecture can be built within seconds and its counts fit the columns of a dataset.
+The official networks have at most a few hundred million parameters. The limits are far above that, and low enough that an
+architecture can be built within seconds and its counts fit the columns of a dataset.
 """
 
 from __future__ import annotations
@@ -9,16 +9,16 @@ from __future__ import annotations
 from typing import Final
 
 MAX_CHANNELS: Final = 100_000
-"""Largest width, group width or stride."""
+"""The largest width, group width or stride."""
 
 MAX_MULTIPLIER: Final = 1_000
-"""Largest bottleneck multiplier."""
+"""The largest bottleneck multiplier."""
 
 MAX_DEPTH: Final = 1_000
-"""Most cells or blocks of a network."""
+"""The largest number of cells or blocks in a network."""
 
 MAX_EDGES: Final = 64
-"""Most edges, or entries of the concatenation, of a cell; most stages of an AnyNet."""
+"""The largest number of edges or concatenated states of a cell, and of stages of an AnyNet."""
 
 MAX_PARAMS: Final = 2**31
-"""Most parameters of a network: 8.6 GB of weights."""
+"""The largest number of parameters of a network; their weights take 8.6 GB."""

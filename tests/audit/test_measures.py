@@ -141,7 +141,7 @@ def test_nothing_to_compare_is_not_agreement(scored: Path, monkeypatch: pytest.M
     done = naswot("audit", scored)
     assert done.exit_code == 1
     assert "not compared: 6 values of swap: no package that is installed here has this measure" in done.output
-    assert "6 rows drawn without any value that could be compared" in done.output
+    assert "6 rows of the sample without any value that could be compared" in done.output
 
 
 def test_a_measure_that_fails_now(scored: Path, monkeypatch: pytest.MonkeyPatch) -> None:

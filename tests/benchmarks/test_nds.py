@@ -157,7 +157,7 @@ def test_read_accuracies_takes_archive_and_json_file(path: Path) -> None:
     with pytest.raises(BenchmarkError, match=r"DARTS.json holds accuracies of nds_darts, not of nds_enas$"):
         read_accuracies("nds_enas", json_file)
     with pytest.raises(
-        BenchmarkError, match=r"mine.json: expected .* a data.zip, or a .json file out of it under its own name"
+        BenchmarkError, match=r"mine.json: expected .* a data.zip, or a .json file from it under its official name"
     ):
         read_accuracies("nds_darts", json_file.rename(path.with_name("mine.json")))
     several = r"holds accuracies of nds_amoeba, nds_amoeba_in, nds_darts and 31 more spaces, not of nasbench201$"

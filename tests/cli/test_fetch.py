@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from naswot_ray.fetch.archive import Archive
 from naswot_ray.fetch.catalogue import CATALOGUE, Entry, OfficialFile
 from naswot_ray.fetch.digests import Digest
-from naswot_ray.fetch.unpack import Archive
 from tests.cli.running import check_refusal, naswot, prints
 from tests.fetch.archives import tar_bytes
 from tests.fetch.conftest import CONTENT, server
@@ -110,5 +110,5 @@ def test_an_interrupted_download_goes_on(tmp_path: Path, server: FileServer, mon
         result = naswot("fetch", "direct", "--cache", tmp_path)
     assert result.exit_code == 130
     assert "interrupted; everything written is kept" in result.stderr
-    assert "4.0 kB of it are there already" in naswot("fetch", "direct", "--cache", tmp_path).stderr
+    assert "4.0 kB of it already downloaded" in naswot("fetch", "direct", "--cache", tmp_path).stderr
     assert server.ranges() == [None, "bytes=4000-"]

@@ -33,7 +33,7 @@ def test_figures_need_accuracies(root: Path, tmp_path: Path) -> None:
 
 def test_an_unknown_colour(joined: Path, tmp_path: Path) -> None:
     message = refuses(tmp_path, "figures", joined, "-o", tmp_path / "figures", "--colour", "mood")
-    assert message == "error: --colour mood: there are params, flops, num_relus, num_layers"
+    assert message == "error: --colour mood: expected one of params, flops, num_relus, num_layers"
 
 
 def test_another_measure_is_drawn_beside_the_first(joined: Path, tmp_path: Path) -> None:
@@ -53,8 +53,8 @@ def test_a_measure_without_values(joined: Path, tmp_path: Path) -> None:
     result = naswot("figures", joined, "-o", tmp_path / "figures", "--measure", "swap")
     assert result.exit_code == 2
     told = " ".join(result.stderr.split())
-    assert "nasbench201-noise-swap left out: no row there has a value of it" in told
-    assert f"error: {joined} has no value of swap to draw" in told
+    assert "nasbench201-noise-swap left out: no row has a value to plot" in told
+    assert f"error: {joined} has no value of swap to plot" in told
 
 
 def test_kernels_need_the_images_of_the_dataset(run: tuple[Path, str], accuracies: Path, tmp_path: Path) -> None:
@@ -62,6 +62,6 @@ def test_kernels_need_the_images_of_the_dataset(run: tuple[Path, str], accuracie
     prints("join", dataset, "--accuracies", accuracies, *MAP)
     result = naswot("figures", dataset, "-o", tmp_path / "a")
     assert result.exit_code == 0
-    assert "nasbench201-cifar10-kernels left out: say where the images are with --data" in " ".join(result.stderr.split())
+    assert "nasbench201-cifar10-kernels left out: give the folder of the images with --data" in " ".join(result.stderr.split())
     prints("figures", dataset, "-o", tmp_path / "b", "--data", run[0].parent / "data")
     assert (tmp_path / "b" / "nasbench201-cifar10-kernels.svg").exists()

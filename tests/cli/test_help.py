@@ -115,7 +115,7 @@ def test_spaces_are_listed_with_their_size() -> None:
     assert "nasbench201: 15,625 architectures, the first is |avg_pool_3x3~0|+|nor_conv_1x1~0|skip_connect~1|+" in text
     assert "nasbench101: 423,624 architectures, the first is 043721b9c7fe8c5fad811d47d83132ec" in text
     assert "--space-option stem_channels=16, num_stacks=3, cells_per_stack=3" in text
-    assert "opened from their file (`naswot-ray fetch nds`, or --space-option source=PATH): nds_amoeba, " in text
+    assert "these are read from a file (`naswot-ray fetch nds`, or --space-option source=PATH): nds_amoeba, " in text
     assert all(re.search(rf"\b{re.escape(name)}\b", text) for name in all_spaces())
 
 

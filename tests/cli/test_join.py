@@ -41,7 +41,7 @@ def test_accuracies_of_another_space(root: Path, foreign: Path, command: str) ->
     arguments: dict[str, tuple[object, ...]] = {
         "accuracies": ("accuracies", SPACE, foreign, "--dataset", root),
         "join": ("join", root, "--accuracies", foreign),
-        "naswot": ("score", "-o", root, "--in-process", *SAME, "--accuracies", foreign),
+        "score": ("score", "-o", root, "--in-process", *SAME, "--accuracies", foreign),
     }
     message = refuses(root, *arguments[command], *MAP)
     assert f"{foreign}: row 0, column 'arch': '8:8:8:8:8' is no architecture of {SPACE}" in message
@@ -82,7 +82,7 @@ def test_replacing_a_table(root: Path, accuracies: Path, tmp_path: Path) -> None
     assert "24 joined rows, 6 architectures matched" in prints("join", root)
     found = {row["arch_id"]: row["accuracy"] for row in naswot_ray.open(root).joined.to_table().to_pylist()}
     assert found == {arch_id(i): 50.0 + i for i in range(6)}
-    assert "left alone: cifar10 test after 200" in prints(*importing, "--replace")
+    assert "left unchanged: cifar10 test after 200" in prints(*importing, "--replace")
     text = prints("join", root, "--accuracies", accuracies, *MAP, "--replace")
     assert "32 joined rows, 8 architectures matched" in text
 
@@ -90,8 +90,8 @@ def test_replacing_a_table(root: Path, accuracies: Path, tmp_path: Path) -> None
 def test_the_same_table_with_one_more_map(root: Path, accuracies: Path) -> None:
     prints("accuracies", SPACE, accuracies, "--dataset", root, *MAP)
     text = prints("accuracies", SPACE, accuracies, "--dataset", root, *MAP, "--map", "cifar100/test/200=acc")
-    assert "dataset, split and epochs: cifar100 test after 200" in text
-    assert "there already, left alone: cifar10 test after 200" in text
+    assert "added: cifar100 test after 200" in text
+    assert "already there, left unchanged: cifar10 test after 200" in text
     assert naswot_ray.open(root).accuracies.count_rows() == 20
 
 
@@ -109,7 +109,7 @@ def test_two_spaces_are_joined(two: Path, accuracies: Path, foreign: Path) -> No
     prints("accuracies", SPACE, accuracies, "--dataset", two, *MAP)
     text = prints("join", two)
     assert f"{SPACE}: 32 joined rows, 8 architectures matched" in text
-    assert "nats_sss: no accuracies, not joined" in text
+    assert "nats_sss: not joined, since it has no accuracies" in text
     prints("accuracies", "nats_sss", foreign, "--dataset", two, *MAP)
     text = prints("join", two)
     assert f"{SPACE}: 32 joined rows" in text

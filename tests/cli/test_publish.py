@@ -37,7 +37,7 @@ def test_tau_outside_the_published_band_is_told(tmp_path: Path, monkeypatch: pyt
     dataset = make_dataset(tmp_path / "d")
     add(dataset, [mean_accuracy(i) for i in range(8)])
     text = prints("publish", tmp_path / "d", "-o", tmp_path / "out")
-    assert "tau of naswot outside the published band: nasbench201, cifar10, noise images, batch size 4: -1.000\n" in text
+    assert "tau of naswot is outside the published band: nasbench201, cifar10, noise images, batch size 4: -1.000\n" in text
     assert "naswot_paper outside" not in text
 
 

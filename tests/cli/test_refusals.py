@@ -63,10 +63,10 @@ BAD_OPTIONS: dict[str, tuple[tuple[object, ...], str]] = {
     "no time": (("--shard-timeout", 0), "--shard-timeout: Input should be greater than 0, got 0"),
     "no actor": (("--num-actors", 0), "--num-actors: Input should be greater than 0, got 0"),
     "another shard size": (("--shard-size", 5), "holds parts of 4 architectures, but --shard-size asks for 5"),
-    "a map of nothing": (MAP, "--map says how to read --accuracies, which is not given"),
+    "a map of nothing": (MAP, "--map says how to read --accuracies: give that as well"),
     "accuracies of two spaces": (
         ("--space", SPACE, "--space", "x", "--accuracies", "nowhere.csv"),
-        "--accuracies belongs to one space; score with one --space, or use `naswot-ray join` afterwards",
+        "--accuracies belongs to one space: give one --space, or run `naswot-ray join` afterwards",
     ),
     "no accuracies": (("--accuracies", "nowhere.csv", *MAP), "nowhere.csv does not exist"),
 }
@@ -267,13 +267,13 @@ def test_join_without_accuracies(root: Path) -> None:
     assert "--map says how to read --accuracies" in refuses(root, "join", root, *MAP)
     assert "unknown space 'x'" in refuses(root, "join", root, "--space", "x")
     assert "unknown space 'x'" in refuses(root, "accuracies", "x", "a.csv", "--dataset", root)
-    assert "--replace is about --accuracies" in refuses(root, "join", root, "--replace")
+    assert "--replace says what to do with --accuracies" in refuses(root, "join", root, "--replace")
     assert "holds no accuracies of nasbench201, nats_sss: nothing to join" in refuses(two_spaces(root), "join", root)
 
 
 def test_a_table_for_one_of_two_spaces(root: Path, accuracies: Path) -> None:
     two_spaces(root)
-    assert "holds scores of nasbench201, nats_sss: say which with --space" in refuses(
+    assert "holds scores of nasbench201, nats_sss: choose one with --space" in refuses(
         root, "join", root, "--accuracies", accuracies, *MAP
     )
 

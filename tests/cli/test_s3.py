@@ -109,10 +109,10 @@ def test_accuracies_of_a_bucket(root: str, accuracies: Path, s3_server: s3.S3Ser
 def test_the_result_of_a_query_goes_to_a_bucket(root: str, tmp_path: Path, s3_server: s3.S3Server, bucket: str) -> None:
     prints("score", "-o", root, "--in-process", *GRID)
     out = s3.uri(bucket, "results/best.parquet", s3_server.port)
-    sql = "SELECT arch_index, score FROM scores ORDER BY ALL"
+    sql = "SELECT arch_index, naswot FROM scores ORDER BY ALL"
     assert prints("query", root, sql, "--format", "parquet", "-o", out) == ""
     (tmp_path / "best.parquet").write_bytes(s3_server.objects(bucket)["results/best.parquet"])
-    assert pq.read_table(tmp_path / "best.parquet").column_names == ["arch_index", "score"]
+    assert pq.read_table(tmp_path / "best.parquet").column_names == ["arch_index", "naswot"]
     again = naswot("query", root, sql, "--format", "parquet", "-o", out)
     shown = out.partition("?")[0]
     assert (again.exit_code, again.stderr) == (2, f"error: {shown} exists; name another file or remove it\n")
@@ -131,7 +131,7 @@ def test_images_of_a_bucket(root: str, tmp_path: Path, s3_server: s3.S3Server, b
 def test_the_duckdb_line_says_what_duckdb_needs(root: str, bucket: str, s3_proxy: s3.Proxy) -> None:
     printed = prints("score", "-o", root, "--in-process", *GRID)
     how, line = printed.splitlines()[-2:]
-    assert how == "Continue in DuckDB (it downloads its httpfs extension, and takes credentials as `CREATE SECRET` says):"
+    assert how == "Continue in DuckDB (it downloads its httpfs extension; `CREATE SECRET` gives it credentials):"
     setup, _, select = line.partition("; SELECT")
     assert setup == (
         "INSTALL httpfs; LOAD httpfs; CREATE SECRET (TYPE s3, PROVIDER credential_chain, REGION 'us-east-1', "

@@ -22,7 +22,7 @@ def read(path: Path) -> dict[str, Any]:
 
 def on_demand(text: str) -> str:
     """The default configuration with its switch turned: the line that its comment names is deleted."""
-    comment, switch = "on demand without this line", "InstanceMarketOptions"
+    comment, switch = "Delete this line for instances on demand", "InstanceMarketOptions"
     lines = text.splitlines(keepends=True)
     (after,) = [i + 1 for i, line in enumerate(lines) if comment in line]
     assert switch in lines[after]

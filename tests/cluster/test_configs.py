@@ -58,7 +58,7 @@ def test_ray_accepts_the_switch_to_on_demand() -> None:
 
 
 def test_gcp_becomes_on_demand_as_its_comment_says() -> None:
-    (says,) = re.findall(r"on demand as (\{.*\})", GCP.read_text())
+    (says,) = re.findall(r"on demand write (\{.*\})", GCP.read_text())
     config = read(GCP)
     worker = config["available_node_types"]["gpu"]["node_config"]
     assert worker["scheduling"]["provisioningModel"] == "SPOT"
@@ -208,7 +208,7 @@ def test_kuberay_submits_a_job_with_options_that_exist() -> None:
     program, script, *arguments = shlex.split(kuberay()[0]["spec"]["entrypoint"])
     home = re.findall(r"^WORKDIR (.*)$", CONTAINERFILE.read_text(), re.MULTILINE)[0]
     assert (program, script) == ("python", f"{home}/jobs/score.py")
-    score = typer.main.get_command(app).commands["naswot"]  # type: ignore[attr-defined]
+    score = typer.main.get_command(app).commands["score"]  # type: ignore[attr-defined]
     score.make_context("score", arguments)
 
 

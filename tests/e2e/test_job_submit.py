@@ -96,7 +96,7 @@ def test_a_run_shows_in_the_metrics_and_ray_job_stop_drains_it_and_the_same_comm
     finally:
         job.kill()
         job.communicate()
-    assert "interrupted; everything written is kept, the same command does the rest" in output
+    assert "interrupted; everything written is kept, and the same command does the rest" in output
     (record,) = naswot_ray.open(root).runs
     assert record.status == "interrupted", "it had the time to say so"
     assert 0 < record.counts["rows"] < 800
@@ -142,7 +142,7 @@ def test_relative_paths_of_a_job(head: Head, working_dir: Path, tmp_path: Path) 
     status, output = submit(head, tmp_path / "checkout", "-c", program)
     assert "failed with exit code 3" in output, "each of them refuses"
     assert status != 0
-    assert "error: --output scores: inside a Ray job a relative path lies in a folder of the job's own" in output
+    assert "error: --output scores: inside a Ray job a relative path refers to the job's own folder" in output
     assert "none does not exist" in output, "the table came along, the dataset is not there"
     assert "error: --accuracies other.csv: inside a Ray job" in output
 

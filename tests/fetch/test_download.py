@@ -24,7 +24,7 @@ from naswot_ray.errors import FetchError
 from naswot_ray.fetch import download as module
 from naswot_ray.fetch.digests import Digest
 from naswot_ray.fetch.download import MAX_TRIES, download
-from naswot_ray.fetch.partial import Partial
+from naswot_ray.fetch.partial_file import PartialFile
 from tests import tls
 from tests.fetch.conftest import CONTENT
 from tests.fetch.recording import Recorded
@@ -305,7 +305,7 @@ class TestStatus:
 class TestWrongFile:
     def test_wrong_digest(self, server: FileServer, tmp_path: Path) -> None:
         server.content = CONTENT[:-1] + b"?"
-        message = fails(server, tmp_path, "it is deleted, the same command downloads it again")
+        message = fails(server, tmp_path, "it was deleted, and the same command downloads it again")
         assert hashlib.sha256(server.content).hexdigest() in message
         assert DIGEST.hexdigits in message
         assert list(tmp_path.iterdir()) == []
@@ -352,7 +352,7 @@ class TestNoRoom:
 
     def test_found_out_on_the_way(self, server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         with monkeypatch.context() as patch:
-            patch.setattr(Partial, "open_end", lambda partial: io.BufferedWriter(FullDisk(partial.path, "ab"), 256))
+            patch.setattr(PartialFile, "open_end", lambda partial: io.BufferedWriter(FullDisk(partial.path, "ab"), 256))
             message = fails(server, tmp_path, f"no room left on the disk of {tmp_path}")
         assert message.endswith("the same command then goes on")
         assert kept(tmp_path) == CONTENT[:1500]

@@ -9,10 +9,10 @@ import filelock
 import pytest
 
 from naswot_ray.errors import FetchError
+from naswot_ray.fetch.archive import Archive
 from naswot_ray.fetch.catalogue import CATALOGUE, Entry, OfficialFile
 from naswot_ray.fetch.digests import Digest
 from naswot_ray.fetch.files import State, fetch, state_of
-from naswot_ray.fetch.unpack import Archive
 from tests.fetch.archives import tar_bytes, tree, zip_bytes
 from tests.fetch.conftest import CONTENT
 from tests.fetch.recording import Recorded
@@ -88,7 +88,7 @@ class TestDownload:
         bad = bytearray(good)
         bad[40] ^= 1
         server.content = bytes(bad)
-        fails("checked-zip", tmp_path, "data.zip from http://.* is damaged or no zip archive .*; it is deleted")
+        fails("checked-zip", tmp_path, "data.zip from http://.* is damaged or no zip archive .*; it was deleted")
         assert visible(tmp_path / "checked-zip") == set()
         server.content = good
         assert fetch("checked-zip", tmp_path, Recorded()).read_bytes() == good

@@ -6,7 +6,7 @@ import io
 
 from rich.console import Console
 
-from naswot_ray.fetch.progress import LINE_SECONDS, ConsoleProgress
+from naswot_ray.fetch.progress import LINE_SECONDS, ConsoleFetchProgress
 
 
 class Clock:
@@ -19,7 +19,7 @@ class Clock:
 
 def test_the_size_comes_first_and_once() -> None:
     out = io.StringIO()
-    with ConsoleProgress(Console(file=out, force_terminal=False)) as progress:
+    with ConsoleFetchProgress(Console(file=out, force_terminal=False)) as progress:
         progress.begin("a.bin", 522_767_376, 0)
         progress.begin("a.bin", 522_767_376, 1_000)
         progress.begin("b.bin", None, 0)
@@ -27,13 +27,13 @@ def test_the_size_comes_first_and_once() -> None:
     assert out.getvalue().splitlines() == [
         "a.bin: 522.8 MB",
         "b.bin: of unknown size",
-        "c.bin: 10.0 kB, 4.0 kB of it are there already",
+        "c.bin: 10.0 kB, 4.0 kB of it already downloaded",
     ]
 
 
 def test_outside_of_a_terminal_there_is_a_line_every_few_seconds() -> None:
     clock, out = Clock(), io.StringIO()
-    with ConsoleProgress(Console(file=out, force_terminal=False), clock) as progress:
+    with ConsoleFetchProgress(Console(file=out, force_terminal=False), clock) as progress:
         progress.begin("a.bin", 100_000_000, 40_000_000)
         for second in range(1, 31):
             clock.now = second
@@ -50,7 +50,7 @@ def test_outside_of_a_terminal_there_is_a_line_every_few_seconds() -> None:
 
 def test_on_a_terminal_there_is_a_bar() -> None:
     out = io.StringIO()
-    with ConsoleProgress(Console(file=out, force_terminal=True, width=100)) as progress:
+    with ConsoleFetchProgress(Console(file=out, force_terminal=True, width=100)) as progress:
         progress.begin("a.bin", 10_000, 0)
         progress.update(5_000)
         progress.note("something happened")

@@ -21,7 +21,7 @@ from naswot_ray.dataset.dataset import Dataset
 from naswot_ray.dataset.join import join
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.errors import DatasetError
-from naswot_ray.fetch.unpack import Archive, unpack
+from naswot_ray.fetch.archive import Archive, unpack
 from naswot_ray.images import files
 from naswot_ray.spaces.nds import NdsSpace
 from tests.benchmarks.nasbench101_files import Training, write_tfrecord

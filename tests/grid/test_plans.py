@@ -49,7 +49,7 @@ def test_a_plan_is_told_and_withdrawn(root: Path) -> None:
     changed = {name for name, content in snapshot(root).items() if content != before.get(name)}
     assert changed == {f"runs/{run_id}.json" for run_id in (second, third)}
     printed = prints("info", root)
-    assert "2 score rows there that no plan asks for any more" in printed
+    assert "2 score rows present that no plan asks for any more" in printed
     assert printed.splitlines()[-1] == "complete"
     assert "nothing is missing" in prints("check", root)
     prints("publish", root, "-o", root.parent / "published")

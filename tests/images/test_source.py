@@ -181,5 +181,5 @@ def test_enlarging_agrees_with_torch(size: int) -> None:
 
 
 def test_images_are_not_reduced(cifar10: ImageSource, tmp_path: Path) -> None:
-    with pytest.raises(ImagesError, match=r"^image size 16: the images of cifar10 have 32 pixels and are not reduced$"):
+    with pytest.raises(ImagesError, match=r"^image size 16: the images of cifar10 have 32 pixels and cannot be made smaller$"):
         load_images("cifar10", tmp_path, image_size=16)

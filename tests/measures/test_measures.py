@@ -178,6 +178,10 @@ def test_names() -> None:
         get_measures([])
 
 
+def test_every_measure_of_ours_says_whom_to_cite() -> None:
+    assert all(one.citation is not None for one in own_measures().values())
+
+
 def test_the_page_of_measures_names_every_one() -> None:
     page = (Path(__file__).parents[2] / "docs" / "measures.md").read_text()
     for name in own_measures():

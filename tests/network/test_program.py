@@ -115,7 +115,12 @@ def test_what_is_read_once_rectified_is_rectified() -> None:
     network = b.build(b.relu(b.concat(rectified, b.conv(rectified, 4, 1))), arch_id="twice")
     program = make_program(network.plan)
     index = len(program.codes) - 1
-    (combine,) = (i for phase in program.phases for i in phase if isinstance(i, Combine) and i.codes == Place(index, 0))
+    (combine,) = (
+        i
+        for phase in program.phases
+        for i in phase
+        if isinstance(i, Combine) and i.codes is not None and (i.codes.index, i.codes.offset) == (index, 0)
+    )
     assert [(term.normalised, term.rectified) for term in combine.terms] == [(True, True)]
 
 

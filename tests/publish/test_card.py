@@ -17,9 +17,10 @@ import pytest
 import yaml
 
 from naswot_ray import markdown
+from naswot_ray.citation import Citation
 from naswot_ray.dataset import runs
 from naswot_ray.measures import own_measures
-from naswot_ray.publish import measure_sections
+from naswot_ray.publish import card, measure_sections
 from naswot_ray.publish.publish import publish
 from naswot_ray.spaces.nasbench201 import NasBench201
 from tests.dataset import making
@@ -71,9 +72,25 @@ def test_a_space_that_names_no_publication_is_cited_by_no_other(tmp_path: Path, 
     (bibtex,) = blocks(tmp_path / "out", "bibtex")
     assert re.findall(r"^@\w+{(\w+),", bibtex, re.MULTILINE) == ["mellor2021naswot", "jiang2023meco"]
     text = body(tmp_path / "out")
-    assert text.endswith("```\n\nNo citation is known of `nasbench201`: ask whoever made it.\n")
+    assert text.endswith("```\n\nNo citation is known for `nasbench201`: ask whoever made it.\n")
     assert text.startswith("\n# Training-free scores of nasbench201\n")
     assert "this file's is not known; nor the benchmark's | not known |" in text
+
+
+def test_a_measure_of_another_package_is_cited_as_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    theirs = Citation(key="doe2026", title="A Measure", authors=("Doe, Jane",), venue="Journal of Measures", year=2026)
+    known = dict(own_measures()) | {"meco": replace(own_measures()["meco"], citation=theirs)}
+    monkeypatch.setattr(card, "all_measures", lambda: known)
+    publish(make(tmp_path / "d"), tmp_path / "out")
+    (bibtex,) = blocks(tmp_path / "out", "bibtex")
+    assert re.findall(r"^@\w+{(\w+),", bibtex, re.MULTILINE) == ["mellor2021naswot", "doe2026", "dong2020nasbench201"]
+
+
+def test_a_measure_that_names_no_publication_is_told_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = dict(own_measures()) | {"meco": replace(own_measures()["meco"], citation=None)}
+    monkeypatch.setattr(card, "all_measures", lambda: known)
+    publish(make(tmp_path / "d"), tmp_path / "out")
+    assert body(tmp_path / "out").endswith("```\n\nNo citation is known for `meco`: ask whoever made it.\n")
 
 
 def test_the_first_thing_is_a_query_that_runs(published: dict[str, Path]) -> None:

@@ -93,19 +93,19 @@ def test_live(tmp_path: Path) -> None:
 
 def test_refusals(dataset: Dataset, tmp_path: Path) -> None:
     root = tmp_path / "d"
-    assert "name a dataset to search, or say --live" in refuses(root, "search")
+    assert "name a dataset to search, or give --live" in refuses(root, "search")
     assert "'cifar10': expected DATASET/SPLIT/EPOCHS" in refuses(root, "search", root, "--report", "cifar10")
     message = refuses(root, "search", root, "--report", "cifar10/test/12")
     assert "has no accuracies cifar10/test/12 of nasbench201; it has cifar10-valid/valid/12, cifar10/test/200" in message
     assert "has values of naswot at batch sizes 4, not 8" in refuses(root, "search", root, "--batch-size", 8)
     assert "has values of naswot for nasbench201 on noise: say --images" in refuses(root, "search", root, "--images", "cifar10")
     rea = ("search", root, "--algorithm", "rea")
-    assert "rea trains: say which accuracy it chooses by, --select, and --trainings or --seconds" in refuses(root, *rea)
+    assert "rea trains: give the accuracy that it chooses by with --select, and --trainings or --seconds" in refuses(root, *rea)
     whole = refuses(root, *rea, "--select", "cifar10-valid/valid/12", "--trainings", 20)
     assert "12 of the 15,625 architectures of nasbench201 have a score and an accuracy" in whole
     assert "has no scores of nats_sss" in refuses(root, "search", root, "--space", "nats_sss")
     unknown = refuses(root, *rea, "--select", "cifar10-valid/valid/12", "--seconds", 100)
-    assert "the times of the trainings cifar10-valid/valid/12 are not known" in unknown
+    assert "the training times of cifar10-valid/valid/12 are not known" in unknown
     (tmp_path / "full").mkdir()
     (tmp_path / "full/file").touch()
     assert "exists and is not empty" in refuses(root, "search", root, "-o", tmp_path / "full")

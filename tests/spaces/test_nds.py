@@ -132,7 +132,7 @@ class TestOpening:
         monkeypatch.setenv("NASWOT_RAY_CACHE", str(tmp_path))
         path = tmp_path / "nds" / "data.zip"
         message = (
-            f"no official NDS file at {path} to open nds_darts from; `naswot-ray fetch nds` gets it, or give "
+            f"no official NDS file at {path} to open nds_darts from; run `naswot-ray fetch nds`, or give "
             "--space-option source=data.zip"
         )
         with pytest.raises(SettingsError, match=f"^{re.escape(message)}$"):

@@ -194,7 +194,7 @@ CONTENTS: dict[str, tuple[str, str]] = {
         '[{"net": {"genotype": {}, "width": 1}}]',
         "lacks depth, normal, normal_concat, reduce, reduce_concat",
     ),
-    "a key twice": ('[{"net": {"ds": [1], "ws": [1], "ds": [2]}}]', "key 'ds' is twice"),
+    "a key twice": ('[{"net": {"ds": [1], "ws": [1], "ds": [2]}}]', "key 'ds' occurs twice"),
     "deeper than Python goes": ("[" * 100_000, "no JSON"),
     "a number of many digits": ("9" * 5000, "no JSON"),
 }

@@ -26,7 +26,7 @@ class Combiner {
     struct Target {
         int64_t codes = -1, offset = 0;  // entry of the codes, and first channel of them
         bool kept = false;               // all of it, or else one band
-        Pair* pairs = nullptr;           // of the first channel; null if not wanted
+        float* pairs = nullptr;          // of the first channel; null if not wanted
         ptrdiff_t channel = 0;           // pairs to the next channel
         RowValues row{};
     };
@@ -44,7 +44,7 @@ class Combiner {
         const int64_t* term(int64_t t) const { return terms + 5 * t; }
         // Codes and offset of a term, or of the total.
         const int64_t* codes_of(int64_t t) const { return t < num_terms ? term(t) + 3 : codes; }
-        bool is_normalised(int64_t t) const { return t < num_terms && (term(t)[2] & NORMALISED); }
+        bool has_flag(int64_t t, Flag flag) const { return t < num_terms && (term(t)[2] & flag); }
     };
 
 public:
@@ -92,7 +92,7 @@ private:
         for (int64_t t = 0; t < work.num_terms; t++) {
             const int64_t* term = work.term(t);
             RowTerm& row = row_terms_[t];
-            const bool normalised = work.is_normalised(t);
+            const bool normalised = work.has_flag(t, NORMALISED);
             const int64_t channel = normalised ? batch_.tensors[term[0]].statistics + term[1] + c : 0;
             row.x = work.sources[t].at(c, y, x);
             row.mean = broadcast(normalised ? mean_[channel] : 0.0f);
@@ -156,7 +156,7 @@ private:
                 Stopwatch watch;
                 for (const Target& target : targets)
                     if (target.pairs && !target.kept)
-                        add_products_of(target.pairs, target.channel, work.channels, band_pairs, sums_[target.codes].products.data());
+                        sums_[target.codes].add_products_of(target.pairs, target.row.precise, target.channel, band_pairs);
                 seconds += watch.lap();
             }
         return seconds;
@@ -169,14 +169,17 @@ private:
         target.offset = work.codes_of(t)[1];
         if (target.codes < 0) return target;
         const Codes& codes = batch_.codes[target.codes];
-        target.row.centred = !work.is_normalised(t);
+        target.row.positive = work.has_flag(t, POSITIVE);
+        // What is normalised has the mean 0.
+        target.row.centred = !work.has_flag(t, NORMALISED) || target.row.positive;
         if (!batch_.results.covariances) return target;
         target.kept = codes.kept >= 0;
+        target.row.precise = codes.precise;
         target.channel = codes.kept_pairs;
-        target.pairs = target.kept ? batch_.kept_values(codes, work.block) + target.offset * codes.kept_pairs
-                                   : reinterpret_cast<Pair*>(batch_.values + t * batch_.band_floats);
+        target.pairs = target.kept ? batch_.kept_values(codes, work.block) + target.offset * codes.kept_pairs * pair_floats(codes.precise)
+                                   : batch_.values + t * batch_.band_floats;
         if (sums_[target.codes].values.empty()) sums_[target.codes] = ChannelSums(int(codes.channels));
-        if (work.block == 0 && target.row.centred) find_centres(work, t, sums_[target.codes].centres.data() + target.offset);
+        if (work.block == 0 && !work.has_flag(t, NORMALISED)) find_centres(work, t, sums_[target.codes].centres.data() + target.offset);
         return target;
     }
 
@@ -185,7 +188,7 @@ private:
         if (target.codes < 0) return nullptr;
         const Codes& codes = batch_.codes[target.codes];
         RowValues& row = target.row;
-        row.pairs = target.pairs ? target.pairs + c * target.channel + pair : nullptr;
+        row.pairs = target.pairs ? target.pairs + (c * target.channel + pair) * pair_floats(row.precise) : nullptr;
         row.sum = Lanes{};
         row.centre = target.pairs ? (Lanes)((LaneBits)broadcast(sums_[target.codes].centres[target.offset + c]) & work.present) : Lanes{};
         row.first = !batch_.results.correlations || codes.first < 0 || work.block > 0
@@ -194,7 +197,7 @@ private:
         return &row;
     }
 
-    // About the mean of each channel of term t, or of the total: that of its first row. What is normalised has the mean 0.
+    // About the mean of each channel of term t, or of the total: that of its first row.
     void find_centres(const Work& work, int64_t t, float* centres) {
         for (int c = 0; c < work.channels; c++) {
             set_terms(work, c, 0, 0);

@@ -11,10 +11,12 @@ namespace naswot {
 
 // Where the values of a row that has codes go too, for what is found of values instead of signs.
 struct RowValues {
-    Pair* pairs;    // less `centre`, for the covariance
+    float* pairs;   // less `centre`, for the covariance
+    bool precise;   // whether these are single precision numbers
     Lanes centre;   // 0 in lanes that hold no image
-    Lanes sum;      // of the values less their centre
+    Lanes sum;      // of `pairs`
     bool centred;   // whether there is a centre; without one `sum` is not needed
+    bool positive;  // whether the positive part is meant
     float* first;   // those of the block's first image; may be null
 };
 
@@ -35,6 +37,10 @@ struct RowTargets {
 
 // Pixels x and x + 1 of a row; the second one is zero behind its end.
 inline void keep(RowValues& to, int x, int width, Lanes first, Lanes second) {
+    if (to.positive) {
+        first = largest(first, Lanes{});
+        second = largest(second, Lanes{});
+    }
     if (to.first) {
         to.first[x] = first[0];
         if (x + 1 < width) to.first[x + 1] = second[0];
@@ -42,9 +48,17 @@ inline void keep(RowValues& to, int x, int width, Lanes first, Lanes second) {
     if (to.centred) {
         first -= to.centre;
         if (x + 1 < width) second -= to.centre;
-        to.sum += first + second;
     }
-    if (to.pairs) to.pairs[x / 2] = make_pair(first, second);
+    if (to.pairs && to.precise) {
+        store(to.pairs + x * LANES, first);
+        store(to.pairs + (x + 1) * LANES, second);
+        to.sum += first + second;
+    } else if (to.pairs) {
+        const Pair pair = make_pair(first, second);
+        reinterpret_cast<Pair*>(to.pairs)[x / 2] = pair;
+        // Of the rounded values: else the mean that is taken off products is another one than theirs.
+        if (to.centred) add_products(to.sum, pair, make_pair(broadcast(1), broadcast(1)));
+    }
 }
 
 // `present` is all ones but for the lanes of a last block that hold no image. VALUES: whether any `values` are not null.

@@ -14,6 +14,9 @@
 
 namespace naswot {
 
+// Squares, of matrices whose largest entry is about 1, that are as good as 0: the reciprocal of a smaller one might be infinite.
+constexpr float NOTHING = 1e-30f;
+
 // Sum over k < length of a[k] b[k], with enough sums to keep the multipliers busy.
 inline Lanes dot(const Lanes* a, const Lanes* b, int length) {
     Lanes sums[4] = {};
@@ -97,14 +100,14 @@ inline void tridiagonalise(Lanes* matrix, int n, Lanes* diagonal, Lanes* squares
         const Lanes rest = dot(u, u, i - 1), f = u[i - 1], norm = rest + f * f;
         diagonal[i] = u[i];
         squares[i] = norm;
-        const LaneBits reflects = rest > 0.0f;
+        const LaneBits reflects = rest > NOTHING;
         if (!any(reflects)) continue;
         const Lanes root = square_root(norm), g = f > 0.0f ? -root : root;
         u[i - 1] = reflects ? f - g : Lanes{};
         const Lanes reciprocal = 1.0f / (reflects ? norm - f * g : broadcast(1));
-        for (int k = 0; k < i - 1; k++) u[k] = reflects ? u[k] : Lanes{};  // what is so small that its square is 0
+        for (int k = 0; k < i - 1; k++) u[k] = reflects ? u[k] : Lanes{};
         multiply(matrix, i, u, q);
-        const Lanes half = 0.5f * reciprocal * reciprocal * dot(u, q, i);
+        const Lanes half = 0.5f * reciprocal * (reciprocal * dot(u, q, i));  // the reciprocal's square might be infinite
         for (int k = 0; k < i; k++) q[k] = q[k] * reciprocal - half * u[k];
         subtract_outer(matrix, i, u, q);
     }
@@ -112,8 +115,9 @@ inline void tridiagonalise(Lanes* matrix, int n, Lanes* diagonal, Lanes* squares
     squares[0] = Lanes{};
 }
 
-// The eigenvalues of tridiagonal matrices in the place of the diagonal, in no order. Returns false if one does not converge.
-inline bool find_tridiagonal(Lanes* diagonal, Lanes* squares, int n) {
+// The eigenvalues of tridiagonal matrices in the place of the diagonal, in no order. Returns which do not converge. What is found of
+// a matrix does not depend on the other lanes, nor on zeros at its end: a step that meets zeros begins anew behind them, exactly.
+inline LaneBits find_tridiagonal(Lanes* diagonal, Lanes* squares, int n) {
     constexpr int MOST_STEPS = 60;
     constexpr float NEGLIGIBLE = 2e-7f;  // beside the largest entry
     Lanes largest = {};
@@ -121,36 +125,39 @@ inline bool find_tridiagonal(Lanes* diagonal, Lanes* squares, int n) {
         const Lanes square = diagonal[i] * diagonal[i] + squares[i];
         largest = square > largest ? square : largest;
     }
+    LaneBits failed = {};
     const Lanes negligible = largest * (NEGLIGIBLE * NEGLIGIBLE);
     // What is between entries l and l + 1 is made negligible in all matrices, then l rises.
     for (int l = 0; l + 1 < n; l++)
         for (int step = 0;; step++) {
             const LaneBits active = squares[l + 1] > negligible;
-            if (!any(active)) break;
-            if (step == MOST_STEPS) return false;
+            if (step == MOST_STEPS) failed |= active;
+            if (step == MOST_STEPS || !any(active)) break;
             // Wilkinson's shift: the eigenvalue of the leading two rows and columns that is nearer to the first entry.
             const Lanes root = square_root(active ? squares[l + 1] : broadcast(1));
             const Lanes t = (diagonal[l + 1] - diagonal[l]) / (2.0f * root), s = square_root(t * t + 1.0f);
             const Lanes shift = active ? diagonal[l] - root / (t < 0.0f ? t - s : t + s) : Lanes{};
             Lanes cosine = broadcast(1), sine = {}, gamma = diagonal[n - 1] - shift, p = gamma * gamma;
+            p = p > NOTHING ? p : Lanes{};
             for (int i = n - 2; i >= l; i--) {
                 // Both divisions at once: the next p is gamma^2 / cosine.
                 const Lanes square = squares[i + 1], r = p + square, before = cosine, old = gamma;
                 const LaneBits turns = p > 0.0f;
                 const Lanes inverse_cosine = r / (turns ? p : broadcast(1));
                 if (i != n - 2) squares[i + 2] = active ? sine * r : squares[i + 2];
-                const LaneBits some = r > 0.0f;
-                const Lanes reciprocal = 1.0f / (some ? r : broadcast(1));
-                cosine = some ? p * reciprocal : broadcast(1);
-                sine = some ? square * reciprocal : Lanes{};
+                const LaneBits turned = (r > NOTHING) & (square > 0.0f);
+                const Lanes reciprocal = 1.0f / (turned ? r : broadcast(1));
+                cosine = turned ? p * reciprocal : broadcast(1);
+                sine = turned ? square * reciprocal : Lanes{};
                 gamma = cosine * (diagonal[i] - shift) - sine * old;
                 diagonal[i + 1] = active ? old + (diagonal[i] - gamma) : diagonal[i + 1];
                 p = turns ? gamma * gamma * inverse_cosine : before * square;
+                p = p > NOTHING ? p : Lanes{};
             }
             squares[l + 1] = active ? sine * p : squares[l + 1];
             diagonal[l] = active ? shift + gamma : diagonal[l];
         }
-    return true;
+    return failed;
 }
 
 // Eigenvalues of positive semi-definite matrices, ascending, those of the next matrix behind. `lower`: their lower triangles row
@@ -189,13 +196,13 @@ inline void find_eigenvalues(const double* lower, const int64_t* sizes, int64_t 
         for (int lane = 0; lane < there; lane++)
             for (size_t k = common; k < triangle(sizes[order[first + lane]]); k++) to[k * LANES + lane] = float(from[lane][k] * reciprocal[lane]);
         tridiagonalise(matrix.data(), n, diagonal.data(), squares.data(), q.data());
-        const bool converged = find_tridiagonal(diagonal.data(), squares.data(), n);
+        const LaneBits failed = find_tridiagonal(diagonal.data(), squares.data(), n);
         for (int lane = 0; lane < there; lane++) {
             double* result = results[order[first + lane]];
             const int size = int(sizes[order[first + lane]]);
             for (int i = 0; i < size; i++)
-                result[i] = converged ? scale[lane] * double(diagonal.data()[i][lane]) : std::numeric_limits<double>::quiet_NaN();
-            if (converged) std::sort(result, result + size);
+                result[i] = failed[lane] ? std::numeric_limits<double>::quiet_NaN() : scale[lane] * double(diagonal.data()[i][lane]);
+            if (!failed[lane]) std::sort(result, result + size);
         }
     }
 }

@@ -24,6 +24,9 @@ LANES: Final = 16
 BAND_BYTES: Final = 2**17
 """Values whose products are summed up at once: they should be in the first two levels of cache."""
 
+PRECISE_VALUES: Final = 1024
+"""Values of a channel below which they are not rounded (pairs.h): over so few, what rounding does to them would show."""
+
 _MIN_BAND: Final = 64
 """Pixels of a band at least, where an image has so many: the sums of a band are added to others at its end."""
 
@@ -62,10 +65,14 @@ class Encoded:
 
     @property
     def num_bytes(self) -> int:
-        """Of tensors, codes, weights, and what is found."""
-        memory = 4 * (self.num_floats + self.num_values) + 2 * self.num_masks + 8 * self.num_weights
-        # Eigenvalues of many matrices at once take a copy of them.
-        return memory + 8 * 2 * (self.num_covariances + self.num_correlations) + 4 * self.num_kernel_entries + self.num_patterns
+        """Of tensors, values, codes, weights, and what is found."""
+        return 4 * (self.num_floats + self.num_values) + 2 * self.num_masks + 8 * self.num_weights + self.num_bytes_found
+
+    @property
+    def num_bytes_found(self) -> int:
+        """Of what is found; twice that of triangles, whose eigenvalues are taken of a copy."""
+        triangles = self.num_covariances + self.num_correlations
+        return 2 * 8 * triangles + 4 * self.num_kernel_entries + self.num_patterns
 
 
 class CodedTensor(NamedTuple):
@@ -96,7 +103,7 @@ def encode(program: Program, n: int, wanted: Collection[Statistic], pair_floats:
     masks, num_masks = _lay_out_masks(program, pieces, num_blocks)
     covariance = Statistic.COVARIANCE_SPECTRA in wanted
     correlation = Statistic.SMALLEST_CORRELATIONS in wanted
-    values = _lay_out_values(program, pieces, num_blocks, pair_floats, covariance=covariance, correlation=correlation)
+    values = _lay_out_values(program, pieces, n, pair_floats, covariance=covariance, correlation=correlation)
     codes: list[int] = []
     number = 0  # among those that are computed
     for i, one in enumerate(program.codes):
@@ -157,7 +164,7 @@ def _encode(instruction: Pool | Shift | Combine, *, in_bands: bool) -> list[int]
             band = _band_pixels(shape) if in_bands else shape[1] * shape[2]
             words = [_COMBINE, *shape, *_place(total), *_place(rectified), *_place(codes), band, len(terms)]
             for term in terms:
-                flags = term.normalised + 2 * term.rectified
+                flags = term.normalised + 2 * term.rectified + 4 * (term.codes is not None and term.codes.positive)
                 words += (term.view.tensor, term.view.offset, flags, *_place(term.codes))
             return words
 
@@ -249,8 +256,8 @@ class _Values:
     """What is laid out for values of tensors whose codes are computed. Names as in `Encoded` and in program.h.
 
     Attributes:
-        records: index of codes -> the end of their record: channels, pixels, kept, kept_stride, kept_pairs, first, covariance,
-            correlation.
+        records: index of codes -> the end of their record: channels, pixels, precise, kept, kept_stride, kept_pairs, first,
+            covariance, correlation.
     """
 
     records: dict[int, tuple[int, ...]]
@@ -261,15 +268,20 @@ class _Values:
     num_correlations: int = 0
 
 
-_NO_VALUES: Final = (0, 0, -1, 0, 0, -1, -1, -1)
+_NO_VALUES: Final = (0, 0, 0, -1, 0, 0, -1, -1, -1)
 
 
 def _lay_out_values(
-    program: Program, pieces: _Pieces, num_blocks: int, pair_floats: int, *, covariance: bool, correlation: bool
+    program: Program, pieces: _Pieces, n: int, pair_floats: int, *, covariance: bool, correlation: bool
 ) -> _Values:
     laid = _Values({})
     if not (covariance or correlation):
         return laid
+    num_blocks = -(-n // LANES)
+
+    def floats_of_pair(pixels: int) -> int:
+        return 2 * LANES if n * pixels < PRECISE_VALUES else pair_floats
+
     tensors: dict[int, CodedTensor] = {}
     kept: list[tuple[int, int, int, int]] = []
     kept_strides: dict[int, tuple[int, int]] = {}  # floats from a block to the next, pairs from a channel to the next
@@ -287,16 +299,17 @@ def _lay_out_values(
             firsts.append((start, end, -(-pixels // LANES) * LANES * channels, i))
         if covariance and len(found) > 1:
             pairs = height * -(-width // 2)
-            block = pairs * channels * pair_floats
+            block = pairs * channels * floats_of_pair(pixels)
             # Pieces of one phase are there together, block by block.
             kept.append((start, end, block if start == end else block * num_blocks, i))
             kept_strides[i] = (0 if start == end else block, pairs)
         combines |= {id(combine): combine for _, combine in found}
     num_bands = 0
     for combine in combines.values() if covariance else ():
-        channels, _, width = combine.shape
-        # A band is some whole rows, or a part of all pixels in a row.
-        laid.band_floats = max(laid.band_floats, channels * max(_band_pixels(combine.shape), width + 1) * pair_floats)
+        channels, height, width = combine.shape
+        # A band is some whole rows, or a part of all pixels in a row; no more than there are.
+        pairs = min(max(_band_pixels(combine.shape), width + 1), height * -(-width // 2))
+        laid.band_floats = max(laid.band_floats, channels * pairs * floats_of_pair(height * width))
         num_bands = max(num_bands, len(combine.terms) + 1)
     kept_places: dict[int, int] = {}
     first_places: dict[int, int] = {}
@@ -305,7 +318,7 @@ def _lay_out_values(
     for i, (channels, pixels, correlated) in tensors.items():
         stride, pairs = kept_strides.get(i, (0, 0))
         places = (kept_places.get(i, -1), stride, pairs, first_places.get(i, -1))
-        laid.records[i] = (channels, pixels, *places, laid.num_covariances, laid.num_correlations)
+        laid.records[i] = (channels, pixels, n * pixels < PRECISE_VALUES, *places, laid.num_covariances, laid.num_correlations)
         triangle = channels * (channels + 1) // 2
         laid.num_covariances += triangle if covariance else 0
         laid.num_correlations += triangle if correlated else 0

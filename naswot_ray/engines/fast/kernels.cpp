@@ -184,8 +184,7 @@ private:
         const Codes& codes = batch_.codes[number];
         if (codes.kept < 0) return;
         Stopwatch watch;
-        add_products_of(batch_.kept_values(codes, block), codes.kept_pairs, int(codes.channels), int(codes.kept_pairs),
-                        sums_[number].products.data());
+        sums_[number].add_products_of(batch_.kept_values(codes, block), codes.precise, codes.kept_pairs, int(codes.kept_pairs));
         seconds_[STAGE_COVARIANCE] += watch.lap();
     }
 
@@ -198,7 +197,7 @@ private:
         seconds_[STAGE_GRAM] += watch.lap();
         if (results.patterns) {
             const Mask* masks = batch_.masks_at(number, 0, 0);
-            for (int64_t unit = 0; unit < codes.units; unit++) results.patterns[masks[unit]] = 1;
+            for (int64_t unit = 0; unit < codes.units; unit++) results.patterns[masks[unit] / 8] |= uint8_t(1 << (masks[unit] % 8));
             seconds_[STAGE_PATTERNS] += watch.lap();
         }
         if (results.covariances) {
@@ -251,7 +250,7 @@ extern "C" int naswot_run(const int64_t* program, int64_t n, const float* images
 }
 
 // How many floats the memory of a pair of pixels is (pairs.h).
-extern "C" int64_t naswot_pair_floats() { return sizeof(naswot::Pair) / sizeof(float); }
+extern "C" int64_t naswot_pair_floats() { return naswot::pair_floats(false); }
 
 // log det of kernels, shape (count, n, n), of each the lower triangle; `trusted` is 0 where it has to be computed by kernel.py.
 extern "C" int naswot_log_dets(const int32_t* kernels, int64_t count, int64_t n, double* log_dets, uint8_t* trusted) {

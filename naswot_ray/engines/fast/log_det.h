@@ -14,13 +14,21 @@ namespace naswot {
 // condition is estimated by one solution of a system here, by several there.
 constexpr double WELL_CONDITIONED = 1e4;
 
-// Rows `i` on of R of a lower triangle less the products of their first `columns` entries with those of rows `j` on of S.
-template <int R, int S>
-inline void subtract_products(Doubles (&acc)[R][S], const Doubles* matrix, int i, int j, int columns) {
+// Entries (i..i+R, j..j+S) of the factor, those to their left and above being there. Diagonal entries are stored as reciprocals.
+// Never inlined: it is to have all registers.
+template <int R, int S, bool DIAGONAL>
+__attribute__((noinline)) void factorise_tile(Doubles* matrix, int i, int j) {
     const Doubles *x[R], *y[S];
-    for (int r = 0; r < R; r++) x[r] = matrix + triangle(i + r);
+    Doubles acc[R][S];
+#pragma GCC unroll 4
+    for (int r = 0; r < R; r++) {
+        x[r] = matrix + triangle(i + r);
+#pragma GCC unroll 4
+        for (int s = 0; s < S; s++) acc[r][s] = !DIAGONAL || s <= r ? x[r][j + s] : Doubles{};
+    }
+#pragma GCC unroll 4
     for (int s = 0; s < S; s++) y[s] = matrix + triangle(j + s);
-    for (int k = 0; k < columns; k++) {
+    for (int k = 0; k < j; k++) {
         Doubles a[R], b[S];
 #pragma GCC unroll 4
         for (int r = 0; r < R; r++) a[r] = x[r][k];
@@ -31,23 +39,16 @@ inline void subtract_products(Doubles (&acc)[R][S], const Doubles* matrix, int i
 #pragma GCC unroll 4
             for (int s = 0; s < S; s++) acc[r][s] -= a[r] * b[s];
     }
-}
-
-// Entries (i..i+R, j..j+S) of the factor, those to their left and above being there. Diagonal entries are stored as reciprocals.
-template <int R, int S>
-inline void factorise_tile(Doubles* matrix, int i, int j) {
-    Doubles acc[R][S];
-    const bool diagonal = R == S && i == j;
-    for (int r = 0; r < R; r++)
-        for (int s = 0; s < S; s++) acc[r][s] = !diagonal || s <= r ? matrix[triangle(i + r) + j + s] : Doubles{};
-    subtract_products<R, S>(acc, matrix, i, j, j);
+#pragma GCC unroll 4
     for (int s = 0; s < S; s++)
-        for (int r = diagonal ? s : 0; r < R; r++) {
-            for (int t = 0; t < s; t++) acc[r][s] -= acc[r][t] * (diagonal ? acc[s][t] : matrix[triangle(j + s) + j + t]);
-            if (diagonal && r == s)
+#pragma GCC unroll 4
+        for (int r = DIAGONAL ? s : 0; r < R; r++) {
+#pragma GCC unroll 4
+            for (int t = 0; t < s; t++) acc[r][s] -= acc[r][t] * (DIAGONAL ? acc[s][t] : y[s][j + t]);
+            if (DIAGONAL && r == s)
                 acc[r][s] = 1.0 / square_root(acc[r][s]);  // not a number if it is not positive: seen in the end
             else
-                acc[r][s] *= diagonal ? acc[s][s] : matrix[triangle(j + s) + j + s];
+                acc[r][s] *= DIAGONAL ? acc[s][s] : y[s][j + s];
             matrix[triangle(i + r) + j + s] = acc[r][s];
         }
 }
@@ -57,12 +58,15 @@ inline void factorise(Doubles* matrix, int n) {
     constexpr int T = 4;
     int j = 0;
     for (; j + T <= n; j += T) {
-        int i = j;
-        for (; i + T <= n; i += T) factorise_tile<T, T>(matrix, i, j);
-        for (; i < n; i++) factorise_tile<1, T>(matrix, i, j);
+        factorise_tile<T, T, true>(matrix, j, j);
+        int i = j + T;
+        for (; i + T <= n; i += T) factorise_tile<T, T, false>(matrix, i, j);
+        for (; i < n; i++) factorise_tile<1, T, false>(matrix, i, j);
     }
-    for (; j < n; j++)
-        for (int i = j; i < n; i++) factorise_tile<1, 1>(matrix, i, j);
+    for (; j < n; j++) {
+        factorise_tile<1, 1, true>(matrix, j, j);
+        for (int i = j + 1; i < n; i++) factorise_tile<1, 1, false>(matrix, i, j);
+    }
 }
 
 // A lower bound of the largest row sum of A^-1, near it in practice: the largest entry of the solution of A z = e, where e is made
@@ -104,16 +108,15 @@ public:
 
     void compute(const int32_t* const (&kernels)[DOUBLE_LANES], double (&log_dets)[DOUBLE_LANES], bool (&trusted)[DOUBLE_LANES]) {
         Doubles* matrix = matrix_.data();
-        std::vector<Doubles> row_sums(n_);
+        typedef int32_t Integers __attribute__((vector_size(sizeof(int32_t) * DOUBLE_LANES)));
         for (int i = 0; i < n_; i++)
             for (int k = 0; k <= i; k++) {
-                Doubles& entry = matrix[triangle(i) + k];
-                for (int lane = 0; lane < DOUBLE_LANES; lane++) entry[lane] = double(kernels[lane][size_t(i) * n_ + k]);
-                row_sums[i] += entry;
-                if (k != i) row_sums[k] += entry;
+                const size_t at = size_t(i) * n_ + k;
+                const Integers entry = {kernels[0][at], kernels[1][at], kernels[2][at], kernels[3][at],
+                                        kernels[4][at], kernels[5][at], kernels[6][at], kernels[7][at]};
+                matrix[triangle(i) + k] = __builtin_convertvector(entry, Doubles);
             }
-        Doubles norm = {};
-        for (const Doubles& sum : row_sums) norm = sum > norm ? sum : norm;
+        const Doubles norm = double(n_) * matrix[0];  // at least the largest row sum: no entry is above those of the diagonal
         factorise(matrix, n_);
         // Pivots are at most units: the product of so few of them is a number.
         constexpr int PIVOTS = 16;

@@ -59,11 +59,11 @@ class Matrices:
         values = np.empty(small_sizes.sum())
         self._call("eigenvalues", packed.ctypes.data, small_sizes.ctypes.data, len(small_sizes), values.ctypes.data)
         ends = np.cumsum(np.where(is_small, all_sizes, 0)).tolist()
-        found = [values[end - size : end] if size <= MAX_BATCHED else None for size, end in zip(sizes, ends, strict=True)]
+        # Of large ones nothing is there.
+        found = [values[end - size if size <= MAX_BATCHED else end : end] for size, end in zip(sizes, ends, strict=True)]
         converged = not np.isnan(values).any()
-        # Large ones, and those that did not converge.
         for number, spectrum in enumerate(found):
-            if spectrum is None or not (converged or np.isfinite(spectrum).all()):
+            if len(spectrum) < sizes[number] or not (converged or np.isfinite(spectrum).all()):
                 matrix = np.zeros((sizes[number], sizes[number]))
                 matrix[np.tril_indices(sizes[number])] = lower[triangles[number]]
                 found[number] = np.linalg.eigvalsh(matrix)

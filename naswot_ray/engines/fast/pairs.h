@@ -2,7 +2,8 @@
 //
 // Where the processor multiplies bfloat16 numbers in pairs, they are rounded to these: it does twice as many a second. A value
 // that is rounded to 8 bits is off by a random 2^-9 of itself at most, which adds a millionth to a channel's variance and
-// averages out between channels; so values are to be centred first. Everywhere else they stay what they are.
+// averages out between channels; so values are to be centred first. Over a few values it does not average out: there, and
+// on every other processor, values stay what they are.
 #pragma once
 
 #include "lanes.h"
@@ -28,6 +29,9 @@ inline Pair make_pair(Lanes first, Lanes second) { return Pair{first, second}; }
 inline void add_products(Lanes& sum, const Pair& a, const Pair& b) { sum += a.first * b.first + a.second * b.second; }
 
 #endif
+
+// Floats that two pixels take, and where they are.
+constexpr ptrdiff_t pair_floats(bool precise) { return precise ? 2 * LANES : sizeof(Pair) / sizeof(float); }
 
 inline void add_products(Lanes& sum, const Lanes& a, const Lanes& b) { sum += a * b; }
 

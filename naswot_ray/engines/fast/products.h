@@ -28,15 +28,19 @@ struct ProductTiles {
 };
 
 // Adds the sum over lanes of each accumulator to `to`.
-inline void add_lane_sums(Lanes (&acc)[TILE_PRODUCTS], double* to) {
+__attribute__((always_inline)) inline void add_lane_sums(Lanes (&acc)[TILE_PRODUCTS], double* to) {
 #if defined(__AVX512F__)
     // A tree: each step adds the halves of two vectors and keeps both results as one vector.
     __m512 v[16];
+#pragma GCC unroll 16
     for (int i = 0; i < 16; i++) v[i] = (__m512)acc[i];
+#pragma GCC unroll 8
     for (int i = 0; i < 8; i++)
         v[i] = _mm512_add_ps(_mm512_shuffle_f32x4(v[i], v[i + 8], 0x44), _mm512_shuffle_f32x4(v[i], v[i + 8], 0xee));
+#pragma GCC unroll 4
     for (int i = 0; i < 4; i++)
         v[i] = _mm512_add_ps(_mm512_shuffle_f32x4(v[i], v[i + 4], 0x88), _mm512_shuffle_f32x4(v[i], v[i + 4], 0xdd));
+#pragma GCC unroll 2
     for (int i = 0; i < 2; i++)
         v[i] = _mm512_add_ps(_mm512_shuffle_ps(v[i], v[i + 2], 0x44), _mm512_shuffle_ps(v[i], v[i + 2], 0xee));
     v[0] = _mm512_add_ps(_mm512_shuffle_ps(v[0], v[1], 0x88), _mm512_shuffle_ps(v[0], v[1], 0xdd));

@@ -8,12 +8,11 @@
 #include <new>
 
 #include "lanes.h"
-#include "pairs.h"
 
 namespace naswot {
 
 enum Opcode { CONVOLVE, AVERAGE_POOL, MAXIMUM_POOL, SHIFT, COMBINE };
-enum Flag { NORMALISED = 1, RECTIFIED = 2 };
+enum Flag { NORMALISED = 1, RECTIFIED = 2, POSITIVE = 4 };  // of a term; the last one: what is found of its values is of the positive part
 enum Stage {
     STAGE_CONVOLVE,
     STAGE_DEPTHWISE,
@@ -37,6 +36,7 @@ struct Codes {
     int64_t units, multiplicity, num_relus, phase;
     int64_t number;              // among those that are computed
     int64_t channels, pixels;
+    int64_t precise;             // whether values are kept in single precision (pairs.h)
     int64_t kept, kept_stride;   // where values in pieces are kept until all are there, and those of the next block; in floats; -1: not
     int64_t kept_pairs;          // from a channel of them to the next
     int64_t first;               // where the first image's values are, in floats; -1: not wanted
@@ -48,7 +48,7 @@ struct Codes {
 struct Results {
     int64_t *published, *paper;  // kernels, shape (n, n), added to
     int32_t* tensor_kernels;     // shape (tensors, n, n), of each the lower triangle
-    uint8_t* patterns;           // shape (2^16,): 1 for a pattern that occurs
+    uint8_t* patterns;           // 2^16 bits, the lowest first, that tell which patterns occur: few enough for the nearest cache
     double* covariances;         // lower triangles
     double* correlations;
 };
@@ -86,7 +86,7 @@ struct Batch {
         return number < 0 ? nullptr : masks + codes[number].base + block * padded_units(codes[number]) + unit;
     }
 
-    Pair* kept_values(const Codes& of, int block) const { return reinterpret_cast<Pair*>(values + of.kept + block * of.kept_stride); }
+    float* kept_values(const Codes& of, int block) const { return values + of.kept + block * of.kept_stride; }
 };
 
 class Stopwatch {

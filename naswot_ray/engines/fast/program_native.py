@@ -25,6 +25,8 @@ from naswot_ray.network.program import Program
 
 _ALIGNMENT = 64
 _HUGE_PAGE = 2 * 2**20
+_MUCH = 32 * 2**20
+"""Bytes of what is found of a network that are not taken without asking: it takes a while to ask."""
 _STAGES = (
     "convolution",
     "depthwise convolution",
@@ -34,10 +36,11 @@ _STAGES = (
     "patterns",
     "covariance",
     "correlation",
-    "log-determinants",
-    "eigenvalues",
 )
-_NUM_NATIVE_STAGES = 8
+"""Of the kernels, as program.h has them."""
+
+_SPECTRA = frozenset({Statistic.COVARIANCE_SPECTRA, Statistic.SMALLEST_CORRELATIONS})
+"""What is found of eigenvalues."""
 
 
 class _Results(ctypes.Structure):
@@ -78,7 +81,7 @@ class NativeExecutor:
         """
         with self._lock:
             encoded = encode(program, len(images), wanted, self._pair_floats)
-            return self._execute(program, encoded, images, weights, wanted)
+            return self._execute(program, encoded, images, weights, frozenset(wanted))
 
     def _execute(
         self,
@@ -86,17 +89,17 @@ class NativeExecutor:
         encoded: Encoded,
         images: torch.Tensor,
         weights: WeightSource,
-        wanted: Collection[Statistic],
+        wanted: frozenset[Statistic],
     ) -> dict[Statistic, Any]:
         self._make_room(encoded)
         drawn = self._memory["weights"].floats(encoded.num_weights)
         draw(self._library, weights, encoded.layers, drawn)
         n = len(images)
         kernels = constant_kernels(program.codes, n)
-        patterns = np.zeros(encoded.num_patterns, np.bool_)
+        pattern_bits = np.zeros(encoded.num_patterns // 8, np.uint8)
         tensor_kernels = np.empty((encoded.num_kernel_entries // n**2, n, n), np.int32)
         covariances, correlations = np.empty(encoded.num_covariances), np.empty(encoded.num_correlations)
-        arrays = (kernels.published, kernels.paper, tensor_kernels, patterns, covariances, correlations)
+        arrays = (kernels.published, kernels.paper, tensor_kernels, pattern_bits, covariances, correlations)
         results = _Results(*(array.ctypes.data if array.size else None for array in arrays))
         seconds = np.zeros(len(_STAGES))
         failed = self._library.naswot_run(
@@ -114,23 +117,25 @@ class NativeExecutor:
             raise MemoryError("not enough memory for the transformed tiles of a convolution")
         found: dict[Statistic, Any] = {Statistic.KERNELS: kernels}
         if Statistic.PATTERNS in wanted:
+            patterns = np.unpackbits(pattern_bits, bitorder="little").view(np.bool_)
             patterns[0] |= any(codes.node is None for codes in program.codes)
             found[Statistic.PATTERNS] = patterns
-        before = time.perf_counter()
+        stages = dict(zip(_STAGES, seconds.tolist(), strict=True))
         if Statistic.TENSOR_LOG_DETS in wanted:
+            before = time.perf_counter()
             found[Statistic.TENSOR_LOG_DETS] = self._matrices.log_dets(tensor_kernels)
-        between = time.perf_counter()
-        found |= self._spectra(encoded, covariances, correlations, wanted)
-        seconds[_NUM_NATIVE_STAGES:] = (between - before, time.perf_counter() - between)
-        self.last_stages = dict(zip(_STAGES, seconds.tolist(), strict=True))
+            stages["log-determinants"] = time.perf_counter() - before
+        if not wanted.isdisjoint(_SPECTRA):
+            before = time.perf_counter()
+            found |= self._spectra(encoded, covariances, correlations, wanted)
+            stages["eigenvalues"] = time.perf_counter() - before
+        self.last_stages = stages
         return found
 
     def _spectra(
-        self, encoded: Encoded, covariances: FloatArray, correlations: FloatArray, wanted: Collection[Statistic]
+        self, encoded: Encoded, covariances: FloatArray, correlations: FloatArray, wanted: frozenset[Statistic]
     ) -> dict[Statistic, Any]:
         """What is found of eigenvalues, all of which are computed in one go."""
-        if wanted.isdisjoint({Statistic.COVARIANCE_SPECTRA, Statistic.SMALLEST_CORRELATIONS}):
-            return {}
         covariance_sizes = [tensor.channels for tensor in encoded.tensors] if covariances.size else []
         correlated = [number for number, tensor in enumerate(encoded.tensors) if tensor.correlated]
         correlation_sizes = [encoded.tensors[number].channels for number in correlated]
@@ -154,8 +159,8 @@ class NativeExecutor:
             "values": 4 * encoded.num_values,
         }
         more = sum(max(0, size - self._memory[name].size) for name, size in wanted.items())
-        if more > _HUGE_PAGE:
-            check_memory(more, encoded.num_bytes)
+        if more > _HUGE_PAGE or encoded.num_bytes_found > _MUCH:
+            check_memory(more + encoded.num_bytes_found, encoded.num_bytes)
         for name, size in wanted.items():
             self._memory[name].grow(max(size, 1))
 

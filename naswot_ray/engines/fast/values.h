@@ -35,6 +35,15 @@ struct ChannelSums {
 
     explicit ChannelSums(int channels = 0) : products(ProductTiles(channels).num_sums()), values(channels), centres(channels) {}
 
+    // Adds the products of all channels over some pairs of pixels, those of the next channel `channel` pairs further.
+    void add_products_of(const float* pairs, bool precise, ptrdiff_t channel, int length) {
+        const int channels = int(values.size());
+        if (precise)
+            naswot::add_products_of(reinterpret_cast<const Lanes*>(pairs), 2 * channel, channels, 2 * length, products.data());
+        else
+            naswot::add_products_of(reinterpret_cast<const Pair*>(pairs), channel, channels, length, products.data());
+    }
+
     // `count`: values of a channel. Writes the lower triangle.
     void write_covariance(double count, double* lower) const {
         std::vector<double> totals;

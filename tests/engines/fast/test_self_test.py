@@ -14,6 +14,8 @@ from naswot_ray.engines.fast.self_test import _network, find_fault
 from naswot_ray.engines.fast.shared_library import load_kernels
 from naswot_ray.network.program import Combine, Convolve, Pool, Shift
 
+OTHER = "computes other statistics than torch"
+
 
 def test_the_kernels_are_right() -> None:
     assert find_fault(load_kernels().functions) is None
@@ -43,7 +45,11 @@ def test_whatever_a_caller_has_set() -> None:
     ("file", "right", "wrong", "fault"),
     [
         ("winograd.h", "odd + (0.125f * m[3] - 8.0f * m[4]) + m[5]", "odd + (0.125f * m[3] + 8.0f * m[4]) + m[5]", "computes"),
-        ("kernels.cpp", "RECTIFIED ? 0.0f", "RECTIFIED ? 1.0f", "computes"),
+        ("combination.h", "RECTIFIED ? 0.0f", "RECTIFIED ? 1.0f", "computes other kernels"),
+        ("kernels.cpp", "1 << (masks[unit] % 8)", "1 << (masks[unit] % 4)", f"{OTHER}: swap is"),
+        ("log_det.h", "log_dets[lane] -= 2 *", "log_dets[lane] -=", f"{OTHER}: naswot_layerwise is"),
+        ("values.h", "(sum - totals[i] * totals[j] / count) / count", "i == j ? sum : 0.0", f"{OTHER}: expressivity is"),
+        ("values.h", "constant[i] ? 0 : 1 / std::sqrt(sum)", "constant[i] ? 0 : 1 / sum", f"{OTHER}: meco is"),
         ("kernels.cpp", "quantiles[pieces[i]]", "quantiles[pieces[i] ^ 1]", "draws other weights than numpy (normal_fan_out)"),
         ("kernels.cpp", "(pieces[i] >> 7) | 1", "(pieces[i] >> 7)", "draws other weights than numpy (kaiming_uniform)"),
     ],

@@ -211,9 +211,9 @@ def wrong(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """Kernels that compute something else: ReLUs from 1 on."""
     folder = tmp_path_factory.mktemp("wrong") / "sources"
     shutil.copytree(compiler._SOURCES, folder, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
-    source = (folder / "kernels.cpp").read_text()
+    source = (folder / "combination.h").read_text()
     assert "RECTIFIED ? 0.0f" in source
-    (folder / "kernels.cpp").write_text(source.replace("RECTIFIED ? 0.0f", "RECTIFIED ? 1.0f"))
+    (folder / "combination.h").write_text(source.replace("RECTIFIED ? 0.0f", "RECTIFIED ? 1.0f"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(compiler, "_FLAGS", tuple("-O0" if flag == "-O3" else flag for flag in compiler._FLAGS))
         patch.setattr(compiler, "_SOURCES", folder)

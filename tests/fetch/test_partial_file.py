@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from naswot_ray.errors import FetchError
-from naswot_ray.fetch import partial as module
+from naswot_ray.fetch import partial_file as module
 from naswot_ray.fetch.download import download
 from tests.fetch.conftest import CONTENT
 from tests.fetch.recording import Recorded

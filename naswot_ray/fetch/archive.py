@@ -1,9 +1,9 @@
-"""Archives that strangers made, unpacked or read through.
+"""Unpacks or checks archives that come from strangers.
 
-Of an archive nothing but names and content is taken: no modes, owners or links, so tarfile's extraction filters have nothing to
-do here. What a genuine archive has no need of is refused: paths that lead out of its folder, links, devices, sparse and
-encrypted files, names that occur twice, more files or bytes than the catalogue allows. Sizes are counted as the bytes come. A
-folder appears whole or not at all.
+Only names and contents are taken from an archive, no modes, owners or links; tarfile's extraction filters are therefore not
+needed. Whatever a genuine archive does not need is refused: paths that lead out of its folder, links, devices, sparse and
+encrypted files, names that occur twice, and more files or bytes than the catalogue allows. Sizes are counted while the bytes
+are read. The unpacked folder appears complete or not at all.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ from naswot_ray.fetch.disk import check_room, write_failure
 _Item = TypeVar("_Item")
 _CHUNK_BYTES = 1 << 20
 _MAX_HEADER_BYTES = 1 << 24
-"""Of tar headers' values. Names are shorter; tarfile would ask for as much memory as a header says."""
+"""The longest tar header that is read. Names are shorter, and tarfile would allocate as much memory as a header claims."""
 
 _MAX_DEPTH = 16
 _MAX_NAME_CHARACTERS = 500
-"""Of a member's path; those of the official archives are 3 folders deep. Removing a thousand folders in each other fails."""
+"""Limits for the path of a member. Official archives are 3 folders deep; a thousand nested folders could not be removed."""
 
 
 @dataclass(frozen=True)
 class Archive:
-    """What an archive may hold.
+    """What an archive is allowed to hold.
 
     Attributes:
-        kind: `tar` is a plain one, without compression.
-        min_files: a genuine one has at least as many: a tar that was cut off between two files looks well otherwise.
-        max_members: files and folders.
-        max_bytes: of all files, unpacked.
+        kind: the format; `tar` is a tar file without compression.
+        min_files: how many files a genuine archive has at least. Nothing else shows that a tar was cut off between two files.
+        max_members: the largest number of files and folders.
+        max_bytes: the largest unpacked size of all files together.
     """
 
     kind: Literal["tar", "zip"]
@@ -53,7 +53,7 @@ class Archive:
 
 
 class _RefusedError(Exception):
-    """Why an archive is not used."""
+    """The reason why an archive is not used."""
 
 
 def unpack(path: Path, target: Path, archive: Archive, on_bytes: Callable[[int], None] = lambda num_bytes: None) -> None:
@@ -61,18 +61,19 @@ def unpack(path: Path, target: Path, archive: Archive, on_bytes: Callable[[int],
 
     Args:
         path: the archive.
-        target: the folder to make, of the name that it has in the archive. What else the archive holds is dropped.
-        archive: what it may hold.
-        on_bytes: is told how many bytes are unpacked so far.
+        target: the folder to create; it has the same name in the archive. Everything else in the archive is ignored.
+        archive: what the archive is allowed to hold.
+        on_bytes: called with the number of bytes unpacked so far.
 
     Raises:
-        FetchError: the archive is damaged or holds what it should not, or the disk is full. Nothing is left of it then.
+        FetchError: the archive is damaged or holds something that is not allowed, or the disk is full. Nothing stays on the
+            disk then.
     """
     temporary = target.with_name(f".{target.name}.unpacking")
     check_room(target.parent, path.stat().st_size, f"unpacking {path.name}")
     try:
-        shutil.rmtree(temporary, ignore_errors=True)  # of a process that was killed
-        temporary.mkdir(mode=stat.S_IRWXU)  # nobody else is to put links into it meanwhile
+        shutil.rmtree(temporary, ignore_errors=True)  # left by a process that was killed
+        temporary.mkdir(mode=stat.S_IRWXU)  # so that nobody else can put links into it meanwhile
         done = 0
         for name, content in _contents(path, archive):
             if content is None:
@@ -96,7 +97,7 @@ def unpack(path: Path, target: Path, archive: Archive, on_bytes: Callable[[int],
 
 
 def find_flaw(path: Path, archive: Archive) -> str | None:
-    """What is wrong with an archive, every byte of it read and compared with its checksums; None if nothing is."""
+    """What is wrong with an archive; None if nothing is. Reads every byte, and compares it with the checksums."""
     try:
         for _, content in _contents(path, archive):
             for _ in content or ():
@@ -115,7 +116,7 @@ class _Member:
 
 
 def _contents(path: Path, archive: Archive) -> Iterator[tuple[PurePosixPath, Iterator[bytes] | None]]:
-    """Name and content of each member, None for a folder's. The content is to be read before the next one is asked for."""
+    """The name and the content of each member; a folder has None. Read the content before you ask for the next member."""
     is_folder: dict[PurePosixPath, bool] = {}
     num_bytes = 0
 
@@ -129,7 +130,7 @@ def _contents(path: Path, archive: Archive) -> Iterator[tuple[PurePosixPath, Ite
                 if num_bytes > archive.max_bytes:
                     raise _RefusedError(f"holds more than {decimal(archive.max_bytes)}")
                 yield chunk
-        if size != member.size:  # zipfile verifies no more than the checksum, and that of nothing is zero
+        if size != member.size:  # zipfile verifies only the checksum, and an empty content has the checksum zero
             raise _RefusedError(f"is damaged: {member.name!r} has {size:,} bytes, expected {member.size:,}")
 
     members = _naming_damage(_tar_members(path) if archive.kind == "tar" else _zip_members(path), archive.kind)
@@ -137,7 +138,7 @@ def _contents(path: Path, archive: Archive) -> Iterator[tuple[PurePosixPath, Ite
         if number > archive.max_members:
             raise _RefusedError(f"holds more than {archive.max_members:,} members")
         name = _checked_name(member.name)
-        key = PurePosixPath(str(name).casefold())  # some file systems do not tell case apart
+        key = PurePosixPath(str(name).casefold())  # some file systems ignore case
         above = [parent for parent in key.parents if not is_folder.get(parent, True)]
         if above or is_folder.get(key, member.is_folder) != member.is_folder or (key in is_folder and not member.is_folder):
             raise _RefusedError(f"holds {member.name!r} twice")
@@ -172,7 +173,7 @@ def _checked_name(name: str) -> PurePosixPath:
 
 
 class _HeaderReader(io.BufferedReader):
-    """A file for tarfile that refuses to read what no header needs."""
+    """A file for tarfile that refuses to read more than a header can need."""
 
     def read(self, size: int | None = -1, /) -> bytes:
         if size is None or not 0 <= size <= _MAX_HEADER_BYTES:
@@ -193,7 +194,7 @@ def _tar_members(path: Path) -> Iterator[_Member]:
                 return content
 
             yield _Member(info.name, info.isdir(), info.size, open_member)
-        # tarfile takes a damaged header for the end; the true end is a block of zeros.
+        # tarfile treats a damaged header as the end; the true end is a block of zeros.
         file.seek(tar.offset)
         if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
             raise _RefusedError("is damaged or cut off: its end is missing")
@@ -202,7 +203,7 @@ def _tar_members(path: Path) -> Iterator[_Member]:
 def _zip_members(path: Path) -> Iterator[_Member]:
     with zipfile.ZipFile(path) as archive:
         for info in archive.infolist():
-            mode = info.external_attr >> 16  # of Unix, 0 where another system wrote the archive
+            mode = info.external_attr >> 16  # Unix mode; 0 if another system wrote the archive
             if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
                 kind = "symbolic link" if stat.S_ISLNK(mode) else "special file"
                 raise _RefusedError(f"holds {info.filename!r}, a {kind}")

@@ -1,4 +1,4 @@
-"""The command `accuracies`, which imports them."""
+"""The command `accuracies`, which imports trained accuracies into a dataset."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from naswot_ray.spaces import check_name
 
 @reporting_errors
 def import_accuracies(
-    space: Annotated[str, typer.Argument(help="Space that the accuracies belong to.", metavar="SPACE")],
+    space: Annotated[str, typer.Argument(help="Search space that the accuracies belong to.", metavar="SPACE")],
     file: Annotated[
         str, typer.Argument(help="An official benchmark file, or a .parquet or .csv table.", metavar="FILE"), INPUT
     ],
-    dataset_path: Annotated[str, typer.Option("--dataset", help="Dataset to add them to.", metavar="PATH"), OUTPUT],
+    dataset_path: Annotated[str, typer.Option("--dataset", help="Dataset to add the accuracies to.", metavar="PATH"), OUTPUT],
     mapping: Mapping = None,
     replace: Replace = False,
 ) -> None:
     """Import trained accuracies from a benchmark's official file into a dataset.
 
-    Every arch_id must be an architecture of the space. What the dataset holds already is left alone, other accuracies of the
-    same dataset, split and epochs are refused unless --replace is given.
+    Every arch_id must be an architecture of the space. Accuracies that the dataset already holds are left unchanged. Different
+    accuracies for the same dataset, split and epochs are refused, unless --replace is given.
 
     Example: naswot-ray accuracies nasbench101 nasbench_only108.tfrecord --dataset scores
     """

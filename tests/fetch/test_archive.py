@@ -19,8 +19,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from naswot_ray.errors import FetchError
-from naswot_ray.fetch import unpack as module
-from naswot_ray.fetch.unpack import Archive, find_flaw, unpack
+from naswot_ray.fetch import archive as module
+from naswot_ray.fetch.archive import Archive, find_flaw, unpack
 from tests.benchmarks.official_nats import TSS
 from tests.fetch.archives import header_offsets, tar_bytes, tar_member, tree, zip_bytes
 

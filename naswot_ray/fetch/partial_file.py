@@ -1,8 +1,8 @@
-"""The beginning of a file that is being downloaded.
+"""The downloaded part of a file that is not complete yet.
 
-It is called `.NAME.part`, beside a `.NAME.part.json` that says which version of which address it is the beginning of. A folder
-of downloads may be shared, so what an earlier command has left is used only if this user must have written it: a planted file
-could be a link to another file of the user, or pass for a whole download.
+It is called `.NAME.part`. A `.NAME.part.json` beside it records the URL and the version that it belongs to. The folder of
+downloads can be shared, so a part that an earlier command left is used only if nobody but this user can have written it. A file
+planted by somebody else could be a link to another file of the user, or pass as a complete download.
 """
 
 from __future__ import annotations
@@ -17,28 +17,28 @@ from typing import Any, BinaryIO, Final
 from naswot_ray.private_folder import why_not_private
 
 _MODE: Final = 0o644
-"""Also under an umask that lets a group write, or this user could not be told from the group later."""
+"""Set even under an umask that lets the group write. Otherwise a later check could not tell this user from the group."""
 
 
 class _ForeignError(OSError):
-    """A file is not this user's own."""
+    """The file may have been written by another user."""
 
 
-class Partial:
-    """The beginning of a file, and which version of it that is.
+class PartialFile:
+    """The downloaded part of a file, and the version that it belongs to.
 
     Args:
-        address: where the file comes from. The beginning of one of another address is dropped.
-        target: the path of the whole file.
+        address: the URL of the file. A part that came from another URL is deleted.
+        target: the path of the complete file.
 
     Attributes:
-        path: of the beginning.
-        validator: of the version, for `If-Range`; None if the server gave none.
-        total: bytes of the whole file; None if the server did not say.
-        refused: why a beginning that was there is not used; None if there was none, or of another address.
+        path: the path of the part.
+        validator: identifies the version, for `If-Range`; None if the server gave none.
+        total: bytes of the complete file; None if the server did not say.
+        refused: why an existing part is not used; None if there was none, or it came from another URL.
 
     Raises:
-        OSError: what is there can neither be used nor removed.
+        OSError: an existing part can neither be used nor deleted.
     """
 
     def __init__(self, address: str, target: Path) -> None:
@@ -67,14 +67,14 @@ class Partial:
 
     @property
     def size(self) -> int:
-        """Bytes that are there."""
+        """How many bytes have arrived."""
         return self.path.stat().st_size if self.path.exists() else 0
 
     def open_end(self) -> BinaryIO:
-        """Open the beginning, which need not be there, to write what follows.
+        """Open the part to append to it. It is created if it does not exist.
 
         Raises:
-            OSError: it cannot be opened, or is no file of this user.
+            OSError: it cannot be opened, or another user may have written it.
         """
         flags = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC
         try:
@@ -85,19 +85,19 @@ class Partial:
         return os.fdopen(descriptor, "ab")
 
     def restart(self, validator: str | None, total: int | None) -> None:
-        """Drop what is there and expect this version."""
+        """Delete the part, and expect this version from now on."""
         self.drop()
         self.validator, self.total = validator, total
         with open(self._record, "x", opener=_open) as file:
             json.dump({"address": self._address, "validator": validator, "total": total}, file)
 
     def drop(self) -> None:
-        """Remove it."""
+        """Delete the part."""
         self.path.unlink(missing_ok=True)
         self._record.unlink(missing_ok=True)
 
     def finish(self) -> None:
-        """Give the file its name."""
+        """Rename the part to the name of the complete file."""
         self.path.replace(self._target)
         self._record.unlink(missing_ok=True)
 
@@ -110,7 +110,7 @@ class Partial:
         )
 
     def _open_own(self, path: str, flags: int) -> int:
-        """Open a file that this user must have written, or that this object has begun: some disks know no owners or modes."""
+        """Open a file that only this user can have written, or that this object created: some disks have no owners or modes."""
         descriptor = _open(path, flags)
         status = os.fstat(descriptor)
         reason = why_not_private(status)
@@ -121,7 +121,7 @@ class Partial:
 
 
 def _open(path: str, flags: int) -> int:
-    """Open a file, but neither through a link nor a pipe that nobody reads."""
+    """Open a file. Refuses a link, and a pipe that nobody reads."""
     try:
         return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, _MODE)
     except OSError as error:
