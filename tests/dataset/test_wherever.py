@@ -16,7 +16,7 @@ from naswot_ray.cli import EXIT_PARTIAL
 from naswot_ray.dataset import layout
 from naswot_ray.dataset.join import join
 from tests.cli.running import naswot, prints
-from tests.dataset.making import SPACE, TABLES, add, make_dataset, mean_accuracy
+from tests.dataset.making import SPACE, add, make_dataset, mean_accuracy
 
 ROWS = "SELECT images, batch_size, seed, count(*) AS n, max(naswot) AS best FROM scores GROUP BY ALL ORDER BY ALL"
 JOINED = "SELECT batch_size, seed, dataset, count(*) AS n FROM joined GROUP BY ALL ORDER BY ALL"
@@ -59,7 +59,7 @@ def told(root: Path | str, where: str) -> dict[str, str]:
     """What commands tell of a dataset, with its own path taken out."""
     commands: dict[str, list[object]] = {
         "rows": ["query", root, ROWS, "--format", "csv"],
-        "joined": ["query", root, TABLES["joined"], "--format", "csv"],
+        "joined": ["query", root, JOINED, "--format", "csv"],
         "info": ["info", root],
         "check": ["check", root],
     }
