@@ -13,8 +13,8 @@ from naswot_ray.measures.statistics import ForwardPass, Statistic
     formula="sum over tensors t of the smallest eigenvalue of the channels' Pearson correlation over the first image's pixels",
     source="Jiang et al., MeCo, NeurIPS 2023; HamsterMimi/MeCo, meco.py",
     differs="the published code uses the output of every module instead of the inputs of ReLUs",
-    weak="a tensor with no more pixels than channels adds 0: deep stages of small maps do not count; on NAS-Bench-201 the cells "
-    "that it ranks highest are not the best (docs/search.md)",
+    weak="a tensor with no more pixels than channels adds 0: deep stages of small maps do not count; on NAS-Bench-201 the "
+    "cells that it ranks highest are not the best (docs/search.md)",
     cost="eigenvalues for each tensor, from one image",
     tolerance=Tolerance(absolute=1e-3, relative=1e-3),
     bounds=Bounds(lowest=0.0),
