@@ -256,8 +256,8 @@ def _writing(words: Sequence[str]) -> str | None:
 def _for_csv(relation: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
     """A relation made safe for CSV.
 
-    Texts are changed so that no spreadsheet takes them for a formula (`spreadsheet`). In a table of one column a null becomes `""`:
-    its line would be empty otherwise, and readers skip empty lines.
+    Texts are changed so that no spreadsheet takes them for a formula (`spreadsheet`). In a table of one column a null becomes
+    `""`: its line would be empty otherwise, and readers skip empty lines.
     """
     relation = relation.project("*")  # makes column names unique
     columns = []
