@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final, Self
 
 _NO_LOCKS: Final = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP})
-_FLAGS: Final = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK  # without the last, opening a planted pipe would wait for ever
+_FLAGS: Final = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK  # the last, so that opening a planted pipe does not wait for ever
 
 
 class NotPrivateError(Exception):
@@ -29,8 +29,8 @@ class PrivateFolder:
     """A folder of mode 0700 that belongs to this user. As a context manager it closes its descriptor.
 
     Args:
-        path: of the folder. It is created, with its parents, if it does not exist. If it belongs to this user but has another
-            mode, its mode is set to 0700.
+        path: the folder's path. It is created, with its parents, if it does not exist. If it belongs to this user but has
+            another mode, its mode is set to 0700.
 
     Raises:
         NotPrivateError: it is a symbolic link or belongs to another user.

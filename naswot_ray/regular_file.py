@@ -19,7 +19,7 @@ def open_regular(path: Path, *, max_bytes: int | None = None) -> BufferedReader:
     """Open a file for reading.
 
     Args:
-        path: of a regular file, or of a link to one.
+        path: the path of a regular file, or of a link to one.
         max_bytes: the largest size that is accepted; None for any size.
 
     Raises:
@@ -43,7 +43,7 @@ def read_regular(path: Path, *, max_bytes: int | None = None) -> bytes:
     """Read a whole file.
 
     Args:
-        path: of a regular file, or of a link to one.
+        path: the path of a regular file, or of a link to one.
         max_bytes: the largest size that is accepted; None for any size.
 
     Raises:

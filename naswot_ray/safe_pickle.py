@@ -365,7 +365,7 @@ def load(stream: BinaryIO, *, encoding: str = "ASCII", visit: Visit | None = Non
     """Unpickle plain data from a stream. Nothing after the end of the pickle is read.
 
     Args:
-        stream: of bytes, such as an open file. A stream that cannot be read counts as damaged.
+        stream: a stream of bytes, such as an open file. If it cannot be read, the pickle counts as damaged.
         encoding: how Python 2 strings are decoded, as in `pickle.load`.
         visit: called with each dictionary when it has been filled, inner ones first. It may remove items, which frees their
             memory, so that a large file need not fit into memory. A `NaswotError` that it raises is passed on.

@@ -38,6 +38,6 @@ def lock_down(connection: duckdb.DuckDBPyConnection, scratch: Path | None = None
         "autoload_known_extensions = false",
         "python_enable_replacements = false",
         "enable_external_access = false",
-        "lock_configuration = true",  # the last: it holds all the others
+        "lock_configuration = true",  # must be last: nothing can be set after it
     ):
         connection.execute(f"SET {setting}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from naswot_ray.citation import Citation
@@ -32,14 +34,19 @@ _OFFSET = 1e-8
 )
 def expressivity(forward: ForwardPass) -> float:
     """The sum of the tensors' entropies; 0 for a network without live ReLUs."""
-    return sum((_entropy(spectrum) for spectrum in forward.covariance_spectra), 0.0)
+    return _sum_of_entropies(forward.covariance_spectra)
 
 
-def _entropy(spectrum_c: FloatArray) -> float:
-    """Entropy of the eigenvalues, shape (c,). Negative eigenvalues count as 0; the entropy is 0 if all of them are 0."""
-    positive_c = np.maximum(spectrum_c, 0.0)
-    total = positive_c.sum()
-    if total == 0:
+def _sum_of_entropies(spectra: Sequence[FloatArray]) -> float:
+    """The entropies of tensors' eigenvalues, each of shape (c,), added up.
+
+    Negative eigenvalues count as 0. A tensor whose eigenvalues are all 0 has the entropy 0. All tensors are taken at once,
+    since there are dozens of them and each numpy call takes about a microsecond.
+    """
+    if not spectra:
         return 0.0
-    p_c = positive_c / total
-    return float(-(p_c * np.log(p_c + _OFFSET)).sum())
+    sizes = np.array([len(spectrum_c) for spectrum_c in spectra])
+    positive = np.maximum(np.concatenate(spectra), 0.0)
+    totals = np.add.reduceat(positive, np.cumsum(sizes) - sizes)
+    p = positive / np.repeat(np.where(totals > 0, totals, 1.0), sizes)
+    return float(-(p * np.log(p + _OFFSET)).sum())

@@ -30,7 +30,7 @@ def finds(*args: object) -> str:
 def flip_a_bit(part: Path) -> None:
     """In the last byte of the scores."""
     with pq.ParquetFile(part) as file:
-        column = file.metadata.row_group(0).column(file.schema_arrow.get_field_index("score"))
+        column = file.metadata.row_group(0).column(file.schema_arrow.get_field_index("naswot"))
         position = (column.dictionary_page_offset or column.data_page_offset) + column.total_compressed_size - 1
     data = bytearray(part.read_bytes())
     data[position] ^= 1

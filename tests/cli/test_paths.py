@@ -35,15 +35,16 @@ PATHS: Final = [
     for parameter, label, path in path_options(callback)
 ]
 NO_PATHS: Final = {
-    "naswot": {"space", "batch_size", "seed", "images", "engine", "dtype", "address", "mapping"},
+    "score": {"space", "batch_size", "seed", "measure", "images", "engine", "dtype", "address", "mapping"},
     "accuracies": {"space", "mapping"},
     "join": {"space", "mapping"},
     "query": {"sql"},
     "plan": {"withdrawn"},
     "audit": {"engine"},
-    "search": {"space", "images", "report", "select", "address"},
-    "ablate": {"space", "images"},
-    "figures": {"colour"},
+    "search": {"measure", "space", "images", "report", "select", "address"},
+    "ablate": {"measure", "space", "images"},
+    "figures": {"measure", "colour"},
+    "report": {"measure"},
     "publish": {"push"},
     "fetch": {"names"},
 }
@@ -304,7 +305,7 @@ class TestBucket:
         source = ("--space-option", f"source={put}/ResNeXt-A.json")
         root, space = f"s3://{bucket}/nds", ("--space", "nds_resnext-a")
         prints("score", "-o", root, "--in-process", "--limit", 1, "--batch-size", 2, *space, *source)
-        assert "1 of 1 random rows agree" in prints("audit", root), "where the run had it"
-        assert "1 of 1 random rows agree" in prints("audit", root, *source)
+        assert "1 of 1 random row agree" in prints("audit", root), "where the run had it"
+        assert "1 of 1 random row agree" in prints("audit", root, *source)
         prints("ablate", "--num", 2, "--repeats", 2, "--batch-size", 2, *space, *source)
         prints("search", "--live", "--samples", 2, "--batch-size", 2, *space, *source)

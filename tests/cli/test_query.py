@@ -24,7 +24,7 @@ import pytest
 from rich.cells import cell_len
 
 from tests.cli.running import check_refusal, in_turn, naswot, naswot_process, prints, refuses
-from tests.dataset.making import arch_id, snapshot
+from tests.dataset.making import TABLES, arch_id, snapshot
 
 BEST = "SELECT arch_id, avg(naswot) AS mean FROM scores WHERE batch_size = 8 GROUP BY ALL ORDER BY mean DESC LIMIT 2"
 ROWS = [(arch_id(7), 107.0), (arch_id(6), 106.0)]
@@ -192,7 +192,7 @@ def test_statements_that_read(root: Path, sql: str, expected: str) -> None:
 
 def test_descriptions_and_plans(root: Path) -> None:
     assert "\nspace,VARCHAR,YES," in prints("query", root, "DESCRIBE scores")
-    assert prints("query", root, "SUMMARIZE scores").count("\n") == 17
+    assert prints("query", root, "SUMMARIZE scores").count("\n") == 1 + len(TABLES["scores"].names)
     plans = ["SELECT 1", "ANALYZE SELECT 1", "(FORMAT json) SELECT 1", "(SELECT 1)", "ANALYZE (SELECT 1) UNION SELECT 2"]
     for sql in (f"EXPLAIN {plan}" for plan in [*plans, "(FORMAT json, ANALYZE) (SELECT 1)"]):
         assert prints("query", root, sql).startswith("explain_key,explain_value\n")
@@ -286,8 +286,8 @@ def test_a_terminal_says_what_it_does_not_show(root: Path) -> None:
     commands = [("query", root, sql) for sql in queries]
     long, wide, both, small, data = in_terminal(*commands, ("query", root, ALL, "--format", "csv"))
     assert long.endswith(f"40 of 25,000 rows {how}")
-    assert re.search(rf"\n(\d) of 16 columns {re.escape(how)}$", wide)
-    assert re.search(rf"\n40 of 96 rows and (\d) of 18 columns {re.escape(how)}$", both)
+    assert re.search(rf"\n(\d) of 20 columns {re.escape(how)}$", wide)
+    assert re.search(rf"\n40 of 96 rows and (\d) of 22 columns {re.escape(how)}$", both)
     assert "│     1 │" in small
     assert "shown" not in small
     assert data.count("\n") == 25_001
@@ -427,11 +427,11 @@ def test_a_null_alone_on_its_line(root: Path) -> None:
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
 def test_a_result_without_rows_in_a_file(root: Path, tmp_path: Path, suffix: str) -> None:
     out = tmp_path / f"a{suffix}"
-    prints("query", root, "SELECT arch_id, score FROM scores WHERE seed = 99", "-o", out)
+    prints("query", root, "SELECT arch_id, naswot FROM scores WHERE seed = 99", "-o", out)
     if suffix == ".csv":
-        assert out.read_text() == "arch_id,score\n"
+        assert out.read_text() == "arch_id,naswot\n"
     else:
-        assert (pq.read_table(out).column_names, pq.read_table(out).num_rows) == (["arch_id", "score"], 0)
+        assert (pq.read_table(out).column_names, pq.read_table(out).num_rows) == (["arch_id", "naswot"], 0)
 
 
 @pytest.mark.parametrize("table", ["scores", "architectures", "accuracies", "joined"])

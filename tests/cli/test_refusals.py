@@ -176,7 +176,7 @@ def test_a_damaged_part(root: Path, name: str, size: int) -> None:
     part.write_bytes(part.read_bytes()[:size])
     message = refuses(root, *command(name, root))
     assert str(part) in message
-    assert f"`naswot-ray check {root}` tells" in message
+    assert f"`naswot-ray check {root}` reports" in message
 
 
 def damaged(path: Path) -> None:

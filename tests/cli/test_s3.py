@@ -109,10 +109,10 @@ def test_accuracies_of_a_bucket(root: str, accuracies: Path, s3_server: s3.S3Ser
 def test_the_result_of_a_query_goes_to_a_bucket(root: str, tmp_path: Path, s3_server: s3.S3Server, bucket: str) -> None:
     prints("score", "-o", root, "--in-process", *GRID)
     out = s3.uri(bucket, "results/best.parquet", s3_server.port)
-    sql = "SELECT arch_index, score FROM scores ORDER BY ALL"
+    sql = "SELECT arch_index, naswot FROM scores ORDER BY ALL"
     assert prints("query", root, sql, "--format", "parquet", "-o", out) == ""
     (tmp_path / "best.parquet").write_bytes(s3_server.objects(bucket)["results/best.parquet"])
-    assert pq.read_table(tmp_path / "best.parquet").column_names == ["arch_index", "score"]
+    assert pq.read_table(tmp_path / "best.parquet").column_names == ["arch_index", "naswot"]
     again = naswot("query", root, sql, "--format", "parquet", "-o", out)
     shown = out.partition("?")[0]
     assert (again.exit_code, again.stderr) == (2, f"error: {shown} exists; name another file or remove it\n")

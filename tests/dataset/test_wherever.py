@@ -18,7 +18,7 @@ from naswot_ray.dataset.join import join
 from tests.cli.running import naswot, prints
 from tests.dataset.making import SPACE, TABLES, add, make_dataset, mean_accuracy
 
-ROWS = "SELECT images, batch_size, seed, count(*) AS n, max(score) AS best FROM scores GROUP BY ALL ORDER BY ALL"
+ROWS = "SELECT images, batch_size, seed, count(*) AS n, max(naswot) AS best FROM scores GROUP BY ALL ORDER BY ALL"
 JOINED = "SELECT batch_size, seed, dataset, count(*) AS n FROM joined GROUP BY ALL ORDER BY ALL"
 
 PARENTS = [
@@ -224,8 +224,8 @@ def test_a_folder_that_links_to_itself_is_named_and_not_followed(original: Path,
     checked = naswot("check", root)
     assert checked.exit_code == EXIT_PARTIAL
     assert [line for line in checked.stdout.splitlines() if line.startswith("foreign")] == [
-        "foreign: loop: no file or folder of a dataset",
-        "foreign: scores/loop: no file or folder of a dataset",
+        "foreign: loop: is not a file or folder of a dataset",
+        "foreign: scores/loop: is not a file or folder of a dataset",
     ]
     assert prints("query", root, "SELECT count(*) AS n FROM scores", "--format", "csv").split()[-1] == "32"
 

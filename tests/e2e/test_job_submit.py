@@ -142,7 +142,7 @@ def test_relative_paths_of_a_job(head: Head, working_dir: Path, tmp_path: Path) 
     status, output = submit(head, tmp_path / "checkout", "-c", program)
     assert "failed with exit code 3" in output, "each of them refuses"
     assert status != 0
-    assert "error: --output scores: inside a Ray job a relative path lies in a folder of the job's own" in output
+    assert "error: --output scores: inside a Ray job a relative path refers to the job's own folder" in output
     assert "none does not exist" in output, "the table came along, the dataset is not there"
     assert "error: --accuracies other.csv: inside a Ray job" in output
 

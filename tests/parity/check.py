@@ -141,11 +141,11 @@ def compare_case(recipe: Recipe, case: Case, batch_size: int, *, engine: Engine 
     try:
         differences = [
             *_integer_differences(expected, result.kernel, result.num_units),
-            *_score_difference(float(expected["naswot"]), result["naswot"]),
+            *_score_difference(float(expected["score"]), result["naswot"]),
         ]
     except KeyError as error:
         return Comparison(case, batch_size, (f"the vector lacks {error}",))
-    score_error = abs(float(expected["naswot"]) - result["naswot"])
+    score_error = abs(float(expected["score"]) - result["naswot"])
     return Comparison(
         case,
         batch_size,

@@ -27,12 +27,12 @@ RECIPES: dict[str, check.Recipe] = {"shape_keyed": {"salt": 1312904023}, "order_
 # What the published code gives for CELL under both recipes: parity that needs no file.
 PUBLISHED: dict[str, dict[str, Any]] = {
     "shape_keyed": {
-        "naswot": 218.16849995648965,
+        "score": 218.16849995648965,
         "K_sum": 220390460,
         "K_row0_8": [1511424, 818119, 826394, 811156, 824587, 807338, 823589, 830665],
     },
     "order_keyed": {
-        "naswot": 218.6493342004194,
+        "score": 218.6493342004194,
         "K_sum": 214809928,
         "K_row0_8": [1511424, 790388, 802529, 785701, 794018, 790010, 804245, 788881],
     },
@@ -171,8 +171,8 @@ def test_command_passes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
 @pytest.mark.parametrize(
     ("key", "change"),
     [
-        ("naswot", lambda v: v + 2e-3),
-        ("naswot", lambda v: "-inf"),
+        ("score", lambda v: v + 2e-3),
+        ("score", lambda v: "-inf"),
         ("n_units", lambda v: v + 1),
         ("K_trace", lambda v: v + 1),
         ("K_sum", lambda v: v + 16 * 16 * 400),
@@ -278,7 +278,7 @@ def test_unexpected_error_fails_the_case_alone(tmp_path: Path, capsys: pytest.Ca
 
 def test_max_n(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     content = _golden("order_keyed")
-    content["cases"][0]["results"]["64"] = {"naswot": 0.0, "n_units": 0, "K_trace": 0}
+    content["cases"][0]["results"]["64"] = {"score": 0.0, "n_units": 0, "K_trace": 0}
     path = _written(tmp_path, content)
     assert main([path]) == 1
     assert main([path, "--max-n", "16"]) == 0

@@ -174,7 +174,7 @@ def test_a_part_that_is_damaged_while_the_run_goes_on_is_done_again(tmp_path: Pa
             "100,001 combinations of --space, --batch-size and --seed, expected",
         ),
         ({"limit": 0}, "--limit"),
-        ({"shard_size": 5}, "holds parts of 4 architectures, --shard-size 5"),
+        ({"shard_size": 5}, "holds parts of 4 architectures, but --shard-size asks for 5"),
     ],
 )
 def test_bad_options_name_the_option_and_leave_the_dataset_alone(

@@ -132,7 +132,7 @@ def test_refusals(dataset: Dataset, tmp_path: Path) -> None:
     root = tmp_path / "d"
     message = refuses(root, "search", root, "--measure", "mecco")
     assert "unknown measure 'mecco'; there are: naswot, naswot_paper, expressivity, meco, " in message
-    assert "log_rank_sum, params" in message
+    assert "meco_expressivity_rank_sum, params" in message
     assert message.endswith("did you mean meco?")
     message = refuses(root, "search", root, "--measure", "swap")
     assert f"{root} has no value of swap for nasbench201, only of naswot, naswot_paper, meco" in message

@@ -51,8 +51,12 @@ class _Run:
     def execute(self, instruction: Instruction) -> None:
         match instruction:
             case Convolve(op, view, output):
-                weight = self._weights(op)
-                self._tensors[output] = F.conv2d(self._read(view), weight, None, op.stride, op.padding, op.dilation, op.groups)
+                weight, x = self._weights(op), self._read(view)
+                if view.channels == 1:
+                    # By its strides this tensor has both memory formats at once. torch 2.13 convolves some such tensors
+                    # wrongly, for instance (19, 1, 4, 2) by a kernel of 1x3 with a stride.
+                    x = x.clone(memory_format=torch.contiguous_format)
+                self._tensors[output] = F.conv2d(x, weight, None, op.stride, op.padding, op.dilation, op.groups)
             case Pool(ops.AvgPool() as op, view, output):
                 self._tensors[output] = F.avg_pool2d(
                     self._read(view), op.kernel, op.stride, op.padding, count_include_pad=False

@@ -144,5 +144,5 @@ def test_what_it_can_be_asked_for(make_engine: Any) -> None:
 
     engine = make_engine()
     engine.check_measures(ALL)
-    with pytest.raises(SettingsError, match="engine cuda cannot give the measure tensors: it does not find activations"):
+    with pytest.raises(SettingsError, match="engine cuda cannot compute the measure tensors, which needs activations"):
         engine.check_measures([tensors])

@@ -115,6 +115,14 @@ def one_channel(b: NetworkBuilder) -> int:
     return b.relu(b.batch_norm(b.conv(b.input, 1, 3, padding=1)))
 
 
+def one_channel_in_strides(b: NetworkBuilder) -> int:
+    """Which torch convolves wrongly if it is told that the memory format is channels last."""
+    x = b.conv(b.conv(b.input, 1, 1), 1, 3, stride=2, padding=1)
+    for _ in range(2):
+        x = b.conv(x, 1, (1, 3), stride=(1, 2), padding=(0, 1))
+    return b.relu(x)
+
+
 def maps_of_a_pixel(b: NetworkBuilder) -> int:
     return b.relu(b.batch_norm(b.conv(b.relu(b.conv(b.input, 9, 3, stride=4)), 5, 1)))
 
@@ -137,6 +145,7 @@ def no_live_relu(b: NetworkBuilder) -> int:
         (values_in_pieces, 7),
         (a_positive_part, 8),
         (one_channel, 9),
+        (one_channel_in_strides, 8),
         (maps_of_a_pixel, 4),
         (a_constant_channel, 6),
         (no_live_relu, 6),
