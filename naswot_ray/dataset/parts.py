@@ -262,13 +262,14 @@ def write(storage: Storage, expected: Expected, rows: Sequence[TableRow], *, run
         wanted: the measures that the rows were computed for. In a failed row these are the measures that failed.
 
     Raises:
-        DatasetError: the existing part cannot be read, or writing failed.
+        DatasetError: the existing part cannot be read, holds a newer version of a measure, or writing failed.
     """
     path = expected.path
     with storage.locked(path):
         before = _read_trusted(storage, expected, run_id)
         measures = dict(expected.measures)
         if before is not None:
+            _refuse_newer(storage, path, before, measures)
             # Another run may have added a measure that this one does not know.
             measures |= {name: version for name, (version, _) in _told(before).items() if name not in measures}
         columns = schema.schema_of(path.parts[0], measures)
@@ -276,6 +277,16 @@ def write(storage: Storage, expected: Expected, rows: Sequence[TableRow], *, run
         if before is not None:
             table = _merge(_with_columns(before, columns, measures), table, tuple(measures), wanted)
         _write_table(storage, path, table.sort_by("arch_index"), measures, expected.fingerprint)
+
+
+def _refuse_newer(storage: Storage, path: PurePosixPath, before: pa.Table, measures: Mapping[str, int]) -> None:
+    """Keep a run of an older program from dropping the values that a newer one has written meanwhile."""
+    for name, (version, _) in _told(before).items():
+        if version > measures.get(name, version):
+            raise DatasetError(
+                f"{storage.path(path)} holds version {version} of {name}, this run computes version {measures[name]}: another "
+                "run has replaced it; run the newer program"
+            )
 
 
 def renew(storage: Storage, expected: Expected, *, run_id: str) -> None:

@@ -77,7 +77,7 @@ def settings(source: ImageSource | None = None) -> Settings:
     )
 
 
-class _Written:
+class Written:
     """A row as it is written down here, whatever it holds."""
 
     def __init__(self, row: Row) -> None:
@@ -95,7 +95,7 @@ def write_part(
     named = layout.table_file(path)
     assert named is not None
     assert named.number is not None
-    parts.write(storage, expected(path, full_range), [_Written(row) for row in rows], run_id="run", wanted=wanted)
+    parts.write(storage, expected(path, full_range), [Written(row) for row in rows], run_id="run", wanted=wanted)
 
 
 def expected(path: PurePosixPath, full_range: range | None = None) -> Expected:

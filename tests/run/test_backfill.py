@@ -15,10 +15,10 @@ from naswot_ray.dataset import layout, parts
 from naswot_ray.dataset.runs import RunRecord
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.engines.exact import ExactEngine
-from naswot_ray.errors import SettingsError
+from naswot_ray.errors import DatasetError, SettingsError
 from naswot_ray.measures import Statistic, all_measures, own_measures
 from naswot_ray.network import Network
-from tests.dataset.making import MEASURES, expected, failed_row, make_dataset, score_row, write_part
+from tests.dataset.making import MEASURES, Written, expected, failed_row, make_dataset, score_row, write_part
 from tests.datasets import score_here
 
 PART = layout.scores("nasbench201", "noise", 4, 0, 0)
@@ -174,6 +174,16 @@ def test_an_older_version_of_a_measure_is_not_taken_for_a_newer_one(tmp_path: Pa
     state = parts.inspect(storage, expected_with(newer, tmp_path / "d"))
     assert state.needs(0, ["naswot", "meco"]) == ("meco",)
     assert state.needs(0, ["naswot"]) is None
+
+
+def test_a_run_of_an_older_program_does_not_drop_newer_values(tmp_path: Path) -> None:
+    storage = make_dataset(tmp_path / "d", indices=[0]).storage
+    newer = replace(expected(PART), measures=MEASURES | {"meco": 2})
+    parts.write(storage, newer, [Written(score_row(1, meco=2.0))], run_id="newer")
+    before = Path(storage.path(PART)).read_bytes()
+    with pytest.raises(DatasetError, match=r"holds version 2 of meco, this run computes version 1: another run"):
+        parts.write(storage, expected(PART), [Written(score_row(2, meco=1.0))], run_id="older")
+    assert Path(storage.path(PART)).read_bytes() == before
 
 
 def expected_with(measures: dict[str, int], root: Path) -> parts.Expected:
