@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import reprlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from naswot_ray.errors import ArchitectureError
 from naswot_ray.network import Network
 from naswot_ray.spaces.facts import Facts
+from naswot_ray.spaces.notations import whole_number
 
 
 class Space(ABC):
@@ -28,6 +31,9 @@ class Space(ABC):
     num_classes: int = 10
     """How many classes its networks were trained to tell apart."""
 
+    notations: str = "an arch_id, or the index of the benchmark"
+    """What `arch_id_of` accepts, for the message that refuses something else."""
+
     @abstractmethod
     def __len__(self) -> int: ...
 
@@ -44,6 +50,29 @@ class Space(ABC):
         Raises:
             ArchitectureError: the arch_id is malformed, or not in the space.
         """
+
+    def arch_id_of(self, architecture: object) -> str:
+        """The arch_id of an architecture that is written in any notation of the space.
+
+        Args:
+            architecture: an arch_id; an int (of Python or numpy), which is the index in the benchmark's own order; or another
+                notation of the space. The page about spaces lists the notations of each space.
+
+        Raises:
+            ArchitectureError: it is in no notation of the space, is malformed, or is not in the space.
+        """
+        number = whole_number(architecture)
+        if number is not None:
+            if not 0 <= number < len(self):
+                raise ArchitectureError(f"index {number} is outside of {self.name} (0..{len(self) - 1})")
+            return self._at_benchmark_index(number)
+        if isinstance(architecture, str):
+            return self[self.index(architecture)]
+        raise ArchitectureError(f"{reprlib.repr(architecture)}: expected {self.notations}")
+
+    def _at_benchmark_index(self, index: int) -> str:
+        """The inverse of `benchmark_index`. A space that overrides one of the two overrides both."""
+        return self[index]
 
     @abstractmethod
     def network(self, arch_id: str, *, input_shape: Sequence[int] = (3, 32, 32), num_classes: int = 10) -> Network:
@@ -76,7 +105,7 @@ class Space(ABC):
         Raises:
             ArchitectureError: the arch_id is not in the space.
         """
-        return arch_id
+        return self[self.index(arch_id)]
 
     def benchmark_index(self, arch_id: str) -> int | None:
         """The position in the benchmark's own order; None if the benchmark has no order.

@@ -7,6 +7,7 @@ Source: Dong et al., "NATS-Bench" (TPAMI 2021), section 3.1. Channel strings are
 from __future__ import annotations
 
 import re
+import reprlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from naswot_ray.network import Network, NetworkBuilder
 from naswot_ray.spaces.base import Space
 from naswot_ray.spaces.blocks import relu_conv_bn, residual_block
 from naswot_ray.spaces.facts import Facts
+from naswot_ray.spaces.notations import plain, whole_numbers
 
 CHANNELS = tuple(range(8, 65, 8))
 NUM_LAYERS = 5
@@ -28,6 +30,7 @@ class NatsSss(Space):
     """
 
     name = "nats_sss"
+    notations = "a channel string such as '8:16:24:32:40', the index of the benchmark, or five numbers of channels"
     facts = Facts(
         title="NATS-Bench's size space",
         citation=Citation(
@@ -56,6 +59,18 @@ class NatsSss(Space):
         for channels in parse(arch_id):
             position = position * len(CHANNELS) + CHANNELS.index(channels)
         return position
+
+    def arch_id_of(self, architecture: object) -> str:
+        """As in `Space`; also of five numbers of channels, in a tuple, list or array."""
+        layers = plain(architecture)
+        if not isinstance(layers, list):
+            return super().arch_id_of(architecture)
+        found = whole_numbers(layers)
+        if found is None:
+            raise ArchitectureError(
+                f"{reprlib.repr(layers)}: expected {NUM_LAYERS} numbers of channels, as in (8, 16, 24, 32, 40)"
+            )
+        return super().arch_id_of(channel_string(found))
 
     def network(self, arch_id: str, *, input_shape: Sequence[int] = (3, 32, 32), num_classes: int = 10) -> Network:
         layers = parse(arch_id)

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -53,6 +54,28 @@ def test_the_space_has_each_string_once() -> None:
     for index in (-1, 32_768):
         with pytest.raises(IndexError):
             SPACE[index]
+
+
+@given(st.lists(st.sampled_from(CHANNELS), min_size=5, max_size=5))
+def test_five_numbers_of_channels(layers: list[int]) -> None:
+    expected = channel_string(layers)
+    for notation in (layers, tuple(layers), np.array(layers), [np.int32(channels) for channels in layers]):
+        assert SPACE.arch_id_of(notation) == expected
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        ((8, 16, 24, 32), "'8:16:24:32': 4 channel numbers, expected 5"),
+        ((8, 16, 24, 32, 7), "'8:16:24:32:7': '7' channels, expected one of 8, 16"),
+        ((8, 16, 24, 32, 40.0), r"\[8, 16, 24, 32, 40.0\]: expected 5 numbers of channels, as in \(8, 16, 24, 32, 40\)"),
+        ((8, 16, 24, 32, "40"), "expected 5 numbers of channels"),
+        ((8, 16, 24, 32, True), "expected 5 numbers of channels"),
+    ],
+)
+def test_other_numbers(layers: tuple[Any, ...], message: str) -> None:
+    with pytest.raises(ArchitectureError, match=message):
+        SPACE.arch_id_of(layers)
 
 
 @given(strings)
