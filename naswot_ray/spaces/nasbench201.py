@@ -3,6 +3,10 @@
 Sources: Dong and Yang, "NAS-Bench-201" (ICLR 2020), sections 2.1-2.2; Dong et al., "NATS-Bench" (TPAMI 2021). Arch strings are
 those of the benchmarks' files: `|op~0|+|op~0|op~1|+|op~0|op~1|op~2|`, with one group per node, where `op~k` is an edge from
 node k.
+
+A string that lists the edges of a node in another order describes the same cell. Whatever looks an architecture up takes it for
+the benchmark's own string. Only `network` builds it as it is written: the order numbers the layers, and the numbers key their
+weights.
 """
 
 from __future__ import annotations
@@ -10,6 +14,7 @@ from __future__ import annotations
 import itertools
 import random
 import re
+import reprlib
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
@@ -20,9 +25,14 @@ from naswot_ray.network import Network, NetworkBuilder
 from naswot_ray.spaces.base import Space
 from naswot_ray.spaces.blocks import relu_conv_bn, residual_block
 from naswot_ray.spaces.facts import Facts
+from naswot_ray.spaces.notations import plain, whole_numbers
 
 OPS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 NUM_NODES = 4
+NASLIB_OPS = ("skip_connect", "none", "nor_conv_3x3", "nor_conv_1x1", "avg_pool_3x3")
+"""The operations by their numbers in NASLib (`OP_NAMES_NB201` in naslib/search_spaces/nasbench201/conversions.py)."""
+NASLIB_EDGES = ((0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3))
+"""The edges (from, to) in the order of NASLib (`EDGE_LIST` in the same file, which counts nodes from 1)."""
 CHANNELS = (16, 32, 64)
 CELLS_PER_STAGE = 5
 
@@ -40,6 +50,10 @@ class NasBench201(Space):
     """
 
     name = "nasbench201"
+    notations = (
+        "an arch string such as '|skip_connect~0|+|none~0|skip_connect~1|+|none~0|none~1|skip_connect~2|', the index of the "
+        "benchmark, or the six operation numbers of NASLib"
+    )
     facts = Facts(
         title="NAS-Bench-201",
         citation=Citation(
@@ -64,16 +78,40 @@ class NasBench201(Space):
         return _list_arch_ids()[index]
 
     def index(self, arch_id: str) -> int:
-        try:
-            return _positions()[arch_id]
-        except KeyError:
-            parse(arch_id)  # raises a more exact message if the string is malformed
+        """As in `Space`; the edges of a node can be in any order."""
+        index = _positions().get(arch_id)
+        if index is None:
+            index = _positions().get(in_order(arch_id))
+        if index is None:
             raise ArchitectureError(
                 f"{arch_id!r} is not one of the 15,625 cells of nasbench201: node n takes one edge from each of the "
-                "nodes 0..n-1, in that order"
-            ) from None
+                "nodes 0..n-1 (`space.network` builds it all the same)"
+            )
+        return index
+
+    def arch_id_of(self, architecture: object) -> str:
+        """As in `Space`; also of the six operation numbers of NASLib (`op_indices`), in a tuple, list or array."""
+        numbers = plain(architecture)
+        if not isinstance(numbers, list):
+            return super().arch_id_of(architecture)
+        if len(numbers) == len(NASLIB_EDGES) and all(isinstance(op, str) for op in numbers):
+            raise ArchitectureError(
+                f"{reprlib.repr(numbers)}: six names do not say which edge each is of, because arch strings and NASLib order "
+                "the edges differently; write an arch string"
+            )
+        found = whole_numbers(numbers)
+        if found is None or len(found) != len(NASLIB_EDGES) or not all(0 <= op < len(NASLIB_OPS) for op in found):
+            numbered = ", ".join(f"{number} {op}" for number, op in enumerate(NASLIB_OPS))
+            raise ArchitectureError(f"{reprlib.repr(numbers)}: expected six operation numbers of NASLib, which are {numbered}")
+        ops = {edge: NASLIB_OPS[op] for edge, op in zip(NASLIB_EDGES, found, strict=True)}
+        return arch_string([ops[source, node] for node in range(1, NUM_NODES) for source in range(node)])
 
     def network(self, arch_id: str, *, input_shape: Sequence[int] = (3, 32, 32), num_classes: int = 10) -> Network:
+        """As in `Space`. The string is built as it is written, as the published code does.
+
+        It can describe a cell outside the space. If it lists the edges of a node in another order, it keeps its own layers,
+        weights and score: for those of the cell in a dataset, build `network(arch_id_of(string))`.
+        """
         cell = parse(arch_id)
         b = NetworkBuilder(input_shape)
         x = b.batch_norm(b.conv(b.input, CHANNELS[0], 3, padding=1))
@@ -86,8 +124,7 @@ class NasBench201(Space):
         return b.build(b.linear(b.global_avg_pool(x), num_classes), arch_id=arch_id)
 
     def neighbours(self, arch_id: str) -> list[str]:
-        self.index(arch_id)
-        operations = [op for node in parse(arch_id) for op, _ in node]
+        operations = [op for node in parse(self[self.index(arch_id)]) for op, _ in node]
         return [
             arch_string([*operations[:edge], other, *operations[edge + 1 :]])
             for edge, op in enumerate(operations)
@@ -131,6 +168,20 @@ def _list_arch_ids() -> list[str]:
 @cache
 def _positions() -> dict[str, int]:
     return {arch_id: i for i, arch_id in enumerate(_list_arch_ids())}
+
+
+def in_order(arch_id: str) -> str:
+    """The arch string with the edges of each node in the order of the nodes that they come from, as the benchmark writes it.
+
+    If a node reads another twice, the cell is not in the space, and the string is returned as it is.
+
+    Raises:
+        ArchitectureError: the string is malformed.
+    """
+    cell = [sorted(node, key=lambda edge: edge[1]) for node in parse(arch_id)]
+    if any([source for _, source in node] != list(range(len(node))) for node in cell):
+        return arch_id
+    return arch_string([op for node in cell for op, _ in node])
 
 
 def arch_string(operations: Sequence[str]) -> str:

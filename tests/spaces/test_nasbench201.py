@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import random
 import re
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import assume, given, settings
@@ -13,7 +15,7 @@ from hypothesis import strategies as st
 
 from naswot_ray.errors import ArchitectureError, NaswotError
 from naswot_ray.spaces import get_space
-from naswot_ray.spaces.nasbench201 import OPS, arch_string, parse
+from naswot_ray.spaces.nasbench201 import OPS, arch_string, in_order, parse
 from tests.data import find_table
 
 SPACE = get_space("nasbench201")
@@ -164,7 +166,7 @@ class TestNeighbours:
 
     def test_of_a_cell_that_is_not_in_the_space(self) -> None:
         with pytest.raises(ArchitectureError, match="is not one of the 15,625 cells"):
-            SPACE.neighbours("|none~0|+|none~1|none~0|+|none~0|none~1|none~2|")
+            SPACE.neighbours("|none~0|+|none~0|none~0|+|none~0|none~1|none~2|")
 
 
 def _params(ops: list[str]) -> int:
@@ -230,10 +232,13 @@ class TestParse:
             assert "\n" not in str(caught.value)
 
     def test_well_formed_but_not_in_the_space(self) -> None:
-        arch_id = "|nor_conv_3x3~0|+|nor_conv_1x1~1|nor_conv_3x3~0|+|nor_conv_3x3~2|skip_connect~0|nor_conv_1x1~1|"
-        with pytest.raises(ArchitectureError, match=r"node n takes one edge from each of the nodes 0\.\.n-1, in that order"):
-            SPACE.index(arch_id)
-        assert SPACE.network(arch_id).num_units == 1_511_424
+        """Only building takes it."""
+        arch_id = "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|skip_connect~0|nor_conv_3x3~0|nor_conv_3x3~1|"
+        message = r"node n takes one edge from each of the nodes 0\.\.n-1 \(`space.network` builds it all the same\)"
+        for call in (SPACE.index, SPACE.arch_id_of, SPACE.neighbours, SPACE.architecture, SPACE.benchmark_index):
+            with pytest.raises(ArchitectureError, match=message):
+                call(arch_id)
+        assert SPACE.network(arch_id).arch_id == arch_id
 
     @settings(max_examples=500)
     @given(st.one_of(st.text(), st.text(alphabet="|+~012 nonesk_cvpagxr")))
@@ -255,6 +260,77 @@ class TestParse:
             return
         assert [len(node) for node in cell] == [1, 2, 3]
         assert all(op in OPS and source <= k for k, node in enumerate(cell) for op, source in node)
+
+
+SHUFFLED = "|nor_conv_3x3~0|+|nor_conv_1x1~1|nor_conv_3x3~0|+|nor_conv_3x3~2|skip_connect~0|nor_conv_1x1~1|"
+
+
+class TestEdgesInAnotherOrder:
+    """They are the same cell, whose arch_id is the benchmark's string."""
+
+    def test_an_example(self) -> None:
+        own = "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_1x1~1|+|skip_connect~0|nor_conv_1x1~1|nor_conv_3x3~2|"
+        assert in_order(SHUFFLED) == SPACE.arch_id_of(SHUFFLED) == own
+
+    @given(operations, st.randoms(use_true_random=False))
+    def test_whatever_looks_a_cell_up_takes_them_alike(self, ops: list[str], draw: random.Random) -> None:
+        arch_id = arch_string(ops)
+        nodes = [group[1:-1].split("|") for group in arch_id.split("+")]
+        for node in nodes:
+            draw.shuffle(node)
+        shuffled = "+".join(f"|{'|'.join(node)}|" for node in nodes)
+        assert SPACE.arch_id_of(shuffled) == SPACE.architecture(shuffled) == arch_id
+        assert SPACE.index(shuffled) == SPACE.benchmark_index(shuffled) == SPACE.index(arch_id)
+        assert SPACE.neighbours(shuffled) == SPACE.neighbours(arch_id)
+        assert SPACE.isomorphism_class(shuffled) == SPACE.isomorphism_class(arch_id)
+
+    def test_a_network_is_built_as_it_is_written(self) -> None:
+        """The published code adds the edges of a node, and numbers the layers, in the order of the string."""
+        network, own = SPACE.network(SHUFFLED), SPACE.network(SPACE.arch_id_of(SHUFFLED))
+        assert network.arch_id == SHUFFLED
+        assert network.num_units == own.num_units == 1_511_424
+        assert (network.params, network.flops) == (own.params, own.flops)
+        kernels = [[layer.weight_shape[2] for layer in one.layers[1:6]] for one in (network, own)]
+        assert kernels == [[3, 1, 3, 3, 1], [3, 3, 1, 1, 3]]
+
+
+class TestNaslib:
+    def test_examples(self) -> None:
+        """`convert_op_indices_to_str` of NASLib, by hand: edges (0,1), (0,2), (0,3), (1,2), (1,3), (2,3)."""
+        expected = "|avg_pool_3x3~0|+|skip_connect~0|none~1|+|nor_conv_1x1~0|avg_pool_3x3~1|nor_conv_3x3~2|"
+        for numbers in ((4, 0, 3, 1, 4, 2), [4, 0, 3, 1, 4, 2], np.array([4, 0, 3, 1, 4, 2]), map_of_numpy(4, 0, 3, 1, 4, 2)):
+            assert SPACE.arch_id_of(numbers) == expected
+
+    def test_every_cell(self) -> None:
+        """Through `convert_str_to_op_indices` of NASLib (naslib/search_spaces/nasbench201/conversions.py)."""
+        assert [SPACE.arch_id_of(naslib_numbers(arch_id)) for arch_id in SPACE] == list(SPACE)
+        assert len({naslib_numbers(arch_id) for arch_id in SPACE}) == 15_625
+
+    @pytest.mark.parametrize(
+        "numbers",
+        [(0,) * 5, (0,) * 7, (0, 1, 2, 3, 4, 5), (0, 1, 2, 3, 4, -1), (0, 1, 2, 3, 4, 1.0), (0, 1, 2, 3, 4, True), [[0] * 6]],
+    )
+    def test_other_numbers(self, numbers: Any) -> None:
+        message = (
+            "expected six operation numbers of NASLib, which are 0 skip_connect, 1 none, 2 nor_conv_3x3, 3 nor_conv_1x1, 4 av"
+        )
+        with pytest.raises(ArchitectureError, match=message):
+            SPACE.arch_id_of(numbers)
+
+    def test_names_are_ambiguous(self) -> None:
+        with pytest.raises(ArchitectureError, match="six names do not say which edge each is of"):
+            SPACE.arch_id_of(["none", "skip_connect", *["nor_conv_3x3"] * 4])
+
+
+def map_of_numpy(*numbers: int) -> list[Any]:
+    return [np.int64(number) for number in numbers]
+
+
+def naslib_numbers(arch_id: str) -> tuple[int, ...]:
+    """NASLib's numbers of a cell, computed as NASLib does."""
+    names = ["skip_connect", "none", "nor_conv_3x3", "nor_conv_1x1", "avg_pool_3x3"]
+    nodes = [[edge.split("~")[0] for edge in group.strip()[1:-1].split("|")] for group in arch_id.split("+")]
+    return tuple(names.index(nodes[v - 2][u - 1]) for u, v in ((1, 2), (1, 3), (1, 4), (2, 3), (2, 4), (3, 4)))
 
 
 def test_settings_are_json_values() -> None:
