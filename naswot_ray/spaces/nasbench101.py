@@ -18,7 +18,7 @@ from naswot_ray.network import Network, NetworkBuilder
 from naswot_ray.network.graph import Initialisation
 from naswot_ray.spaces.base import Space
 from naswot_ray.spaces.facts import Facts
-from naswot_ray.spaces.nasbench101_cells import MAX_VERTICES, OPS, Cell, edge_bit, list_cells, prune, read_cell
+from naswot_ray.spaces.nasbench101_cells import MAX_VERTICES, OPS, Cell, edge_bit, list_cells, prune, read_cell, read_spec
 from naswot_ray.spaces.nasbench101_hashes import HashTable, hash_cell, load_hashes
 
 NUM_STACKS = 3
@@ -49,6 +49,10 @@ class NasBench101(Space):
     """
 
     name = "nasbench101"
+    notations = (
+        "a module hash, the rank of the hash in the benchmark, a pair (matrix, operations), a ModelSpec, or a dict with "
+        "module_adjacency and module_operations"
+    )
     facts = Facts(
         title="NAS-Bench-101",
         citation=Citation(
@@ -132,6 +136,19 @@ class NasBench101(Space):
         if index is None:
             raise _not_in_space(arch_id)
         return index
+
+    def arch_id_of(self, architecture: object) -> str:
+        """As in `Space`; also of a matrix with operations (see `read_spec`), which is pruned and hashed.
+
+        Isomorphic cells have one hash, so each of them gives the arch_id of the cell that the benchmark chose. An int is the
+        rank among the sorted hashes (`benchmark_index`), not the position in this space.
+        """
+        cell = read_spec(architecture)
+        return super().arch_id_of(architecture) if cell is None else hash_cell(cell)
+
+    def _at_benchmark_index(self, index: int) -> str:
+        table = self._hashes()
+        return table.hash(int(table.by_hash[index]))
 
     def network(self, arch_id: str, *, input_shape: Sequence[int] = (3, 32, 32), num_classes: int = 10) -> Network:
         return self._build(arch_id, self.stem_channels, self.num_stacks, self.cells_per_stack, input_shape, num_classes)

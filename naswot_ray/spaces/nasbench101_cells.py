@@ -12,6 +12,7 @@ matters which cell represents a class. This module chooses the same ones.
 from __future__ import annotations
 
 import itertools
+import reprlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -21,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from naswot_ray.errors import ArchitectureError
+from naswot_ray.spaces.notations import plain
 
 OPS: Final = ("conv3x3-bn-relu", "conv1x1-bn-relu", "maxpool3x3")
 """The operations in the order of the benchmark (`available_ops`). A label is a position in this tuple."""
@@ -129,6 +131,44 @@ def read_cell(matrix: Sequence[Sequence[int]], ops: Sequence[str]) -> Cell:
     return Cell(bits, tuple(OPS.index(op) for op in ops[1:-1]))
 
 
+def read_spec(spec: object) -> Cell | None:
+    """Read a cell in one of the notations that people have it in, and prune it. None if `spec` is in none of them.
+
+    Args:
+        spec: a pair (matrix, operations); an object with the attributes `matrix` and `ops`, such as the `ModelSpec` of the
+            benchmark; or a dict with the keys `matrix` and `ops`, or `module_adjacency` and `module_operations` as in the
+            benchmark. The matrix is a list of rows or an array.
+
+    Raises:
+        ArchitectureError: it is no cell of the space. The message says what is wrong and what is expected.
+    """
+    match spec:
+        case {"module_adjacency": matrix, "module_operations": ops} | {"matrix": matrix, "ops": ops}:
+            pass
+        case object(matrix=matrix, ops=ops):
+            if matrix is None or ops is None:  # what the benchmark's class leaves of an invalid cell
+                raise _no_path()
+        case [matrix, ops]:
+            pass
+        case _:
+            return None
+    rows, names = plain(matrix), plain(ops)
+    if not isinstance(rows, list) or not all(isinstance(row, list) for row in rows):
+        raise ArchitectureError(f"matrix {reprlib.repr(rows)}: expected a list of rows or a two-dimensional array of 0 and 1")
+    if not isinstance(names, list):
+        raise ArchitectureError(f"operations {reprlib.repr(names)}: expected a list of names, from 'input' to 'output'")
+    cell = read_cell(rows, names)
+    if (names[0], names[-1]) != ("input", "output"):
+        raise ArchitectureError(f"operations {reprlib.repr(names)}: expected 'input' first and 'output' last")
+    pruned = prune(cell)
+    if not pruned.in_space:
+        raise ArchitectureError(
+            f"{pruned.num_vertices} vertices and {pruned.bits.bit_count()} edges are on paths from input to output: "
+            f"expected at most {MAX_VERTICES} vertices and {MAX_EDGES} edges"
+        )
+    return pruned
+
+
 def prune(cell: Cell) -> Cell:
     """The cell without the vertices that are on no path from input to output (the benchmark's `ModelSpec`).
 
@@ -146,10 +186,14 @@ def prune(cell: Cell) -> Cell:
         if vertex in needed:
             needed.update(sources[vertex])
     if last not in reached:
-        raise ArchitectureError("no path leads from the input vertex to the output vertex")
+        raise _no_path()
     kept = sorted(reached & needed)
     bits = sum(1 << edge_bit(x, y) for y, old in enumerate(kept) for x in range(y) if kept[x] in sources[old])
     return Cell(bits, tuple(cell.labels[vertex - 1] for vertex in kept[1:-1]))
+
+
+def _no_path() -> ArchitectureError:
+    return ArchitectureError("no path leads from the input vertex to the output vertex")
 
 
 @cache

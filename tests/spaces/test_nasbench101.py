@@ -8,19 +8,23 @@ import random
 import re
 from functools import cache
 from itertools import combinations
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from nasbench_pytorch.model import ModelSpec
 
 from naswot_ray.errors import ArchitectureError, SettingsError
 from naswot_ray.spaces import get_space, nasbench101_hashes, open_spaces
 from naswot_ray.spaces.nasbench101 import NasBench101, build_network, vertex_channels
-from naswot_ray.spaces.nasbench101_cells import MAX_EDGES, OPS, Cell, list_cells
+from naswot_ray.spaces.nasbench101_cells import MAX_EDGES, MAX_VERTICES, OPS, Cell, list_cells
 from naswot_ray.spaces.nasbench101_hashes import hash_cell
 from tests.data import find_table
-from tests.spaces.nasbench101_oracle import module_hash, pruned
+from tests.spaces.nasbench101_oracle import matrices, module_hash, operations, pruned, relabelled
 
 CELLS = list_cells()
 STARTS: list[int] = np.flatnonzero(np.diff(CELLS.bits, prepend=0)).tolist()
@@ -303,6 +307,87 @@ class TestParameters:
         assert narrow.trained_network(arch_id) == wide.trained_network(arch_id)
         assert wide.network(arch_id).num_layers < narrow.network(arch_id).num_layers
         assert NasBench101(stem_channels=128).network(arch_id) == narrow.trained_network(arch_id)
+
+
+class TestSpecs:
+    """Cells that people have as a matrix with operations."""
+
+    @given(st.data())
+    def test_any_relabelling_gives_the_benchmarks_own_cell(self, nasbench101: NasBench101, data: st.DataObject) -> None:
+        index = data.draw(st.integers(0, len(CELLS) - 1))
+        cell = data.draw(relabelled(CELLS[index]))
+        assert nasbench101.arch_id_of((cell.matrix, cell.ops)) == nasbench101[index]
+
+    @given(st.data())
+    def test_as_the_benchmark_prunes_and_hashes(self, nasbench101: NasBench101, data: st.DataObject) -> None:
+        matrix = data.draw(matrices(8))
+        ops = data.draw(operations(matrix))
+        expected = pruned(matrix, ops)
+        if expected is None:
+            with pytest.raises(ArchitectureError, match="no path leads from the input vertex to the output vertex"):
+                nasbench101.arch_id_of((matrix, ops))
+        elif len(expected[1]) > MAX_VERTICES or sum(map(sum, expected[0])) > MAX_EDGES:
+            with pytest.raises(
+                ArchitectureError, match="on paths from input to output: expected at most 7 vertices and 9 edges"
+            ):
+                nasbench101.arch_id_of((matrix, ops))
+        else:
+            arch_id = nasbench101.arch_id_of((matrix, ops))
+            assert arch_id == module_hash(*expected) == nasbench101[nasbench101.index(arch_id)]
+
+    def test_notations(self, nasbench101: NasBench101) -> None:
+        matrix = [[0, 1, 1, 0], [0, 0, 0, 1], [0, 0, 0, 0], [0, 0, 0, 0]]  # vertex 2 leads nowhere
+        ops = ["input", OPS[1], OPS[0], "output"]
+        for spec in (
+            (matrix, ops),
+            [np.array(matrix), tuple(ops)],
+            ModelSpec(np.array(matrix), list(ops)),
+            SimpleNamespace(matrix=matrix, ops=ops),
+            {"matrix": np.array(matrix, np.int8), "ops": ops},
+            {"module_adjacency": np.array(matrix), "module_operations": ops, "trainable_parameters": 1},
+            json.loads(nasbench101.architecture(nasbench101[2])),
+        ):
+            assert nasbench101.arch_id_of(spec) == nasbench101[2]
+
+    def test_needs_no_table_of_hashes(self, no_table: None) -> None:
+        assert NasBench101().arch_id_of((CHAIN, ["input", OPS[0], "output"])) == HASHES[1]
+
+    @pytest.mark.parametrize(
+        ("spec", "message"),
+        [
+            (
+                (CHAIN, ["input", "conv5x5", "output"]),
+                "unknown operation 'conv5x5' of vertex 1, expected one of conv3x3-bn-relu",
+            ),
+            ((CHAIN, ["input", "output"]), "2 operations for 3 vertices, expected one per vertex"),
+            ((CHAIN, ["output", OPS[0], "input"]), "expected 'input' first and 'output' last"),
+            ((CHAIN, "input output"), "operations 'input output': expected a list of names"),
+            ((CHAIN[1:], ["input", "output"]), "row 0 of the matrix has 3 entries, expected 2"),
+            (
+                (np.array(CHAIN).T, ["input", OPS[0], "output"]),
+                "edge from vertex 1 to vertex 0: the matrix must be upper triang",
+            ),
+            (([[0, 2], [0, 0]], ["input", "output"]), r"entry \(0, 1\) of the matrix is 2, expected 0 or 1"),
+            (([[0, 0], [0, 0]], ["input", "output"]), "no path leads from the input vertex to the output vertex"),
+            (([0, 1], ["input", "output"]), r"matrix \[0, 1\]: expected a list of rows"),
+            ((np.zeros((2, 2, 2)), ["input", "output"]), r"entry \(0, 0\) of the matrix is \[0.0, 0.0\], expected 0 or 1"),
+            ((None, None), "matrix None: expected a list of rows"),
+            (([], []), "a matrix of 0 rows"),
+            (SimpleNamespace(matrix=None, ops=None, valid_spec=False), "no path leads from the input vertex"),
+            ({"matrix": CHAIN}, "expected a module hash, the rank of the hash in the benchmark, a pair"),
+            ((CHAIN, [], {}), "expected a module hash"),
+        ],
+    )
+    def test_refusals(self, spec: Any, message: str) -> None:
+        with pytest.raises(ArchitectureError, match=message):
+            NasBench101().arch_id_of(spec)
+
+    def test_limits_are_of_the_pruned_cell(self, nasbench101: NasBench101) -> None:
+        wide = [[int(x < y) for y in range(8)] for x in range(8)]
+        with pytest.raises(ArchitectureError, match="8 vertices and 28 edges are on paths from input to output"):
+            nasbench101.arch_id_of((wide, ["input", *[OPS[0]] * 6, "output"]))
+        direct = [[int(y == 7 or x < y < 7) if x == 0 else int(x < y < 7) for y in range(8)] for x in range(8)]
+        assert nasbench101.arch_id_of((direct, ["input", *[OPS[0]] * 6, "output"])) == nasbench101[0]
 
 
 def test_not_in_the_space(nasbench101: NasBench101) -> None:
