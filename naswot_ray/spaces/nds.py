@@ -24,9 +24,11 @@ from naswot_ray.paths import expand_home
 from naswot_ray.spaces import nds_anynet, nds_cells
 from naswot_ray.spaces.base import Space
 from naswot_ray.spaces.facts import Facts
+from naswot_ray.spaces.nds_descriptions import Descriptions
 from naswot_ray.spaces.nds_families import FAMILIES, Family
 from naswot_ray.spaces.nds_file import canonical_json, read_records
 from naswot_ray.spaces.nds_limits import MAX_PARAMS
+from naswot_ray.spaces.notations import plain
 
 CITATION: Final = Citation(
     key="radosavovic2019nds",
@@ -65,6 +67,8 @@ class NdsSpace(Space):
         known = FAMILIES[family]
         self.name, self.facts = known.space, _facts(known)
         self.family = family
+        kind = "a genotype" if known.networks == "cells" else "the ds, ws and ss of an AnyNet"
+        self.notations = f"an arch_id such as '00042-0123456789ab', the position in the file, or a dict that holds {kind}"
         if known.trained_on == "imagenet":
             self.image_size, self.num_classes = 224, 1000
         path = expand_home(source) if source else cache_directory() / "nds" / "data.zip"
@@ -94,6 +98,14 @@ class NdsSpace(Space):
                 f"{arch_id!r} is not one of the {len(self):,} architectures of {self.name} in the file that was opened: their "
                 f"ids are position and digest, as in {self._arch_ids[0]!r}"
             ) from None
+
+    def arch_id_of(self, architecture: object) -> str:
+        """As in `Space`; also of a network as the official file describes it, or of a genotype (see `nds_descriptions`).
+
+        The edges of a genotype have to be in the order of the file, since the order numbers the layers.
+        """
+        description = plain(architecture)
+        return self._descriptions.find(description) if isinstance(description, dict) else super().arch_id_of(architecture)
 
     def network(self, arch_id: str, *, input_shape: Sequence[int] = (3, 32, 32), num_classes: int = 10) -> Network:
         net = json.loads(self.architecture(arch_id))
@@ -126,6 +138,10 @@ class NdsSpace(Space):
     @cached_property
     def _index(self) -> dict[str, int]:
         return {arch_id: i for i, arch_id in enumerate(self._arch_ids)}
+
+    @cached_property
+    def _descriptions(self) -> Descriptions:
+        return Descriptions(self.name, self._arch_ids, self._nets, has_cells=FAMILIES[self.family].networks == "cells")
 
     @cached_property
     def _digest(self) -> str:

@@ -36,13 +36,14 @@ from naswot_ray.regular_file import open_regular, read_regular
 
 SUFFIXES: Final = (".zip", ".json")
 
+GENOTYPE_KEYS: Final = ("normal", "normal_concat", "reduce", "reduce_concat")
+
 _MAX_BYTES: Final = 2 << 30
 """The largest JSON file that is read."""
 
 _CHUNK_BYTES: Final = 1 << 20
 
 _RECORD_KEYS: Final = ("net", "optim", "rng_seed", "test_ep_top1", "params", "flops")
-_GENOTYPE_KEYS: Final = ("normal", "normal_concat", "reduce", "reduce_concat")
 _CELL_KEYS: Final = ("genotype", "width", "depth")
 _ANYNET_KEYS: Final = ("block_type", "ds", "ws", "ss")
 
@@ -177,8 +178,8 @@ def _record(where: str, index: int, content: Any) -> NdsRecord:
     if "genotype" in net:
         genotype = net["genotype"]
         if not isinstance(genotype, dict):
-            raise BenchmarkError(f"{where}: expected a genotype of {', '.join(_GENOTYPE_KEYS)}")
-        missing = [key for key in _CELL_KEYS if key not in net] + [key for key in _GENOTYPE_KEYS if key not in genotype]
+            raise BenchmarkError(f"{where}: expected a genotype of {', '.join(GENOTYPE_KEYS)}")
+        missing = [key for key in _CELL_KEYS if key not in net] + [key for key in GENOTYPE_KEYS if key not in genotype]
     else:
         missing = [key for key in _ANYNET_KEYS if key not in net]
     if missing:
