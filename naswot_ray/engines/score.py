@@ -18,7 +18,7 @@ Images = torch.Tensor | npt.NDArray[np.floating]
 
 
 def score(
-    architecture: Network | str,
+    architecture: object,
     images: Images,
     *,
     seed: int = 0,
@@ -30,11 +30,13 @@ def score(
     """Score an untrained architecture on a batch.
 
     Args:
-        architecture: an arch_id of `space`, or a `Network`.
+        architecture: an architecture of `space`, or a `Network`. An architecture can be an arch_id, the index of the benchmark,
+            or whatever else `space.arch_id_of` accepts: a matrix with operations, a genotype. The scores are those of the row
+            with this arch_id in a dataset, on the same images and seed.
         images: normalised images, shape (n, channels, height, width), floating point, n >= 2. The network runs on the device
             of a tensor.
         seed: random seed of the weights.
-        space: the space that an arch_id belongs to, or its name; not used for a `Network`.
+        space: the space of the architecture, or its name; not used for a `Network`.
         measures: names of measures (`naswot-ray measures` lists them), or `all`.
         engine: the engine, or its name. `exact` gives the same kernels as the published code; the others give scores within
             1e-3 of it in less time. The default is `fast`, or `exact` for images on a GPU.
@@ -44,7 +46,7 @@ def score(
         the value of each measure by its name. It depends only on the arguments.
 
     Raises:
-        ArchitectureError: the arch_id is malformed.
+        ArchitectureError: the architecture is malformed, or not in the space.
         SettingsError: the space, a measure or the engine is unknown, or the engine cannot run here or cannot compute a measure.
         ValueError: the images have the wrong shape.
 
@@ -53,11 +55,13 @@ def score(
         >>> naswot_ray.score("|nor_conv_3x3~0|+|none~0|skip_connect~1|+|none~0|none~1|skip_connect~2|", images)["naswot"]
     """
     batch = as_batch(images)
-    if isinstance(architecture, str):
+    if isinstance(architecture, Network):
+        network = architecture
+    else:
         space = get_space(space) if isinstance(space, str) else space
-        architecture = space.network(architecture, input_shape=batch.shape[1:])
-    weights = SeededWeights(architecture, seed)
-    return score_with_weights(architecture, batch, weights, measures=measures, engine=engine, return_kernel=return_kernel)
+        network = space.network(space.arch_id_of(architecture), input_shape=batch.shape[1:])
+    weights = SeededWeights(network, seed)
+    return score_with_weights(network, batch, weights, measures=measures, engine=engine, return_kernel=return_kernel)
 
 
 def score_with_weights(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +17,8 @@ from naswot_ray.engines.score import score_with_weights
 from naswot_ray.engines.weights import SeededWeights
 from naswot_ray.errors import ArchitectureError, SettingsError
 from naswot_ray.network import NetworkBuilder
+from naswot_ray.spaces.nasbench101 import NasBench101
+from tests.spaces.nds_files import CELL_NET, nds_record, write_nds_json
 
 CELL = "|nor_conv_3x3~0|+|none~0|nor_conv_1x1~1|+|skip_connect~0|none~1|nor_conv_3x3~2|"
 OTHER = "|avg_pool_3x3~0|+|nor_conv_1x1~0|skip_connect~1|+|nor_conv_3x3~0|skip_connect~1|skip_connect~2|"
@@ -36,6 +39,29 @@ def test_is_score_with_weights_of_the_seed() -> None:
         by_hand = score_with_weights(network, IMAGES, SeededWeights(network, seed), return_kernel=True)
         assert _same(score(CELL, IMAGES, seed=seed, return_kernel=True), by_hand)
         assert _same(score(network, IMAGES, seed=seed, return_kernel=True), by_hand)
+
+
+SHUFFLED = "|nor_conv_3x3~0|+|nor_conv_1x1~1|none~0|+|nor_conv_3x3~2|skip_connect~0|none~1|"
+
+
+def test_takes_an_architecture_in_any_notation_of_its_space() -> None:
+    """All are the row of one arch_id: the notation does not reach the weights."""
+    expected = score(CELL, IMAGES, return_kernel=True)
+    index = get_space("nasbench201").index(CELL)
+    for notation in (SHUFFLED, index, np.int64(index), (2, 1, 0, 3, 1, 2), np.array([2, 1, 0, 3, 1, 2])):
+        assert _same(score(notation, IMAGES, return_kernel=True), expected)
+    assert not _same(
+        score(get_space("nasbench201").network(SHUFFLED, input_shape=(3, 16, 16)), IMAGES, return_kernel=True), expected
+    )
+
+
+def test_takes_notations_of_other_spaces(nasbench101: NasBench101, tmp_path: Path) -> None:
+    assert score((8, 16, 8, 16, 8), IMAGES, space="nats_sss") == score("8:16:8:16:8", IMAGES, space="nats_sss")
+    matrix, ops = np.triu(np.ones((4, 4), int), 1), ["input", "maxpool3x3", "conv1x1-bn-relu", "output"]
+    arch_id = nasbench101.arch_id_of((matrix, ops))
+    assert score((matrix, ops), IMAGES, space=nasbench101) == score(arch_id, IMAGES, space=nasbench101)
+    nds = get_space("nds_darts", source=str(write_nds_json(tmp_path, "DARTS", [nds_record(CELL_NET)])))
+    assert score(CELL_NET["genotype"], IMAGES, space=nds) == score(nds[0], IMAGES, space=nds) == score(0, IMAGES, space=nds)
 
 
 def test_result() -> None:
@@ -163,6 +189,18 @@ class TestErrors:
     def test_malformed_arch_id(self) -> None:
         with pytest.raises(ArchitectureError, match="unknown operation 'nor_conv_7x7'"):
             score(CELL.replace("nor_conv_3x3", "nor_conv_7x7"), IMAGES)
+
+    def test_a_cell_outside_the_space(self) -> None:
+        """Scores are those of a dataset's rows, and no dataset has this one. Its network can be scored all the same."""
+        arch_id = "|nor_conv_3x3~0|+|none~0|none~0|+|skip_connect~0|none~0|none~0|"
+        with pytest.raises(ArchitectureError, match=r"\(`space.network` builds it all the same\)"):
+            score(arch_id, IMAGES)
+        assert score(get_space("nasbench201").network(arch_id, input_shape=(3, 16, 16)), IMAGES).num_units > 0
+
+    @pytest.mark.parametrize("architecture", [None, 1.5, True, {"ops": []}, ("none",) * 6])
+    def test_what_is_no_architecture(self, architecture: object) -> None:
+        with pytest.raises(ArchitectureError, match=r"expected an arch string|write an arch string"):
+            score(architecture, IMAGES)
 
     def test_unknown_space(self) -> None:
         with pytest.raises(SettingsError, match="unknown space 'nasbench202'"):
