@@ -24,12 +24,23 @@ class Members:
         arch_ids: all of its architectures. If the space cannot be opened, those that a dataset has rows of.
         is_whole: whether these are all architectures of the space.
         note: what cannot be checked and why, in one line; None if everything is checked.
+        opened: the space itself; None if it cannot be opened.
     """
 
     space: str
     arch_ids: frozenset[str]
     is_whole: bool = True
     note: str | None = None
+    opened: Space | None = None
+
+    def own_spelling(self, arch_id: str) -> str:
+        """The arch_id as the space writes it. A text that is no architecture of the space stays as it is."""
+        if self.opened is None or arch_id in self.arch_ids:
+            return arch_id
+        try:
+            return self.opened.arch_id_of(arch_id)
+        except ArchitectureError:
+            return arch_id
 
     def check_all(self, path: Path, column: str, arch_ids: Sequence[str]) -> None:
         """Refuse a table with an arch_id that is not in the space.
@@ -54,7 +65,7 @@ class Members:
         raise BenchmarkError(f"{path}: row {foreign[0]}, column {column!r}: {self._refusal(first)}{extent}")
 
     def checked(self, path: Path, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Pass on the rows of an official file, and check each one.
+        """Pass on the rows of an official file, with the arch_ids as the space writes them, and check each one.
 
         Raises:
             BenchmarkError: an arch_id is not in the space. If only some architectures of the space are known, this is raised at
@@ -62,7 +73,13 @@ class Members:
         """
         first, is_known = None, False
         for batch in batches:
-            found = pc.unique(batch.column("arch_id")).to_pylist()
+            written = pc.unique(batch.column("arch_id")).to_pylist()
+            found = [self.own_spelling(arch_id) for arch_id in written]
+            if found != written:
+                column = batch.schema.get_field_index("arch_id")
+                own = dict(zip(written, found, strict=True))
+                arch_ids = pa.array([own[arch_id] for arch_id in batch.column(column).to_pylist()], pa.string())
+                batch = batch.set_column(column, batch.schema.field(column), arch_ids)
             for arch_id in found:
                 if not self._may_be(arch_id):
                     raise BenchmarkError(f"{path}: {self._refusal(arch_id)}{self._elsewhere(arch_id)}")
@@ -96,7 +113,7 @@ class Members:
 
 def members_of(space: Space) -> Members:
     """The architectures of an open space."""
-    return Members(space.name, frozenset(space))
+    return Members(space.name, frozenset(space), opened=space)
 
 
 def members_in(dataset: Dataset, name: str) -> Members:

@@ -93,7 +93,7 @@ def read_table(space: str, path: Path, mapping: Sequence[str], members: Members 
     cells = table[names[arch_id_column]]
     if path.suffix == ".csv" and not pa.types.is_integer(cells.type):  # a hash such as 1e99 would be read as a number
         cells = _read(path, {names[arch_id_column]: pa.string()})[names[arch_id_column]]
-    arch_ids = _keys(path, arch_id_column, cells.to_pylist())
+    arch_ids = _keys(path, arch_id_column, cells.to_pylist(), members)
     digest = digest_of([path])
     rows: list[dict[str, Any]] = []
     warnings = []
@@ -150,16 +150,18 @@ def _found(path: Path, table: pa.Table, columns: Sequence[str]) -> dict[str, str
     return names
 
 
-def _keys(path: Path, column: str, cells: list[Any]) -> list[str]:
-    """The arch_ids of the rows of a table, without the blanks around them."""
-    seen: dict[str, None] = {}
+def _keys(path: Path, column: str, cells: list[Any], members: Members | None) -> list[str]:
+    """The arch_ids of the rows of a table, without the blanks around them, and as the space writes them."""
+    seen: dict[str, str] = {}
     for row, cell in enumerate(cells):
-        arch_id = cell.strip() if isinstance(cell, str) else None
-        if not arch_id:
+        written = cell.strip() if isinstance(cell, str) else None
+        if not written:
             raise BenchmarkError(f"{path}: row {row}, column {column!r}: expected an arch_id, found {cell!r}")
+        arch_id = written if members is None else members.own_spelling(written)
         if arch_id in seen:
-            raise BenchmarkError(f"{path}: row {row}, column {column!r}: {arch_id!r} is there twice")
-        seen[arch_id] = None
+            also = "" if seen[arch_id] == written else f", as {seen[arch_id]!r} before"
+            raise BenchmarkError(f"{path}: row {row}, column {column!r}: {written!r} is there twice{also}")
+        seen[arch_id] = written
     if not seen:
         raise BenchmarkError(f"{path} has no rows")
     return list(seen)

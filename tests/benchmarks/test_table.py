@@ -15,11 +15,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from naswot_ray.benchmarks.formats import read_accuracies
-from naswot_ray.benchmarks.members import Members
+from naswot_ray.benchmarks.members import Members, members_of
 from naswot_ray.benchmarks.table import parse_map, read_table
 from naswot_ray.dataset import schema
 from naswot_ray.dataset.label import Label
 from naswot_ray.errors import SettingsError
+from naswot_ray.spaces import get_space
 from tests.benchmarks.refusing import refusal
 
 MAP = ["arch_id=arch", "cifar10/test/200=acc"]
@@ -260,6 +261,37 @@ def test_a_table_of_another_space(path: Path, arch_id: str, space: str) -> None:
     message = refusal(lambda: read_accuracies("s", path, MAP, members=MEMBERS), path)
     assert f"row 0, column 'arch': {arch_id!r} is no architecture of s; none of the 2 in this column is" in message
     assert message.endswith(f": it looks like a table of {space}, import it there")
+
+
+SPACE = get_space("nasbench201")
+SHUFFLED = "|none~0|+|skip_connect~1|none~0|+|none~2|none~0|skip_connect~1|"
+
+
+def test_edges_in_another_order(path: Path) -> None:
+    """The rows get the space's own arch_ids, or they would match no scores."""
+    own = SPACE.arch_id_of(SHUFFLED)
+    write(path, {"arch": [SPACE[7], SHUFFLED], "acc": [1.0, 2.0]})
+    table = read_accuracies("nasbench201", path, MAP, members=members_of(SPACE)).read_all()
+    assert dict(zip(table["arch_id"].to_pylist(), table["accuracy"].to_pylist(), strict=True)) == {SPACE[7]: 1.0, own: 2.0}
+    write(path, {"arch": [own, SPACE[7], SHUFFLED], "acc": [1.0, 2.0, 3.0]})
+    message = refusal(lambda: read_accuracies("nasbench201", path, MAP, members=members_of(SPACE)), path)
+    assert message.endswith(f"row 2, column 'arch': {SHUFFLED!r} is there twice, as {own!r} before")
+
+
+def test_a_cell_outside_the_space(path: Path) -> None:
+    outside = "|none~0|+|skip_connect~0|none~0|+|none~2|none~0|skip_connect~1|"
+    write(path, {"arch": [SPACE[7], outside], "acc": [1.0, 2.0]})
+    message = refusal(lambda: read_accuracies("nasbench201", path, MAP, members=members_of(SPACE)), path)
+    assert f"row 1, column 'arch': {outside!r} is no architecture of nasbench201" in message
+
+
+def test_official_rows_with_edges_in_another_order(tmp_path: Path) -> None:
+    """Formats of other packages name architectures as they like; the columns beside them stay as they are."""
+    batch = pa.record_batch({"space": ["s"] * 3, "arch_id": [SHUFFLED, SPACE[7], SHUFFLED], "accuracy": [1.0, 2.0, 3.0]})
+    (checked,) = members_of(SPACE).checked(tmp_path, [batch])
+    own = SPACE.arch_id_of(SHUFFLED)
+    assert checked.to_pydict() == batch.to_pydict() | {"arch_id": [own, SPACE[7], own]}
+    assert checked.schema == batch.schema
 
 
 def test_where_only_some_architectures_are_known(path: Path) -> None:

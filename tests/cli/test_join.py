@@ -48,6 +48,22 @@ def test_accuracies_of_another_space(root: Path, foreign: Path, command: str) ->
     assert "none of the 2 in this column is: it looks like a table of nats_sss" in message
 
 
+@pytest.mark.parametrize("command", ["accuracies", "join", "score"])
+def test_edges_in_another_order(root: Path, tmp_path: Path, command: str) -> None:
+    """Each way to import accuracies takes them for the same cells."""
+    shuffled = {"+".join(f"|{'|'.join(group[1:-1].split('|')[::-1])}|" for group in arch_id(i).split("+")): i for i in range(4)}
+    table = write_csv(tmp_path / "shuffled.csv", {name: 80.0 + i for name, i in shuffled.items()})
+    arguments: dict[str, tuple[object, ...]] = {
+        "accuracies": ("accuracies", SPACE, table, "--dataset", root),
+        "join": ("join", root, "--accuracies", table),
+        "score": ("score", "-o", root, "--in-process", *SAME, "--accuracies", table),
+    }
+    prints(*arguments[command], *MAP)
+    prints("join", root)
+    joined = naswot_ray.open(root).joined.to_table(columns=["arch_id", "accuracy"]).to_pylist()
+    assert {row["arch_id"]: row["accuracy"] for row in joined} == {arch_id(i): 80.0 + i for i in range(4)}
+
+
 def test_one_id_that_is_none(root: Path, accuracies: Path) -> None:
     accuracies.write_text(accuracies.read_text() + "|none~0|+|none~0|none~0|+|none~0|none~1|none~2|,5\n")
     message = refuses(root, "accuracies", SPACE, accuracies, "--dataset", root, *MAP)
