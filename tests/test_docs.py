@@ -109,6 +109,11 @@ def test_the_readmes_example_of_one_network_runs() -> None:
     exec(compile(head.replace("batch(64", "batch(4"), "README.md", "exec"), {})
 
 
+def test_the_notations_of_the_page_about_spaces_are_one_architecture() -> None:
+    (block,) = blocks(ROOT / "docs" / "spaces.md", "python")
+    exec(compile(block, "spaces.md", "exec"), {})
+
+
 @pytest.fixture(scope="module")
 def joined(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two measures at two batch sizes and seeds, made up, one singular and one failed; joined with accuracies."""
