@@ -1,4 +1,4 @@
-// Combinations of tensors: scale, shift, rectification, sum and sign bits in one pass.
+// Combines rows of tensors: scales, shifts, rectifies and adds them, and takes the sign bits, all in one pass.
 #pragma once
 
 #include <limits>
@@ -9,33 +9,33 @@
 
 namespace naswot {
 
-// Where the values of a row that has codes go too, for what is found of values instead of signs.
+// Where the values of a row with codes are stored. Some statistics need the values and not just their signs.
 struct RowValues {
-    float* pairs;   // less `centre`, for the covariance
-    bool precise;   // whether these are single precision numbers
+    float* pairs;   // receives values less `centre`, for the covariance; may be null
+    bool precise;   // whether `pairs` holds single precision numbers
     Lanes centre;   // 0 in lanes that hold no image
-    Lanes sum;      // of `pairs`
+    Lanes sum;      // sum of what went to `pairs`
     bool centred;   // whether there is a centre; without one `sum` is not needed
-    bool positive;  // whether the positive part is meant
-    float* first;   // those of the block's first image; may be null
+    bool positive;  // whether max(value, 0) is stored instead of the value
+    float* first;   // receives the values of the block's first image; may be null
 };
 
 // A summand of a combination, for one row of one channel: max((x - mean) * scale, floor).
 struct RowTerm {
     const float* x;
     Lanes mean, scale, floor;
-    Mask* codes;        // of the value before the maximum; may be null
-    RowValues* values;  // likewise
+    Mask* codes;        // receives the signs of the value before the maximum; may be null
+    RowValues* values;  // receives that value; may be null
 };
 
 struct RowTargets {
-    float* total;      // these may be null
+    float* total;      // any of these may be null
     float* rectified;
     Mask* codes;
     RowValues* values;
 };
 
-// Pixels x and x + 1 of a row; the second one is zero behind its end.
+// Stores pixels x and x + 1 of a row. Where x + 1 is past the end of the row, `second` is zero.
 inline void keep(RowValues& to, int x, int width, Lanes first, Lanes second) {
     if (to.positive) {
         first = largest(first, Lanes{});
@@ -56,15 +56,16 @@ inline void keep(RowValues& to, int x, int width, Lanes first, Lanes second) {
     } else if (to.pairs) {
         const Pair pair = make_pair(first, second);
         reinterpret_cast<Pair*>(to.pairs)[x / 2] = pair;
-        // Of the rounded values: else the mean that is taken off products is another one than theirs.
+        // Sum the rounded values: the mean that is later taken off the products must be the mean of what was multiplied.
         if (to.centred) add_products(to.sum, pair, make_pair(broadcast(1), broadcast(1)));
     }
 }
 
-// `present` is all ones but for the lanes of a last block that hold no image. VALUES: whether any `values` are not null.
+// Combines up to four terms. `present` is zero in the lanes of a last block that hold no image, and all ones elsewhere.
+// VALUES: whether any `values` are not null.
 template <bool VALUES, int NUM_TERMS>
 inline void combine_row(const RowTerm* terms, const RowTargets& to, int width, LaneBits present) {
-    // The value at pixel x; those of the terms, and the total behind them, go to `seen`.
+    // Computes pixel x. The values of the terms, followed by the total, go to `seen`.
     const auto combine_pixel = [&](int x, Lanes* seen) {
         Lanes total = {};
 #pragma GCC unroll 4
@@ -86,7 +87,7 @@ inline void combine_row(const RowTerm* terms, const RowTargets& to, int width, L
     if constexpr (!VALUES) {
         for (int x = 0; x < width; x++) combine_pixel(x, nullptr);
     } else {
-        RowValues values[NUM_TERMS + 1];  // copies, which nothing that is written can change
+        RowValues values[NUM_TERMS + 1];  // local copies: the compiler knows that no store below can change them
         bool wanted[NUM_TERMS + 1];
         for (int t = 0; t <= NUM_TERMS; t++) {
             const RowValues* from = t < NUM_TERMS ? terms[t].values : to.values;
@@ -107,7 +108,7 @@ inline void combine_row(const RowTerm* terms, const RowTargets& to, int width, L
     }
 }
 
-// Any number of terms: some at a time, what they add up to being the first term of the next.
+// Combines any number of terms, a few at a time. The sum of each few becomes the first term of the next.
 template <bool VALUES>
 inline void combine_row(std::vector<RowTerm>& terms, const RowTargets& to, int width, LaneBits present, float* buffer) {
     RowTerm* first = terms.data();
