@@ -1,4 +1,4 @@
-"""`score_module` applies the published rule to any torch module."""
+"""`score_module`: the published rule on any torch module."""
 
 from __future__ import annotations
 

@@ -193,7 +193,7 @@ def expected_with(measures: dict[str, int], root: Path) -> parts.Expected:
 
 @pytest.fixture
 def newer_meco(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A program whose `meco` has version 2 and is twice as large."""
+    """A program whose `meco` is of version 2, and twice as large."""
     meco = replace(all_measures()["meco"], version=2, take=lambda forward: 2 * float(forward.smallest_correlations.sum()))
     for known in (all_measures(), own_measures()):
         monkeypatch.setitem(known, "meco", meco)

@@ -27,10 +27,10 @@ class Combiner {
 
     // Where the values of a term, or of the total, go if they have codes.
     struct Target {
-        int64_t codes = -1, offset = 0;  // index of the codes, and their first channel that is written here
-        bool kept = false;               // whether all values are kept, or only those of one band
-        float* pairs = nullptr;          // pairs of the first channel; null if not wanted
-        ptrdiff_t channel = 0;           // pairs from a channel to the next
+        int64_t codes = -1, offset = 0;  // entry of the codes, and first channel of them
+        bool kept = false;               // all of it, or else one band
+        float* pairs = nullptr;          // of the first channel; null if not wanted
+        ptrdiff_t channel = 0;           // pairs to the next channel
         RowValues row{};
     };
 
@@ -173,7 +173,7 @@ private:
         if (target.codes < 0) return target;
         const Codes& codes = batch_.codes[target.codes];
         target.row.positive = work.has_flag(t, POSITIVE);
-        // A normalised channel already has the mean 0.
+        // What is normalised has the mean 0.
         target.row.centred = !work.has_flag(t, NORMALISED) || target.row.positive;
         if (!batch_.results.covariances) return target;
         target.kept = codes.kept >= 0;

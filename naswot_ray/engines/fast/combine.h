@@ -11,13 +11,13 @@ namespace naswot {
 
 // Where the values of a row with codes are stored. Some statistics need the values and not just their signs.
 struct RowValues {
-    float* pairs;   // receives values less `centre`, for the covariance; may be null
-    bool precise;   // whether `pairs` holds single precision numbers
+    float* pairs;   // less `centre`, for the covariance
+    bool precise;   // whether these are single precision numbers
     Lanes centre;   // 0 in lanes that hold no image
-    Lanes sum;      // sum of what went to `pairs`
+    Lanes sum;      // of `pairs`
     bool centred;   // whether there is a centre; without one `sum` is not needed
-    bool positive;  // whether max(value, 0) is stored instead of the value
-    float* first;   // receives the values of the block's first image; may be null
+    bool positive;  // whether the positive part is meant
+    float* first;   // those of the block's first image; may be null
 };
 
 // A summand of a combination, for one row of one channel: max((x - mean) * scale, floor).
@@ -35,7 +35,7 @@ struct RowTargets {
     RowValues* values;
 };
 
-// Stores pixels x and x + 1 of a row. Where x + 1 is past the end of the row, `second` is zero.
+// Pixels x and x + 1 of a row; the second one is zero behind its end.
 inline void keep(RowValues& to, int x, int width, Lanes first, Lanes second) {
     if (to.positive) {
         first = largest(first, Lanes{});
@@ -56,16 +56,15 @@ inline void keep(RowValues& to, int x, int width, Lanes first, Lanes second) {
     } else if (to.pairs) {
         const Pair pair = make_pair(first, second);
         reinterpret_cast<Pair*>(to.pairs)[x / 2] = pair;
-        // Sum the rounded values: the mean that is later taken off the products must be the mean of what was multiplied.
+        // Of the rounded values: else the mean that is taken off products is another one than theirs.
         if (to.centred) add_products(to.sum, pair, make_pair(broadcast(1), broadcast(1)));
     }
 }
 
-// Combines up to four terms. `present` is zero in the lanes of a last block that hold no image, and all ones elsewhere.
-// VALUES: whether any `values` are not null.
+// `present` is all ones but for the lanes of a last block that hold no image. VALUES: whether any `values` are not null.
 template <bool VALUES, int NUM_TERMS>
 inline void combine_row(const RowTerm* terms, const RowTargets& to, int width, LaneBits present) {
-    // Computes pixel x. The values of the terms, followed by the total, go to `seen`.
+    // The value at pixel x; those of the terms, and the total behind them, go to `seen`.
     const auto combine_pixel = [&](int x, Lanes* seen) {
         Lanes total = {};
 #pragma GCC unroll 4
@@ -87,7 +86,7 @@ inline void combine_row(const RowTerm* terms, const RowTargets& to, int width, L
     if constexpr (!VALUES) {
         for (int x = 0; x < width; x++) combine_pixel(x, nullptr);
     } else {
-        RowValues values[NUM_TERMS + 1];  // local copies: the compiler knows that no store below can change them
+        RowValues values[NUM_TERMS + 1];  // copies, which nothing that is written can change
         bool wanted[NUM_TERMS + 1];
         for (int t = 0; t <= NUM_TERMS; t++) {
             const RowValues* from = t < NUM_TERMS ? terms[t].values : to.values;

@@ -28,8 +28,8 @@ inline Lanes dot(const Lanes* a, const Lanes* b, int length) {
     return (sums[0] + sums[1]) + (sums[2] + sums[3]);
 }
 
-// Adds what R rows of A from row j on contribute to p = A u, up to column `length`. Since A is symmetric, an entry of row r counts
-// for p of its row and for p of its column.
+// R rows of A from j on, all entries before column `length`: what they add to p = A u. Row r gives its own sum, and adds to those
+// of the columns.
 template <int R>
 inline void multiply_rows(const Lanes* matrix, int j, int length, const Lanes* u, Lanes* p) {
     const Lanes* row[R];
@@ -52,7 +52,7 @@ inline void multiply_rows(const Lanes* matrix, int j, int length, const Lanes* u
     for (int r = 0; r < R; r++) p[j + r] += sum[r];
 }
 
-// Computes p = A u for the leading i rows and columns, from the lower triangle.
+// p = A u for the leading i rows and columns, of which the lower triangle is there.
 inline void multiply(const Lanes* matrix, int i, const Lanes* u, Lanes* p) {
     constexpr int R = 4;
     std::fill(p, p + i, Lanes{});
@@ -71,7 +71,7 @@ inline void multiply(const Lanes* matrix, int i, const Lanes* u, Lanes* p) {
     for (; j < i; j++) multiply_rows<1>(matrix, j, j, u, p), p[j] += matrix[triangle(j) + j] * u[j];
 }
 
-// Subtracts u q^T + q u^T from A in the leading i rows and columns.
+// A -= u q^T + q u^T for the leading i rows and columns.
 inline void subtract_outer(Lanes* matrix, int i, const Lanes* u, const Lanes* q) {
     constexpr int R = 4;
     int j = 0;
@@ -92,9 +92,8 @@ inline void subtract_outer(Lanes* matrix, int i, const Lanes* u, const Lanes* q)
     }
 }
 
-// Writes the diagonal of the tridiagonal form, and the squares of its off-diagonal: squares[i] is that of the entry between i - 1
-// and i. Destroys the matrix. A row that is zero to the left of its last two entries needs no reflection, so rows of zeros at the
-// end of a matrix do not change the others.
+// The diagonal, and the squares of what is beside it: squares[i] belongs to entries i - 1 and i. Destroys the matrix. A row of
+// zeros to the left of its last two entries needs no reflection, so rows of zeros at the end of a matrix leave the others alone.
 inline void tridiagonalise(Lanes* matrix, int n, Lanes* diagonal, Lanes* squares, Lanes* q) {
     for (int i = n - 1; i > 0; i--) {
         Lanes* u = matrix + triangle(i);  // the row's entries become the vector of the reflection
