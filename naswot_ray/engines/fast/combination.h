@@ -20,8 +20,8 @@ namespace naswot {
 //   then five for each term: tensor, first channel, flags, index of its codes (-1: none), first channel of these codes
 class Combiner {
     const Batch& batch_;
-    const std::vector<float>&mean_, &scale_;  // one entry a normalised channel
-    std::vector<ChannelSums>& sums_;          // one entry a coded tensor
+    const std::vector<float>&mean_, &scale_;  // one entry for each normalised channel
+    std::vector<ChannelSums>& sums_;          // one entry for each coded tensor
     AlignedFloats row_buffer_, first_row_;
     std::vector<RowTerm> row_terms_;
 

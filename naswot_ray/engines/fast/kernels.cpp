@@ -30,7 +30,7 @@ class Run {
     std::vector<uint64_t> words_;
     std::vector<std::vector<float>> packed_;
     AlignedFloats row_buffer_, transformed_;
-    std::vector<ChannelSums> sums_;  // one entry a coded tensor, filled while that tensor is being computed
+    std::vector<ChannelSums> sums_;  // one entry for each coded tensor, filled while it is computed
     Combiner combiner_;
 
 public:
