@@ -1,4 +1,4 @@
-"""Fixtures of all tests."""
+"""Fixtures that all tests share."""
 
 import itertools
 import os
@@ -21,22 +21,22 @@ from tests.spaces.nasbench101_table import published_digests
 
 torch.set_num_threads(1)
 
-hypothesis.settings.register_profile("busy", deadline=None)  # no example fails for the time that a busy machine takes
+hypothesis.settings.register_profile("busy", deadline=None)  # no example fails because a busy machine takes longer
 hypothesis.settings.load_profile("busy")
 
 
 def pytest_configure() -> None:
     data.check_variable()
-    # Or each Ray would start processes that no test uses, at 1.5 s of a processor.
+    # Otherwise each Ray would start processes that no test uses, which takes 1.5 s of a processor.
     os.environ |= {"RAY_prestart_worker_first_driver": "0"}
     loopback.enter()
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """`-n auto`: one more than there are processors, as the tests of whole clusters wait more than they compute; at most eight.
+    """`-n auto` starts one worker more than there are processors, since tests of whole clusters mostly wait; eight at most.
 
-    More would not help, as the tests of clusters stay together, and each worker takes 0.7 GB.
+    More would not help, since the tests of clusters stay together, and each worker takes 0.7 GB.
     """
     num_cpus = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
     return min(num_cpus + 1, 8)
@@ -44,24 +44,24 @@ def pytest_xdist_auto_num_workers() -> int:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> scheduling.GroupScheduling:
-    config.option.loadscopereorder = False  # by the number of tests; `in_order` knows better
+    config.option.loadscopereorder = False  # xdist orders by number of tests; `in_order` knows better
     return scheduling.GroupScheduling(config, log)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if hasattr(config, "workerinput"):  # in a worker of xdist
+    if hasattr(config, "workerinput"):  # inside a worker of xdist
         items[:] = scheduling.in_order(items)
 
 
 @pytest.fixture(scope="session")
 def nats(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with NATS-Bench's official directories of three architectures. Only to be read."""
+    """A folder with NATS-Bench's official directories of three architectures. Tests may only read it."""
     return data.copy_nats(tmp_path_factory.mktemp("nats"))
 
 
 @pytest.fixture(scope="session", autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The cache directory of all tests and workers of this run: never the user's own, and empty at first."""
+    """The cache directory of all tests and workers of this run. It is empty at first, and never the user's own."""
     with pytest.MonkeyPatch.context() as patch:
         path = _common(tmp_path_factory) / "cache"
         path.mkdir(exist_ok=True)
@@ -71,10 +71,10 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def nasbench101(cache: Path) -> NasBench101:
-    """NAS-Bench-101 with all its hashes, which the first worker that needs them puts into the cache for all.
+    """NAS-Bench-101 with all its hashes. The first worker that needs them puts them into the cache for all.
 
-    They come from the benchmark's table, or are computed (about 20 s) where the tests have no such table. The space takes
-    no cache whose digest is not the one that it knows.
+    The hashes come from the benchmark's table if the tests have it; otherwise they are computed, which takes about 20 s. The
+    space takes no cache whose digest is not the one that it knows.
     """
     space = get_space("nasbench101")
     assert isinstance(space, NasBench101)
@@ -87,21 +87,21 @@ def nasbench101(cache: Path) -> NasBench101:
 
 
 def _common(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The temporary directory of this run that all its workers see."""
+    """The temporary directory of this run, shared by all its workers."""
     base = tmp_path_factory.getbasetemp()
     return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
 
 @pytest.fixture(scope="session", name="head")
 def _head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[head.Head]:
-    """A Ray head node with two CPUs. A test leaves no job on it."""
+    """A Ray head node with two CPUs. A test must not leave a job running on it."""
     with head.running(tmp_path_factory.mktemp("head") / "home") as node:
         yield node
 
 
 @pytest.fixture(scope="session")
 def s3_server() -> Iterator[s3.S3Server]:
-    """A real S3 server; the credentials for it are in the environment."""
+    """A real S3 server. The environment holds its credentials."""
     with pytest.MonkeyPatch.context() as patch, s3.serving() as server:
         for name, value in s3.CREDENTIALS.items():
             patch.setenv(name, value)

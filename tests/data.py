@@ -1,17 +1,17 @@
-"""Data that some tests read and the repository does not hold: real images, official benchmark files, published tables.
+"""Finds data that some tests read and the repository does not hold: real images, official benchmark files, published tables.
 
-The environment variable NASWOT_RAY_TEST_DATA names a folder with any of
+The environment variable NASWOT_RAY_TEST_DATA names a folder that may contain
 
 | file | what |
 |---|---|
-| `images/cifar10.npz`, `cifar100.npz`, `imagenet16.npz` | real images, in the form of `naswot_ray.images.files` |
+| `images/cifar10.npz`, `cifar100.npz`, `imagenet16.npz` | real images, in the format of `naswot_ray.images.files` |
 | `benchmarks/nats_fixture/` | both of NATS-Bench's `-simple` directories: the meta file, architectures 0, 11 and 284 |
 | `benchmarks/nasbench101.parquet` | every row of NAS-Bench-101: hash, matrix, operations, parameters, accuracies |
 | `benchmarks/nasbench201.parquet` | every cell of NAS-Bench-201: isomorphism, parameters, accuracies, training times |
 | `benchmarks/nasbench201_published_naswot.parquet` | another codebase's NASWOT scores of every cell |
 
-Images and NATS-Bench's files are also found where `naswot-ray fetch` puts them. A test that misses its data is skipped, and the
-reason names the command that fetches the official file.
+Images and NATS-Bench's files are also found where `naswot-ray fetch` puts them. A test whose data is missing is skipped, and
+the reason names the command that fetches the official file.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ VARIABLE = "NASWOT_RAY_TEST_DATA"
 
 _FOLDER = Path(os.environ[VARIABLE]) if os.environ.get(VARIABLE) else None
 _FETCHED = cache_directory()
-"""The user's own cache, which tests do not touch: `tests.conftest.cache` replaces it."""
+"""The user's own cache. Tests do not touch it: `tests.conftest.cache` replaces it."""
 
 IMAGES = {"cifar10": "cifar10.npz", "cifar100": "cifar100.npz", "imagenet16-120": "imagenet16.npz"}
 NATS = {TSS: "nats-tss", SSS: "nats-sss"}
@@ -41,21 +41,21 @@ TABLES = {
     "nasbench201.parquet": "naswot-ray fetch nats-tss",
     "nasbench201_published_naswot.parquet": None,
 }
-"""Table -> the command that fetches the official file with the same facts. None: no benchmark publishes them."""
+"""Table -> the command that fetches the official file with the same facts; None if no benchmark publishes them."""
 
 
 def check_variable() -> None:
-    """Refuse a variable that names no folder: every test that needs data would be skipped.
+    """Refuse a variable that does not name a folder, since every test that needs data would be skipped.
 
     Raises:
-        pytest.UsageError: it does.
+        pytest.UsageError: the variable does not name a folder.
     """
     if _FOLDER and not _FOLDER.is_dir():
         raise pytest.UsageError(f"{VARIABLE}={_FOLDER} is not a folder")
 
 
 def find_table(name: str) -> Path:
-    """A table of `TABLES`; skips the test if it is not there."""
+    """A table of `TABLES`. The test is skipped if it does not exist."""
     path = find_given("benchmarks", name)
     if path is None:
         command = TABLES[name]
@@ -65,7 +65,7 @@ def find_table(name: str) -> Path:
 
 
 def find_images(name: str) -> Path:
-    """A folder with the images of a source; skips the test if there is none."""
+    """A folder with the images of a source. The test is skipped if there is none."""
     if given := find_given("images", IMAGES[name]):
         return given.parent
     if not (_FETCHED / name).is_dir():
@@ -74,10 +74,10 @@ def find_images(name: str) -> Path:
 
 
 def copy_nats(target: Path) -> Path:
-    """A folder with three architectures of each of NATS-Bench's official directories, only to be read.
+    """A folder with three architectures of each of NATS-Bench's official directories. Tests may only read it.
 
     Args:
-        target: where to make it from fetched directories, if `NASWOT_RAY_TEST_DATA` holds none.
+        target: where to make the folder from fetched directories, if `NASWOT_RAY_TEST_DATA` holds none.
     """
     folder = find_given("benchmarks", "nats_fixture")
     if folder is not None:

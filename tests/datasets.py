@@ -1,4 +1,5 @@
-"""What several tests need of datasets: making one in this process, and its rows without what tells how they came to be."""
+"""Helpers for datasets in several tests: making one in this process, and reading its rows without what says how they were
+made."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A Ray head node that the tests of one process share: starting one takes as long as a small run on it."""
+"""Starts a Ray head node that the tests of one process share, since starting one takes as long as a small run on it."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class Head:
     """A running head node.
 
     Attributes:
-        process: the one that started it; the node's processes are its descendants.
+        process: the process that started it; the node's processes are its descendants.
         address: `host:port`, for `--address`.
-        metrics_url: where its Prometheus metrics are.
-        environment: of a user whose `ray job submit` goes to this node.
+        metrics_url: the URL of its Prometheus metrics.
+        environment: the environment of a user whose `ray job submit` goes to this node.
     """
 
     process: subprocess.Popen[str]
@@ -40,11 +40,11 @@ class Head:
 
 @contextlib.contextmanager
 def running(home: Path) -> Iterator[Head]:
-    """Start a head node on free ports of the loopback; it ends with the context."""
+    """Start a head node on free ports of the loopback interface. It ends with the context."""
     gcs, dashboard, metrics = (free_port() for _ in range(3))
-    temporary = Path("/tmp") / f"ray-tests-{os.getpid()}"  # short: Ray puts sockets below it
+    temporary = Path("/tmp") / f"ray-tests-{os.getpid()}"  # a short path: Ray puts sockets below it
     variables = environment(home)
-    variables["RAY_metrics_report_interval_ms"] = "1000"  # instead of ten seconds, in which the tests' jobs go on
+    variables["RAY_metrics_report_interval_ms"] = "1000"  # instead of ten seconds, during which the tests' jobs would continue
     variables |= {**s3.CREDENTIALS, "PATH": f"{RAY.parent}{os.pathsep}{variables['PATH']}"}
     process = subprocess.Popen(
         [
@@ -65,7 +65,7 @@ def running(home: Path) -> Iterator[Head]:
 
 
 def free_port() -> int:
-    """A port of the loopback that nothing listens on."""
+    """A port of the loopback interface on which nothing listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

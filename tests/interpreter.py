@@ -1,4 +1,4 @@
-"""Brings Triton in so that it can interpret kernels. It decides that when it is imported, and much of torch imports it."""
+"""Imports Triton such that it can interpret kernels. It decides that when it is imported, and much of torch imports it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 __all__ = ["ENVIRONMENT", "INTERPRETED", "triton"]
 
 INTERPRETED = not torch.cuda.is_available()
-"""Kernels run on the CPU, in Triton's interpreter."""
+"""The kernels run on the CPU, in Triton's interpreter."""
 
 ENVIRONMENT = {"TRITON_INTERPRET": "1"} if INTERPRETED else {}
 

@@ -1,7 +1,7 @@
 """Cuts the test process off from every network but its own loopback.
 
-Ray binds to the machine's own address unless there is none, so the tests that start it run in a network namespace that holds
-nothing but `lo`. Entering one needs root on Linux; elsewhere the tests run as they are.
+Ray binds to the machine's own address if it has one, so the tests that start Ray run in a network namespace that holds only
+`lo`. Entering a namespace needs root on Linux; elsewhere the tests run without one.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _IFF_UP = 0x1
 
 
 def enter() -> bool:
-    """Move this process, and all it starts from now on, into a namespace of its own. Returns whether that worked."""
+    """Move this process, and everything it starts from now on, into a namespace of its own. Returns whether that worked."""
     if sys.platform != "linux" or os.geteuid() != 0:
         return False
     if ctypes.CDLL(None, use_errno=True).unshare(_CLONE_NEWNET) != 0:

@@ -1,4 +1,4 @@
-"""Installed packages that offer something by entry points: a module and its metadata in a folder on the path."""
+"""Installs packages that offer something by entry points: a module and its metadata in a folder on the path."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ def install(folder: Path, monkeypatch: pytest.MonkeyPatch, module: str, source: 
     """Put a package into a folder, and the folder on the path until the test ends.
 
     Args:
-        folder: for the package; others may lie in it already.
+        folder: folder for the package; it may contain other packages.
         module: name of the package and of its only module.
-        source: of the module.
-        group: of the entry points.
-        offered: name of an entry point -> the attribute of the module that it stands for.
+        source: source of the module.
+        group: group of the entry points.
+        offered: name of an entry point -> the attribute of the module to which it points.
     """
     (folder / f"{module}.py").write_text(source)
     metadata = folder / f"{module}-1.0.dist-info"

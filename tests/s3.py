@@ -1,4 +1,4 @@
-"""A real S3 server process, and a proxy in front of it that counts requests and makes storage slow, broken or throttling."""
+"""Runs a real S3 server process, and a proxy before it that counts requests and makes storage slow, broken or throttling."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CREDENTIALS: Final = {
     "AWS_SECRET_ACCESS_KEY": "test-secret",
     "AWS_EC2_METADATA_DISABLED": "true",
 }
-"""What a process needs in its environment to use the server."""
+"""The environment that a process needs to use the server."""
 
 _START_SECONDS: Final = 240
 
@@ -38,7 +38,7 @@ threading.Thread(target=follow, daemon=True).start()
 from moto.server import main
 main(sys.argv[1:])
 """
-"""The server, and its end when whoever holds the other end of its standard input ends, however that comes."""
+"""A program that serves S3, and ends when the process at the other end of its standard input ends, however that happens."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class S3Server:
     def put(self, bucket: str, key: str, data: bytes) -> None:
         self._client().put_object(Bucket=bucket, Key=key, Body=data)
 
-    def _client(self) -> Any:  # boto3 makes its classes at run time
+    def _client(self) -> Any:  # boto3 creates its classes at run time
         return boto3.client("s3", endpoint_url=f"http://127.0.0.1:{self.port}", region_name=REGION)
 
 
@@ -75,7 +75,7 @@ def uri(bucket: str, prefix: str, port: int) -> str:
 
 @contextlib.contextmanager
 def serving() -> Iterator[S3Server]:
-    """An S3 server in a process of its own, which ends with the block."""
+    """Run an S3 server in a process of its own, which ends with the block."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -94,8 +94,8 @@ class Request:
     """What the proxy was asked.
 
     Attributes:
-        number: how many came before it.
-        key: of the object, with the bucket in front; that of a listing is its prefix.
+        number: number of requests before it.
+        key: key of the object, with the bucket in front; for a listing, its prefix.
         is_listing: whether it lists a bucket.
     """
 
@@ -107,13 +107,13 @@ class Request:
 
 @dataclass(frozen=True)
 class Answer:
-    """What the proxy does with a request instead of passing it on and its answer back.
+    """What the proxy does with a request instead of passing the request on and the answer back.
 
     Attributes:
-        status: answered at once, if given.
-        drop_body: the connection breaks in the middle of the request's body, and the server sees nothing of it.
-        drop_answer: the server does it, and the connection breaks in the middle of its answer.
-        delay_seconds: before anything else.
+        status: status with which the proxy answers at once, if given.
+        drop_body: the connection breaks in the middle of the request's body, and the server sees nothing of the request.
+        drop_answer: the server executes the request, and the connection breaks in the middle of the answer.
+        delay_seconds: time to wait before anything else.
     """
 
     status: int | None = None
@@ -132,9 +132,9 @@ class Proxy:
     """A proxy in front of the server.
 
     Attributes:
-        port: on 127.0.0.1.
+        port: port on 127.0.0.1.
         fault: decides what goes wrong; by default nothing.
-        requests: all so far.
+        requests: all requests so far.
     """
 
     port: int
@@ -142,13 +142,13 @@ class Proxy:
     requests: list[Request] = field(default_factory=list)
 
     def count(self, method: str) -> int:
-        """How many requests of one kind there were."""
+        """The number of requests of one kind so far."""
         return sum(request.method == method for request in self.requests)
 
 
 @contextlib.contextmanager
 def proxying(server: S3Server) -> Iterator[Proxy]:
-    """A proxy in threads of this process, which ends with the block."""
+    """Run a proxy in threads of this process, which end with the block."""
     proxy = Proxy(0)
     lock = threading.Lock()
 

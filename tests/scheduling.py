@@ -1,7 +1,7 @@
-"""Which tests run together on one worker of pytest-xdist, and in which order: `python -m pytest -n auto`.
+"""Decides which tests run together on one worker of pytest-xdist, and in which order: `python -m pytest -n auto`.
 
 The tests of a module stay together, so that its fixtures are made once. xdist's own `--dist loadgroup` does not work with
-pytest 9.2 (pytest-xdist issue 1386): it would mark groups in the names of tests, which can no longer be changed.
+pytest 9.2 (pytest-xdist issue 1386): it marks groups in the names of tests, and these can no longer be changed.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from xdist.scheduler import LoadScopeScheduling
 
 _TOGETHER: Final = {
     "tests/faults/sandbox/": "sandbox",
-    "tests/faults/": "head",  # share a head node
+    "tests/faults/": "head",  # these share a head node
     "tests/e2e/": "head",
 }
 """Beginning of a test's name -> its group."""
 
 _APART: Final = {"tests/parity/test_parity.py::test_published_score[": 2}
-"""Beginning of a test's name -> how many parts of its parameters, separated by hyphens, make its group."""
+"""Beginning of a test's name -> how many parts of its parameters, separated by hyphens, belong to the name of its group."""
 
 _FIRST: Final = (
     "sandbox",
@@ -28,7 +28,8 @@ _FIRST: Final = (
     "tests/engines/",
     "tests/run/test_every_space.py",
 )
-"""Beginnings of the names of groups that take minutes, longest first. A long one that begins last keeps the others waiting."""
+"""Beginnings of the names of groups that take minutes, longest first. If a long one began last, the others would wait for
+it."""
 
 
 class GroupScheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist comes without types
@@ -50,7 +51,7 @@ def group_of(nodeid: str) -> str:
 
 
 def in_order(items: list[pytest.Item]) -> list[pytest.Item]:
-    """The tests with those of long groups first."""
+    """The tests, those of long groups first."""
 
     def rank(item: pytest.Item) -> int:
         group = group_of(item.nodeid)

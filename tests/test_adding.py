@@ -1,4 +1,4 @@
-"""docs/adding-a-*.md, done: a measure, a space and a format of other packages go through everything that ours do."""
+"""docs/adding-a-*.md, carried out: a measure, a space and a format of other packages work everywhere that ours do."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ GRID = ("--in-process", "--batch-size", 8, "--shard-size", 8)
 
 @pytest.fixture(autouse=True)
 def forget() -> Iterator[None]:
-    """What there is of a kind is found out once a process."""
+    """What exists of a kind is found out once per process."""
     yield
     _forget()
 
@@ -52,7 +52,7 @@ MAP = ("--map", "arch_id=arch_id", "--map", "cifar10/test/200=accuracy")
 
 
 def take_through(root: Path, folder: Path) -> None:
-    """All that reads a joined dataset."""
+    """Run everything that reads a joined dataset."""
     assert "0 files" not in prints("check", root)
     prints("info", root)
     prints("analyse", root, "--output", folder / "analysis")
@@ -72,7 +72,7 @@ def test_a_measure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     more = ("--measure", "naswot", "--measure", "disagreement")
     prints("score", "-o", root, *GRID, "--limit", 12, *more)  # fills in
-    prints("score", "-o", root, *GRID, "--limit", 16, *more)  # and goes on
+    prints("score", "-o", root, *GRID, "--limit", 16, *more)  # and continues
     assert "nothing to do" in prints("score", "-o", root, *GRID, "--limit", 16, *more)
     table = accuracies(tmp_path / "table.csv", list(space)[:20])
     prints("join", root, "--accuracies", table, *MAP)

@@ -1,4 +1,4 @@
-"""The page about the architecture speaks of what there is."""
+"""The page about the architecture describes what exists."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PACKAGE = ROOT / "naswot_ray"
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    """docs/architecture.py, which is in no package."""
+    """docs/architecture.py, which belongs to no package."""
     spec = spec_from_file_location("architecture", ROOT / "docs" / "architecture.py")
     assert spec is not None
     assert spec.loader is not None

@@ -1,4 +1,4 @@
-"""The documentation is true where a machine can tell: links lead somewhere, options exist, Python parses."""
+"""The documentation is true as far as a machine can check: links lead somewhere, options exist, Python parses."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_python_parses(page: Path) -> None:
 
 
 def test_the_tables_of_columns_are_those_of_the_schema() -> None:
-    """`python docs/columns.py` writes them."""
+    """`python docs/columns.py` writes these tables."""
     text = (ROOT / "docs" / "dataset.md").read_text()
     with_columns = runpy.run_path(str(ROOT / "docs" / "columns.py"))["with_columns"]
     assert with_columns(text) == text
@@ -116,7 +116,7 @@ def test_the_notations_of_the_page_about_spaces_are_one_architecture() -> None:
 
 @pytest.fixture(scope="module")
 def joined(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two measures at two batch sizes and seeds, made up, one singular and one failed; joined with accuracies."""
+    """Two made-up measures at two batch sizes and seeds, one singular and one failed row, joined with accuracies."""
     root = tmp_path_factory.mktemp("joined") / "DATASET"
     special = {3: SINGULAR, 4: FAILED | {"meco": None}}
     dataset = make_dataset(
@@ -135,7 +135,7 @@ COOKBOOK = ROOT / "docs" / "cookbook.md"
 
 
 AVERAGES = re.compile(r'\b(avg|corr|stddev_samp|regr_slope|regr_intercept)\((a\.)?("?naswot\b|$)')
-"""What is wrong if it is over values or accuracies that do not compare; `$` is where an f-string puts a name."""
+"""Averages that are wrong over values or accuracies which do not compare. `$` is where an f-string inserts a name."""
 
 
 def queries_of(path: Path) -> list[str]:
@@ -147,7 +147,7 @@ def queries_of(path: Path) -> list[str]:
         for node in ast.walk(ast.parse(textwrap.dedent(source)))
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     ]
-    if path.suffix == ".py":  # a docstring is more than its query
+    if path.suffix == ".py":  # a docstring contains more than its query
         found = [query for text in found for query in (re.findall(r'"(SELECT [^"]+)"', text) or [text])]
     else:
         found += [query for block in blocks(path, "bash") for query in re.findall(r'"([^"]+)"', block)]
@@ -157,7 +157,7 @@ def queries_of(path: Path) -> list[str]:
 
 
 def not_told_apart(query: str) -> set[str]:
-    """What distinguishes scores, and accuracies, that a query does not name."""
+    """The columns that distinguish scores or accuracies and that a query does not name."""
     names = ["space", "images", "batch_size", *(["dataset", "split", "epochs"] if "accuracy" in query else [])]
     return {name for name in names if not re.search(rf"\b{name}\b", query)}
 
@@ -181,7 +181,7 @@ def test_a_query_that_mixes_is_found() -> None:
 def test_the_python_of_readme_and_tutorial_gives_a_correlation_for_all_that_differs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Two batch sizes, seeds, image sources, datasets and trainings: 32 correlations, each +1 or -1 and none between."""
+    """Two batch sizes, seeds, image sources, data sets and trainings give 32 correlations, each of them +1 or -1."""
     dataset = make_dataset(tmp_path / "scores", batch_sizes=(4, 8), seeds=(0, 1))
     for batch_size, seed in itertools.product((4, 8), (0, 1)):
         rows = [score_row(i, images="cifar10", batch_size=batch_size, seed=seed, naswot=50.0 - i) for i in range(8)]

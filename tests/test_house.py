@@ -17,7 +17,7 @@ ROOMS = {
     "spaces": {"spaces", "network", "registry", "cache", "citation", "paths", "errors", "regular_file"},
     "images": {"images", "philox", "paths", "errors", "regular_file", "safe_pickle"},
     "measures": {"measures", "network", "registry", "citation", "errors"},
-    # the cache of engines: kernels that are built; that of dataset: what inputs.py downloads
+    # the cache of engines holds compiled kernels, that of dataset what inputs.py downloads
     "engines": {"engines", "measures", "spaces", "network", "philox", "cache", "private_folder", "errors"},
     "dataset": {
         "dataset",
@@ -36,7 +36,7 @@ ROOMS = {
     "benchmarks": {"benchmarks", "fetch", "dataset", "spaces", "registry", "errors", "safe_pickle", "regular_file"},
     "fetch": {"fetch", "images", "cache", "private_folder", "errors", "terminal"},
     "analysis": {"analysis", "grid", "dataset", "measures", "spaces", "registry", "errors", "markdown", "terminal"},
-    # run: options; grid: coverage; fetch: licences of sources
+    # run for options, grid for coverage, fetch for licences of sources
     "publish": {
         "publish",
         "citation",
@@ -60,7 +60,7 @@ ROOMS = {
 """Room -> the rooms and modules of the package that it may import."""
 
 OUTSIDE = {
-    "torch": {"engines", "measures", "run"},  # measures: for a type
+    "torch": {"engines", "measures", "run"},  # measures only for a type
     "pyarrow": {"dataset", "benchmarks", "ablation", "analysis", "search", "publish", "cli"},
     "duckdb": {"dataset", "analysis", "search", "audit", "publish", "cli"},
     "matplotlib": {"ablation", "analysis", "search"},
@@ -72,7 +72,7 @@ OUTSIDE = {
 
 
 def imports(path: Path) -> set[str]:
-    """Dotted names of everything a module imports."""
+    """Dotted names of everything that a module imports."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
@@ -119,7 +119,7 @@ def test_ray_is_imported_in_few_modules() -> None:
     ],
 )
 def test_a_room_is_imported_without_what_it_does_not_need(room: str, lacking: list[str]) -> None:
-    """All its modules, and whatever they import in turn, in a process of their own."""
+    """All modules of the room, and whatever they import in turn, are imported in a process of their own."""
     program = f"""
 import importlib, pkgutil, sys
 import naswot_ray.{room} as room
@@ -135,11 +135,11 @@ def test_no_room_is_forgotten() -> None:
     assert {path.name for path in PACKAGE.iterdir() if path.is_dir() and path.name != "__pycache__"} == {
         *ROOMS,
         "cli",
-    }  # which may import all
+    }  # cli may import everything
 
 
 def test_a_job_takes_the_whole_package_along() -> None:
-    """What `.rayignore` names stays behind when `ray job submit` uploads the checkout."""
+    """Files that `.rayignore` names stay behind when `ray job submit` uploads the checkout."""
     root = PACKAGE.parent
     left_behind = pathspec.GitIgnoreSpec.from_lines((root / ".rayignore").read_text().splitlines())
     assert left_behind.match_file("scores-demo/dataset.json")

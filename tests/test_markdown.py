@@ -1,4 +1,4 @@
-"""Texts in Markdown are shown as they are: no HTML, no link, no end of a cell or of a block."""
+"""Texts in Markdown are shown literally: they make no HTML and no link, and end no cell or block."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Random numbers: the bits are pinned, because datasets are made of them, and they are what they are called."""
+"""Random numbers: their bits are pinned, because datasets depend on them, and their distributions are what they are called."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MASK = 2**64 - 1
 
 
 def _philox4x64(key: tuple[int, int], counter: list[int]) -> list[int]:
-    """Philox4x64-10 written from the paper (Salmon et al., SC 2011)."""
+    """Philox4x64-10, written from the paper (Salmon et al., SC 2011)."""
     k0, k1 = key
     x = counter
     for _ in range(10):
@@ -33,7 +33,7 @@ def _philox4x64(key: tuple[int, int], counter: list[int]) -> list[int]:
 
 @pytest.mark.parametrize("stream", [0, 5])
 def test_words_are_philox_keyed_by_the_purpose(stream: int) -> None:
-    """So that another language, or a GPU, can draw them: blocks of four words, the counter's first word from 1."""
+    """Another language or a GPU can draw the same: blocks of four words, with the counter's first word starting at 1."""
     digest = hashlib.blake2b(b"test\x001\x00purpose", digest_size=16).digest()
     key = int.from_bytes(digest[:8], "little"), int.from_bytes(digest[8:], "little")
     expected = [word for block in (1, 2, 3) for word in _philox4x64(key, [block, stream, 0, 0])]
@@ -41,7 +41,7 @@ def test_words_are_philox_keyed_by_the_purpose(stream: int) -> None:
 
 
 class TestPinnedBits:
-    """If one of these fails, every score ever published changes: raise WEIGHTS_VERSION or BATCH_VERSION, or undo."""
+    """If one of these fails, every score ever published changes: raise WEIGHTS_VERSION or BATCH_VERSION, or undo the change."""
 
     def test_words(self) -> None:
         words = philox.raw_words(PURPOSE, 4)

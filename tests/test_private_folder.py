@@ -102,7 +102,7 @@ def test_a_planted_file_is_not_read_but_replaced(tmp_path: Path, plant: Callable
 
 
 def test_a_folder_that_is_renamed_meanwhile(tmp_path: Path) -> None:
-    """Where others may rename what lies above it, they cannot put their own in its place."""
+    """Others may rename what is above the folder, but they cannot put their own folder in its place."""
     with PrivateFolder(tmp_path / "folder") as folder:
         folder.write("file", b"own")
         (tmp_path / "folder").rename(tmp_path / "moved")

@@ -1,4 +1,4 @@
-"""What is no regular file is refused at once, where reading it would never end."""
+"""Anything that is not a regular file is refused at once, even if reading it would never end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pickles are read, never run."""
+"""Pickles are read but never executed."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_defaultdict_of_nothing() -> None:
 
 
 def test_pickles_of_python_2() -> None:
-    """Byte strings decode as asked for; arrays of an old numpy keep their bits."""
+    """Byte strings are decoded as asked for, and arrays of an old numpy keep their bits."""
     pixels = np.arange(256, dtype=np.uint8).reshape(4, 64)
     data = python2_pickle({"data": pixels, "labels": [1, 2], "name": "caf\xe9" * 100})
     assert b"numpy.core.multiarray" in data
@@ -171,7 +171,7 @@ EMPTY_ARRAY = RECONSTRUCT + NDARRAY + pickle.BININT1 + b"\0" + pickle.TUPLE1 + t
 
 
 def built(target: bytes, *state: bytes) -> bytes:
-    """A pickle that sets the state of what is on the stack."""
+    """A pickle that sets the state of the object on the stack."""
     return target + pickle.MARK + b"".join(state) + pickle.TUPLE + pickle.BUILD
 
 
@@ -309,7 +309,7 @@ def test_hostile_pickles_are_refused(data: bytes, message: str) -> None:
 
 
 def test_hostile_pickles_take_no_memory() -> None:
-    """All of them together, in a process that may take no more than 200 MB more than it has."""
+    """All of them are read in a process that may take at most 200 MB more than it has."""
     code = (
         "import pickle, resource, sys\n"
         "from naswot_ray import safe_pickle\n"
@@ -329,7 +329,7 @@ def test_hostile_pickles_take_no_memory() -> None:
 
 
 def test_registered_extensions_are_refused() -> None:
-    """`copyreg` can give a number to any name; the standard unpickler remembers what it once found under it."""
+    """`copyreg` can give a number to any name, and the standard unpickler remembers what it once found under a number."""
     copyreg.add_extension("os", "getcwd", 240)
     try:
         data = pickle.PROTO + b"\2" + pickle.EXT1 + b"\xf0" + pickle.EMPTY_TUPLE + pickle.REDUCE + pickle.STOP
@@ -413,6 +413,6 @@ def test_an_array_set_to_the_same_bytes_again_and_again() -> None:
 
 
 def _memoised(begun: bytes) -> bytes:
-    """Opcodes that set the array on the stack to the state that lies on it, once more. The state was memoised last."""
+    """Opcodes that set the array on the stack to the state on top of it, once more. The state was memoised last."""
     last = max(int(argument or 0) for op, argument, _ in pickletools.genops(begun + b"b.") if op.name == "BINPUT")
     return b"b" + b"h" + bytes([last])

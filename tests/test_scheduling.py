@@ -1,4 +1,4 @@
-"""Groups of tests are of tests that exist: after a file is renamed, its rule would fall away unseen."""
+"""Groups refer to tests that exist: after a file is renamed, its rule would otherwise be lost unnoticed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""No cell of a CSV file is a formula, and no number is changed."""
+"""No cell of a CSV file is a formula, and no number changes."""
 
 from __future__ import annotations
 

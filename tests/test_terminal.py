@@ -1,4 +1,4 @@
-"""Nothing in a text does anything to a terminal, whichever way it gets there."""
+"""No text can control a terminal, whichever way it gets there."""
 
 from __future__ import annotations
 

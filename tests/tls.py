@@ -1,4 +1,4 @@
-"""A TLS server in front of a plain one, and certificates for it."""
+"""Puts a TLS server before a plain one, and makes certificates for it."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from cryptography.x509.oid import NameOID
 
 @dataclass(frozen=True)
 class Certificate:
-    """A certificate that nobody signed but itself, in PEM files.
+    """A self-signed certificate in PEM files.
 
     Attributes:
-        path: of the certificate, which is also the authority's that it is checked by.
-        key: of its private key.
+        path: file of the certificate, which is also the authority by which it is checked.
+        key: file of its private key.
     """
 
     path: Path
@@ -32,7 +32,7 @@ class Certificate:
 
 
 def make_certificate(folder: Path, name: str, *, host: str = "127.0.0.1", valid_days: int = 2) -> Certificate:
-    """A certificate of a host, valid from three days ago until `valid_days` from now."""
+    """A certificate for a host, valid from three days ago until `valid_days` from now."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     try:
@@ -61,7 +61,7 @@ def make_certificate(folder: Path, name: str, *, host: str = "127.0.0.1", valid_
 
 @contextlib.contextmanager
 def in_front_of(port: int, certificate: Certificate) -> Iterator[int]:
-    """A TLS server on a port of its own, which it yields; what it is told goes to `port` in the clear."""
+    """Run a TLS server and yield its port. It passes everything on to `port` in plain text."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate.path, certificate.key)
 
@@ -75,7 +75,7 @@ def in_front_of(port: int, certificate: Certificate) -> Iterator[int]:
 
     def serve(client: socket.socket) -> None:
         with (
-            contextlib.suppress(OSError),  # a client that does not trust the certificate goes away
+            contextlib.suppress(OSError),  # a client that does not trust the certificate hangs up
             client,
             context.wrap_socket(client, server_side=True) as secure,
             socket.create_connection(("127.0.0.1", port)) as plain,

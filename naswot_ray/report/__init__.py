@@ -1,1 +1,1 @@
-"""`naswot-ray report`: one HTML page that shows a dataset, with everything it needs inside."""
+"""`naswot-ray report` writes one HTML page that shows a dataset. The page contains everything it needs."""

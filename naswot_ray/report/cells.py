@@ -1,21 +1,21 @@
-"""Cells as short text that the page draws: NAS-Bench-201's are their arch_ids, NAS-Bench-101's are packed here."""
+"""Packs NAS-Bench-101's cells into short texts from which the page draws them. NAS-Bench-201's arch_ids need no packing."""
 
 from __future__ import annotations
 
 import json
 
 OPS = ("conv3x3-bn-relu", "conv1x1-bn-relu", "maxpool3x3")
-"""An operation is its position here; the benchmark's own order."""
+"""The operations in the benchmark's order. A packed cell names an operation by its position here."""
 
 
 def pack_cell(architecture: str | None) -> str | None:
-    """A NAS-Bench-101 cell as `LABELS:EDGES`, as in `012:3f`; None for None.
+    """Pack a NAS-Bench-101 cell as `LABELS:EDGES`, for example `012:3f`; None stays None.
 
-    LABELS is a digit for each vertex between input and output. EDGES is a hexadecimal number: bit x + y (y - 1) / 2 is the edge
-    from vertex x to vertex y > x.
+    LABELS has a digit for each vertex between input and output. EDGES is a hexadecimal number: its bit x + y (y - 1) / 2 is
+    the edge from vertex x to vertex y > x.
 
     Args:
-        architecture: `{"matrix": ..., "ops": ...}`.
+        architecture: the cell as JSON, `{"matrix": ..., "ops": ...}`.
     """
     if architecture is None:
         return None

@@ -1,4 +1,4 @@
-"""What the page tells of a dataset as a whole: its rows, its grid and its rank correlations."""
+"""Collects what the page says about a dataset as a whole: its rows, its grid and its rank correlations."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from naswot_ray.measures import all_measures
 
 @dataclass(frozen=True)
 class GridCount:
-    """The rows of a point of the grid: how many runs were asked for, how many are there, and how many of these failed."""
+    """Counts the rows at one point of the grid: those that runs were asked for, those that exist, and those that failed."""
 
     space: str
     images: str
@@ -32,12 +32,12 @@ class GridCount:
 
 
 def describe(dataset: Dataset, grid: Iterable[GridCount], holdings: Iterable[Holding]) -> dict[str, Any]:
-    """The page's tables, as JSON values.
+    """Make the page's tables, as JSON values.
 
     Args:
-        dataset: what to describe.
-        grid: its coverage.
-        holdings: what it holds of each measure.
+        dataset: the dataset to describe.
+        grid: the coverage of its grid.
+        holdings: how many values of each measure it holds.
     """
     manifest, known = dataset.manifest, all_measures()
     correlations = _correlations(dataset)
@@ -91,7 +91,7 @@ def describe(dataset: Dataset, grid: Iterable[GridCount], holdings: Iterable[Hol
 
 
 def _correlations(dataset: Dataset) -> list[dict[str, Any]]:
-    """A row for each space, image source, batch size and training: Kendall's tau, and of how many architectures and seeds."""
+    """A row for each space, image source, batch size and training: Kendall's tau, and over how many architectures and seeds."""
     return [
         {
             "space": group.space,
@@ -111,7 +111,7 @@ def _correlations(dataset: Dataset) -> list[dict[str, Any]]:
 
 
 def _correlations_sql(dataset: Dataset, measures: Sequence[str]) -> str:
-    """The columns that the correlations are taken of: means over seeds, null where an architecture lacks a value for one."""
+    """A query of the columns that are correlated: means over seeds, and null if an architecture lacks the value of a seed."""
     seeds = {name: quoted(f"seeds of {name}") for name in measures}
     counted = "".join(
         f", count(DISTINCT seed) FILTER ({quoted(name)} IS NOT NULL) AS {column}" for name, column in seeds.items()

@@ -1,4 +1,4 @@
-"""The page itself: template, style, program, plotly's JavaScript and the data, put together into one HTML file."""
+"""Puts template, style, program, plotly's JavaScript and the data together into one HTML page."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from naswot_ray.report.contents import GridCount, describe
 from naswot_ray.report.plots import plot_of
 
 PLOTS_AT_MOST: Final = 40
-"""Spaces times image sources that a page holds; all 34 families of NDS fit."""
+"""The most pairs of a space and an image source that a page holds. All 34 families of NDS fit."""
 
 
 def make_page(dataset: Dataset, grid: Iterable[GridCount], holdings: Iterable[Holding], measure: str | None = None) -> str:
-    """The report of a dataset as one HTML page that needs no network.
+    """Make the report of a dataset: one HTML page that needs no network.
 
     Args:
-        dataset: what to report on.
-        grid: how much of what runs were asked for is there.
-        holdings: what it holds of each measure.
-        measure: what the page starts with; None for `naswot`, or the first that has values.
+        dataset: the dataset to report on.
+        grid: the coverage of its grid.
+        holdings: how many values of each measure it holds.
+        measure: the measure that the page shows first; None for `naswot` or, if that has no values, the first that has some.
 
     Raises:
         DatasetError: a file is damaged.
@@ -38,9 +38,9 @@ def make_page(dataset: Dataset, grid: Iterable[GridCount], holdings: Iterable[Ho
 
 
 def fill(data: dict[str, Any]) -> str:
-    """The template with everything in its place.
+    """Fill in the template.
 
-    Its content security policy lets no other scripts run, and nothing load.
+    The page's content security policy allows no other scripts to run and nothing to be loaded.
     """
     scripts = {"plotly": get_plotlyjs(), "program": _read("report.js"), "data": script_json(data)}
     allowed = " ".join(f"'sha256-{_sha256(scripts[name])}'" for name in ("plotly", "program"))
@@ -53,10 +53,10 @@ def fill(data: dict[str, Any]) -> str:
 
 
 def script_json(data: object) -> str:
-    """JSON that is safe inside a <script> element: no tag or comment can begin in it.
+    """Write JSON that is safe inside a <script> element: no tag or comment can begin in it.
 
     Raises:
-        ValueError: a number that is not finite.
+        ValueError: a number is not finite.
     """
     text = json.dumps(data, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")

@@ -1,4 +1,4 @@
-"""What the page plots of one space: its points as columns, and densities where there are more than it can hold."""
+"""Prepares the plots of one space: its points as columns, and densities if there are more points than the page can hold."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from naswot_ray.report.cells import pack_cell
 from naswot_ray.report.rounding import rounded_apart
 
 MAX_POINTS: Final = 20_000
-"""Of a larger space the page holds a sample: the best by every measure and accuracy, the others drawn by the SHA-256 of their
-arch_id, so that the sample is the same every time."""
+"""The most points of a space that the page holds. If a space has more, the page holds a sample: the best by every measure and
+accuracy, and others in the order of the SHA-256 of their arch_id, so that the sample is the same every time."""
 
 NUM_BEST: Final = 100
 NUM_BINS: Final = 64
@@ -27,16 +27,17 @@ _DIGITS: Final = {"measure": 3, "baseline": 0, "accuracy": 2}
 
 
 def plot_of(dataset: Dataset, points: Points, measure: str | None = None) -> dict[str, Any]:
-    """The points of a space as JSON values.
+    """Make the plot of a space, as JSON values.
 
     Args:
-        dataset: whose they are.
-        points: of a space.
-        measure: what the plot starts with; as in `Points.main_column`, also where the points have no value of it.
+        dataset: the dataset that holds the points.
+        points: the points of the space.
+        measure: the measure that the plot shows first, as in `Points.main_column`. If the points have no value of it, the plot
+            starts as if none had been named.
 
     Returns:
-        `columns` hold one number per `arch_ids`; `taus` are of every two columns over all architectures, also where `arch_ids`
-        are only a sample; `densities` count all architectures then.
+        the plot. A column has one number for each of `arch_ids`. `taus` has an entry for every two columns, over all
+        architectures even if `arch_ids` are only a sample; `densities` then counts all architectures, and is empty otherwise.
     """
     columns = {key: column for key, column in points.columns.items() if np.isfinite(column.values).any()}
     chosen = _sample(points)
@@ -77,7 +78,7 @@ def plot_of(dataset: Dataset, points: Points, measure: str | None = None) -> dic
 
 
 def _source(dataset: Dataset, points: Points) -> str:
-    """Where a DuckDB query finds what the columns are made of."""
+    """The FROM clause by which a DuckDB query finds what the columns are computed from."""
     if points.main_accuracy is not None and dataset.files("joined"):
         return dataset.read_parquet("joined")
     source = f"{dataset.read_parquet('scores')} AS scores"
@@ -92,7 +93,7 @@ def _source(dataset: Dataset, points: Points) -> str:
 
 
 def _sample(points: Points) -> npt.NDArray[np.int64]:
-    """Positions of the points that the page holds, ascending."""
+    """Positions of the points that the page holds, in ascending order."""
     num_points = len(points.arch_ids)
     if num_points <= MAX_POINTS:
         return np.arange(num_points)
@@ -110,14 +111,17 @@ def _pairs(columns: dict[str, Column]) -> Iterator[tuple[str, str]]:
 
 
 def _tau(x: Column, y: Column) -> dict[str, Any]:
-    """Kendall's tau of two columns, None where there is no order; over how many architectures, how many of them singular."""
+    """Kendall's tau of two columns (None if a column has no order), the number of architectures, and how many are singular."""
     tau, num_both = rank_correlation(x.values, y.values)
     singular = (np.isneginf(x.values) | np.isneginf(y.values)) & ~np.isnan(x.values) & ~np.isnan(y.values)
     return {"tau": None if math.isnan(tau) else tau, "n": num_both, "num_singular": int(np.count_nonzero(singular))}
 
 
 def _densities(columns: dict[str, Column], taus: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Of every two columns Kendall's tau over all architectures, and their counts, less the lowest hundredth of each."""
+    """Count all architectures in a grid of bins for every two columns, and add Kendall's tau.
+
+    The bins leave out the lowest hundredth of each column.
+    """
     found = []
     for tau in taus:
         x, y = tau["x"], tau["y"]

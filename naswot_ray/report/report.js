@@ -2,7 +2,7 @@
 (() => {
 const data = JSON.parse(document.getElementById("data").textContent);
 const PAGE_ROWS = 15;
-// Cividis, the part of it that stands out from a light page and from a dark one.
+// Parts of the colour map cividis: one stands out from a light page, the other from a dark one.
 const COLOURS = {
   light: ["#00224e", "#123570", "#3b496c", "#575d6d", "#707173", "#8a8678", "#a59c74", "#c3b369", "#e1cc55"],
   dark: ["#5b7fc7", "#7287b5", "#8a90a0", "#a09a84", "#b8aa74", "#d2bf62", "#e9d44e", "#fee838"],
@@ -11,7 +11,7 @@ const dark = matchMedia("(prefers-color-scheme: dark)");
 const $ = (id) => document.getElementById(id);
 const state = { plot: null, x: null, y: null, colour: null, selected: null, sort: null, descending: true, shown: PAGE_ROWS };
 
-// All text of the data enters the page through textContent, never as markup.
+// Makes an element. Strings among the children become text nodes, so no text of the data is ever read as markup.
 function element(name, attributes = {}, ...children) {
   const made = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
@@ -19,7 +19,8 @@ function element(name, attributes = {}, ...children) {
   return made;
 }
 
-// toFixed as Python rounds, or one number would be shown as two: half-way between two it takes the even one.
+// Rounds as Python does: a number half-way between two goes to the even one. With plain toFixed this page and the commands would
+// show the same number differently.
 function fixed(value, digits) {
   const halfway = Math.abs(value * 2 ** (digits + 1)) % 2 === 1;
   return (halfway ? (2 * Math.round((value * 10 ** digits) / 2)) / 10 ** digits : value).toFixed(digits);
@@ -115,13 +116,13 @@ function showCoverage() {
 
 function showCorrelations() {
   if (!data.correlations.length) {
-    $("correlations-table").replaceWith(element("p", { class: "note" }, "Nothing is joined with accuracies yet: see naswot-ray join."));
+    $("correlations-table").replaceWith(element("p", { class: "note" }, "No scores are joined with accuracies yet. Run naswot-ray join to join them."));
     return;
   }
   const names = Object.keys(data.predictors);
   const head = [["Space", "text"], ["Images", "text"], ["Trained on", "text"], ["Epochs", ""], ["Batch size", ""], ["Seeds", ""], ["Architectures", ""],
-    ...Object.values(data.predictors).map((title) => [title.replaceAll("_", "_\u200b"), ""])]; // where a line may break
-  // A measure of fewer architectures or seeds than the row tells says of how many.
+    ...Object.values(data.predictors).map((title) => [title.replaceAll("_", "_\u200b"), ""])]; // a line may break after an underscore
+  // If a measure has fewer architectures or seeds than the row says, its cell says how many.
   const fewer = (row, name) => [
     row.num_seeds_of[name] < row.num_seeds ? plural(row.num_seeds_of[name], "seed") : "",
     row.num_architectures_of[name] < row.num_architectures ? plural(row.num_architectures_of[name], "architecture") : "",
@@ -155,7 +156,7 @@ function showSql(id, sql) {
 async function copy(text, shown) {
   try {
     await navigator.clipboard.writeText(text);
-  } catch { // not allowed for this page: the old way
+  } catch { // the browser does not allow this page to use the clipboard, so select and copy
     getSelection().selectAllChildren(shown);
     document.execCommand("copy");
   }
@@ -168,7 +169,7 @@ function quantile(values, share) {
   return known.length ? known[Math.round(share * (known.length - 1))] : 0;
 }
 
-// Leaves out the lowest fiftieth of what can be plotted; the page says how many that is.
+// The range of an axis. It leaves out the lowest 2 % of the points; the page says how many these are.
 function rangeOf(column, x, y) {
   const plotted = column.values.filter((_, i) => Number.isFinite(x.values[i]) && Number.isFinite(y.values[i]));
   const low = quantile(plotted, 0.02);
@@ -177,7 +178,7 @@ function rangeOf(column, x, y) {
   return [low - margin, high + margin];
 }
 
-// Plotly reads a few tags in hover texts and titles; the data's own characters are not to be read as such.
+// Plotly interprets some tags in hover texts and titles. Escaping keeps the data's own characters from being taken for tags.
 const plain = (text) => text.replace(/[&<>]/g, (c) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;" })[c]);
 
 function hoverTexts() {
@@ -188,7 +189,7 @@ function hoverTexts() {
   ].join("<br>"));
 }
 
-// Both are of all architectures, also where the points are a sample of them: Python computed them from the exact numbers.
+// Densities and taus cover all architectures, even if the points are a sample: Python computed them from the exact numbers.
 const pairOf = (pairs, x, y) => pairs.find((each) => (each.x === x && each.y === y) || (each.x === y && each.y === x));
 const densityOf = (x, y) => pairOf(state.plot.densities, x, y);
 const tauOf = (x, y) => pairOf(state.plot.taus, x, y);
@@ -286,7 +287,7 @@ function picture(width, height, description, ...children) {
 
 const label = (x, y, text) => svg("text", { x, y, "text-anchor": "middle", "dominant-baseline": "central", class: "halo" }, text);
 
-// Nodes 0 to 3 in a row; each edge is an operation (Dong and Yang, ICLR 2020, figure 1).
+// Draws nodes 0 to 3 in a row. Each edge is an operation (Dong and Yang, ICLR 2020, figure 1).
 function drawCell201(archId) {
   const edges = archId.split("+").flatMap((node, to) => node.split("|").filter(Boolean).map((text) => {
     const [op, from] = text.split("~");
@@ -298,7 +299,7 @@ function drawCell201(archId) {
   const labels = [];
   for (const { op, from, to } of edges) {
     const [name, colour, dash, width] = OPS_201[op];
-    // Neighbours are joined straight; 0-2 and 0-3 pass above, 1-3 below.
+    // Edges between neighbours are straight; 0-2 and 0-3 pass above the row, 1-3 below it.
     const bend = to - from === 1 ? 0 : to - from === 3 ? -200 : from === 0 ? -100 : 110;
     const [x0, x1] = [at(from) + (bend ? 6 : 19), at(to) - (bend ? 8 : 21)];
     const [y0, y1] = bend ? [middle + Math.sign(bend) * 17, middle + Math.sign(bend) * 19] : [middle, middle];
@@ -315,7 +316,7 @@ function drawCell201(archId) {
   return picture(430, 250, description, ...shapes, ...nodes, ...labels);
 }
 
-// Vertices in layers by their longest path from the input (packed as in cells.py).
+// Draws the vertices of a packed cell (cells.py) in layers, by the length of their longest path from the input.
 function drawCell101(packed) {
   const [labels, hex] = packed.split(":");
   const bits = parseInt(hex, 16);
@@ -366,7 +367,7 @@ function drawCell101(packed) {
 function drawing(index) {
   if (state.plot.space === "nasbench201") return drawCell201(state.plot.arch_ids[index]);
   if (state.plot.cells?.[index]) return drawCell101(state.plot.cells[index]);
-  return element("p", { class: "note" }, "Cells of this space are told in words only, by their architecture.");
+  return element("p", { class: "note" }, "Architectures of this space are not drawn.");
 }
 
 function select(index, redraw = true) {
@@ -460,12 +461,12 @@ function fillSelect(id, key) {
 
 const measures = () => [...new Set(state.plot.columns.map((column) => column.measure).filter(Boolean))];
 
-// The measure on the horizontal axis; none where something else is there.
+// Selects the measure on the horizontal axis, or none if the axis shows something else.
 function showMeasure() {
   $("measure-select").value = columnOf(state.x).measure ?? "";
 }
 
-// Puts a measure on the horizontal axis: at the batch size that is there, or the largest one.
+// Puts a measure on the horizontal axis. It keeps the batch size shown there if the measure has it; otherwise it takes the largest.
 function chooseMeasure(name) {
   const columns = state.plot.columns.filter((column) => column.measure === name);
   const size = columnOf(state.x).batch_size ?? columnOf(state.plot.start.x).batch_size;

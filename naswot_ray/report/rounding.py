@@ -1,4 +1,4 @@
-"""Numbers as the page holds them: no more digits than matter, and nothing that JSON cannot say."""
+"""Rounds numbers for the page: to no more digits than matter, and to what JSON can express."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 MOST_DIGITS: Final = 12
-"""Decimals up to which numbers are rounded; where more are needed they stay as they are."""
+"""The most decimals to which numbers are rounded. If more are needed, numbers are not rounded."""
 
 Number = int | float | str | None
-"""None where there is no value, "-inf" for the score of a singular kernel."""
+"""None stands for no value, "-inf" for the score of a singular kernel."""
 
 
 def rounded(value: float, digits: int) -> Number:
-    """One number; whole ones as integers."""
+    """Round one number; a whole number becomes an integer."""
     if math.isnan(value):
         return None
     if math.isinf(value):
@@ -26,9 +26,10 @@ def rounded(value: float, digits: int) -> Number:
 
 
 def rounded_apart(values: npt.NDArray[np.float64], digits: int) -> list[Number]:
-    """Many numbers, with as many more digits as keep different ones different, and each the same when rounded to `digits`.
+    """Round many numbers, but keep enough digits for two things.
 
-    So what is sorted, tied or shown of the rounded numbers is what would be of the exact ones.
+    Different numbers stay different, and each number still looks the same when it is shown with `digits` digits. The page
+    therefore sorts, ties and shows the rounded numbers as it would the exact ones.
     """
     finite = np.unique(values[np.isfinite(values)])
     shown = [f"{value:.{digits}f}" for value in finite]

@@ -1,4 +1,4 @@
-"""One thing is changed at a time, and what it moves is told."""
+"""An ablation changes one thing at a time, and tells what that changes in the scores."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NOISE = load_images("noise")
 
 
 def test_levels_change_one_thing_each() -> None:
-    real = load_images("noise", image_size=16)  # stands for real images: another source than noise
+    real = load_images("noise", image_size=16)  # stands for real images; it only has to be another source than noise
     found = levels(real, NOISE, 8, (4, 8, 16), 3)
     assert {factor: sum(level.factor is factor for level in found) for factor in Factor} == {
         Factor.INITIALISATION: 3,

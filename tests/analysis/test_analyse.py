@@ -1,4 +1,4 @@
-"""The tables of an analysis, on hand-made rows."""
+"""The tables of an analysis, computed from hand-made rows."""
 
 from __future__ import annotations
 
@@ -25,14 +25,15 @@ ACCURACIES = [float(a) for a in np.random.default_rng(3).integers(50, 90, NUM)]
 
 
 def score_of(row: Mapping[str, Any]) -> float:
-    """A made-up score: of the accuracy's order, but for noise that depends on the row's key."""
+    """A made-up score that follows the accuracy, plus noise that depends on the row's key."""
     noise = np.random.default_rng([row["arch_index"], row["batch_size"], row["seed"]]).normal(scale=10)
     accuracy: float = ACCURACIES[row["arch_index"]]
     return accuracy + float(noise)
 
 
 def joined(root: Path, special: Mapping[tuple[int, int], Row] | None = None, **options: Any) -> Dataset:
-    """A joined dataset of 24 architectures, batch sizes 4 and 8, seeds 0 to 2; (index, seed) -> what is special."""
+    """A joined dataset of 24 architectures, batch sizes 4 and 8 and seeds 0 to 2. `change` maps (index, seed) to what is
+    special there."""
     special = special or {}
 
     def change(row: Row) -> Row:
@@ -156,7 +157,7 @@ def test_a_rank_sum_ranks_on_each_batch_and_is_averaged_over_seeds(tmp_path: Pat
     for seed in range(3):
         there = kept if seed == 0 else range(NUM)
         rows = [{"arch_index": i, "batch_size": 4, "seed": seed} for i in there]
-        parts = ([meco_of(row) for row in rows], [score_of(row) for row in rows], list(there))  # num_relus is the index
+        parts = ([meco_of(row) for row in rows], [score_of(row) for row in rows], list(there))  # num_relus equals the index
         summed = sum(np.log(stats.rankdata(part)) for part in parts)
         of_seeds.append(summed if seed == 0 else np.delete(summed, 3))
     accuracies = np.array(ACCURACIES)[kept]

@@ -1,4 +1,4 @@
-"""Points: aligned columns of hand-made rows."""
+"""Points of hand-made rows are aligned columns."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.dataset.making import FAILED, SINGULAR, Row, add, arch_id, make_datas
 
 
 def scores(row: Row) -> Row:
-    """Seeds differ by one; architecture 1 is singular, 2 fails on one of two seeds."""
+    """Scores of the two seeds differ by one. Architecture 1 is singular, and architecture 2 fails on one seed."""
     if row["arch_index"] == 1:
         return SINGULAR
     if row["arch_index"] == 2 and row["seed"] == 1:
@@ -24,7 +24,7 @@ def scores(row: Row) -> Row:
 
 @pytest.fixture
 def dataset(tmp_path: Path) -> Dataset:
-    """Architectures 0 to 5, batch sizes 4 and 8, seeds 0 and 1, accuracies of 1 to 9 after 12 and 200 epochs."""
+    """Architectures 0 to 5 at batch sizes 4 and 8 with seeds 0 and 1, and accuracies of 1 to 9 after 12 and 200 epochs."""
     made = make_dataset(tmp_path / "d", indices=range(6), batch_sizes=(4, 8), seeds=(0, 1), change=scores)
     add(made, [mean_accuracy(i, epochs=epochs, accuracy=float(epochs - i)) for i in range(1, 10) for epochs in (12, 200)])
     return made
@@ -68,7 +68,7 @@ def test_values_of_single_seeds(dataset: Dataset) -> None:
 
 
 def test_a_measure_has_its_own_seeds_and_batch_sizes(tmp_path: Path) -> None:
-    """The second measure is there at batch size 8 on seed 1 alone, but for an architecture; naswot is nowhere."""
+    """The second measure exists only at batch size 8 on seed 1, and lacks one architecture there; naswot exists nowhere."""
 
     def change(row: Row) -> Row:
         has_swap = (row["batch_size"], row["seed"]) == (8, 1) and row["arch_index"] != 2

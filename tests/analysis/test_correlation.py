@@ -1,4 +1,4 @@
-"""Coefficients against scipy, their influences against the definition: what leaving out a point does."""
+"""Coefficients are compared with scipy, and their influences with the definition: the effect of leaving out a point."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_kendall_and_spearman_are_scipys(pair: FloatArray) -> None:
     tau, rho = (of(Ranked(x), Ranked(y)).value for of in (kendall, spearman))
     if has_order(x) and has_order(y):
         assert tau == pytest.approx(stats.kendalltau(x, y, variant="b").statistic, abs=1e-12)
-        ranks = stats.rankdata(x), stats.rankdata(y)  # scipy's spearmanr makes NaN of -inf
+        ranks = stats.rankdata(x), stats.rankdata(y)  # scipy's spearmanr turns -inf into NaN
         assert rho == pytest.approx(stats.pearsonr(*ranks).statistic, abs=1e-12)
     else:
         assert math.isnan(tau)
@@ -118,7 +118,7 @@ def of_partial(x: FloatArray, y: FloatArray, measure: Callable[[Ranked, Ranked],
     ids=["kendall", "spearman", "pearson", "partial tau", "partial rho"],
 )
 def test_influence_is_what_leaving_a_point_out_does(measure: Callable[..., Correlation], decimals: int) -> None:
-    """The jackknife's values, (n - 1) times the change, are the influence but for terms of 1 / n."""
+    """The values of the jackknife, (n - 1) times the change, equal the influence up to terms of order 1 / n."""
     generator = np.random.default_rng(1)
     n = 400
     x = generator.normal(size=n).round(decimals)

@@ -1,4 +1,4 @@
-"""Intervals: both kinds agree where both apply, and cover what they should."""
+"""Both kinds of interval agree where both apply, and cover the true value as often as they should."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from naswot_ray.analysis.intervals import Resampled, jackknife, percentile, resa
 
 
 def correlated(n: int, seed: int) -> tuple[FloatArray, FloatArray]:
-    """Two variables with ties, a tenth of one at -inf."""
+    """Two variables with ties; a tenth of the values of one is -inf."""
     generator = np.random.default_rng(seed)
     y = generator.normal(size=n).round(1)
     x = y + generator.normal(size=n)
@@ -53,7 +53,7 @@ def test_both_kinds_agree_at_the_border() -> None:
 
 @pytest.mark.parametrize("kind", ["bootstrap", "jackknife"])
 def test_95_percent_of_intervals_cover_the_truth(kind: str) -> None:
-    """Of a bivariate normal with correlation r, tau is 2 / pi asin r; 100 samples of 150."""
+    """For a bivariate normal with correlation r, tau is 2 / pi asin r. The test draws 100 samples of 150."""
     r, covered = 0.6, 0
     truth = 2 / math.pi * math.asin(r)
     generator = np.random.default_rng(7)

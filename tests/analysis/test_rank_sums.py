@@ -1,4 +1,4 @@
-"""Rank sums against ranks counted by hand; ties, singular kernels and missing values."""
+"""Rank sums equal ranks counted by hand, with ties, singular kernels and missing values."""
 
 from __future__ import annotations
 

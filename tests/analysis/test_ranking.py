@@ -1,4 +1,4 @@
-"""The top of a ranking: ties are broken in all ways at once."""
+"""The top of a ranking is averaged over all ways to break ties."""
 
 from __future__ import annotations
 
@@ -74,6 +74,6 @@ def test_size_of_top(n: int, percent: float, k: int) -> None:
 
 
 def test_large_ties() -> None:
-    """100,000 tied: the best of 10 drawn at random."""
+    """100,000 values are tied; what counts is the best of 10 drawn at random."""
     accuracies = np.arange(100_000, dtype=float)
     assert best_accuracy(Ranked(np.zeros(100_000)), accuracies, 10) == pytest.approx(10 / 11 * 100_001 - 1)

@@ -1,4 +1,4 @@
-"""The summary's numbers on hand-made rows."""
+"""The summary's numbers, computed from hand-made rows."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ INF = float("inf")
 
 
 def scored(root: Path, scores: Mapping[int, list[float | None]]) -> Dataset:
-    """A dataset with the given scores: position -> one per seed; None failed, -inf singular."""
+    """A dataset with the given scores: position -> one score per seed. None stands for failed, -inf for singular."""
     seeds = tuple(range(len(next(iter(scores.values())))))
 
     def change(row: Row) -> Row:
@@ -47,7 +47,7 @@ def taus(group: Group) -> dict[str, float]:
 
 
 def joined(group: Group) -> dict[str, int]:
-    """Data set -> architectures in tau of `naswot`."""
+    """Data set -> number of architectures behind the tau of `naswot`."""
     return {correlated.label.dataset: correlated.num_architectures["naswot"] for correlated in group.correlated}
 
 
@@ -199,7 +199,7 @@ def test_accuracies_of_another_space_are_not_mixed_in(tmp_path: Path) -> None:
 
 
 def test_the_baselines_stand_beside_the_score(tmp_path: Path) -> None:
-    """Made-up parameters, FLOPs and layers grow with the index, as the scores do; accuracies fall."""
+    """Made-up parameters, FLOPs and layers grow with the index, as the scores do, while accuracies fall."""
     dataset = make_dataset(tmp_path, indices=range(6))
     add(dataset, [mean_accuracy(i) for i in range(6)])
     join(dataset, SPACE)
@@ -209,7 +209,7 @@ def test_the_baselines_stand_beside_the_score(tmp_path: Path) -> None:
 
 
 def test_every_measure_counts_its_own_rows_seeds_and_architectures(tmp_path: Path) -> None:
-    """The second measure lacks seed 1 and, on seed 0, an architecture."""
+    """The second measure lacks all of seed 1, and one architecture on seed 0."""
 
     def change(row: Row) -> Row:
         return {} if row["seed"] or row["arch_index"] == 2 else {"meco": -float(row["arch_index"])}

@@ -1,4 +1,4 @@
-"""An audit finds out what is not what it claims to be, although every file is whole and every digest right."""
+"""An audit finds rows that are wrong although every file is complete and every digest is right."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ OPTIONS: dict[str, Any] = {"limit": NUM, "batch_size": [8], "seed": [0, 1], "sha
 
 @pytest.fixture(scope="module")
 def scored(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A good dataset of 48 rows."""
+    """A sound dataset of 48 rows."""
     root = tmp_path_factory.mktemp("scored") / "d"
     score_here(root, **OPTIONS)
     return root
@@ -39,7 +39,7 @@ def scored(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def copy(scored: Path, tmp_path: Path) -> Path:
-    """A copy of it that a test may spoil."""
+    """A copy of that dataset, which a test may damage."""
     for path in scored.rglob("*"):
         if path.is_file():
             target = tmp_path / "d" / path.relative_to(scored)
@@ -49,7 +49,7 @@ def copy(scored: Path, tmp_path: Path) -> Path:
 
 
 def rewrite(root: Path, change: Callable[[list[Row]], list[Row]]) -> None:
-    """Change rows and write their parts as a run would, with right seals."""
+    """Change rows and write their parts as a run would, with correct seals."""
     storage = Storage(root)
     for path in sorted((root / "scores").rglob("*.parquet")):
         relative = PurePosixPath(path.relative_to(root).as_posix())
@@ -129,7 +129,7 @@ def test_rows_of_another_dtype_than_the_dataset_says_are_found(copy: Path) -> No
 
 
 def test_a_wrong_seed_is_found_out(copy: Path) -> None:
-    for path in (copy / "scores").glob("*.seed-[01].*"):  # the rows of each seed become those of the other
+    for path in (copy / "scores").glob("*.seed-[01].*"):  # exchange the rows of the two seeds
         path.rename(path.with_name(f"{path.name}.moved"))
     for path in (copy / "scores").glob("*.moved"):
         name = path.name.removesuffix(".moved")
@@ -138,7 +138,7 @@ def test_a_wrong_seed_is_found_out(copy: Path) -> None:
     rewrite(copy, lambda rows: [row | {"seed": 1 - row["seed"]} for row in rows])
     done = naswot("audit", copy, "--sample", 5)
     assert done.exit_code == 1
-    assert done.output.count("disagrees: ") >= 3  # singular ones are singular at any seed
+    assert done.output.count("disagrees: ") >= 3  # not all of the five: a singular architecture is singular at any seed
 
 
 def test_wrong_images_are_found_out(tmp_path: Path, scored: Path, copy: Path) -> None:
@@ -152,7 +152,7 @@ def test_wrong_images_are_found_out(tmp_path: Path, scored: Path, copy: Path) ->
     rewrite(copy, lambda rows: [row | {"naswot": scores.get(row["arch_id"], row)["naswot"]} for row in rows])
     done = naswot("audit", copy, "--sample", 48)
     assert done.exit_code == 1
-    assert done.output.count("disagrees: ") >= 12  # of eight architectures, two seeds; few units may agree by chance
+    assert done.output.count("disagrees: ") >= 12  # eight architectures with two seeds; a few units may agree by chance
 
     np.savez(tmp_path / "data/cifar10.npz", x_train=images[::-1], y_train=np.zeros(40, np.int64))
     message = refuses(other, "audit", other, "--data", tmp_path / "data")
@@ -167,7 +167,7 @@ def test_swapped_architectures_are_found_out(copy: Path) -> None:
     rewrite(copy, swap)
     done = naswot("audit", copy, "--sample", 48)
     assert done.exit_code == 1
-    assert done.output.count("disagrees: ") == 12  # two rows of each of six parts
+    assert done.output.count("disagrees: ") == 12  # two rows from each of six parts
 
 
 def test_an_architecture_under_another_index_is_found_out(copy: Path) -> None:
@@ -217,7 +217,7 @@ IMPOSSIBLE: dict[str, Row] = {
     "not a number": {"naswot": math.nan},
     "no kernel, but singular": {"meco": -math.inf, "status": "singular"},
 }
-"""What contradicts its status and the bounds of its measure as well, or the bounds alone."""
+"""A value that contradicts both the status and the bounds of its measure, or only the bounds."""
 
 
 @pytest.mark.parametrize("name", CONTRADICTIONS)

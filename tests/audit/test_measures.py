@@ -1,4 +1,4 @@
-"""An audit computes every measure of a row again, holds each against its own tolerance, and tells what it cannot compare."""
+"""An audit computes every measure of a row again, applies each measure's own tolerance, and says what it cannot compare."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from tests.datasets import score_here
 
 NUM = 6
 KERNELS_ALONE = frozenset({Statistic.KERNELS, Statistic.LOG_DETS})
-"""What an engine finds that cannot give the other measures."""
+"""What an engine finds if it cannot give the other measures."""
 
 
 @pytest.fixture(scope="module")
 def scored(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Rows with all measures by the engine `exact`."""
+    """Rows with all measures, computed by engine `exact`."""
     root = tmp_path_factory.mktemp("scored") / "d"
     score_here(root, limit=NUM, batch_size=[4], seed=[0], shard_size=4, engine="exact", measure=["all"])
     return root
@@ -43,13 +43,13 @@ def scored(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def copy(scored: Path, tmp_path: Path) -> Path:
-    """A copy of it that a test may spoil."""
+    """A copy of those rows, which a test may damage."""
     shutil.copytree(scored, tmp_path / "d")
     return tmp_path / "d"
 
 
 def change(root: Path, measure: str, change_value: Callable[[pa.Array], pa.Array]) -> None:
-    """Change the values of a measure in all rows, with right seals."""
+    """Change the values of a measure in all rows, with correct seals."""
 
     def changed(table: pa.Table) -> pa.Table:
         return table.set_column(table.schema.get_field_index(measure), table.field(measure), change_value(table[measure]))
@@ -72,13 +72,13 @@ def test_a_wrong_value_of_any_measure_is_found_out(copy: Path, measure: str) -> 
     done = naswot("audit", copy)
     assert done.exit_code == 1
     wrong = done.output.count(f": {measure} ")
-    assert done.output.count("disagrees: ") == wrong >= NUM - 2  # a value of 0 or -inf stays as it is
+    assert done.output.count("disagrees: ") == wrong >= NUM - 2  # this leaves 0 and -inf unchanged
     for name in own_measures():
         assert figures(done.output, name)[:2] == ["6", str(6 - (wrong if name == measure else 0))]
 
 
 def test_each_measure_has_its_own_tolerance(copy: Path) -> None:
-    """What expressivity may differ by would be wrong of a kernel."""
+    """A difference that expressivity may have would be wrong for a kernel."""
     change(copy, "expressivity", lambda values: pc.multiply(values, 1.0005))
     assert naswot("audit", copy).exit_code == 0
     change(copy, "naswot", lambda values: pc.add(values, 0.002))
@@ -92,7 +92,7 @@ def test_rows_that_two_engines_computed(tmp_path: Path) -> None:
     done = naswot("audit", tmp_path / "d")
     assert done.exit_code == 0, done.output
     assert "3 of 3 random rows agree" in done.output
-    # Which of the two engines a value is of is not known, so none is expected to be the same bit for bit.
+    # It is not known which of the two engines computed a value, so no value is expected to be the same bit for bit.
     assert figures(done.output, "naswot")[:4] == ["3", "3", "0", "0"]
     assert figures(done.output, "meco")[:4] == ["3", "3", "0", "0"]
 

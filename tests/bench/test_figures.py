@@ -1,4 +1,4 @@
-"""What the harness concludes from what it measured."""
+"""The conclusions that the harness draws from its measurements."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class TestFidelity:
 
 class TestReport:
     def measured(self) -> list[Measurement]:
-        """The published procedure on the first network alone; an engine, twice as fast on it, on two."""
+        """Times of the published procedure for the first network only, and of an engine, twice as fast, for two networks."""
         fast = replace(MEASURED, engine="fast", cpu_seconds=1.0, wall_seconds=0.5, stages={"gemm": 0.3, "codes": 0.1})
         return [MEASURED, fast, replace(fast, network=1, arch_id="b", cpu_seconds=4.0, stages={"gemm": 0.3, "codes": 0.1})]
 

@@ -1,4 +1,4 @@
-"""The baseline of the speed ratios computes what it claims to: the published kernel."""
+"""The baseline of the speed ratios computes what it claims to compute: the published kernel."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def networks() -> list[Network]:
 
 @pytest.mark.parametrize("network", networks(), ids=lambda network: network.arch_id)
 def test_same_kernel_as_exact(network: Network) -> None:
-    """Hooks, backward pass and second forward pass find what the engine `exact` derives from the graph."""
+    """Hooks, backward pass and second forward pass find the same as engine `exact` derives from the graph."""
     images = torch.from_numpy(load_images("noise", image_size=16).batch(6, seed=1))
     weights = SeededWeights(network, 1)
     module = published.PublishedNetwork(network)
@@ -63,7 +63,7 @@ def test_same_kernel_as_exact(network: Network) -> None:
 
 
 def test_default_initialisations() -> None:
-    """Of a layer's own class in PyTorch, and where the space has another, that one."""
+    """The initialisation of the layer's own class in PyTorch or, if the space has another one, that."""
     cells, anynet = (published.PublishedNetwork(networks()[i]) for i in (3, 4))
     stem = cells.operations[0]
     assert isinstance(stem, torch.nn.Conv2d)
@@ -83,7 +83,7 @@ class TestSampling:
         assert [sample.arch_id for sample in samples.samples(space, 2, seed=1)] != arch_ids[:2]
 
     def test_sizes_of_the_cell_spaces(self) -> None:
-        """Cells of one kind in the paper's table of NAS design spaces, in thousands of millions."""
+        """The sizes are numbers of cells of one kind, from the paper's table of NAS design spaces, in thousands of millions."""
         table = {"NASNet": 71_465_842, "Amoeba": 556_628, "PNAS": 556_628, "ENAS": 5_063, "DARTS": 242}
         for family, size in table.items():
             design = samples.DESIGNS[family]
@@ -92,7 +92,7 @@ class TestSampling:
             assert math.prod(choices) / 1e9 == pytest.approx(size, abs=0.5)
 
     def test_sizes_of_the_anynet_spaces(self) -> None:
-        """The paper's table of standard design spaces."""
+        """The sizes are those of the paper's table of standard design spaces."""
         table = {"Vanilla": 1_259_712, "ResNet": 1_259_712, "ResNeXt-A": 11_390_625, "ResNeXt-B": 52_734_375}
         for family, size in table.items():
             design = samples.DESIGNS[family]

@@ -1,4 +1,4 @@
-"""The script of the search table searches a dataset by several measures and tells what it searched."""
+"""The script of the search table searches a dataset by several measures and says what it searched."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NUM = 30
 
 
 def change(row: Row) -> Row:
-    """The lower the index, the higher `meco` and the accuracy, and the lower `naswot`."""
+    """The lower the index, the higher `meco` and the accuracy are, and the lower `naswot` is."""
     return {"meco": 50.0 - row["arch_index"], "seconds": 0.5}
 
 

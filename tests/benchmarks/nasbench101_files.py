@@ -1,4 +1,4 @@
-"""Writes NAS-Bench-101's official format, field by field from its specification and with no code of the reader."""
+"""Writes NAS-Bench-101's official format field by field from its specification, without any code of the reader."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 OPS = {"0": "conv3x3-bn-relu", "1": "conv1x1-bn-relu", "2": "maxpool3x3"}
-"""Op codes of the development table."""
+"""Operation codes of the development table."""
 
 
 def _crc32c_table() -> list[int]:
@@ -18,7 +18,7 @@ def _crc32c_table() -> list[int]:
     for byte in range(256):
         crc = byte
         for _ in range(8):
-            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)  # the Castagnoli polynomial, reflected
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)  # the Castagnoli polynomial with its bits reversed
         table.append(crc)
     return table
 
@@ -35,18 +35,18 @@ def crc32c(data: bytes) -> int:
 
 
 def masked(crc: int) -> int:
-    """A CRC as TFRecord files hold it."""
+    """A CRC in the form in which TFRecord files store it."""
     return ((crc >> 15 | crc << 17) + 0xA282EAD8) % 2**32
 
 
 def frame(data: bytes) -> bytes:
-    """One TFRecord."""
+    """One record of a TFRecord file."""
     length = struct.pack("<Q", len(data))
     return length + struct.pack("<I", masked(crc32c(length))) + data + struct.pack("<I", masked(crc32c(data)))
 
 
 def varint(value: int) -> bytes:
-    """Base-128, least significant group first."""
+    """A varint: groups of 7 bits, the least significant group first."""
     encoded = bytearray()
     while value > 0x7F:
         encoded.append(value & 0x7F | 0x80)
@@ -60,17 +60,17 @@ def double(number: int, value: float) -> bytes:
 
 
 def delimited(number: int, value: bytes) -> bytes:
-    """A protobuf field of bytes, a string or a message."""
+    """A protobuf field that holds bytes, a string or a message."""
     return varint(number << 3 | 2) + varint(len(value)) + value
 
 
 def integer(number: int, value: int) -> bytes:
-    """A protobuf field of an int32 that is not negative."""
+    """A protobuf field that holds an int32, which must not be negative."""
     return varint(number << 3) + varint(value)
 
 
 def evaluation(epoch: float, seconds: float, train: float, valid: float, test: float, checkpoint: str = "") -> bytes:
-    """An EvaluationData message; accuracies as fractions."""
+    """An EvaluationData message. Accuracies are fractions."""
     values = enumerate((epoch, seconds, train, valid, test), start=1)
     fields = b"".join(double(number, value) for number, value in values)
     return fields + (delimited(6, checkpoint.encode()) if checkpoint else b"")
@@ -87,7 +87,7 @@ def metrics(evaluations: Sequence[bytes], params: int | None, total_time: float 
 
 @dataclass(frozen=True)
 class Training:
-    """One training as the file tells it; accuracies as fractions at its end."""
+    """One training as the file describes it. Accuracies are fractions, measured at the end."""
 
     module_hash: str
     epochs: int
@@ -100,7 +100,7 @@ class Training:
 
 
 def content(training: Training) -> list[str | int]:
-    """The JSON list of a record, with evaluations before, halfway and at the end, as the official files have them."""
+    """The JSON list of a record with evaluations before, halfway through and after the training, as in the official files."""
     t = training
     evaluations = [
         evaluation(0.0, 0.0, 0.1, 0.1001602, 0.0998598),
@@ -112,11 +112,11 @@ def content(training: Training) -> list[str | int]:
 
 
 def record(training: Training) -> bytes:
-    """The data of a record."""
+    """The data of one record."""
     return json.dumps(content(training)).encode()
 
 
 def write_tfrecord(path: Path, records: Iterable[Training | bytes]) -> Path:
-    """Write a file of trainings, or of data of any kind."""
+    """Write a file of trainings, or of arbitrary data."""
     path.write_bytes(b"".join(frame(r if isinstance(r, bytes) else record(r)) for r in records))
     return path

@@ -22,16 +22,16 @@ SSS = "NATS-sss-v1_0-50262-simple"
 SPACES = {TSS: "nasbench201", SSS: "nats_sss"}
 
 INDEXES = (0, 11, 284)
-"""The architectures of which the real directories for development hold the results."""
+"""The architectures whose results the real directories for development hold."""
 
 
 def load(file: Path) -> Any:
-    """The content of a trusted file, by the plain unpickler."""
+    """Read a trusted file with the plain unpickler."""
     return pickle.loads(bz2.decompress(file.read_bytes()))
 
 
 def dump(file: Path, content: Any) -> None:
-    """`nats_bench.api_utils.pickle_save`."""
+    """Writes a file as `nats_bench.api_utils.pickle_save` does."""
     file.write_bytes(bz2.compress(pickle.dumps(content, protocol=4)))
 
 
@@ -41,7 +41,7 @@ def real_results(directory: Path, indexes: Iterable[int] = INDEXES) -> dict[int,
 
 
 def whole(space: str, results: dict[int, Any]) -> dict[str, Any]:
-    """The dictionary that a whole file holds."""
+    """The dictionary that a benchmark in one file holds."""
     arch_ids = list(get_space(space))
     return {
         "meta_archs": arch_ids,
@@ -52,19 +52,19 @@ def whole(space: str, results: dict[int, Any]) -> dict[str, Any]:
 
 
 def whole_of_nasbench201(results: dict[int, Any]) -> dict[str, Any]:
-    """The dictionary of NAS-Bench-201's .pth with the same results: `less` and `full` for 12 and 200."""
+    """The dictionary of NAS-Bench-201's .pth with the same results; `less` stands for 12 epochs and `full` for 200."""
     renamed = {index: {"full": states["200"], "less": states["12"]} for index, states in results.items()}
     return whole("nasbench201", renamed) | {"basestr": "C16-N5"}
 
 
 def save_nats(folder: Path, directory_name: str, content: Any) -> Path:
-    """A whole file in a folder, with the digits of its MD5 in its name."""
+    """Write a benchmark in one file to a folder. Its name holds digits of its MD5."""
     data = bz2.compress(pickle.dumps(content, protocol=4))
     return _named_by_md5(folder, f"{directory_name[: len('NATS-tss-v1_0')]}-{{}}.pickle.pbz2", 5, data)
 
 
 def save_nasbench201(folder: Path, content: Any, *, legacy: bool = True) -> Path:
-    """A .pth file in a folder, with the digits of its MD5 in its name."""
+    """Write a .pth file to a folder. Its name holds digits of its MD5."""
     path = folder / "saved.pth"
     torch.save(content, path, _use_new_zipfile_serialization=not legacy)
     data = path.read_bytes()
@@ -73,7 +73,7 @@ def save_nasbench201(folder: Path, content: Any, *, legacy: bool = True) -> Path
 
 
 class Bomb:
-    """Leaves a marker where it is unpickled without care."""
+    """Leaves a marker if it is unpickled carelessly."""
 
     def __init__(self, marker: Path) -> None:
         self.marker = marker

@@ -1,4 +1,4 @@
-"""What every reader's refusal is: one line that names the file and what is wrong."""
+"""Checks refusals. Every reader refuses a file with one line that names the file and the fault."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from naswot_ray.errors import BenchmarkError
 
 
 def refusal(read: Callable[[], object], *named: Path | str) -> str:
-    """The message of a reader that refuses: one line, with all of these in it."""
+    """The message with which a reader refuses a file: one line that contains all of these parts."""
     with pytest.raises(BenchmarkError) as caught:
         read()
     message = str(caught.value)

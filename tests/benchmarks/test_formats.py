@@ -1,4 +1,4 @@
-"""Which format a file has: ours, those that other packages offer, and files that have the name of an official one."""
+"""How the format of a file is recognised: our formats, those of other packages, and files that merely have an official name."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TRAININGS = [Training(f"{i:032x}", 108, 0.9, 0.9) for i in range(3)]
 
 @pytest.mark.parametrize("name", ["nasbench_only108.tfrecord", "nasbench_full.tfrecord"])
 def test_an_official_name_with_another_content(tmp_path: Path, name: str) -> None:
-    """Cut between two records, a file is whole by its own checksums."""
+    """If a file is cut between two records, its own checksums still are right."""
     path = write_tfrecord(tmp_path / name, TRAININGS)
     with pytest.raises(BenchmarkError, match=rf"{name} is not the official file of that name: its \w+ is \w+, expected "):
         read_accuracies("nasbench101", path)
@@ -65,7 +65,7 @@ none = "a text"
 
 @pytest.fixture
 def forget() -> Iterator[None]:
-    """Formats are listed once a process."""
+    """Formats are listed once per process."""
     yield
     all_formats.cache_clear()
 
@@ -106,7 +106,7 @@ def test_another_package_offers_a_format(tmp_path: Path, monkeypatch: pytest.Mon
     assert read_accuracies("toy_space", path).read_all()["accuracy"].to_pylist() == [93.5, 91.0]
     with pytest.raises(BenchmarkError, match=r"a.mine holds accuracies of toy_space, not of nasbench201$"):
         read_accuracies("nasbench201", path)
-    # A suffix that formats share is no trouble as long as their spaces differ.
+    # Formats may share a suffix if their spaces differ.
     json_file = path.rename(tmp_path / "DARTS.json")
     assert read_accuracies("toy_space", json_file).read_all().num_rows == 2
     assert told_space(json_file) is None

@@ -1,4 +1,4 @@
-"""NAS-Bench-101's own file format: every repeat and their means, and files that are not what they should be."""
+"""NAS-Bench-101's own file format: every repeat and their means, and files that are broken."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def rows_of(path: Path) -> list[dict[str, Any]]:
 
 
 def expected(trainings: Sequence[Training]) -> list[dict[str, Any]]:
-    """The rows of trainings, computed in the plainest way."""
+    """The rows that follow from trainings, computed in the plainest way."""
     repeats: dict[tuple[str, int], list[Training]] = defaultdict(list)
     for training in trainings:
         repeats[training.module_hash, training.epochs].append(training)
@@ -178,7 +178,7 @@ def test_the_published_values_survive_the_format(tmp_path: Path) -> None:
             adjacency=row["adjacency"],
             operations=",".join(["input", *(OPS[code] for code in row["op_codes"]), "output"]),
         )
-        for difference in (-0.001, 0.001, 0.0)  # first repeats, then second ones: the trainings of a cell are not adjacent
+        for difference in (-0.001, 0.001, 0.0)  # first repeats, then second repeats: the trainings of one cell are not adjacent
         for row in chosen
     ]
     rows = rows_of(write_tfrecord(tmp_path / "nasbench.tfrecord", trainings))
@@ -198,7 +198,7 @@ def test_the_last_evaluation_counts(tmp_path: Path) -> None:
 
 
 def with_metrics(message: bytes | str) -> bytes:
-    """A record with these metrics: a message, or what stands for its base64."""
+    """A record with these metrics, given as a message or as the text that replaces its base64."""
     encoded = message if isinstance(message, str) else base64.b64encode(message).decode()
     return json.dumps([*content(TRAININGS[0])[:4], encoded]).encode()
 
@@ -207,7 +207,7 @@ GOOD = evaluation(108.0, 1700.0, 1.0, 0.93, 0.92)
 
 
 def test_what_protobuf_allows(tmp_path: Path) -> None:
-    """Checkpoint paths, unknown fields, other orders, line breaks in the base64, and no total time."""
+    """The record has checkpoint paths, unknown fields, another order, line breaks in the base64, and no total time."""
     for message in (
         metrics([evaluation(108.0, 1700.0, 1.0, 0.93, 0.92, checkpoint="/model/model.ckpt-42")], 5),
         metrics([GOOD + delimited(9, b"new") + double(10, 1.0)], 5) + integer(20, 7),
@@ -348,7 +348,7 @@ def damaged(data: bytes, damage: tuple[str, float, bytes]) -> bytes:
 @settings(max_examples=300, deadline=None)
 @given(st.tuples(st.sampled_from(["cut", "insert", "replace"]), st.floats(0, 1), st.binary(min_size=1, max_size=4)))
 def test_a_damaged_record_is_parsed_or_refused(damage: tuple[str, float, bytes]) -> None:
-    """Checksums right: what a writer of wrong records would leave."""
+    """The checksums are right, as if the writer itself had written wrong records."""
     message = base64.b64decode(str(content(TRAININGS[0])[4]))
     for data in (damaged(record(TRAININGS[0]), damage), with_metrics(damaged(message, damage))):
         try:

@@ -25,7 +25,7 @@ both_formats = pytest.mark.parametrize("legacy", [True, False], ids=["legacy", "
 
 @pytest.fixture
 def fixture(nats: Path) -> Path:
-    """NATS-Bench's real directory, with three architectures: the same trainings."""
+    """NATS-Bench's real directory with three architectures, which holds the same trainings."""
     return nats / TSS
 
 
@@ -64,7 +64,7 @@ def test_the_values_are_those_of_the_benchmarks_own_reader(content: dict[str, An
 
 
 def test_numbers_of_repeats_differ(content: dict[str, Any], tmp_path: Path) -> None:
-    """As they do in the official files: 2,225 architectures were trained once, 5,439 twice."""
+    """The same is true of the official files: 2,225 architectures were trained once, 5,439 twice."""
     state = content["arch2infos"][11]["full"]
     for dataset in state["dataset_seed"]:
         for seed in (888, 999):
@@ -142,13 +142,13 @@ def test_a_malicious_pickle_is_not_run(content: dict[str, Any], tmp_path: Path, 
     path = save_nasbench201(tmp_path, content, legacy=legacy)
     assert "system, which plain data does not need" in refuses(path)
     assert not marker.exists()
-    torch.load(path, weights_only=False)  # the plant works where nobody looks
+    torch.load(path, weights_only=False)  # without the check, the planted code does run
     assert marker.exists()
 
 
 @both_formats
 def test_a_state_cannot_have_another_file_loaded(content: dict[str, Any], tmp_path: Path, legacy: bool) -> None:
-    """`nas_201_api` takes a string where it expects results for the name of a file, and loads that."""
+    """If `nas_201_api` finds a string in place of results, it takes the string for a file name and loads that file."""
     marker = tmp_path / "was-here"
     torch.save(Bomb(marker), tmp_path / "innocent.pth")
     content["arch2infos"][11]["less"] = str(tmp_path / "innocent.pth")

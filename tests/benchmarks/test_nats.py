@@ -1,4 +1,4 @@
-"""NATS-Bench's own files: their values, and what happens when they are not what they should be."""
+"""NATS-Bench's own files: their values, and what happens if they are broken."""
 
 from __future__ import annotations
 
@@ -40,18 +40,18 @@ SAME_FACTS = {
     "imagenet16_test_acc_12": ("imagenet16-120", "test", 12),
     "imagenet16_valid_acc_12": ("imagenet16-120", "valid", 12),
 }
-"""Column of the development table, taken from other publications -> the same fact in the benchmark's files."""
+"""Column of the development table, which comes from other publications -> the same fact in the benchmark's files."""
 
 
 @pytest.fixture
 def fixture(nats: Path) -> Path:
-    """The real directory, with three architectures. Only to be read."""
+    """The real directory with three architectures. Tests may only read it."""
     return nats
 
 
 @pytest.fixture
 def copy(fixture: Path, tmp_path: Path) -> Path:
-    """A copy to damage."""
+    """A copy of the directory, which a test may damage."""
     shutil.copytree(fixture / TSS, tmp_path / TSS, copy_function=shutil.copyfile)
     return tmp_path / TSS
 
@@ -115,7 +115,7 @@ def test_the_size_search_space(fixture: Path) -> None:
 
 
 def test_repeats_that_disagree_on_the_network(copy: Path) -> None:
-    """The benchmark's "legacy issue": some repeats have the params of another network; those of seed 888 are right."""
+    """This is the benchmark's "legacy issue": some repeats have the params of another network; those of seed 888 are right."""
     content = load(copy / ARCHITECTURE)
     trials = content["200"]["all_results"]
     trials["cifar10", 777]["params"] = 1.5
@@ -239,13 +239,13 @@ def test_a_malicious_pickle_is_not_run(copy: Path, tmp_path: Path, name: str) ->
     message = refuses(copy, copy / name)
     assert "system" in message
     assert not marker.exists()
-    pickle.loads(bz2.decompress((copy / name).read_bytes()))  # the plant works where nobody looks
+    pickle.loads(bz2.decompress((copy / name).read_bytes()))  # without the check, the planted code does run
     assert marker.exists()
 
 
 @pytest.mark.parametrize("suffix", ["", ".pbz2"])
 def test_a_file_cannot_have_another_file_unpickled(copy: Path, tmp_path: Path, suffix: str) -> None:
-    """`nats_bench` takes a string where it expects results for the name of a pickle, and loads that without care."""
+    """If `nats_bench` finds a string in place of results, it takes it for the name of a pickle and loads that carelessly."""
     marker = tmp_path / "was-here"
     dump(copy / f"innocent{suffix}", Bomb(marker))
     dump(copy / ARCHITECTURE, {"200": str(copy / "innocent")})
@@ -291,7 +291,7 @@ def test_a_file_of_other_content(copy: Path, content: Any) -> None:
 
 
 def broken(damage: Callable[[dict[str, Any]], object]) -> Callable[[dict[str, Any]], object]:
-    """A damage to every trial of an architecture's results."""
+    """Damage every trial in the results of an architecture."""
 
     def apply(content: dict[str, Any]) -> None:
         for result in content["200"]["all_results"].values():

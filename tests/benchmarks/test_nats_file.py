@@ -1,4 +1,4 @@
-"""NATS-Bench in one file: the same rows as of the directory, and nothing of a file that is not whole."""
+"""NATS-Bench in one file gives the same rows as the directory, and no row if the file is incomplete."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ OFFICIAL = {TSS: NATStopology, SSS: NATSsize}
 
 @pytest.fixture
 def fixture(nats: Path) -> Path:
-    """The real directories, with three architectures each. Only to be read."""
+    """The real directories with three architectures each. Tests may only read them."""
     return nats
 
 
 @pytest.fixture
 def content(fixture: Path) -> dict[str, Any]:
-    """What a whole file of the size space holds, with two architectures (it is the smaller one)."""
+    """The content of the file of the size space (the smaller one), with two architectures."""
     return whole("nats_sss", real_results(fixture / SSS, INDEXES[:2]))
 
 
@@ -105,7 +105,7 @@ def test_the_md5_has_to_be_that_of_the_name(content: dict[str, Any], tmp_path: P
 
 
 def test_truncated_anywhere(content: dict[str, Any], tmp_path: Path) -> None:
-    """Also under a name that agrees, and where the truncation is before packing."""
+    """The test also uses a name that agrees with the content, and content that was cut off before it was packed."""
     intact = save_nats(tmp_path, SSS, content)
     packed = intact.read_bytes()
     pickled = bz2.decompress(packed)
@@ -122,9 +122,9 @@ def test_truncated_anywhere(content: dict[str, Any], tmp_path: Path) -> None:
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
-@example(place=3.5 / 34000, bit=0)  # the block size, of which a small file needs little
+@example(place=3.5 / 34000, bit=0)  # the block size; a small file needs little
 def test_a_flipped_bit_is_noticed_or_changes_nothing(nats: Path, tmp_path: Path, place: float, bit: int) -> None:
-    """Under a name without digits of the MD5, so that bzip2's own checksums are the only ones."""
+    """The name has no digits of the MD5, so only bzip2's own checksums can detect the damage."""
     intact = tmp_path / "intact"
     if not intact.exists():
         results = real_results(nats / SSS, [0])
@@ -213,7 +213,7 @@ def test_a_malicious_pickle_is_not_run(content: dict[str, Any], tmp_path: Path, 
     path = save_nats(tmp_path, SSS, content | {key: Bomb(marker)})
     assert "system, which plain data does not need" in refuses(path)
     assert not marker.exists()
-    with contextlib.suppress(Exception):  # the plant works where nobody looks
+    with contextlib.suppress(Exception):  # without the check, the planted code does run
         NATSsize(str(path), fast_mode=False, verbose=False)
     assert marker.exists()
 

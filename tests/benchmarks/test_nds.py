@@ -1,4 +1,4 @@
-"""NDS' own files as accuracies."""
+"""NDS' own files give accuracies."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_reruns_are_architectures_of_their_own(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("error", "accuracy"), [(0, 100.0), (100, 0.0), (90.0, 10.0)])
 def test_errors_become_accuracies(tmp_path: Path, error: float, accuracy: float) -> None:
-    """A training that diverged guesses, or is wrong about every image: that is its accuracy."""
+    """A network whose training diverged guesses, or is wrong about every image. That still is its accuracy."""
     rows = rows_of(write_nds_json(tmp_path, "DARTS", [nds_record(CELL_NET, errors=[50.0, error])]))
     assert [row["accuracy"] for row in rows] == [accuracy, accuracy]
 

@@ -1,4 +1,4 @@
-"""What the readers of official files share."""
+"""Functions that the readers of official files share."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_a_bounded_stream_gives_all_up_to_its_limit() -> None:
 
 
 def nested(depth: int) -> Any:
-    """A few objects that print as two to the power of `depth`."""
+    """A few objects whose printed form grows as two to the power of `depth`."""
     value: Any = ()
     for _ in range(depth):
         value = (value, value)

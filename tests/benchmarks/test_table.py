@@ -1,4 +1,4 @@
-"""Accuracies in a table of the user's own: every mistake is named with its file, row and column."""
+"""Accuracies in the user's own table: every error names the file, the row and the column."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ARCHS = ["a", "b", "c"]
 
 
 def write(path: Path, columns: dict[str, list[Any]]) -> Path:
-    """A table, in the format that the path's name says."""
+    """Write a table in the format that the path's suffix names."""
     table = pa.table(columns)
     if path.suffix == ".csv":
         pacsv.write_csv(table, path)
@@ -168,7 +168,7 @@ def test_a_value_that_is_no_percentage(path: Path, value: float) -> None:
 
 
 def test_nan_is_an_empty_cell(tmp_path: Path) -> None:
-    """pandas writes missing values so."""
+    """pandas writes missing values like this."""
     path = write(tmp_path / "t.parquet", {"arch": ARCHS, "acc": [1.0, float("nan"), 3.0]})
     assert read_table("s", path, MAP).read_all()["arch_id"].to_pylist() == ["a", "c"]
 

@@ -1,4 +1,4 @@
-"""TFRecord frames: what is written comes back, and damage anywhere is noticed."""
+"""TFRecord frames are read back as they were written, and damage anywhere is noticed."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def refuses(path: Path, *named: str) -> None:
 
 
 def test_the_test_knows_crc_32c() -> None:
-    """Vectors of RFC 3720, appendix B.4, and the check value of the polynomial; a mask is a rotation and a sum."""
+    """The vectors of RFC 3720, appendix B.4, and the check value of the polynomial. A mask is a rotation and a sum."""
     assert crc32c(bytes(32)) == 0x8A9136AA
     assert crc32c(b"\xff" * 32) == 0x62A8AB43
     assert crc32c(bytes(range(32))) == 0x46DD794E
@@ -69,7 +69,7 @@ def test_records_are_given_before_later_damage(path: Path) -> None:
 
 @pytest.mark.parametrize("length", [257, 2**31, 2**60, 2**64 - 1])
 def test_a_length_that_is_absurd(path: Path, length: int) -> None:
-    """Its checksum may be right: the memory must not be asked for."""
+    """The length may have a correct checksum, but the reader must not allocate that much memory."""
     header = struct.pack("<Q", length)
     path.write_bytes(frame(b"first") + header + struct.pack("<I", masked(crc32c(header))) + bytes(50))
     with pytest.raises(BenchmarkError, match=f"record 1 at byte 21 has {length} bytes where at most 256 were expected"):

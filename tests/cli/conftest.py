@@ -1,4 +1,4 @@
-"""Fixtures of the command line's tests."""
+"""Fixtures for the tests of the command line."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from tests.dataset.making import make_dataset, mean_accuracy
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A complete dataset: 8 architectures, batch sizes 4 and 8, seeds 0 and 1, shards of 4."""
+    """A complete dataset: 8 architectures, batch sizes 4 and 8, seeds 0 and 1, and shards of 4."""
     return Path(make_dataset(tmp_path / "d", batch_sizes=(4, 8), seeds=(0, 1)).storage.root)
 
 
 SAME = ("--limit", 8, "--batch-size", 4, "--batch-size", 8, "--seed", 0, "--seed", 1)
-"""The options that the dataset `root` was made with."""
+"""The options with which the dataset `root` was made."""
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def write_images(folder: Path, *, seed: int, num_images: int = 8) -> Path:
 
 @pytest.fixture(scope="package")
 def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """A dataset that a process has really scored on images, three architectures in shards of two, and what it printed."""
+    """A dataset that a process has really scored on images (three architectures in shards of two), and what it printed."""
     folder = tmp_path_factory.mktemp("run")
     data = write_images(folder / "data", seed=0)
     grid = ("--limit", 3, "--batch-size", 4, "--seed", 5, "--shard-size", 2, "--images", "cifar10", "--data", data)

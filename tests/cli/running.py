@@ -1,4 +1,4 @@
-"""Running the command line: in this process, and as users do."""
+"""Runs the command line, either in this process or as users do."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from tests.dataset.making import snapshot
 
 
 def naswot(*args: object) -> Result:
-    """`naswot-ray` in this process. What is no clean exit raises here, with its traceback."""
+    """Run `naswot-ray` in this process. Anything other than a clean exit raises here, with its traceback."""
     return CliRunner().invoke(app, [str(arg) for arg in args], catch_exceptions=False, prog_name="naswot-ray")
 
 
 def naswot_process(*args: object, **environment: str) -> subprocess.CompletedProcess[str]:
-    """`naswot-ray` in a process of its own."""
+    """Run `naswot-ray` in a process of its own."""
     return subprocess.run(
         [sys.executable, "-c", "from naswot_ray.cli import main; main()", *(str(arg) for arg in args)],
         capture_output=True,
@@ -46,22 +46,23 @@ for arguments in json.loads(sys.argv[1]):
 
 
 def in_turn(commands: Iterable[Sequence[object]]) -> list[str]:
-    """The command line of one process, as starting one takes a second, that runs several commands of `naswot-ray`.
+    """The command line of one process that runs several commands of `naswot-ray`, since starting a process takes a second.
 
-    They must succeed. After each, it writes a NUL to the standard output and to the standard error.
+    All commands must succeed. After each one, the process writes a NUL to standard output and to standard error.
     """
     return [sys.executable, "-c", IN_TURN, json.dumps([[str(argument) for argument in command] for command in commands])]
 
 
 def prints(*args: object) -> str:
-    """What a command that succeeds prints."""
+    """Return what a command prints. It must succeed."""
     result = naswot(*args)
     assert result.exit_code == 0, result.output
     return result.stdout
 
 
 def refuses(unchanged: Path, *args: object) -> str:
-    """The message of a command that ends with an error. It must be one line, and leave everything under a folder as it is."""
+    """Return the message of a command that ends with an error. It must be one line, and nothing under the folder `unchanged`
+    may change."""
     before = snapshot(unchanged)
     result = naswot(*args)
     check_refusal(result.exit_code, result.stdout, result.stderr)
@@ -70,7 +71,7 @@ def refuses(unchanged: Path, *args: object) -> str:
 
 
 def check_refusal(exit_status: int, stdout: str, stderr: str) -> None:
-    """A refusal is one line on the standard error, and nothing else."""
+    """Check that a refusal is one line on standard error, and nothing else."""
     assert exit_status == EXIT_ERROR, stdout + stderr
     assert stdout == ""
     assert stderr.startswith("error: "), stderr

@@ -1,4 +1,4 @@
-"""`naswot-ray check`: exit status, output, and the way back to a whole dataset."""
+"""`naswot-ray check`: exit status, output, and how a dataset is repaired."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def root(tmp_path: Path) -> Path:
 
 
 def finds(*args: object) -> str:
-    """What a check that is not content prints."""
+    """Return what a check prints if it finds problems."""
     result = naswot("check", *args)
     assert result.exit_code == 1, result.output
     return result.stdout
 
 
 def flip_a_bit(part: Path) -> None:
-    """In the last byte of the scores."""
+    """Change the last byte of the scores."""
     with pq.ParquetFile(part) as file:
         column = file.metadata.row_group(0).column(file.schema_arrow.get_field_index("naswot"))
         position = (column.dictionary_page_offset or column.data_page_offset) + column.total_compressed_size - 1

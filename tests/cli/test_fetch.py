@@ -1,4 +1,4 @@
-"""`naswot-ray fetch`, against a server on this machine."""
+"""`naswot-ray fetch`, tested against a server on this machine."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DRIVE = "https://drive.google.com/file/d/abc/view"
 
 @pytest.fixture(autouse=True)
 def entries(server: FileServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A catalogue of two entries: a file on the server, and one to be downloaded by hand."""
+    """A catalogue of two entries: a file on the server, and a file that users have to download by hand."""
     direct = OfficialFile("file.bin", Digest("md5", hashlib.md5(CONTENT).hexdigest()), len(CONTENT))
     simple = Archive("tar", min_files=1, max_members=10, max_bytes=10_000)
     with monkeypatch.context() as patch:

@@ -1,4 +1,4 @@
-"""Every command says what it needs, and every option is there once, with its meaning."""
+"""Every command says what it needs, and its help lists every option once, with its meaning."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ COMMANDS = ("score", "accuracies", "join", "query", "info", "figures", "report",
 
 
 def help_of(*args: str, flag: str = "--help") -> str:
-    """The help text, with its line breaks and indents removed."""
+    """The help text without its line breaks and indents."""
     return " ".join(prints(*args, flag).split())
 
 

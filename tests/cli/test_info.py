@@ -1,4 +1,4 @@
-"""`naswot-ray info` and `naswot-ray join`: what they tell, and with which exit status."""
+"""`naswot-ray info` and `naswot-ray join`: what they print, and their exit status."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from tests.dataset.making import (
 
 
 def cells(text: str, *first: str) -> list[str]:
-    """The numbers of the line of the table that begins with some cells."""
+    """The numbers in the line of the table that begins with these cells."""
     (line,) = [words for line in text.splitlines() if (words := line.split())[: len(first)] == list(first)]
     return line[len(first) :]
 
@@ -172,7 +172,7 @@ def test_accuracies_of_fewer_architectures_are_counted_apart(tmp_path: Path) -> 
 
 
 def test_the_summary_tells_what_its_numbers_are_of(tmp_path: Path) -> None:
-    """Seed 1 has a failed row, seed 2 was scored after the join."""
+    """Seed 1 has a failed row, and seed 2 was scored after the join."""
     dataset = make_dataset(
         tmp_path / "d", seeds=(0, 1), change=lambda row: FAILED if (row["arch_index"], row["seed"]) == (7, 1) else {}
     )

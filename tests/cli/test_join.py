@@ -1,4 +1,4 @@
-"""`join` and `accuracies`: whose accuracies they are, replacing them, several spaces, and joins that are out of date."""
+"""`join` and `accuracies`: which architectures match, replacing accuracies, several spaces, and joins that are out of date."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def write_csv(path: Path, accuracies: dict[str, float]) -> Path:
 
 @pytest.fixture
 def foreign(tmp_path: Path) -> Path:
-    """A table of NATS-Bench's sizes."""
+    """A table of accuracies of NATS-Bench's size space."""
     return write_csv(tmp_path / "sizes.csv", dict.fromkeys(SIZES, 90.0))
 
 
 @pytest.fixture
 def two(root: Path) -> Path:
-    """The dataset with two rows of another space."""
+    """The dataset, extended by two rows of another space."""
     prints("score", "-o", root, "--space", "nats_sss", "--in-process", "--limit", 2, "--batch-size", 4)
     return root
 

@@ -1,4 +1,4 @@
-"""Every path option of every command takes a path or a URI, knows `~`, and is wary of relative paths inside a Ray job."""
+"""Every path option takes a path or a URI, expands `~`, and is wary of relative paths inside a Ray job."""
 
 from __future__ import annotations
 
@@ -48,11 +48,11 @@ NO_PATHS: Final = {
     "publish": {"push"},
     "fetch": {"names"},
 }
-"""Parameters of type text that name something else than a path."""
+"""Parameters of type text that do not name a path."""
 
 
 def line(command: str, name: str, value: str) -> list[str]:
-    """Arguments with which a command has what it needs, and one parameter a value."""
+    """Arguments that give a command what it needs, and one parameter a certain value."""
     arguments: list[str] = []
     for parameter in COMMANDS[command].params:
         given = value if parameter.name == name else "/nowhere/at/all" if parameter.required else None
@@ -69,7 +69,7 @@ def refusal(*arguments: str) -> str:
 
 @pytest.mark.parametrize("command", CALLBACKS)
 def test_no_path_is_forgotten(command: str) -> None:
-    """A new option of type text is either marked as a path, or named above as something else."""
+    """A new option of type text must either be marked as a path or be listed above."""
     marked = {parameter.values[1] for parameter in PATHS if parameter.values[0] == command}
     texts = set()
     for name, parameter in inspect.signature(CALLBACKS[command], eval_str=True).parameters.items():
@@ -84,7 +84,7 @@ def test_no_path_is_forgotten(command: str) -> None:
 
 
 def types_in(annotation: Any) -> set[type]:
-    """The classes that an annotation is made of."""
+    """The classes that occur in an annotation."""
     if isinstance(annotation, type) and not get_args(annotation):
         return {annotation}
     parts = get_args(annotation)
@@ -181,7 +181,7 @@ def test_home_directories_in_python(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 class TestJob:
-    """A process as `ray job submit` starts it: its folder, and its variable."""
+    """Make this process look as if `ray job submit` had started it: its folder and its environment variable."""
 
     @pytest.fixture
     def uploaded(self, tmp_path: Path) -> Path:
@@ -257,7 +257,7 @@ class TestJob:
 
 
 class TestBucket:
-    """What goes to, and comes from, a real S3 server, named by the variables of the AWS tools."""
+    """Everything is read from and written to a real S3 server, which the variables of the AWS tools name."""
 
     @pytest.fixture(autouse=True)
     def configured(self, s3_server: s3.S3Server, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""`naswot-ray query`: tables, CSV and Parquet, to the terminal and to files."""
+"""`naswot-ray query` writes tables, CSV and Parquet to the terminal and to files."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_a_file_in_a_folder_that_is_not_there(root: Path, tmp_path: Path, format
 def test_bad_sql(root: Path, sql: str, named: str, format_: str) -> None:
     result = naswot("query", root, sql, "--format", format_)
     assert (result.exit_code, result.stdout) == (2, "")
-    assert result.stderr.startswith("error: query failed: ")  # DuckDB's own message, which may show the place below
+    assert result.stderr.startswith("error: query failed: ")  # DuckDB's message follows, and may mark a place
     assert named in result.stderr
     assert "Traceback" not in result.stderr
 
@@ -262,13 +262,13 @@ def test_a_cell_of_a_table_stays_on_its_line(root: Path) -> None:
 
 
 def in_terminal(*commands: Sequence[object], columns: int = 80) -> list[str]:
-    """What `naswot-ray` shows on a terminal for each of these commands, which succeed. One process runs them all."""
+    """What `naswot-ray` shows on a terminal for each of these commands, which must succeed. One process runs them all."""
     mine, its = pty.openpty()
     environment = os.environ | {"COLUMNS": str(columns)}
     with subprocess.Popen(in_turn(commands), stdout=its, stderr=subprocess.PIPE, env=environment) as process:
         os.close(its)
         shown = bytearray()
-        with contextlib.suppress(OSError):  # at the end, EIO
+        with contextlib.suppress(OSError):  # reading the terminal ends with EIO
             while chunk := os.read(mine, 65536):
                 shown += chunk
         os.close(mine)
@@ -372,7 +372,7 @@ def test_values_in_csv(root: Path) -> None:
         "large": "inf",
         "small": "-inf",
     }
-    assert ',,"",nan,' in text  # a null is not an empty text
+    assert ',,"",nan,' in text  # a null differs from an empty text
 
 
 def test_values_in_parquet(root: Path, tmp_path: Path) -> None:
@@ -382,7 +382,7 @@ def test_values_in_parquet(root: Path, tmp_path: Path) -> None:
         assert connection.sql(f"SELECT an_interval FROM read_parquet('{out}')").fetchall() == [(timedelta(days=1),)]
     (row,) = pq.read_table(out).to_pylist()
     assert math.isnan(row.pop("no_number"))
-    del row["an_interval"]  # pyarrow knows no Parquet intervals
+    del row["an_interval"]  # pyarrow cannot read intervals from Parquet
     assert row == {
         "a_list": [1, None],
         "a_struct": {"x": "a,b", "y": [Decimal("2.5")]},

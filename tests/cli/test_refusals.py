@@ -1,4 +1,4 @@
-"""Whatever is wrong with an option, a file or a cluster: one line, exit status 2, and nothing changed."""
+"""If an option, a file or a cluster is wrong, a command prints one line, exits with status 2 and changes nothing."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_images_that_are_damaged(root: Path, tmp_path: Path) -> None:
     (data / "cifar10.npz").write_bytes((data / "cifar10.npz").read_bytes()[:5000])
     message = refuses(root, "score", "-o", root, *HERE, "--images", "cifar10", "--data", data)
     assert str(data / "cifar10.npz") in message
-    gc.collect()  # a file that is left open warns here, not in another test
+    gc.collect()  # so that a file which is left open causes a warning here and not in another test
 
 
 def test_a_dataset_of_other_images(tmp_path: Path) -> None:
@@ -301,7 +301,7 @@ def test_a_cluster_that_does_not_answer(root: Path) -> None:
     [(b"HTTP/1.1 400 Bad Request\r\n\r\n", "it does not speak Ray's protocol"), (b"", "it has not answered")],
 )
 def test_an_address_of_something_else_than_a_head(answer: bytes, reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ray itself tries for 100 seconds."""
+    """Ray itself would try for 100 seconds."""
     from naswot_ray.run import ray_pool  # noqa: PLC0415  imports Ray
 
     monkeypatch.setattr(ray_pool, "CONNECT_SECONDS", 0.5)

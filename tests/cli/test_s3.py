@@ -1,4 +1,4 @@
-"""Every command with everything in a bucket of a real S3 server."""
+"""Every command works if everything is in a bucket of a real S3 server."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ GRID = ("--limit", 4, "--batch-size", 4, "--seed", 0, "--seed", 1, "--shard-size
 
 @pytest.fixture
 def root(s3_proxy: s3.Proxy, bucket: str) -> str:
-    """Where a dataset is to be, by way of the proxy."""
+    """The prefix of a dataset, reached through the proxy."""
     return s3.uri(bucket, "my/scores", s3_proxy.port)
 
 
@@ -68,9 +68,9 @@ def test_from_scores_to_a_query(root: str, tmp_path: Path, accuracies: Path, s3_
 
 
 def test_scoring_and_joining_delete_nothing(root: str, s3_proxy: s3.Proxy, accuracies: Path) -> None:
-    """So the nodes of a cluster get no permission to (cluster/aws/bucket.json)."""
+    """The nodes of a cluster therefore get no permission to delete (cluster/aws/bucket.json)."""
     s3_proxy.fault = lambda request: s3.Answer(status=403) if request.method == "DELETE" else None
-    for limit in (2, 3):  # the second run writes a part anew
+    for limit in (2, 3):  # the second run writes one part again
         prints("score", "-o", root, "--in-process", "--limit", limit, *GRID[2:], "--accuracies", accuracies, *MAP)
     assert "6 joined rows" in prints("join", root)
     damaged = Dataset(root).files("scores")[0].path
@@ -143,7 +143,7 @@ def test_the_duckdb_line_says_what_duckdb_needs(root: str, bucket: str, s3_proxy
 
 @pytest.mark.parametrize("prefix", ["seed=7/d", "batch_size=32/images=cifar10", "a b/50%25/d", "d%23e/ü", "back%5Cslash/d"])
 def test_any_prefix(s3_server: s3.S3Server, bucket: str, tmp_path: Path, prefix: str) -> None:
-    """As any folder on a disk (tests/dataset/test_wherever.py); a URI is percent-encoded."""
+    """The same holds for any folder on a disk (tests/dataset/test_wherever.py). A URI is percent-encoded."""
     root = s3.uri(bucket, prefix, s3_server.port)
     prints("score", "-o", root, "--in-process", *GRID)
     prints("score", "-o", tmp_path / "d", "--in-process", *GRID)
@@ -177,7 +177,7 @@ def test_storage_that_fails_while_it_is_read(root: str, s3_proxy: s3.Proxy) -> N
 def test_a_resume_asks_as_often_for_many_parts_as_for_few(
     s3_proxy: s3.Proxy, bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where they have been verified before: 100,000 parts are 100 pages of listing, not 100,000 requests."""
+    """Parts that have been verified before cost no request: 100,000 parts take 100 pages of listing."""
     monkeypatch.setattr(verification, "SETTLED_SECONDS", -600)
     counts = []
     for prefix, limit in (("few", 2), ("many", 20)):

@@ -1,4 +1,4 @@
-"""`naswot-ray score`: what it writes, records and prints. What goes wrong is in test_refusals.py."""
+"""`naswot-ray score`: what it writes, records and prints. Errors are tested in test_refusals.py."""
 
 from __future__ import annotations
 
@@ -177,7 +177,7 @@ def test_failed_rows_are_kept_unless_asked_for(tmp_path: Path) -> None:
     make_dataset(root, indices=range(2), change=lambda row: FAILED if row["arch_index"] == 1 else {})
     same = ("score", "-o", root, "--in-process", "--limit", 2, "--batch-size", 4)
     told = "1 of 2 rows that were asked for has failed; the column `error` says why; --retry-failed scores them again"
-    for _ in range(2):  # a scheduler that goes by the exit status must not take the second for a success
+    for _ in range(2):  # a scheduler that looks at the exit status must not take the second run for a success
         again = naswot(*same)
         assert again.exit_code == EXIT_PARTIAL
         assert again.stdout.startswith(f"nothing was scored\n{told}\n")
@@ -208,7 +208,7 @@ def test_failed_rows_make_the_exit_status_1(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_the_exit_status_is_that_of_the_rows_asked_for(tmp_path: Path) -> None:
-    """A failed row outside of them is no business of this invocation."""
+    """A failed row outside the requested ones does not concern this invocation."""
     root = tmp_path / "d"
     make_dataset(root, indices=range(4), seeds=(0, 1), change=lambda row: FAILED if row["arch_index"] == 3 else {})
     arguments = ("score", "-o", root, "--in-process", "--batch-size", 4)

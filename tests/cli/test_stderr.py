@@ -1,4 +1,4 @@
-"""A command that succeeds leaves the standard error to its progress: no library adds a warning or a leak report to it."""
+"""A command that succeeds prints only its progress on standard error: no library adds a warning or a report of leaks."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ ARGUMENTS: dict[str, list[str]] = {
 """Command -> the arguments of a small call that succeeds."""
 
 PROGRESS = {"score": r"\d+/\d+ rows(, .+)?"}
-"""Command -> the lines that it prints on the standard error by design, where that is no terminal. All others print none."""
+"""Command -> the lines that it prints on standard error by design if that is not a terminal. All other commands print none."""
 
 
 @pytest.fixture(scope="module")
 def places(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """What stands for a word of `ARGUMENTS`: a joined dataset that was really scored, a table, and 16 images.
+    """The values for the words of `ARGUMENTS`: a joined dataset that was really scored, a table, and 16 images.
 
     With more images, `ablate` would score larger batches, of up to 256.
     """
@@ -60,7 +60,7 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 TORCH = {"score", "audit", "ablate"}
-"""The commands that import torch. They share a process, and all others share another: starting 16 took half a minute."""
+"""The commands that import torch. They share one process, and all others share another; starting 16 took half a minute."""
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_a_success_prints_nothing_but_progress_there(commands: list[str], places
     in_full = []
     for command in commands:
         own = tmp_path / command
-        shutil.copytree(places["DATASET"], own / "d")  # or what one command imports would make the join old for others
+        shutil.copytree(places["DATASET"], own / "d")  # an import by one command would make others' join old
         words = places | {"DATASET": str(own / "d"), "OUT": str(own / "out"), "OUT.html": str(own / "out.html")}
         in_full.append([command, *(words.get(word, word) for word in ARGUMENTS[command])])
     done = subprocess.run(in_turn(in_full), capture_output=True, text=True, check=False)

@@ -1,4 +1,4 @@
-"""Where output goes may lack Unicode, room or file handles: commands show what they can, or end with one line."""
+"""If an output lacks Unicode, disk space or file handles, commands show what they can, or end with one line."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_a_standard_output_that_is_full(root: Path, command: str) -> None:
 
 
 def test_few_file_handles_are_enough(tmp_path: Path) -> None:
-    """More parts than handles, and as many threads that read them."""
+    """There are more parts than file handles, and as many threads as parts."""
     make_dataset(tmp_path / "d", indices=range(40), shard_size=1)
     script = "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (20, 20)); from naswot_ray.cli import main; main()"
     done = subprocess.run([sys.executable, "-c", script, "info", tmp_path / "d"], capture_output=True, text=True, check=False)

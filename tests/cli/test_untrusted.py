@@ -1,4 +1,4 @@
-"""A dataset that a stranger made: its texts are no paths, and reach a terminal, a page or a spreadsheet as nothing but text."""
+"""A stranger's dataset is harmless: its texts are never paths, and reach a terminal, page or spreadsheet only as text."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.dataset.making import FAILED, SPACE, Row, add, arch_id, make_dataset,
 
 
 def rename_space(root: Path, name: str) -> None:
-    """Call the space of a dataset otherwise in `dataset.json`, as if it had always been called so."""
+    """Rename the space of a dataset in `dataset.json`, as if it had always had this name."""
     path = root / "dataset.json"
     content = json.loads(path.read_text())
     content["settings"]["spaces"] = {name: content["settings"]["spaces"][SPACE]}
@@ -78,7 +78,7 @@ HOSTILE = "\x1b[2J\x1b]0;x\x07\u202e<script>[red]x[/red]|`"
 
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A joined dataset with hostile texts wherever a dataset has texts that are no names."""
+    """A joined dataset with hostile texts in every column that may hold arbitrary text."""
     folder = tmp_path_factory.mktemp("hostile")
 
     def change(row: Row) -> Row:

@@ -1,4 +1,4 @@
-"""`ray up ray-cluster.yaml` against a simulated AWS, and what the head then starts. Commands on nodes are noted, not run."""
+"""`ray up ray-cluster.yaml` against a simulated AWS, and what the head then starts. Commands on nodes are recorded, not run."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from ray.autoscaler.v2.utils import ResourceRequestUtil
 
 from tests.cluster.configs import AWS, ROOT, on_demand, read
 
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")  # Ray leaves that to the garbage collector
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")  # Ray leaves this to the garbage collector
 
 REGION = read(AWS)["provider"]["region"]
 ADDRESS = "203.0.113.7/32"
@@ -37,7 +37,7 @@ WORLD = {"0.0.0.0/0", "::/0"}
 
 @dataclass
 class Shell:
-    """Stands in for `subprocess`: every command succeeds, and is noted. This home is the head's as well."""
+    """Replaces `subprocess`: every command succeeds and is recorded. This home directory serves as the head's as well."""
 
     commands: list[str] = field(default_factory=list)
     PIPE = DEVNULL = None
@@ -46,7 +46,7 @@ class Shell:
     def check_call(self, command: list[str], **_: Any) -> int:
         self.commands.append(" ".join(command))
         target = command[-1].partition(":~/")[2]
-        if target.startswith("ray_bootstrap_"):  # the configuration and the key that the autoscaler works with
+        if target.startswith("ray_bootstrap_"):  # the configuration and the key that the autoscaler uses
             shutil.copy(command[-2], Path.home() / target)
         return 0
 
@@ -61,14 +61,14 @@ class Shell:
         return config
 
     def position(self, part: str) -> int:
-        """Which command it is, of those noted, that contains the part."""
+        """Return the position of the one recorded command that contains the part."""
         (found,) = [i for i, command in enumerate(self.commands) if part in command]
         return found
 
 
 @pytest.fixture(scope="module")
 def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """An empty AWS account, and a home with a token."""
+    """An empty AWS account, and a home directory with a token."""
     home = tmp_path_factory.mktemp("home")
     (home / ".ray").mkdir()
     (home / ".ray" / "auth_token").write_text("t" * 64)
@@ -76,7 +76,7 @@ def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("HOME", str(home))
         patch.setenv("AWS_ACCESS_KEY_ID", "testing")
         patch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
-        patch.setattr(tempfile, "tempdir", str(home))  # where Ray remembers an account
+        patch.setattr(tempfile, "tempdir", str(home))  # Ray stores what it knows about an account here
         patch.setattr(node_provider, "TAG_BATCH_DELAY", 0)
         instance_types = functools.cache(node_provider.list_ec2_instances)  # takes seconds
         patch.setattr(node_provider, "list_ec2_instances", lambda region, credentials=None: instance_types(REGION))
@@ -89,7 +89,7 @@ def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def group(account: None) -> str:
-    """Prepares the account as docs/cluster.md says; the id of the security group."""
+    """Prepare the account as docs/cluster.md says, and return the id of the security group."""
     ec2, iam = boto3.client("ec2", REGION), boto3.client("iam", REGION)
     group: str = ec2.create_security_group(GroupName="naswot-ray", Description="naswot-ray")["GroupId"]
     ec2.authorize_security_group_ingress(
@@ -110,9 +110,9 @@ def group(account: None) -> str:
 
 
 def up(config: dict[str, Any]) -> Shell:
-    """`ray up --yes`, with this shell for the commands on the head."""
+    """Run `ray up --yes` with this shell for the commands on the head."""
     shell = Shell()
-    runner: Any = shell  # Ray's annotation says: a module
+    runner: Any = shell  # Ray's annotation says that this is a module
     resolved = commands._bootstrap_config(config, no_config_cache=True)
     commands.get_or_create_head_node(resolved, AWS.name, False, False, True, None, _runner=runner)
     return shell
@@ -128,7 +128,7 @@ def provider(config: dict[str, Any]) -> node_provider.AWSNodeProvider:
 
 
 def start_worker(config: dict[str, Any]) -> dict[str, Any]:
-    """What the autoscaler does for a worker, from the configuration that `ray up` puts on the head."""
+    """Do what the autoscaler does for a worker, with the configuration that `ray up` puts on the head."""
     tags = {TAG_RAY_NODE_KIND: NODE_KIND_WORKER, TAG_RAY_USER_NODE_TYPE: "gpu"}
     (instance_id,) = provider(config).create_node(config["available_node_types"]["gpu"]["node_config"], tags, 1)
     return describe(instance_id)

@@ -1,4 +1,5 @@
-"""The cluster configurations: valid to Ray, alike, closed to the world, and at this project's versions."""
+"""The cluster configurations are valid for Ray, agree with each other, are closed to the world, and use this project's
+versions."""
 
 from __future__ import annotations
 
@@ -118,7 +119,7 @@ def test_every_version_is_that_of_the_constraints(constraints: dict[str, str]) -
     elsewhere = {"pip": re.findall(r"pip==([\d.]+)", (ROOT / "Makefile").read_text())}
     for path in FILES:
         for package, version in re.findall(r"([\w-]+)==([\w.]+)", path.read_text()):
-            if package != "google-api-python-client":  # needed on Google Cloud alone
+            if package != "google-api-python-client":  # needed only on Google Cloud
                 assert version in elsewhere.get(package, [constraints.get(package)]), (path.name, package)
     job, _ = kuberay()
     assert job["spec"]["rayClusterSpec"]["rayVersion"] == constraints["ray"]
@@ -170,7 +171,7 @@ def test_kuberay_lets_only_the_cluster_the_submitter_and_the_operator_in() -> No
 
 
 def test_kuberay_runs_nothing_with_privileges() -> None:
-    """As the restricted standard of Kubernetes' pod security asks for, in every container, those of the operator included."""
+    """Every container meets the restricted standard of Kubernetes' pod security, including those of the operator."""
     job, _ = kuberay()
     cluster = job["spec"]["rayClusterSpec"]
     (uid,) = re.findall(r"useradd .*--uid (\d+) ray$", CONTAINERFILE.read_text(), re.MULTILINE)

@@ -1,4 +1,4 @@
-"""docs/cluster.md is true where a machine can tell."""
+"""docs/cluster.md is true as far as a machine can check."""
 
 from __future__ import annotations
 

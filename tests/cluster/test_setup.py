@@ -1,4 +1,4 @@
-"""cluster/setup.sh, with a Python that notes what pip is asked for instead of downloading it."""
+"""cluster/setup.sh, run with a Python that records what pip is asked for instead of downloading it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ esac
 
 @dataclass(frozen=True)
 class Node:
-    """A machine with nothing but the files that `ray up` copies."""
+    """A machine that has only the files that `ray up` copies."""
 
     home: Path
 
@@ -44,7 +44,7 @@ class Node:
         return self.shell("bash", str(self.folder / "setup.sh"), *packages)
 
     def installs(self) -> list[str]:
-        """The calls of pip but those that upgrade it."""
+        """The calls of pip, without those that upgrade pip itself."""
         log = self.home / "pip.log"
         return [line for line in log.read_text().splitlines() if "--requirement" in line] if log.exists() else []
 
@@ -94,7 +94,7 @@ def test_an_installation_that_broke_off_is_done_again(node: Node) -> None:
 
 
 def test_every_shell_has_the_environment_and_token_authentication(node: Node) -> None:
-    (node.home / ".bashrc").write_text("return\n")  # as Ubuntu's does early on where nobody types
+    (node.home / ".bashrc").write_text("return\n")  # Ubuntu's also returns early if the shell is not interactive
     for _ in range(2):
         assert node.set_up().returncode == 0
     show = node.shell("bash", "-c", ". ~/.bashrc; command -v python; echo $RAY_AUTH_MODE $RAY_USAGE_STATS_ENABLED")

@@ -1,4 +1,4 @@
-"""Datasets made of written-down rows: the same files as a run writes, in milliseconds."""
+"""Makes datasets from written-down rows: the same files as those of a run, in milliseconds."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from naswot_ray.spaces import get_space
 
 SPACE = "nasbench201"
 MEASURES = {name: one.version for name, one in own_measures().items()}
-"""Of every dataset made here."""
+"""The space of every dataset made here."""
 TABLES = {name: schema_of(name, MEASURES) for name in schema.TABLES}
 """The columns of its tables."""
 Row = dict[str, Any]
@@ -35,12 +35,12 @@ Change = Callable[[Row], Row]
 
 
 def arch_id(index: int) -> str:
-    """The architecture at a position of the space."""
+    """The architecture at a position in the space."""
     return get_space(SPACE)[index]
 
 
 def score_row(index: int, *, images: str = "noise", batch_size: int = 4, seed: int = 0, **changes: Any) -> Row:
-    """A score row; its `naswot` is 100 + index unless changed."""
+    """A score row. Its `naswot` is 100 + index unless changed."""
     row = dict.fromkeys(TABLES["scores"].names)
     row |= failed_score_row(get_space(SPACE), index, Batch(images, batch_size, seed), "", run_id="run").columns()
     computed = {"naswot": 100.0 + index, "naswot_paper": 50.0 + index, "num_units": 1000 + index, "status": "ok", "error": None}
@@ -49,7 +49,7 @@ def score_row(index: int, *, images: str = "noise", batch_size: int = 4, seed: i
 
 
 def failed_row(index: int, **key: Any) -> Row:
-    """A score row without a score."""
+    """A score row that has no score."""
     return score_row(index, **key, **FAILED)
 
 
@@ -65,7 +65,7 @@ def architecture_row(index: int) -> Row:
 
 
 def settings(source: ImageSource | None = None) -> Settings:
-    """The settings of a run on an image source, by default noise."""
+    """The settings of a run on an image source, which is noise by default."""
     source = source or load_images("noise")
     return Settings(
         weights=WEIGHTS_VERSION,
@@ -78,7 +78,7 @@ def settings(source: ImageSource | None = None) -> Settings:
 
 
 class Written:
-    """A row as it is written down here, whatever it holds."""
+    """A row as it is written down here, whatever it contains."""
 
     def __init__(self, row: Row) -> None:
         self._row = row
@@ -91,7 +91,7 @@ class Written:
 def write_part(
     storage: Storage, path: PurePosixPath, rows: Sequence[Row], full_range: range | None = None, *, wanted: Collection[str] = ()
 ) -> None:
-    """Write rows to a part; its range is by default that of a dataset with four architectures a shard."""
+    """Write rows to a part. Its range is by default that of a dataset with four architectures per shard."""
     named = layout.table_file(path)
     assert named is not None
     assert named.number is not None
@@ -99,7 +99,7 @@ def write_part(
 
 
 def expected(path: PurePosixPath, full_range: range | None = None) -> Expected:
-    """What a part must be, in a dataset with four architectures a shard."""
+    """What a part has to be in a dataset with four architectures per shard."""
     named = layout.table_file(path)
     assert named is not None
     assert named.number is not None
@@ -119,14 +119,14 @@ def make_dataset(
     limit: int | None = None,
     change: Change = lambda row: {},
 ) -> Dataset:
-    """A dataset with the rows of some architectures, as one finished run leaves it.
+    """Make a dataset with the rows of some architectures, as one finished run leaves it.
 
     Args:
-        root: where to.
+        root: folder of the dataset.
         indices: positions in the space that have rows.
-        batch_sizes, seeds, shard_size: of the run.
-        source: of the images, by default noise.
-        limit: of the run; by default as many as there are indices.
+        batch_sizes, seeds, shard_size: options of the run.
+        source: source of the images, by default noise.
+        limit: option of the run; by default the number of indices.
         change: score row -> the columns that are to be different.
     """
     indices, storage, source = list(indices), Storage(root), source or load_images("noise")
@@ -171,13 +171,13 @@ def make_dataset(
 
 
 def mean_accuracy(index: int, **changes: Any) -> Row:
-    """An accuracy row without a seed: cifar10/test/200, 90 - index percent unless changed."""
+    """An accuracy row without a seed: cifar10/test/200, and 90 - index percent unless changed."""
     row = {"arch_id": arch_id(index), "dataset": "cifar10", "split": "test", "epochs": 200, "accuracy": 90.0 - index}
     return row | {"max_accuracy": 91.0 - index, "num_repeats": 3} | changes
 
 
 def staged(rows: list[Row], *, source: str = "table.csv", digest: str = "d" * 64) -> StagedAccuracies:
-    """Accuracy rows as they are read from a source."""
+    """Accuracy rows as a reader gives them for a source."""
     return stage(AccuracyTable(SPACE, source, digest, batches_of(SPACE, digest, rows)))
 
 
@@ -189,7 +189,7 @@ def add(
 
 
 def rewrite(path: Path, change: Callable[[pa.Table], pa.Table], **metadata: str) -> None:
-    """Change the rows or the metadata of a table's file as a defect of this program would: with a seal that is right."""
+    """Change the rows or the metadata of a table's file as a bug of this program would: with a correct seal."""
     with pq.ParquetFile(path) as file:
         table = file.read()
     kept = {name.decode(): value.decode() for name, value in (table.schema.metadata or {}).items()}
@@ -197,11 +197,11 @@ def rewrite(path: Path, change: Callable[[pa.Table], pa.Table], **metadata: str)
 
 
 def write_sealed(path: Path, table: pa.Table) -> None:
-    """Write a table to the path of a table's file, with a seal that is right."""
+    """Write a table to the path of a table's file, with a correct seal."""
     Storage(path.parents[1]).write_table(PurePosixPath(path.parent.name, path.name), table)
 
 
 def snapshot(root: str | Path) -> dict[str, bytes | None]:
-    """Everything under a folder: relative path -> content, None for a folder."""
+    """Everything under a folder: relative path -> content, or None for a folder."""
     root = Path(root)
     return {str(path.relative_to(root)): None if path.is_dir() else path.read_bytes() for path in root.rglob("*")}

@@ -1,4 +1,4 @@
-"""Which accuracies a dataset takes, whoever else imports some at the same time."""
+"""Which accuracies a dataset accepts, even if others import some at the same time."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_other_accuracies_of_the_same_source_are_taken(dataset: Dataset) -> None
 
 
 def test_other_values_of_the_same_source_are_refused(dataset: Dataset) -> None:
-    """One table, its accuracies first read from the wrong column."""
+    """One table, whose accuracies were first read from the wrong column."""
     add(dataset, [mean_accuracy(i) for i in range(8)])
     with pytest.raises(DatasetError, match="cifar10/test/200"):
         add(dataset, [mean_accuracy(i, accuracy=1.0) for i in range(8)])
@@ -191,7 +191,7 @@ def test_two_files_of_the_same_accuracies(dataset: Dataset) -> None:
 
 
 def test_two_imports_at_once_take_turns(dataset: Dataset) -> None:
-    """Both have read their files, and neither has looked into the dataset."""
+    """Both imports have read their files, and neither has looked into the dataset yet."""
     imports = [staged([mean_accuracy(i, accuracy=value) for i in range(8)], source=f"{value}.csv") for value in (1.0, 2.0)]
     with ThreadPoolExecutor(2) as pool:
         done = [pool.submit(add_accuracies, Dataset(dataset.storage.root), one) for one in imports]
@@ -202,7 +202,7 @@ def test_two_imports_at_once_take_turns(dataset: Dataset) -> None:
 
 
 def test_an_import_that_finds_another_one_takes_its_own_back(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As in an object store, which has no locks: the other one has written after this one has looked."""
+    """An object store has no locks: the other import has written after this one has looked."""
     other = staged([mean_accuracy(i, accuracy=2.0) for i in range(3)], source="other.csv")
     there = make_dataset(Path(dataset.storage.root).parent / "there")
     add_accuracies(there, other)

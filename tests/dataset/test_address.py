@@ -1,4 +1,4 @@
-"""Which paths and URIs are understood, and that no credential is ever shown."""
+"""Which paths and URIs are understood. No credential is ever shown."""
 
 from __future__ import annotations
 

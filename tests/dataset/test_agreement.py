@@ -1,4 +1,4 @@
-"""Files that are right one by one may contradict each other, or be other than what they say they were made from."""
+"""Files that are sound one by one may contradict each other, or may not be what they say they were made from."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def dataset(tmp_path: Path) -> Dataset:
 
 
 def problems_of(dataset: Dataset) -> list[Problem]:
-    """All files are right by themselves."""
+    """Check the dataset as a whole. Each of its files has to be sound by itself."""
     files = check.list_files(dataset)
     assert not any(check.check_files(dataset, files))
     return check_agreement(dataset, [])
@@ -77,7 +77,7 @@ def test_what_depends_on_a_faulty_file_is_left_out(dataset: Dataset) -> None:
 
 @pytest.mark.parametrize("table", ["scores", "architectures", "accuracies"])
 def test_a_join_that_is_older_is_outdated(dataset: Dataset, table: str) -> None:
-    """Though the names and sizes of what it was made from are the same."""
+    """The names and sizes of the files from which it was made are the same."""
     join(dataset, SPACE)
     path = file(dataset, dataset.files(table)[0].path)
     size = path.stat().st_size

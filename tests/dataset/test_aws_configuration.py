@@ -1,4 +1,4 @@
-"""The AWS tools' own settings, held against those tools; and that what cannot be honoured is refused."""
+"""The AWS tools' own settings, compared with those tools. Settings that cannot be honoured are refused."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ endpoint_url = http://only-here.example.org
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home of its own, without any variable of AWS but the S3 server's credentials."""
+    """A home directory of its own, and no AWS variables except the S3 server's credentials."""
     for name in os.environ.keys() - s3.CREDENTIALS.keys():
         if name.startswith("AWS_"):
             monkeypatch.delenv(name)
@@ -120,7 +120,7 @@ def test_as_the_aws_tools_have_it(environ: dict[str, str], home: Path, monkeypat
 
 
 def test_the_region_by_precedence(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its last two places are in the comparison above; boto3 alone among the tools does not know AWS_REGION."""
+    """The comparison above covers the last two places. Of the tools, only boto3 does not know AWS_REGION."""
     uri = "s3://bucket/d?endpoint_override=127.0.0.1:1"
 
     def region(of: str = uri) -> str:
@@ -240,7 +240,7 @@ def test_requests_that_the_requester_pays_for(key: str) -> None:
 def test_a_server_that_a_profile_names(
     s3_server: s3.S3Server, bucket: str, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """From scores to a query, and what DuckDB has to be told."""
+    """The way from scores to a query, and what DuckDB has to be told."""
     (home / ".aws/config").write_text(
         f"[profile dev]\nregion = eu-west-1\nservices = here\n"
         f"[services here]\ns3 =\n  endpoint_url = http://127.0.0.1:{s3_server.port}\n"

@@ -1,4 +1,4 @@
-"""Every way in which a dataset's files can be wrong is told, by its name; only what is broken or contained is moved."""
+"""Every kind of fault in a dataset's files is reported by its name; only broken or redundant files are moved."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_any_byte_that_flips_is_found_and_ends_nothing(dataset: Dataset, path: P
 
 
 def test_a_score_that_another_program_altered(dataset: Dataset) -> None:
-    """It takes over the metadata, so that there is a seal, and a wrong one."""
+    """The other program copies the metadata, so there is a seal, but a wrong one."""
     with pq.ParquetFile(file(dataset, PART)) as content:
         table = content.read()
     pq.write_table(with_column(table, "naswot", pc.add(table["naswot"], 1e-9)), file(dataset, PART))
@@ -76,7 +76,7 @@ def test_a_score_that_another_program_altered(dataset: Dataset) -> None:
 
 
 def test_rows_that_were_taken_out(dataset: Dataset) -> None:
-    """By this program, so that the seal is right: they are missing, which the grids of the runs tell."""
+    """This program changed the file, so the seal is right. The grids of the runs show that rows are missing."""
     rewrite(file(dataset, PART), lambda t: t.slice(0, 3))
     assert problems_of(dataset) == []
     assert sum(coverage.wanted - coverage.present for coverage in coverage_of(dataset).values()) == 1
@@ -124,7 +124,7 @@ def test_a_copy_of_a_part_that_is_damaged_is_kept(dataset: Dataset) -> None:
 
 @pytest.mark.parametrize("shard_size", [2, 8, 1000])
 def test_no_part_is_taken_for_a_copy_where_the_shard_size_is_wrong(dataset: Dataset, shard_size: int) -> None:
-    """Not even with a fingerprint that fits it."""
+    """Not even if the fingerprint in `dataset.json` fits the wrong size."""
     wrong = manifest.create(dataset.manifest.settings, shard_size=shard_size)
     manifest.write(dataset.storage, wrong)
     problems = problems_of(Dataset(dataset.storage.root))
@@ -140,7 +140,7 @@ def test_a_part_that_was_moved_away_from_its_place_is_kept(dataset: Dataset) -> 
 
 
 def test_a_copy_with_letters_that_are_none_ends_nothing(dataset: Dataset) -> None:
-    """Of another program, which writes no checksums: the strings of its rows cannot be read."""
+    """Another program wrote the file, without checksums, and the strings of its rows cannot be read."""
     copy = PART.with_name(f"{PART.stem} 2.parquet")
     table = pq.ParquetFile(file(dataset, PART)).read().replace_schema_metadata(None)
     pq.write_table(table, file(dataset, copy), compression="none", use_dictionary=False)

@@ -1,4 +1,4 @@
-"""Nothing is written outside of the folder that it belongs to."""
+"""Nothing is written outside the folder to which it belongs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A dataset as people read it: pyarrow, DuckDB views, and plain DuckDB on the files."""
+"""A dataset as people read it: with pyarrow, with DuckDB views, and with plain DuckDB on the files."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_plain_duckdb_reads_the_same_rows(tmp_path: Path, name: str, table: str)
 
 
 def test_rows_are_those_that_the_name_of_their_file_tells(dataset: Dataset) -> None:
-    """Or they could bring in a space that no check has seen."""
+    """Otherwise they could bring in a space that no check has seen."""
     rows = [score_row(index) | {"space": "../x", "seed": 9} for index in range(4)]
     dataset.storage.write_table(layout.scores(SPACE, "noise", 4, 0, 0), pa.Table.from_pylist(rows, TABLES["scores"]))
     with dataset.connect() as connection:

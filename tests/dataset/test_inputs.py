@@ -1,4 +1,4 @@
-"""What lies in a bucket is downloaded once, whole or not at all."""
+"""Inputs in a bucket are downloaded once, completely or not at all."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.test_private_folder import give_away, mode
 
 @pytest.fixture
 def uri(s3_proxy: s3.Proxy, s3_server: s3.S3Server, bucket: str) -> str:
-    """A folder with two files in it."""
+    """A folder that contains two files."""
     s3_server.put(bucket, "data/NATS-simple/meta.bin", b"meta")
     s3_server.put(bucket, "data/NATS-simple/parts/000.bin", bytes(range(256)) * 10)
     return s3.uri(bucket, "data/NATS-simple", s3_proxy.port)

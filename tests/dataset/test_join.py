@@ -1,4 +1,4 @@
-"""Scores joined with accuracies: what matches, what does not, and whether they are whole and up to date."""
+"""Scores joined with accuracies: what matches, what does not, and whether joined rows are complete and up to date."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_what_only_one_side_has_is_counted_and_listed(dataset: Dataset) -> None:
 
 
 def test_nothing_in_common(dataset: Dataset) -> None:
-    """Other architectures; an accuracy that is no mean does not count."""
+    """The accuracies are of other architectures; an accuracy that is not a mean does not count."""
     add(dataset, [mean_accuracy(100), mean_accuracy(0, seed=777)])
     there = snapshot(dataset.storage.root)
     with pytest.raises(DatasetError) as caught:
@@ -207,7 +207,7 @@ def test_a_join_is_up_to_date_until_something_changes(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path / "d", batch_sizes=(4, 8))
     assert stale_joins(dataset) == []
     add(dataset, [mean_accuracy(i) for i in range(8)])
-    assert stale_joins(dataset) == []  # never joined
+    assert stale_joins(dataset) == []  # this space was never joined
     join(dataset, SPACE)
     assert stale_joins(dataset) == []
     shutil.copytree(tmp_path / "d", tmp_path / "elsewhere")

@@ -1,4 +1,4 @@
-"""Labels as text and back, their order, and which of them are shown first."""
+"""Labels are written as text and read back; their order, and which of them are shown first."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the files of a dataset are, and how odd names are spelt there."""
+"""Where the files of a dataset are, and how unusual names are encoded there."""
 
 from __future__ import annotations
 

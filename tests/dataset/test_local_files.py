@@ -57,7 +57,7 @@ def test_a_lock_ends_with_its_process(tmp_path: Path) -> None:
 
 
 def test_a_lock_that_is_removed_while_one_waits_for_it_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The next holder must have the lock of the file that is there, not of the one that its last holder removed."""
+    """The next holder must lock the file that exists now, not the file that the last holder removed."""
     path = tmp_path / "number"
     waited: list[int] = []
     real = fcntl.flock
@@ -97,7 +97,7 @@ def test_a_lock_is_released_by_an_error(tmp_path: Path) -> None:
 
 
 def test_a_lock_that_fails_for_a_moment_is_asked_for_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As on a network disk whose server comes back."""
+    """This happens on a network disk whose server comes back."""
     monkeypatch.setattr(retry, "FIRST_DELAY_SECONDS", 0.001)
     failures = [OSError(errno.ESTALE, os.strerror(errno.ESTALE))]
     real = fcntl.flock

@@ -1,4 +1,4 @@
-"""A dataset's settings may be extended, never changed."""
+"""A dataset's settings may be extended but never changed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names in a dataset: the usual ones are fine, and one that could lead somewhere else is refused wherever it is read."""
+"""Usual names are accepted in a dataset; a name that could lead somewhere else is refused wherever it is read."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_what_is_no_name(name: str) -> None:
 
 
 def rewrite_manifest(root: Path, kind: str, name: str) -> None:
-    """Give a dataset one more space or image source, with the fingerprint that its settings have then."""
+    """Add a space or an image source to a dataset, and the fingerprint that its settings then have."""
     content = json.loads((root / "dataset.json").read_text())
     content["settings"][kind][name] = {}
     content["fingerprint"] = Settings.model_construct(**content["settings"]).fingerprint

@@ -1,4 +1,4 @@
-"""Storage on a real S3 server, and on one that is slow, broken or throttling."""
+"""Storage on a real S3 server, and on a server that is slow, broken or throttling."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ PART = layout.scores(SPACE, "noise", 4, 0, 0)
 
 @pytest.fixture
 def storage(s3_proxy: s3.Proxy, bucket: str) -> Storage:
-    """An empty prefix, by way of the proxy."""
+    """An empty prefix, reached through the proxy."""
     return Storage(s3.uri(bucket, "my/scores", s3_proxy.port))
 
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pauses of next to nothing, and an end after a second."""
+    """Make pauses almost 0, and the last try after a second."""
     monkeypatch.setattr(address, "SDK_ATTEMPTS", 1)
     monkeypatch.setattr(retry, "FIRST_DELAY_SECONDS", 0.001)
     monkeypatch.setattr(retry, "RETRY_SECONDS", 1.0)
 
 
 def only(number: int, answer: s3.Answer, method: str = "PUT") -> s3.Fault:
-    """A fault of the first requests of a kind."""
+    """A fault in the first requests of a kind."""
     left = [number]
 
     def fault(request: s3.Request) -> s3.Answer | None:
@@ -163,7 +163,7 @@ def test_what_does_not_pass_ends_with_one_line_and_never_with_half_a_file(
     s3_proxy.fault = lambda request: fault if request.method == "PUT" else None
     with pytest.raises(DatasetError) as caught:
         storage.write_bytes(FILE, bytes(size))
-    gc.collect()  # a stream that is thrown away completes its upload
+    gc.collect()  # a stream completes its upload when it is discarded
     message = str(caught.value)
     assert message.startswith(f"cannot write {storage.path(FILE)}: AWS Error ")
     assert "run the same command again when the storage answers" in message

@@ -1,4 +1,4 @@
-"""A part is merged, not appended to, and believed only after a look at it."""
+"""New rows are merged into a part, and a part is trusted only after it has been verified."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def inspect(storage: Storage) -> PartState:
 
 
 def state(present: Collection[int], failed: Collection[int] = ()) -> PartState:
-    """Of a part whose rows have the default measures."""
+    """The measures in the footer of a part whose rows have the default measures."""
     return PartState(present, frozenset(failed), dict.fromkeys(DEFAULT_MEASURES, frozenset()))
 
 
@@ -171,7 +171,7 @@ SEALED = {"naswot_ray.fingerprint": settings().fingerprint_of(SPACE, "noise")}
 
 
 def refuses(storage: Storage, reason: str) -> None:
-    """The part is refused by name, and set aside when rows are to be merged with it."""
+    """The part is refused with an error that names it, and is set aside when rows are to be merged with it."""
     before = Path(storage.path(PATH)).read_bytes()
     with pytest.raises(UntrustedPartError, match=reason) as caught:
         inspect(storage)
@@ -241,7 +241,7 @@ def test_a_copy_of_another_part_is_refused(storage: Storage) -> None:
 
 
 def damages(whole: bytes) -> dict[str, bytes]:
-    """Ways in which a part is no Parquet file any more."""
+    """Several ways in which a file stops being Parquet."""
     cuts = {f"cut at {n}": whole[:n] for n in (0, 1, 4, 12, len(whole) // 2, len(whole) - 8, len(whole) - 4, len(whole) - 1)}
     return cuts | {
         "zeros": bytes(len(whole)),
@@ -257,7 +257,7 @@ def damages(whole: bytes) -> dict[str, bytes]:
 def test_damaged_parts_are_refused(storage: Storage, kind: str) -> None:
     write(storage, [score_row(i) for i in FULL])
     file = Path(storage.path(PATH))
-    # the cut points are fractions of the length, so the names are the same up to the number
+    # the cut points are fractions of the length, so the names are the same except for the number
     names = list(damages(bytes(1000)))
     file.write_bytes(list(damages(file.read_bytes()).values())[names.index(kind)])
     refuses(storage, "is not a whole Parquet file|has no seal|is damaged")

@@ -1,4 +1,4 @@
-"""Every common reader opens the tables by its default call and sees the same rows and types (docs/dataset.md)."""
+"""Every common reader opens the tables with its default call, and sees the same rows and types (docs/dataset.md)."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ READERS: dict[str, Callable[[str], pa.Table]] = {
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """With nulls, -inf, two seeds and batch sizes, more than one part each."""
+    """The rows have nulls, -inf, two seeds, two batch sizes, and more than one part for each."""
     dataset = make_dataset(
         tmp_path_factory.mktemp("readers") / "d",
         batch_sizes=(4, 8),
@@ -57,14 +57,14 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def plain(table: pa.Table, columns: pa.Schema) -> list[dict[str, Any]]:
-    """Rows in one order, with what one library calls a missing value called as another does."""
+    """Rows in one order. What one library calls a missing value is renamed to what another calls it."""
     rows = table.select(columns.names).to_pylist()
     cleaned = [{name: None if value != value else value for name, value in row.items()} for row in rows]
     return sorted(cleaned, key=lambda row: [str(value) for value in row.values()])
 
 
 def family(type_: pa.DataType) -> str:
-    """Types that libraries do not tell apart."""
+    """Types that libraries do not distinguish."""
     if pa.types.is_string(type_) or pa.types.is_large_string(type_) or pa.types.is_string_view(type_):
         return "string"
     return str(type_)
@@ -78,7 +78,7 @@ def quiet(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("quiet")
-@pytest.mark.filterwarnings("ignore:The inplace keyword in DataFrame.reset_index")  # dask's own call of pandas
+@pytest.mark.filterwarnings("ignore:The inplace keyword in DataFrame.reset_index")  # dask itself calls pandas like this
 @pytest.mark.parametrize("table", TABLES)
 @pytest.mark.parametrize("reader", READERS)
 def test_by_its_default_call(root: Path, reader: str, table: str) -> None:
@@ -87,7 +87,7 @@ def test_by_its_default_call(root: Path, reader: str, table: str) -> None:
     found = READERS[reader](str(root / table))
     assert found.schema.names == columns.names
     assert plain(found, columns) == plain(expected, columns)
-    through_numpy = reader in ("pandas", "dask")  # where an integer column with nulls becomes one of floats
+    through_numpy = reader in ("pandas", "dask")  # an integer column with nulls becomes one of floats there
     for field in columns:
         if not (through_numpy and found[field.name].null_count) and found[field.name].null_count < len(found):
             assert family(found.schema.field(field.name).type) == family(field.type), field.name

@@ -1,4 +1,4 @@
-"""What is taken out of a dataset lies in `removed/` until someone says that it may go."""
+"""What is taken out of a dataset stays in `removed/` until somebody says that it may be deleted."""
 
 from __future__ import annotations
 

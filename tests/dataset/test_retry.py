@@ -1,4 +1,4 @@
-"""What is tried again, for how long, and what is told of it."""
+"""Which failures are tried again, for how long, and what is reported about them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ GCS = "google::cloud::Status(UNAVAILABLE: Retry policy exhausted, with a last me
 
 
 class Clock:
-    """A clock that only sleeping advances."""
+    """A clock that only advances during a sleep."""
 
     def __init__(self) -> None:
         self.now = 0.0

@@ -1,4 +1,4 @@
-"""Run records are read back, oldest first; a damaged one is named."""
+"""Run records are read back, oldest first. A damaged one is named."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every file has exactly the columns and types of its table, whatever its rows hold."""
+"""Every file has exactly the columns and types of its table, whatever its rows contain."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every byte of a file is covered by its seal, and so is where it lies."""
+"""A seal covers every byte of a file, and the path of the file."""
 
 from __future__ import annotations
 

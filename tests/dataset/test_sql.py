@@ -1,4 +1,4 @@
-"""A connection that is locked down reaches its tables and nothing else, and nothing unlocks it."""
+"""A connection that is locked down can reach its tables and nothing else, and cannot be unlocked."""
 
 from __future__ import annotations
 

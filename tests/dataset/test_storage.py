@@ -1,4 +1,4 @@
-"""A file appears whole or not at all, and what goes wrong is said in one line."""
+"""A file appears completely or not at all, and errors take one line."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ def test_a_full_disk(full_disk: Path) -> None:
     assert "No space left on device" in str(caught.value)
     assert "free space" in str(caught.value)
     with pytest.raises(DatasetError, match="No space left"):
-        storage.write_bytes(path, bytes(2**20))  # replaces what is there
+        storage.write_bytes(path, bytes(2**20))  # replaces the existing file
     assert snapshot(full_disk) == there
     assert parts.inspect(storage, expected(path)).present == range(4)
 
@@ -205,7 +205,7 @@ def test_only_old_temporaries_are_swept(tmp_path: Path) -> None:
 def test_a_temporary_that_is_swept_while_it_is_written_is_written_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What a clock that jumps forward by an hour does, between the last byte and the rename."""
+    """A clock that jumps forward by an hour does this between the last byte and the renaming."""
     storage, later = Storage(tmp_path), time.time() + 3600
     swept: list[Path] = []
     real = os.fsync

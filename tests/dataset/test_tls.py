@@ -1,4 +1,4 @@
-"""Connections that no retry brings about fail at once, and say what there is to do."""
+"""Connections that no retry can establish fail at once, and the error says what to do."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> tls.Certificate:
 
 @pytest.fixture
 def port(s3_server: s3.S3Server, good: tls.Certificate) -> Iterator[int]:
-    """The S3 server behind TLS, with a certificate that only `good` vouches for."""
+    """The S3 server behind TLS, with a certificate for which only `good` vouches."""
     with tls.in_front_of(s3_server.port, good) as number:
         yield number
 
 
 @pytest.fixture(autouse=True)
 def hasty_clients(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the clients of S3 and GCS try again by themselves only takes time here."""
+    """Keep the clients of S3 and GCS from trying again by themselves, which only takes time here."""
     monkeypatch.setattr(address, "SDK_ATTEMPTS", 1)
     monkeypatch.setattr(address, "SDK_SECONDS", 1.0)
 
 
 @pytest.fixture(autouse=True)
 def told(capfd: pytest.CaptureFixture[str]) -> Iterator[None]:
-    """None of these is tried again, or somebody would be told."""
+    """Check that nothing was tried again: a retry would be reported."""
     yield
     assert "trying again" not in capfd.readouterr().err
 
@@ -47,7 +47,7 @@ def uri(bucket: str, port: int, *more: str) -> str:
 
 
 def failures(root: str) -> Iterator[str]:
-    """What reading, listing and writing say."""
+    """The messages of reading, listing and writing."""
     storage = Storage(root)
     for action in (lambda: storage.read_bytes(KEY), storage.list_files, lambda: storage.write_bytes(KEY, b"x")):
         with pytest.raises(DatasetError) as caught:

@@ -1,4 +1,4 @@
-"""Files that were verified once are only listed, until one of them changes."""
+"""A file that was verified once is only listed from then on, until it changes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A dataset reads the same wherever it lies, and whatever else lies in it: all commands see the same rows."""
+"""A dataset reads the same wherever it is stored and whatever else is in its folder: all commands see the same rows."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ PARENTS = [
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Eight architectures at two batch sizes and two seeds, joined."""
+    """Eight architectures at two batch sizes with two seeds, joined with accuracies."""
     dataset = make_dataset(tmp_path_factory.mktemp("original") / "d", batch_sizes=(4, 8), seeds=(0, 1))
     add(dataset, [mean_accuracy(i) for i in range(8)])
     join(dataset, SPACE)
@@ -56,7 +56,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def told(root: Path | str, where: str) -> dict[str, str]:
-    """What commands tell of a dataset, with its own path taken out."""
+    """What the commands print about a dataset, without the dataset's own path."""
     commands: dict[str, list[object]] = {
         "rows": ["query", root, ROWS, "--format", "csv"],
         "joined": ["query", root, JOINED, "--format", "csv"],
@@ -69,7 +69,8 @@ def told(root: Path | str, where: str) -> dict[str, str]:
 
 
 def written(root: Path | str, where: str) -> dict[str, str]:
-    """What the commands that write a folder say, and what of it tells which rows they saw. They take most of the time."""
+    """What the commands that write a folder print, and what in the folder shows which rows they saw. They take most of the
+    time."""
     analysis, published = Path(where) / "analysis", Path(where) / "published"
     found = {"analyse": prints("analyse", root, "-o", analysis), "publish": prints("publish", root, "-o", published)}
     quality = json.loads((published / "quality.json").read_text())
@@ -111,7 +112,7 @@ def test_any_folder_above(original: Path, expected: dict[str, str], tmp_path: Pa
 
 
 def test_all_folders_above(original: Path, expected: dict[str, str], tmp_path: Path) -> None:
-    """Each inside the one before, for the commands that take long."""
+    """Each place is inside the one before it, for the commands that take long."""
     where = tmp_path.joinpath(*PARENTS)
     shutil.copytree(original, where / "d")
     assert everything(where / "d", str(where)) == expected
@@ -124,7 +125,7 @@ def test_a_relative_path(original: Path, expected: dict[str, str], tmp_path: Pat
 
 
 def _link(link: Path, *, name: str = "moved") -> None:
-    """Put a link to it in the place of a file or folder."""
+    """Replace a file or folder by a link to it."""
     target = link.with_name(name)
     link.rename(target)
     link.symlink_to(target)
@@ -172,7 +173,7 @@ FOREIGN = [
 
 
 def _add_foreign(root: Path, name: str, content: str) -> Path:
-    """Put a stranger's file into a dataset: the uppermost file or folder that is not the dataset's."""
+    """Put a stranger's file into a dataset. Return the topmost file or folder that does not belong to the dataset."""
     part = root / layout.scores(SPACE, "noise", 4, 0, 0)
     path = root / name.format(part=part.name, stem=part.stem)
     path.parent.mkdir(exist_ok=True)
@@ -209,7 +210,7 @@ def test_many_strangers_files_change_nothing(
     shutil.copytree(original, root)
     for name in FOREIGN:
         _add_foreign(root, name, content)
-    monkeypatch.setitem(globals(), "prints", lambda *arguments: naswot(*arguments).stdout)  # `check` exits with a status
+    monkeypatch.setitem(globals(), "prints", lambda *arguments: naswot(*arguments).stdout)  # `check` ends with exit status 1
     found = everything(root, str(tmp_path))
     assert {name: text for name, text in found.items() if name != "check"} == {
         name: text for name, text in expected.items() if name != "check"

@@ -27,7 +27,7 @@ ARGS = ["--limit", "12", "--batch-size", "4", "--batch-size", "8", "--seed", "0"
 
 @pytest.fixture(scope="module")
 def working_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What a checkout holds: no data, no environment."""
+    """The files of a checkout: no data, and no virtual environment."""
     target = tmp_path_factory.mktemp("checkout")
     for name in ("naswot_ray", "jobs"):
         shutil.copytree(ROOT / name, target / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -63,14 +63,14 @@ def test_score_and_join_as_submitted_jobs(head: Head, working_dir: Path, tmp_pat
 
 
 def rows_by_table(head: Head, run_id: str) -> Counter[str]:
-    """What the cluster's metrics say of a run."""
+    """What the cluster's metrics say about a run."""
     with urllib.request.urlopen(head.metrics_url, timeout=10) as answer:
         text = answer.read().decode()
     found = re.findall(r"^ray_naswot_ray_rows_total\{(.*)\} (\S+)$", text, re.MULTILINE)
     rows: Counter[str] = Counter()
     for labels, value in found:
         if f'run_id="{run_id}"' in labels:
-            rows[re.findall(r'table="(\w+)"', labels)[0]] += int(float(value))  # of every status
+            rows[re.findall(r'table="(\w+)"', labels)[0]] += int(float(value))  # over all statuses
     return rows
 
 
@@ -78,7 +78,7 @@ def test_a_run_shows_in_the_metrics_and_ray_job_stop_drains_it_and_the_same_comm
     head: Head, working_dir: Path, tmp_path: Path
 ) -> None:
     root, args = tmp_path / "d", ["--batch-size", "16", "--seed", "0", "--seed", "1", "--shard-size", "4", "--engine", "exact"]
-    args += ["--num-actors", "1"]  # or the tests beside this one would wait for their turns
+    args += ["--num-actors", "1"]  # otherwise the tests running at the same time would have to wait
     command = [str(RAY), "job", "submit", "--working-dir", str(working_dir), "--submission-id", "drained", "--"]
     job = subprocess.Popen(
         [*command, "python", "jobs/score.py", "-o", str(root), "--limit", "400", *args],  # longer than the test takes
@@ -157,7 +157,7 @@ def test_the_command_line_connects_to_a_running_cluster(head: Head, tmp_path: Pa
 def test_workers_talk_to_the_server_that_the_driver_is_configured_with(
     head: Head, s3_server: s3.S3Server, bucket: str, tmp_path: Path
 ) -> None:
-    """The cluster's own processes have the credentials, and know nothing of the endpoint."""
+    """The cluster's own processes have the credentials, but do not know the endpoint."""
     configured = {**head.environment, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{s3_server.port}", "AWS_REGION": s3.REGION}
     assert "AWS_ENDPOINT_URL" not in head.environment
     root = f"s3://{bucket}/d"

@@ -1,4 +1,4 @@
-"""Shorter ways to what tests of engines ask for."""
+"""Short ways to what tests of engines often ask for."""
 
 from __future__ import annotations
 
@@ -21,5 +21,5 @@ def kernels_of(engine: Engine, network: Network, images: torch.Tensor, weights: 
 def score_group(
     engine: Engine, networks: Sequence[Network], images: torch.Tensor, weights: Sequence[WeightSource]
 ) -> list[Scores | Exception]:
-    """What an engine finds of the default measures."""
+    """The statistics that an engine finds for the default measures."""
     return engine.score_group(networks, images, weights, get_measures(DEFAULT_MEASURES))

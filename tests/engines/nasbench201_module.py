@@ -1,6 +1,6 @@
-"""NAS-Bench-201 as ordinary torch modules: what an author of algorithms would bring, named as in the published code.
+"""NAS-Bench-201 as ordinary torch modules, as an algorithm author would bring them, with the class names of the published code.
 
-Written from the description of the published network; takes nothing from the package but the shapes of its layers.
+Written from the description of the published network. It uses nothing of the package except the shapes of its layers.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class Residual(nn.Module):
 
 
 class TinyNetwork(nn.Module):
-    """The whole network: `forward` gives features and logits, as the published one does."""
+    """The whole network. `forward` returns features and logits, as the published one does."""
 
     def __init__(self, arch_id: str, cells: int = 5) -> None:
         super().__init__()
@@ -103,7 +103,7 @@ class TinyNetwork(nn.Module):
 
 
 def load_weights(module: nn.Module, network: Network, weights: Callable[[ops.Weighted], torch.Tensor]) -> None:
-    """Give a module, whose layers stand in order of execution, the weights of a network."""
+    """Give the weights of a network to a module whose layers are listed in order of execution."""
     layers = [m for m in module.modules() if isinstance(m, (nn.Conv2d, nn.Linear))]
     with torch.no_grad():
         for layer, op in zip(layers, network.layers, strict=True):

@@ -1,4 +1,4 @@
-"""The statistics of one tensor, against definitions spelt out in numpy and float64."""
+"""The statistics of one tensor, compared with definitions written out in numpy and float64."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ values = st.sampled_from([-1.5, -1e-30, -0.0, 0.0, 1e-30, 2.0])
 
 
 def _by_pairs(x: Any) -> IntMatrix:
-    """For each pair of images, unit by unit, whether both are on or both are off."""
+    """For each pair of images, count the units that are on for both or off for both."""
     codes = [[v > 0 for v in np.ravel(image)] for image in x]
     return np.array([[sum(a == b for a, b in zip(one, other, strict=True)) for other in codes] for one in codes], np.int64)
 
@@ -42,7 +42,7 @@ class TestAgreements:
 
     @pytest.mark.parametrize("limit", [2, 8, 100, 101, 102])
     def test_many_units_are_summed_in_parts(self, monkeypatch: pytest.MonkeyPatch, limit: int) -> None:
-        """Sums of 2^24 ones and more are inexact in float32; here the limit is lowered instead."""
+        """Sums of 2^24 or more ones are inexact in float32. The test lowers this limit instead."""
         x = torch.randn(5, 100, generator=torch.Generator().manual_seed(0))
         whole = agreements(x)
         monkeypatch.setattr(activations, "_EXACT_IN_FLOAT32", limit)
@@ -50,7 +50,7 @@ class TestAgreements:
         np.testing.assert_array_equal(whole, _by_pairs(x.numpy()))
 
     def test_beyond_float32(self) -> None:
-        """2^24 + 1 units, all on for one image and one on for the other: float32 would count 2^24."""
+        """All of 2^24 + 1 units are on for one image, and one unit is on for the other: float32 would count 2^24."""
         x = torch.zeros(2, 2**24 + 1, dtype=torch.int8)
         x[0] = 1
         x[1, 0] = 1
@@ -118,11 +118,11 @@ class TestSmallestCorrelation:
     @pytest.mark.parametrize(
         ("image", "expected"),
         [
-            ([[1.0, 2.0, 4.0]], 1.0),  # one channel
-            ([[5.0, 5.0, 5.0]], 0.0),  # a constant one
-            ([[1.0, 2.0, 4.0], [5.0, 5.0, 5.0]], 0.0),  # of which one is constant
-            ([[1.0, 2.0, 4.0], [2.0, 4.0, 8.0]], 0.0),  # the same up to a factor
-            ([[1.0], [2.0]], 0.0),  # one pixel
+            ([[1.0, 2.0, 4.0]], 1.0),  # a single channel
+            ([[5.0, 5.0, 5.0]], 0.0),  # a channel that is constant
+            ([[1.0, 2.0, 4.0], [5.0, 5.0, 5.0]], 0.0),  # several channels, one of them constant
+            ([[1.0, 2.0, 4.0], [2.0, 4.0, 8.0]], 0.0),  # channels that are equal up to a factor
+            ([[1.0], [2.0]], 0.0),  # a single pixel
         ],
     )
     def test_edge_cases(self, image: list[list[float]], expected: float) -> None:

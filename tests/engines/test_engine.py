@@ -1,4 +1,4 @@
-"""Engines by name and dtype."""
+"""Engines are found by name and dtype."""
 
 from __future__ import annotations
 

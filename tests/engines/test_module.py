@@ -37,7 +37,7 @@ IMAGES = torch.from_numpy(load_images("noise").batch(8, seed=0)[:, :, :16, :16].
     ],
 )
 def test_agrees_with_the_space(arch_id: str) -> None:
-    """The same architecture as modules and as a graph, with the same weights: the same kernel to the last bit."""
+    """The same architecture as modules and as a graph, with the same weights, has the same kernel to the last bit."""
     network = get_space("nasbench201").network(arch_id, input_shape=(3, 16, 16))
     weights = SeededWeights(network, 0)
     module = TinyNetwork(arch_id)
@@ -53,7 +53,7 @@ def test_agrees_with_the_space(arch_id: str) -> None:
 
 
 class Small(nn.Module):
-    """conv - ReLU - conv - batch norm - ReLU, and a head; hooks for what a test wants to vary."""
+    """A network conv - ReLU - conv - batch norm - ReLU with a head, and hooks for what a test wants to vary."""
 
     def __init__(self, *, inplace: bool = False, wrap: Callable[[torch.Tensor], Any] = lambda x: x) -> None:
         super().__init__()
@@ -117,7 +117,7 @@ def test_every_kind_of_relu_counts() -> None:
 
 
 class Branches(Small):
-    """A ReLU that nothing reads, one that is detached, and one behind a multiplication by zero."""
+    """A ReLU that nothing reads, one that is detached, and one whose output is multiplied by zero."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -131,7 +131,7 @@ class Branches(Small):
 
 
 def test_dead_relu_does_not_count() -> None:
-    """As in the published code, multiplication by zero leaves a ReLU connected."""
+    """As in the published code, a multiplication by zero leaves a ReLU connected."""
     assert score_module(Branches(), IMAGES).num_units == 2 * UNITS[0]
 
 
@@ -224,7 +224,7 @@ class TestModuleComesBackAsItWas:
 
 
 class TestSurroundings:
-    """What a caller may have done before has no influence."""
+    """Whatever a caller did before has no influence."""
 
     def test_train_mode_is_used(self) -> None:
         module = Small().eval()

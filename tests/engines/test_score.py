@@ -1,4 +1,4 @@
-"""`score`: what an algorithm author calls."""
+"""`score`: the function that an algorithm author calls."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_images_that_are_not_writable() -> None:
 
 
 def test_is_a_function_of_its_arguments() -> None:
-    """Whatever ran before, and however random numbers were used."""
+    """The score does not depend on what ran before, or on how random numbers were used."""
     before = score(CELL, IMAGES, seed=3, return_kernel=True)
     score(OTHER, IMAGES[:4], seed=4)
     torch.manual_seed(1)
@@ -142,7 +142,7 @@ def test_order_of_images_permutes_the_kernel() -> None:
     one, other = score(CELL, IMAGES, return_kernel=True), score(CELL, IMAGES[order], return_kernel=True)
     assert one.kernel is not None
     assert other.kernel is not None
-    # Batch statistics are sums in another order: a unit near zero may flip.
+    # Batch statistics add in another order, so a unit near zero may flip.
     assert np.abs(other.kernel - one.kernel[np.ix_(order, order)]).max() <= 8
     assert other["naswot"] == pytest.approx(one["naswot"], abs=1e-3)
 
@@ -170,7 +170,7 @@ def test_network_without_a_live_relu() -> None:
 
 
 def test_other_image_shapes() -> None:
-    """Channels and size are read off the images."""
+    """Channels and image size follow from the images."""
     grey = score(CELL, IMAGES[:, :1])
     assert math.isfinite(grey["naswot"])
     small = score(CELL, IMAGES[:, :, :8, :8])
@@ -178,7 +178,7 @@ def test_other_image_shapes() -> None:
 
 
 def test_pinned_score() -> None:
-    """Product weights and images; if it changes, so do all datasets."""
+    """These are the weights and images that runs use. If the value changes, so do all datasets."""
     result = score(get_space("nasbench201")[0], load_images("noise").batch(16, seed=0))
     assert result["naswot"] == pytest.approx(205.65097412942475, abs=1e-3)
     assert result["naswot_paper"] == pytest.approx(194.65774328042613, abs=1e-3)
@@ -226,7 +226,7 @@ class TestErrors:
 
 
 def _modules_after(code: str) -> set[str]:
-    """Which of the heavy packages a fresh interpreter has loaded after running `code`."""
+    """The heavy packages that a fresh interpreter has loaded after running `code`."""
     heavy = ("torch", "ray", "pyarrow", "duckdb", "numpy")
     report = f"import sys; print(*[name for name in {heavy} if name in sys.modules])"
     result = subprocess.run([sys.executable, "-c", f"{code}\n{report}"], capture_output=True, text=True, check=True)
@@ -238,7 +238,7 @@ class TestImports:
         assert _modules_after("import naswot_ray") == set()
 
     def test_networks_need_no_torch(self) -> None:
-        """Described in the design: only the engines do. NAS-Bench-101 is listed with numpy."""
+        """This is the design: only the engines load torch. NAS-Bench-101 is listed with numpy."""
         code = f"import naswot_ray; naswot_ray.get_space('nasbench201').network({CELL!r}).num_units"
         assert _modules_after(code) == {"numpy"}
 

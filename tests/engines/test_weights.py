@@ -1,4 +1,4 @@
-"""Weights: a function of (seed, arch_id, layer) and nothing else, with the published distribution."""
+"""Weights depend only on (seed, arch_id, layer), and have the published distribution."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_are_those_of_another_object_in_another_order() -> None:
 
 
 def test_other_layers_have_no_influence() -> None:
-    """Layer 0 is the same whatever follows."""
+    """Layer 0 has the same weights whatever follows it."""
     one, other = _network(channels=(4, 4)), _network(channels=(4, 16, 16))
     assert torch.equal(SeededWeights(one, 0)(one.layers[0]), SeededWeights(other, 0)(other.layers[0]))
 
@@ -72,7 +72,7 @@ def test_are_uniform_within_one_over_root_fan_in() -> None:
 
 
 def test_pinned_bits() -> None:
-    """If this fails, every score ever published changes: raise WEIGHTS_VERSION, or undo."""
+    """If this fails, every score ever published changes: raise WEIGHTS_VERSION, or undo the change."""
     network = get_space("nasbench201").network(get_space("nasbench201")[0])
     stem = SeededWeights(network, 0)(network.layers[0])
     assert stem[0, 0, 0].tolist() == [0.15133775770664215, 0.12352054566144943, 0.10329043120145798]

@@ -1,4 +1,4 @@
-"""Running the real command in a process of its own, and finding its Ray actors to kill them."""
+"""Runs the real command in a process of its own, and finds its Ray actors in order to kill them."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ import psutil
 ROOT = Path(__file__).parents[2]
 
 LIMIT_SECONDS = 240.0
-"""For what takes seconds on a machine that is not busy with something else."""
+"""A time limit for what takes seconds on a machine that is not busy."""
 
-# A shell starts background jobs with SIGINT ignored, which children inherit; a person's terminal does not.
+# A shell starts background jobs with SIGINT ignored, and children inherit that; a person's terminal does not do so.
 _PROGRAM = """
 import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -27,7 +27,7 @@ main()
 
 
 def environment(home: Path) -> dict[str, str]:
-    """The environment of a fresh user: Ray writes its token to HOME, and a token there would make later commands want one."""
+    """The environment of a new user. Ray writes its token to HOME, and with a token there later commands would ask for one."""
     home.mkdir(exist_ok=True)
     return {**os.environ, "HOME": str(home), "RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0", "COLUMNS": "200"}
 
@@ -41,7 +41,7 @@ def start(home: Path, *args: str) -> subprocess.Popen[str]:
 
 
 def finish(process: subprocess.Popen[str], timeout: float = LIMIT_SECONDS) -> tuple[int, str]:
-    """Wait for a process: its exit status and everything it printed."""
+    """Wait for a process. Return its exit status and everything it printed."""
     try:
         output, _ = process.communicate(timeout=timeout)
     except subprocess.TimeoutExpired:
@@ -52,7 +52,7 @@ def finish(process: subprocess.Popen[str], timeout: float = LIMIT_SECONDS) -> tu
 
 
 def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str], timeout: float = LIMIT_SECONDS) -> None:
-    """Wait for something that a running process is to bring about."""
+    """Wait until a running process has done something."""
     deadline = time.monotonic() + timeout
     while not condition():
         assert process.poll() is None, f"ended too early:\n{process.communicate()[0]}"
@@ -61,22 +61,23 @@ def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str], ti
 
 
 def actors(process: subprocess.Popen[str]) -> list[psutil.Process]:
-    """The scoring actors among what a process has started: a driver with a Ray of its own, or a head node. Ray calls them
-    `ray::Worker...`.
+    """Find the scoring actors among what a process has started.
+
+    The process is a driver with a Ray of its own, or a head node. Ray calls the actors `ray::Worker...`.
     """
     found = []
     for child in psutil.Process(process.pid).children(recursive=True):
         try:
             if child.cmdline() and child.cmdline()[0].startswith("ray::Worker"):
                 found.append(child)
-        except psutil.Error:  # it ended while we looked
+        except psutil.Error:  # the process ended while we looked
             continue
     return found
 
 
 @contextlib.contextmanager
 def stopped(process: psutil.Process) -> Iterator[None]:
-    """A process that does nothing meanwhile, as after Ctrl-Z."""
+    """Keep a process stopped meanwhile, as Ctrl-Z does."""
     process.suspend()
     try:
         yield

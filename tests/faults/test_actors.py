@@ -40,7 +40,7 @@ from tests.faults.workers import (
 )
 from tests.run.test_driver import SilentProgress
 
-# Small shards: each half of one that holds the culprit costs processes that start anew.
+# Small shards: each half of a shard that contains the culprit costs processes that start again.
 GRID = {"limit": 8, "batch_size": [4], "seed": [0], "shard_size": 2}
 
 
@@ -51,7 +51,7 @@ SPACE = naswot_ray.get_space("nasbench201")
 
 
 def drive(root: Path, worker_factory: WorkerFactory, policy: Policy) -> tuple[Driver, SilentProgress]:
-    """Fill the missing rows of a dataset that a healthy run has begun, with another kind of worker."""
+    """Fill in the missing rows of a dataset, which a healthy run has begun, with another kind of worker."""
     storage = Storage(root)
     contract = manifest.read(storage)
     record = GridRecord(
@@ -114,7 +114,7 @@ def test_an_architecture_that_breaks_the_gpu_is_isolated_in_fresh_processes(tmp_
 
 @pytest.fixture
 def memory_group() -> Iterator[Path]:
-    """A control group whose processes may take 1 GiB between them."""
+    """A control group whose processes may take 1 GiB together."""
     for parent, limit in (("/sys/fs/cgroup/memory", "memory.limit_in_bytes"), ("/sys/fs/cgroup", "memory.max")):
         group = Path(parent) / f"naswot-ray-{os.getpid()}"
         try:
@@ -125,7 +125,7 @@ def memory_group() -> Iterator[Path]:
             (group / limit).write_text(str(2**30))
             yield group
             return
-        except FileNotFoundError:  # groups without the memory controller
+        except FileNotFoundError:  # control groups without the memory controller
             continue
         finally:
             _remove_group(group)
@@ -162,7 +162,7 @@ def test_a_worker_that_cannot_start_ends_the_run(tmp_path: Path) -> None:
 
 
 def _remove_group(group: Path) -> None:
-    """As soon as its last process is gone."""
+    """Remove the group as soon as its last process has ended."""
     deadline = time.monotonic() + LIMIT_SECONDS
     while True:
         try:
@@ -175,7 +175,7 @@ def _remove_group(group: Path) -> None:
 
 
 def test_a_run_holds_few_batches_in_the_object_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many points its grid has: 10,000 of them once took 6.7 GB before the first task."""
+    """The size of the grid does not matter: 10,000 points once took 6.7 GB before the first task."""
     put, batches_put = ray.put, set[bytes]()
     most = [0]
 

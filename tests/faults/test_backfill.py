@@ -1,4 +1,4 @@
-"""A measure is filled in under the same disturbances as rows are: killed, on two drivers, on an object store."""
+"""A measure is filled in under the same disturbances as rows: killed runs, two drivers, an object store."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NUM_PARTS = 24
 
 @pytest.fixture(scope="module")
 def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A dataset with one measure. Only to be copied."""
+    """A dataset with one measure. Tests may only copy it."""
     root = tmp_path_factory.mktemp("begun") / "d"
     score_here(root, **GRID, measure=["naswot"])
     return root
@@ -35,14 +35,14 @@ def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The dataset as it should be in the end, scored at once. Only to be read."""
+    """The expected dataset, scored in one run. Tests may only read it."""
     root = tmp_path_factory.mktemp("undisturbed") / "d"
     score_here(root, **GRID, measure=["naswot", "meco", "swap"])
     return root
 
 
 def num_filled(root: Path, *measures: str) -> int:
-    """Parts that hold all of some measures."""
+    """Number of parts that hold all of some measures."""
     return sum(_held(path) >= set(measures) for path in part_files(root))
 
 

@@ -1,4 +1,4 @@
-"""Clocks that jump do not matter: what is written, and what is left to do, never follows from the time of day."""
+"""Clocks that jump do not matter: neither what is written nor what is left to do ever depends on the time of day."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ GRID = {"batch_size": [4], "seed": [0, 1], "shard_size": 4}
 
 @pytest.fixture
 def offsets(monkeypatch: pytest.MonkeyPatch) -> list[timedelta]:
-    """Each look at the time of day finds it a day later, then two days earlier, and so on. By how much, look by look."""
+    """Make the time of day jump at each look: a day forward, two days back, and so on. Returns the offsets so far."""
     cycle = itertools.cycle([timedelta(days=1), timedelta(days=-1), timedelta(0)])
     given: list[timedelta] = []
     real = time.time

@@ -1,4 +1,4 @@
-"""Processes are really killed; afterwards the dataset equals an undisturbed one row for row."""
+"""Processes are really killed, and afterwards the dataset equals an undisturbed one row for row."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NUM_ROWS = 96
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The dataset as it should be, made without Ray. Only to be read."""
+    """The expected dataset, made without Ray. Tests may only read it."""
     root = tmp_path_factory.mktemp("undisturbed") / "d"
     score_here(root, **GRID)
     return root
@@ -51,7 +51,7 @@ def records(root: Path) -> list[RunRecord]:
 def test_a_run_whose_driver_ends_goes_on_where_it_stopped(
     tmp_path: Path, undisturbed: Path, head: Head, number: signal.Signals, exit_status: int, record_status: str
 ) -> None:
-    """With a Ray of its own, which ends with it, where it is killed; else on a cluster, which goes on."""
+    """The killed run has a Ray of its own, which ends with it. The others run on a cluster, which continues."""
     root = tmp_path / "d"
     where = [] if number == signal.SIGKILL else ["--address", head.address]
     first = start(tmp_path / "home", "score", "-o", str(root), "--num-actors", "1", *where, *ARGS)
@@ -82,7 +82,7 @@ def test_killed_actors_cost_nothing(tmp_path: Path, undisturbed: Path, head: Hea
     one.kill()
     wait_until(lambda: len(part_files(root)) >= 8, driver)
     killed = actors(head.process)
-    for actor in killed:  # every one at once
+    for actor in killed:  # every process at once
         actor.kill()
     status, output = finish(driver)
     assert status == 0, output

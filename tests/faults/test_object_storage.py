@@ -1,4 +1,4 @@
-"""Runs on storage that throttles, fails and loses connections: what is in the bucket equals an undisturbed dataset."""
+"""Runs on storage that throttles, fails and loses connections fill the bucket with a dataset that equals an undisturbed one."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ FAULTS = [
 
 @pytest.fixture
 def root(s3_proxy: s3.Proxy, bucket: str) -> str:
-    """Where a dataset is to be, by way of the proxy."""
+    """The prefix of a dataset, reached through the proxy."""
     return s3.uri(bucket, "scores", s3_proxy.port)
 
 
 def one_in(num_requests: int, seed: int) -> s3.Fault:
-    """One of the faults at one request in so many, drawn by a seed."""
+    """Cause one of the faults at one in this many requests, drawn by a seed."""
 
     def fault(request: s3.Request) -> s3.Answer | None:
         draw = random.Random(f"{seed} {request.number}")
@@ -73,7 +73,7 @@ def test_a_killed_run_on_failing_storage_goes_on_where_it_stopped(
 
 @pytest.fixture
 def denied_after_a_while(s3_proxy: s3.Proxy) -> Iterator[None]:
-    """A bucket that takes three parts and then no more."""
+    """A bucket that accepts three parts and then no more."""
     s3_proxy.fault = lambda request: s3.Answer(status=403) if request.method == "PUT" and s3_proxy.count("PUT") > 8 else None
     yield
     s3_proxy.fault = lambda request: None

@@ -1,4 +1,4 @@
-"""Functions applied on real Ray workers: in order, lazily, again where a process dies."""
+"""Functions applied on real Ray workers: in order, lazily, and again if a process dies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two drivers on one dataset at once: both finish, and the dataset is one correct one."""
+"""Two drivers work on one dataset at once. Both finish, and the dataset is correct."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NUM_ROWS = 96
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The dataset as it should be, made without Ray. Only to be read."""
+    """The expected dataset, made without Ray. Tests may only read it."""
     root = tmp_path_factory.mktemp("undisturbed") / "d"
     score_here(root, **GRID)
     return root
@@ -39,7 +39,7 @@ def test_the_same_command_twice(tmp_path: Path, undisturbed: Path, head: Head) -
     first = start(tmp_path / "home", *command)
     wait_until(lambda: len(part_files(root)) >= 2, first)
     (actor,) = actors(head.process)
-    with stopped(actor):  # until the second has begun, however fast the machine is
+    with stopped(actor):  # waits until the second has begun, however fast the machine is
         second = start(tmp_path / "home", *command)
         num_parts = len(part_files(root))
         wait_until(lambda: len(part_files(root)) > num_parts, second)
@@ -98,7 +98,7 @@ def test_rows_that_another_run_overwrites_are_done_again(
 
 
 def test_runs_that_fill_different_rows_of_the_same_parts(tmp_path: Path, undisturbed: Path) -> None:
-    """--limit 30 ends in the middle of a shard of four, which the other run fills up; --sample takes one here, two there."""
+    """--limit 30 ends in the middle of a shard of four, which the other run completes; --sample takes one or two of a shard."""
     root = tmp_path / "d"
     grids = [("--limit", "30"), ("--limit", "48"), ("--sample", "30")]
     score_here(root, **{**GRID, "limit": 1, "seed": [0]})

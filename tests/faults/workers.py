@@ -1,4 +1,4 @@
-"""Workers with an architecture that goes wrong, for real actors."""
+"""Workers for real actors that fail at some architecture."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CULPRIT = 5
 
 
 class CrashingWorker(Worker):
-    """Dies at one architecture, as a crash in native code would."""
+    """Dies at one architecture, as a crash in native code would make it."""
 
     def score_rows(
         self, space: Space, indices: Sequence[int], batch: Batch, images: torch.Tensor, measures: Sequence[str]
@@ -34,7 +34,7 @@ class CrashingWorker(Worker):
 
 
 class HangingWorker(Worker):
-    """Never comes back from one architecture."""
+    """Never returns from one architecture."""
 
     def score_rows(
         self, space: Space, indices: Sequence[int], batch: Batch, images: torch.Tensor, measures: Sequence[str]
@@ -57,7 +57,7 @@ class GreedyWorker(Worker):
 
 
 class FrugalWorker(Worker):
-    """Scores one architecture on far more images than the rest of its address space (`ulimit -v`) can take."""
+    """Scores one architecture on far more images than fit into the rest of its address space (`ulimit -v`)."""
 
     def score_rows(
         self, space: Space, indices: Sequence[int], batch: Batch, images: torch.Tensor, measures: Sequence[str]
@@ -74,7 +74,7 @@ class FrugalWorker(Worker):
 
 @dataclass(frozen=True)
 class Confined:
-    """Makes workers whose process is ended by the kernel when it takes more memory than a control group allows."""
+    """Makes workers whose process the kernel kills when it takes more memory than a control group allows."""
 
     group: Path
 
@@ -84,12 +84,12 @@ class Confined:
 
 
 def _address_space() -> int:
-    """Bytes that this process has mapped."""
+    """Bytes of memory mapped by this process."""
     return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 
 
 class BrokenDeviceWorker(Worker):
-    """Its GPU fails at one architecture, and with it everything after."""
+    """Its GPU fails at one architecture, and from then on at every other."""
 
     broken = False
 
@@ -103,7 +103,7 @@ class BrokenDeviceWorker(Worker):
 
 
 class RaisingWorker(Worker):
-    """Cannot write."""
+    """Cannot write parts."""
 
     def run(self, task: Task, space: Space, images: Pixels | None) -> Receipt:
         raise DatasetError("cannot write part-000000.parquet: No space left on device")
@@ -118,12 +118,12 @@ class UnstartableWorker(Worker):
 
 
 def square_and_pid(i: int) -> tuple[int, int]:
-    """For `ray_map`: what was asked for, and where it was computed."""
+    """For `ray_map`: returns what was asked for, and where it was computed."""
     return i * i, os.getpid()
 
 
 def refuse_three(i: int) -> int:
-    """For `ray_map`: raises at one item."""
+    """For `ray_map`: raises an error at one item."""
     if i == 3:
         raise ValueError("no 3")
     return i

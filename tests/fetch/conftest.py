@@ -1,4 +1,4 @@
-"""Fixtures of the fetch room's tests."""
+"""Fixtures for the tests of fetching."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CONTENT = bytes(range(256)) * 40
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FileServer]:
-    """A server of `CONTENT`; downloads do not wait between tries."""
+    """A server of `CONTENT`. Downloads do not wait between tries."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setattr(download, "BACKOFF_SECONDS", 0.0)
     with FileServer(CONTENT).running() as running:

@@ -1,14 +1,14 @@
-"""A progress that remembers what it is told."""
+"""A progress that records what it is told."""
 
 from __future__ import annotations
 
 
 class Recorded:
-    """What a download told.
+    """Records what a download reports.
 
     Attributes:
         begun: name, total and done of each `begin`.
-        done: the last `update`.
+        done: the argument of the last `update`.
         notes: every note.
     """
 

@@ -1,4 +1,4 @@
-"""An HTTP server on this machine that serves one file as asked, or breaks in the ways that real ones do."""
+"""An HTTP server on this machine. It serves one file as asked, or breaks in the ways in which real servers do."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from typing import Any
 
 @dataclass
 class Answer:
-    """One deviation from serving well.
+    """One way in which an answer is wrong.
 
     Attributes:
-        status: nothing but this status.
-        drop_after: bytes of the body after which the connection is closed.
-        stall_after: bytes of the body after which nothing comes any more.
-        ignore_range: the whole file whatever was asked for.
-        ignore_if_range: the rest of the file though it has changed.
-        at_most: bytes of a range that are sent, and said to be.
-        shift: added to the first byte of a range, in the header and in what is sent.
-        length_error: added to the Content-Length; None leaves the header out.
-        headers: besides the usual ones.
+        status: the answer is only this status.
+        drop_after: the connection is closed after this many bytes of the body.
+        stall_after: nothing more is sent after this many bytes of the body.
+        ignore_range: the whole file is sent, whatever range was requested.
+        ignore_if_range: the rest of the file is sent although the file has changed.
+        at_most: at most this many bytes of a range are announced and sent.
+        shift: number that is added to the first byte of a range, both in the header and in what is sent.
+        length_error: number that is added to the Content-Length; None leaves the header out.
+        headers: headers besides the usual ones.
     """
 
     status: int | None = None
@@ -42,10 +42,10 @@ class FileServer(http.server.ThreadingHTTPServer):
     """Serves `content`.
 
     Attributes:
-        content, etag, modified: of the file; the headers of those that are None are left out.
-        answers: how to answer the next requests; all later ones are answered well.
+        content, etag, modified: the file and its headers; a header that is None is left out.
+        answers: how to answer the next requests; all later ones are answered correctly.
         seen: the headers of each request so far.
-        sent: bytes of the body sent in reply to each.
+        sent: number of bytes of the body sent in reply to each.
     """
 
     daemon_threads = True
@@ -69,7 +69,7 @@ class FileServer(http.server.ThreadingHTTPServer):
         return [headers.get("Range") for headers in self.seen]
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that hangs up is nothing to print."""
+        """Print nothing about a client that hangs up."""
 
     @contextmanager
     def running(self) -> Iterator[FileServer]:
@@ -125,7 +125,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             server.closing.wait()
 
     def _first_byte(self, answer: Answer) -> int | None:
-        """Where the asked range begins; None for the whole file."""
+        """Where the requested range begins; None for the whole file."""
         match = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
         condition = self.headers.get("If-Range")
         changed = condition not in (None, self.server.etag, self.server.modified) and not answer.ignore_if_range

@@ -1,4 +1,4 @@
-"""Archives of strangers: whole or not at all, and nothing outside of their folder."""
+"""Archives of strangers are unpacked completely or not at all, and never outside their folder."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def archive(kind: Kind, *, min_files: int = 1, max_members: int = 100, max_bytes
 
 
 def unpacked(folder: Path, data: bytes, allowed: Archive) -> dict[str, bytes | None]:
-    """What unpacking `top` makes; there is nothing else beside the archive."""
+    """What unpacking `top` creates. Nothing else may be beside the archive."""
     path = folder / "archive"
     path.write_bytes(data)
     unpack(path, folder / "top", allowed)
@@ -45,7 +45,7 @@ def unpacked(folder: Path, data: bytes, allowed: Archive) -> dict[str, bytes | N
 
 
 def refused(folder: Path, data: bytes, allowed: Archive, expected: str) -> None:
-    """Unpacking and reading through refuse an archive, in one line that names it, and leave nothing behind."""
+    """Unpacking and reading refuse an archive with one line that names it, and leave nothing behind."""
     path = folder / "archive"
     path.write_bytes(data)
     with pytest.raises(FetchError, match=expected) as caught:
@@ -73,7 +73,7 @@ class TestGoodArchives:
         assert unpacked(tmp_path, data, archive("tar"))[long_name.removeprefix("top/")] == b"z"
 
     def test_as_the_tar_command_writes_them(self, tmp_path: Path) -> None:
-        """Folders are members, and names begin with a dot."""
+        """The archive has folders as members, and names that begin with a dot."""
         folders = [tar_member(name, type=tarfile.DIRTYPE) for name in (".", "./top", "./top/inner", "./top/inner")]
         data = tar_bytes({f"./{name}": content for name, content in FILES.items()}, *folders)
         assert unpacked(tmp_path, data, archive("tar")) == UNPACKED
@@ -166,7 +166,7 @@ class TestRefused:
         data = MAKE[kind]({**FILES, "top/a.txt": b"a", again: b"b"} if again != "top/a.txt" else FILES)
         if again == "top/a.txt":
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # zipfile's own, about the duplicate
+                warnings.simplefilter("ignore")  # zipfile's own warning, about the duplicate
                 info = zipfile.ZipInfo(again)
                 data = tar_bytes(FILES, tar_member(again)) if kind == "tar" else zip_bytes(FILES, (info, b""))
         refused(tmp_path, data, archive(kind), "twice")
@@ -243,7 +243,7 @@ class TestRefused:
 
 
 def with_checksum(header: bytearray) -> bytes:
-    """A tar header with the checksum that belongs to it."""
+    """A tar header with the correct checksum."""
     header[148:156] = b" " * 8
     header[148:156] = b"%06o\0 " % sum(header)
     return bytes(header)
@@ -254,11 +254,11 @@ class TestDamaged:
     @given(kind=st.sampled_from(KINDS), data=st.data())
     def test_cut_off_anywhere(self, tmp_path: Path, kind: Kind, data: st.DataObject) -> None:
         whole = MAKE[kind](FILES)
-        end = len(whole) if kind == "zip" else header_offsets(whole)[-1] + 512  # what follows is padding
+        end = len(whole) if kind == "zip" else header_offsets(whole)[-1] + 512  # everything after it is padding
         refused(tmp_path, whole[: data.draw(st.integers(0, end - 1))], archive(kind), "is damaged|holds only|holds no folder")
 
     def test_a_member_of_fewer_bytes_than_it_should_have(self, tmp_path: Path) -> None:
-        """Where a zip's directory tells a checksum and a compressed size of 0, zipfile gives nothing and no error."""
+        """If a zip's directory gives a checksum and a compressed size of 0, zipfile reads nothing and raises no error."""
         whole = bytearray(zip_bytes(FILES))
         name = max((name for name in FILES if name.startswith("top/")), key=lambda name: len(FILES[name]))
         header = whole.rindex(b"PK\x01\x02", 0, whole.rindex(name.encode()))
@@ -268,7 +268,7 @@ class TestDamaged:
     @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(kind=st.sampled_from(KINDS), data=st.data())
     def test_one_flipped_bit_is_found_or_changes_nothing(self, tmp_path: Path, kind: Kind, data: st.DataObject) -> None:
-        """But for a tar's content, which has no checksum of its own: there the digest of the archive serves."""
+        """The content of a tar is the exception: it has no checksum of its own, and the digest of the archive protects it."""
         whole = bytearray(MAKE[kind](FILES))
         places: Sequence[int] = range(len(whole))
         if kind == "tar":

@@ -1,4 +1,4 @@
-"""Whole digests, and those of which some digits are known."""
+"""Complete digests, and digests of which only some digits are known."""
 
 from __future__ import annotations
 

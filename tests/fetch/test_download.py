@@ -34,14 +34,14 @@ DIGEST = Digest("sha256", hashlib.sha256(CONTENT).hexdigest())
 
 
 def get(server: FileServer, folder: Path, progress: Recorded | None = None) -> bytes:
-    """Download the server's file, verified as CONTENT; nothing else is left in the folder."""
+    """Download the server's file and verify it as CONTENT. Nothing else may be left in the folder."""
     download(server.address, folder / "file.bin", DIGEST.difference, progress or Recorded())
     assert [path.name for path in folder.iterdir()] == ["file.bin"]
     return (folder / "file.bin").read_bytes()
 
 
 def fails(server: FileServer, folder: Path, expected: str) -> str:
-    """The message of a download that fails: one line. There is no file of the final name."""
+    """Return the message of a download that fails. It must be one line, and no file may have the final name."""
     with pytest.raises(FetchError, match=expected) as caught:
         get(server, folder)
     assert "\n" not in str(caught.value)
@@ -50,7 +50,7 @@ def fails(server: FileServer, folder: Path, expected: str) -> str:
 
 
 def kept(folder: Path) -> bytes | None:
-    """What is kept to go on with."""
+    """The files that are kept for continuing a download."""
     path = folder / ".file.bin.part"
     return path.read_bytes() if path.exists() else None
 
@@ -64,7 +64,7 @@ class TestWhole:
         assert progress.done == len(CONTENT)
 
     def test_content_is_stored_as_it_is_sent(self, server: FileServer, tmp_path: Path) -> None:
-        """Some servers label a .tar.gz as if they had compressed it on the way; its digest is that of the .tar.gz."""
+        """Some servers label a .tar.gz as if they had compressed it for the transfer. The digest is that of the .tar.gz."""
         server.content = gzip.compress(CONTENT)
         server.answers = [Answer(headers={"Content-Encoding": "gzip"})]
         download(server.address, tmp_path / "f", lambda path: None, Recorded())
@@ -154,7 +154,7 @@ class TestBrokenConnection:
 
 class TestRangeNotKept:
     def resume(self, server: FileServer, folder: Path, answer: Answer | None = None) -> bytes:
-        """Break off after 4000 bytes, then go on."""
+        """Break off after 4000 bytes, then continue."""
         server.answers = [Answer(drop_after=4000), *([answer] if answer else [])]
         return get(server, folder)
 
@@ -257,7 +257,7 @@ class TestStatus:
         assert kept(tmp_path) is None
 
     def test_no_secure_connection(self, server: FileServer, tmp_path: Path) -> None:
-        """A server that speaks no TLS: no reason to try again."""
+        """A server that does not speak TLS is no reason to try again."""
         address, progress = server.address.replace("http:", "https:"), Recorded()
         with pytest.raises(FetchError, match="no secure connection"):
             download(address, tmp_path / "file.bin", lambda path: None, progress)

@@ -1,4 +1,4 @@
-"""From a name to verified files."""
+"""The way from a name to verified files."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TAR = tar_bytes({"simple/0": b"zero", "simple/1": b"one"})
 
 @pytest.fixture(autouse=True)
 def catalogue(server: FileServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A catalogue of files on the server of this machine, and of some to be downloaded by hand."""
+    """A catalogue of files on this machine's server, and of files that users have to download by hand."""
 
     def add(name: str, address: str, *files: OfficialFile, **kwargs: object) -> None:
         monkeypatch.setitem(CATALOGUE, name, Entry("about", "terms", address, files, "command {path}", **kwargs))  # type: ignore[arg-type]

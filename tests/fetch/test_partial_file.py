@@ -23,7 +23,7 @@ PLANTED = b"planted"
 
 
 def get(server: FileServer, folder: Path) -> tuple[bytes, list[str]]:
-    """What is downloaded without a digest to verify it by, as `data.zip` is, and what the user is told."""
+    """Download without a digest to verify, as for `data.zip`. Return the content and what the user is told."""
     progress = Recorded()
     download(server.address, folder / "file.bin", lambda path: None, progress)
     assert [path.name for path in folder.iterdir()] == ["file.bin"]
@@ -31,7 +31,7 @@ def get(server: FileServer, folder: Path) -> tuple[bytes, list[str]]:
 
 
 def leave(folder: Path, address: str, content: bytes, **record: Any) -> tuple[Path, Path]:
-    """A beginning of a download and its record."""
+    """The beginning of a download, and its record."""
     paths = folder / ".file.bin.part", folder / ".file.bin.part.json"
     paths[0].write_bytes(content)
     paths[1].write_text(json.dumps({"address": address, "validator": '"one"', "total": len(CONTENT)} | record))
@@ -49,7 +49,7 @@ def test_the_users_own_is_gone_on_with(server: FileServer, tmp_path: Path) -> No
 
 
 def test_what_is_left_is_the_users_own(server: FileServer, tmp_path: Path) -> None:
-    """Also where an umask lets a group write."""
+    """This also holds if an umask lets a group write."""
     umask = os.umask(0o002)
     try:
         server.answers = [Answer(drop_after=3000), *[Answer(status=404)]]
@@ -85,7 +85,7 @@ def _writable(path: Path) -> None:
 def test_what_another_has_planted_is_dropped(
     server: FileServer, tmp_path: Path, plant: Callable[[Path], None], which: int
 ) -> None:
-    """As a whole download that nobody has to send any more; the target of a link stays as it is."""
+    """The beginning looks like a whole download that nobody has to send any more. The target of a link stays as it is."""
     folder = tmp_path / "folder"
     folder.mkdir()
     path = leave(folder, server.address, PLANTED, total=len(PLANTED))[which]
@@ -134,7 +134,7 @@ def test_a_damaged_record(server: FileServer, tmp_path: Path, record: str) -> No
 
 
 def test_a_disk_without_owners(server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each of its files could be another's; what this command has begun itself it goes on with."""
+    """Each of the files could be another user's. What this command itself has begun, it continues."""
     monkeypatch.setattr(module, "why_not_private", lambda status: "can be written by others (mode 777)")
     server.answers = [Answer(drop_after=3000)]
     assert get(server, tmp_path)[0] == CONTENT

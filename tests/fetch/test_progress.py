@@ -1,4 +1,4 @@
-"""What a download prints while it goes on."""
+"""What a download prints while it runs."""
 
 from __future__ import annotations
 

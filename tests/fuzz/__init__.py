@@ -1,1 +1,1 @@
-"""A seeded fuzzer of everything that is read from files: `make fuzz MINUTES=10 SEED=7`."""
+"""A seeded fuzzer for everything that is read from files: `make fuzz MINUTES=10 SEED=7`."""

@@ -1,6 +1,6 @@
-"""`python -m tests.fuzz [--minutes M] [--seed S] [--case NUMBER] [FAMILY]...`: damages files of every kind that is read.
+"""`python -m tests.fuzz [--minutes M] [--seed S] [--case NUMBER] [FAMILY]...` damages files of every kind that is read.
 
-Prints a table, and every fault with the seed and the case that repeat it.
+It prints a table, and every fault with the seed and the case that reproduce it.
 """
 
 from __future__ import annotations

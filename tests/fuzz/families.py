@@ -1,4 +1,4 @@
-"""What is fuzzed: a file of each kind, and what a user gets from it."""
+"""The families of the fuzzer: for each kind of file a sound example, and what a user gets from it."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ class Family:
     """One kind of file.
 
     Attributes:
-        name: for the table.
-        make: writes a sound file below an empty folder, with what it needs beside it; returns its path.
-        read: what a user gets from the file; a `NaswotError` or an error of `refusals` where it is refused.
-        is_sealed: whether any change is noticed or without effect, because the file or its format has checksums.
-        refusals: other errors that a damaged file may end in.
+        name: name in the table.
+        make: writes a sound file below an empty folder, together with what it needs beside it, and returns its path.
+        read: returns what a user gets from the file; raises a `NaswotError` or an error of `refusals` if it is refused.
+        is_sealed: whether every change is noticed or has no effect, because the file or its format has checksums.
+        refusals: other errors that a damaged file may cause.
     """
 
     name: str
@@ -51,7 +51,7 @@ class Family:
 
 
 def _dataset_with(pattern: str) -> Callable[[Path], Path]:
-    """Makes a small dataset with accuracies and a join; the file is the first that matches."""
+    """Makes a small dataset with accuracies and a join. The family's file is the first one that matches."""
 
     def make(folder: Path) -> Path:
         dataset = making.make_dataset(folder / "d", indices=range(6), seeds=(0, 1))
@@ -67,7 +67,7 @@ def _root_of(path: Path) -> Path:
 
 
 def _rows(path: Path) -> object:
-    """By pyarrow and by DuckDB, which have to agree."""
+    """Read the rows with pyarrow and with DuckDB, which have to agree."""
     dataset, table = Dataset(_root_of(path)), path.parent.name
     with dataset.naming_damaged_files(), dataset.connect() as connection:
         by_pyarrow = getattr(dataset, table).to_table().to_pylist()
@@ -77,7 +77,7 @@ def _rows(path: Path) -> object:
 
 
 def _checked(path: Path) -> object:
-    """`check` goes on whatever it finds, and finds the one file that is not as it was."""
+    """`check` continues whatever it finds, and finds the one file that has changed."""
     dataset = Dataset(_root_of(path))
     found = check_files(dataset, list_files(dataset))
     problems = [(problem.kind, str(problem.path)) for some in found for problem in some]
@@ -187,7 +187,7 @@ def families() -> Iterator[Family]:
     yield Family("run record: check", _dataset_with("runs/*.json"), _checked)
     yield Family("dataset.json", _dataset_with("dataset.json"), _manifest, is_sealed=True)
     yield Family("run record", _dataset_with("runs/*.json"), _record)
-    # A record that is missing as a whole has no checksum; the digest of the official file tells.
+    # A record that is missing completely has no checksum; only the digest of the official file reveals it.
     yield Family("NAS-Bench-101 .tfrecord", _tfrecord, _accuracies("nasbench101"))
     yield Family("NDS .json: accuracies", _nds_json, _accuracies("nds_darts"))
     yield Family("NDS .json: networks", _nds_json, _networks_of_nds)

@@ -1,4 +1,4 @@
-"""Damage to the bytes of a file, drawn from a generator: what disks, networks and strangers do to files."""
+"""Damages the bytes of a file at random, as disks, networks and strangers do."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _TOKENS: Final = (
 
 
 def mutate(data: bytes, generator: random.Random) -> bytes:
-    """The bytes with one to four changes. The result may be equal to the data, as damage may cancel out."""
+    """The bytes with one to four changes. They may be equal to the data, since one change may undo another."""
     for _ in range(generator.choice((1, 1, 1, 2, 4))):
         data = generator.choice(_CHANGES)(data, generator)
     return data
@@ -69,7 +69,7 @@ def _put_a_number(data: bytes, generator: random.Random) -> bytes:
 
 
 def _put_a_token(data: bytes, generator: random.Random) -> bytes:
-    """In place of what stands between two of the separators of text formats."""
+    """Replace what is between two of the separators of text formats."""
     token = generator.choice(_TOKENS)
     at = generator.randrange(len(data) + 1)
     ends = [end for separator in (b",", b":", b"]", b"}", b"\n") if (end := data.find(separator, at)) >= 0]

@@ -1,4 +1,4 @@
-"""Cases of the fuzzer: each is a family and a number, so that any of them can be had again."""
+"""Runs cases of the fuzzer. A case is a family and a number, so it can be repeated."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from tests.fuzz.families import Family
 from tests.fuzz.mutation import mutate
 
 CASE_SECONDS = 20.0
-"""More than any case takes on a busy machine; what takes longer hangs."""
+"""Longer than any case takes on a busy machine. A case that takes longer hangs."""
 
 
 @dataclass
 class Counts:
-    """What came of the cases of a family.
+    """The results of a family's cases.
 
     Attributes:
-        outcomes: how many were refused, gave the same, or gave something else where a format cannot tell.
+        outcomes: how many cases were refused, gave the same, or gave something else because the format cannot detect it.
         faults: the cases that went wrong, and how.
     """
 
@@ -36,16 +36,16 @@ class Counts:
 
 
 class _TooLongError(BaseException):
-    """No `Exception`, which a parser might take for damage."""
+    """It is no `Exception`, which a parser might take for damage."""
 
 
 class Fuzzer:
     """Damages one sound file of a family again and again.
 
     Args:
-        family: of what kind.
-        folder: an empty one to work in.
-        seed: of all damage.
+        family: the kind of file.
+        folder: an empty folder to work in.
+        seed: random seed of all damage.
     """
 
     def __init__(self, family: Family, folder: Path, seed: int) -> None:
@@ -63,7 +63,7 @@ class Fuzzer:
         self._expected = family.read(self._case / self._path)
 
     def run(self, seconds: float) -> None:
-        """Run cases for so long, one at least."""
+        """Run cases for this long, but at least one."""
         end = time.monotonic() + seconds
         while True:
             self.run_case(self._number)
@@ -72,7 +72,7 @@ class Fuzzer:
                 return
 
     def run_case(self, number: int) -> None:
-        """Run one case and count what comes of it."""
+        """Run one case and count its outcome."""
         damaged = mutate(self._sound, random.Random(f"{self._seed} {self._family.name} {number}"))
         shutil.rmtree(self._case)
         shutil.copytree(self._original, self._case)

@@ -1,4 +1,4 @@
-"""Three quarters of a minute of the fuzzer; and what it calls a fault is one."""
+"""Runs the fuzzer for 45 seconds, and checks that it recognises faults."""
 
 from __future__ import annotations
 

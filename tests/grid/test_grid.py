@@ -1,4 +1,4 @@
-"""The grid, its shards, and what is left to do of them."""
+"""The grid, its shards, and which of them are left to do."""
 
 from __future__ import annotations
 

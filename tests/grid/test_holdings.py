@@ -1,4 +1,4 @@
-"""Which measures a dataset holds, from the footers and rows of its parts."""
+"""Which measures a dataset holds, according to the footers and rows of its parts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def held(dataset: Dataset, name: str) -> Holding:
 
 def test_values_failures_and_rows_without_a_value_are_counted(tmp_path: Path) -> None:
     def change(row: Row) -> Row:
-        """Row 1 fails, row 2 fails in meco alone, rows 4 to 7 have no meco."""
+        """Row 1 fails, row 2 fails only in meco, and rows 4 to 7 have no meco."""
         match row["arch_index"]:
             case 1:
                 return FAILED
@@ -40,7 +40,7 @@ def test_values_failures_and_rows_without_a_value_are_counted(tmp_path: Path) ->
 
 
 def test_an_older_version_is_told_and_does_not_count(tmp_path: Path) -> None:
-    """As a run leaves it that was killed while it replaced an older version: the dataset holds version 2, a part version 1."""
+    """A run was killed while it replaced an older version: the dataset says version 2, and one part still holds version 1."""
     dataset = make_dataset(tmp_path / "d", change=lambda row: {"meco": 0.5})
     newer = MEASURES | {"meco": MEASURES["meco"] + 1}
     contract = settings().model_copy(update={"measures": newer})

@@ -1,4 +1,4 @@
-"""What a dataset is meant to hold can be told and taken back, and nothing is planned that cannot start."""
+"""What a dataset is meant to hold can be listed and withdrawn, and nothing that cannot start is planned."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ GRID = {"limit": 4, "batch_size": [4], "shard_size": 2}
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Seed 0 is whole; of seed 1, asked for twice, half is missing."""
+    """Seed 0 is complete. Seed 1 was asked for twice, and half of it is missing."""
     score_here(tmp_path / "d", seed=[0], **GRID)
     for _ in range(2):
         score_here(tmp_path / "d", seed=[1], **GRID)

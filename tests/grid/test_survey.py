@@ -1,4 +1,4 @@
-"""What is left to do is found by listing, and by looks into files that are not known yet."""
+"""What is left to do is found by listing the files, and by opening those that are not known yet."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ OPTIONS = {"limit": 10, "batch_size": [4], "seed": [0], "shard_size": 4}
 
 @pytest.fixture
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The parts that are looked into from now on."""
+    """The parts that are opened from now on."""
     found: list[str] = []
     original = Storage.open_parquet
 
@@ -41,7 +41,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def age(root: Path) -> None:
-    """Have the parts written an hour ago: what is younger than two seconds is looked into each time."""
+    """Make the parts look an hour old: a file that is younger than two seconds is opened each time."""
     for path in root.rglob("part-*"):
         os.utime(path, (time.time() - 3600,) * 2)
 

@@ -1,4 +1,4 @@
-"""Writes image files as their publishers did: pickles of Python 2, in folders and archives."""
+"""Writes image files as their publishers did: as pickles of Python 2, in folders and archives."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from naswot_ray.images.files import FILES, Pixels
 
 
 class _Python2Pickler(pickle._Pickler):
-    """Protocol 2 with `str` and `bytes` both written as Python 2's byte strings, as the official files have them."""
+    """Writes protocol 2 with both `str` and `bytes` as byte strings of Python 2, as in the official files."""
 
     dispatch: ClassVar[dict[type, Any]] = dict(pickle._Pickler.dispatch)
 
@@ -42,7 +42,7 @@ def python2_pickle(content: Any) -> bytes:
 
 
 def some_pixels(count: int, size: int) -> Pixels:
-    """Images to write, each different."""
+    """Images to write, all different."""
     return np.random.default_rng(count).integers(0, 256, (count, 3, size, size), dtype=np.uint8)
 
 
@@ -64,7 +64,7 @@ def batches(name: str, pixels: Pixels, labels: list[int] | None = None) -> dict[
 
 
 def write_folder(name: str, directory: Path, content: dict[str, bytes]) -> Path:
-    """Write the official folder of a source under a data directory."""
+    """Write the official folder of a source below a data directory."""
     folder = directory / FILES[name].folder
     folder.mkdir(parents=True, exist_ok=True)
     for file, data in content.items():
@@ -88,7 +88,7 @@ def write_archive(name: str, directory: Path, content: dict[str, bytes]) -> Path
 def publish(
     monkeypatch: pytest.MonkeyPatch, name: str, *, content: dict[str, bytes] | None = None, archive: Path | None = None
 ) -> None:
-    """Make the MD5s of what a test wrote the published ones."""
+    """Make the MD5s of the files that a test wrote the published ones."""
     files = FILES[name]
     if content is not None:
         files = replace(files, batches={file: _md5(data) for file, data in content.items()})

@@ -1,4 +1,4 @@
-"""Official archives, folders of batches and .npz: the same images from each, and a plain message for every damaged file."""
+"""Official archives, folders of batches and .npz files give the same images, and every damaged file a plain message."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.images.official import batch, batches, publish, python2_pickle, some_
 
 
 def _refused(name: str, directory: Path, *parts: str) -> None:
-    """Loading fails with one line that names all parts, and leaves no file open."""
+    """Check that loading fails with one line that contains all parts, and leaves no file open."""
     with pytest.raises(ImagesError) as caught:
         load_images(name, directory)
     message = str(caught.value)
@@ -54,7 +54,7 @@ class TestSameImages:
         assert len({source.batch(8, seed=1).tobytes() for source in sources}) == 1
 
     def test_imagenet16_keeps_the_first_120_classes(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Labels count from 1: 1 and 120 stay, 121 and 0 go."""
+        """Labels count from 1: 1 and 120 are kept, 121 and 0 are dropped."""
         pixels = some_pixels(40, 16)
         labels = [1, 120, 121, 0] * 10
         (tmp_path / "npz").mkdir()
@@ -150,7 +150,7 @@ class TestNotTheOfficialFile:
 
 
 class TestBatchContent:
-    """A file may have the published MD5 of a table that somebody changed: what is inside is checked as well."""
+    """A file may have the MD5 of a table that somebody changed, so its content is checked as well."""
 
     @pytest.mark.parametrize(
         ("data", "expected"),
@@ -267,7 +267,8 @@ class TestNpz:
     @pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
     @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
     def test_any_flipped_bit(self, tmp_path: Path, save: Callable[..., None]) -> None:
-        """Headers included: the right pixels or an `ImagesError`, never another exception, never other pixels."""
+        """Headers are damaged too. The result is the right pixels or an `ImagesError`, never another exception or other
+        pixels."""
         path = tmp_path / "cifar10.npz"
         pixels = some_pixels(2, 32)
         data = _written(path, save, x_train=pixels)

@@ -1,4 +1,4 @@
-"""Batches: a function of (seed, source, size), normalised with the published constants."""
+"""Batches depend only on (seed, source, size), and are normalised with the published constants."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NOISE = load_images("noise")
 
 @pytest.fixture
 def cifar10(tmp_path: Path) -> ImageSource:
-    """50 images, of which number i has the first pixel i."""
+    """50 images. The first pixel of image i is i."""
     pixels = some_pixels(50, 32)
     pixels[:, 0, 0, 0] = np.arange(50)
     np.savez(tmp_path / "cifar10.npz", x_train=pixels)
@@ -41,7 +41,7 @@ class TestNoise:
         assert np.abs(correlations).max() < 0.12, "images are independent"
 
     def test_pinned_bits(self) -> None:
-        """If this fails, every score ever published changes: raise BATCH_VERSION, or undo."""
+        """If this fails, every score ever published changes: raise BATCH_VERSION, or undo the change."""
         digest = hashlib.sha256(NOISE.batch(8, seed=3).astype("<f4").tobytes()).hexdigest()
         assert digest == "0fb24fe01fc839e8298c027045200c8bd3801f29a4ea554fbba95579dcc313fc"
 
@@ -62,7 +62,7 @@ class TestBatch:
             assert len(firsts) == 9
 
     def test_differs_by_source(self, cifar10: ImageSource) -> None:
-        """Two sources that hold the same pixels draw differently."""
+        """Two sources with the same pixels still draw different images."""
         other = ImageSource("cifar100", cifar10.pixels, cifar10.shape, cifar10.digest)
         assert _numbers(cifar10, 20) != _numbers(other, 20)
 
@@ -89,7 +89,7 @@ class TestBatch:
 
 
 def _numbers(source: ImageSource, size: int) -> list[int]:
-    """Which images a batch holds, read off their first pixel."""
+    """Which images a batch holds, recognised by their first pixel."""
     mean, std = {"cifar10": (125.3, 63.0), "cifar100": (129.3, 68.2)}[source.name]
     first = source.batch(size, seed=0)[:, 0, 0, 0].astype(np.float64)
     return [int(v) for v in np.rint(first * std + mean)]
@@ -108,7 +108,7 @@ def _numbers(source: ImageSource, size: int) -> list[int]:
     ],
 )
 def test_normalisation(name: str, black: tuple[float, ...], white: tuple[float, ...]) -> None:
-    """(pixel - mean) / std per channel, the constants of the NAS-Bench-201 code in units of 1/255."""
+    """(pixel - mean) / std for each channel, with the constants of the NAS-Bench-201 code in units of 1/255."""
     pixels = np.zeros((2, 3, 16, 16), np.uint8)
     pixels[1] = 255
     batch = ImageSource(name, pixels, (3, 16, 16), "").batch(2, seed=0)
@@ -161,12 +161,12 @@ def test_images_of_another_size(cifar10: ImageSource, tmp_path: Path) -> None:
     large = load_images("cifar10", tmp_path, image_size=64)
     assert (large.name, large.digest) == ("cifar10-64", cifar10.digest)
     batch, original = large.batch(4, seed=3), cifar10.batch(4, seed=3)
-    # The same images: half-pixel centres put each original pixel in the middle of four new ones.
+    # These are the same images: half-pixel centres put each original pixel in the middle of four new ones.
     np.testing.assert_allclose(batch.reshape(4, 3, 32, 2, 32, 2).mean((3, 5))[:, :, 1:-1, 1:-1], _blurred(original), atol=1e-5)
 
 
 def _blurred(images: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """What enlarging to twice the size and averaging back does: (1/8, 3/4, 1/8) in both directions."""
+    """The effect of enlarging to twice the size and averaging back: a filter (1/8, 3/4, 1/8) in both directions."""
     for axis in (2, 3):
         left, middle, right = (images.take(range(k, images.shape[axis] - 2 + k), axis) for k in range(3))
         images = np.float32(0.125) * (left + right) + np.float32(0.75) * middle

@@ -1,4 +1,4 @@
-"""The kernel and its log-determinant against exact integer arithmetic."""
+"""The kernel and its log-determinant, compared with exact integer arithmetic."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from naswot_ray.measures.kernel import IntMatrix, log_det
 
 
 def _exact_determinant(K_nn: IntMatrix) -> int:
-    """Bareiss' elimination: integers only."""
+    """Bareiss' elimination, which uses only integers."""
     rows = [[int(v) for v in row] for row in K_nn]
     n, previous, sign = len(rows), 1, 1
     for k in range(n - 1):
@@ -33,7 +33,7 @@ def _exact_determinant(K_nn: IntMatrix) -> int:
 
 @st.composite
 def kernels(draw: st.DrawFn, max_multiplicity: int = 10**6) -> IntMatrix:
-    """Kernels of a few units each counted many times: equal rows and low rank are common."""
+    """Kernels of a few units that count many times each, so equal rows and low rank are common."""
     n, num_units = draw(st.integers(1, 10)), draw(st.integers(1, 14))
     X = draw(npst.arrays(np.int64, (n, num_units), elements=st.integers(0, 1)))
     times = draw(npst.arrays(np.int64, num_units, elements=st.integers(1, max_multiplicity)))
@@ -66,22 +66,22 @@ class TestLogDet:
         assert log_det(np.eye(5, dtype=np.int64)) == 0
 
     def test_two_equal_rows(self) -> None:
-        """Two images with one code, anywhere in the batch."""
+        """Two images have the same code, anywhere in the batch."""
         codes = np.random.default_rng(0).integers(0, 2, (64, 10_000))
         codes[63] = codes[17]
         assert log_det(codes @ codes.T + (1 - codes) @ (1 - codes).T) == -math.inf
 
     def test_all_equal(self) -> None:
-        """What an all-`none` cell gives."""
+        """The kernel of a cell whose edges are all `none`."""
         assert log_det(np.full((128, 128), 77_824)) == -math.inf
 
     @pytest.mark.parametrize(("n", "num_units"), [(8, 5), (64, 40), (128, 100)])
     def test_low_rank_without_equal_rows(self, n: int, num_units: int) -> None:
-        """Fewer units than images: slogdet returns rounding noise of either sign, about half of it positive."""
+        """With fewer units than images, slogdet returns rounding noise of either sign; about half of it is positive."""
         for seed in range(10):
             codes = np.random.default_rng(seed).integers(0, 2, (n, num_units))
             bits = n.bit_length() - 1
-            codes[:, :bits] = (np.arange(n)[:, None] >> np.arange(bits)) & 1  # no two images alike
+            codes[:, :bits] = (np.arange(n)[:, None] >> np.arange(bits)) & 1  # no two images are alike
             K_nn = 1000 * (codes @ codes.T + (1 - codes) @ (1 - codes).T)
             assert np.linalg.matrix_rank(K_nn) < n
             assert log_det(K_nn) == -math.inf
@@ -90,7 +90,7 @@ class TestLogDet:
         assert log_det(np.zeros((4, 4), np.int64)) == -math.inf
 
     def test_dependent_rows_of_large_entries(self) -> None:
-        """Row 3 = row 1 + row 2, entries so large that rounding hides it."""
+        """Row 3 = row 1 + row 2, with entries so large that rounding hides it."""
         for seed in range(10):
             A = np.random.default_rng(seed).integers(0, 10_000, (6, 40))
             A[3] = A[1] + A[2]
@@ -100,13 +100,14 @@ class TestLogDet:
     @settings(max_examples=60, deadline=None)
     @given(st.integers(1, 10**6))
     def test_ill_conditioned_stays_finite(self, times: int) -> None:
-        """Two codes that differ in one unit out of millions."""
+        """Two codes that differ in one of millions of units."""
         K_nn = 1000 * times * np.ones((6, 6), np.int64) + np.eye(6, dtype=np.int64)
         expected = math.log(1 + 6 * 1000 * times)
         assert log_det(K_nn) == pytest.approx(expected, abs=0.05)
 
     def test_beyond_the_precision_of_floating_point_stays_finite(self) -> None:
-        """Determinant 1, condition number 2^104: no eigenvalue routine can tell it from a singular matrix."""
+        """The determinant is 1 and the condition number 2^104: no eigenvalue routine can distinguish it from a singular
+        matrix."""
         assert log_det(np.array([[1, 2**26], [2**26, 2**52 + 1]])) == 0
 
     @settings(max_examples=300, deadline=None)

@@ -1,4 +1,4 @@
-"""Every measure of this package against its formula, spelt out in numpy and float64, on networks of every kind."""
+"""Every measure of this package, compared with its formula in numpy and float64, on networks of every kind."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_values_are_those_of_the_formulas(network: Network, num_images: int) -> 
         expected = formula(tensors)
         if name == "swap" and any(codes.node is None for codes in network.plan.codes):
             has_all_off = any((~(x[:16] > 0).any(0)).any() for x in tensors)
-            expected += 0 if has_all_off else 1  # of the units that are off for every image
+            expected += 0 if has_all_off else 1  # the pattern of the units that are off for every image
         assert found[name] == pytest.approx(expected, rel=1e-4, abs=1e-4), name
 
 
@@ -127,20 +127,20 @@ class TestEdgeCases:
         assert found["expressivity"] == pytest.approx(0.0, abs=1e-7)
 
     def test_one_pixel(self, engine: str) -> None:
-        """Behind a global pool every channel of the first image is constant."""
+        """After a global pool, every channel of the first image is constant."""
         with_pool, without = (values_of(chain(4, pool=pool), IMAGES, list(FORMULAS), engine) for pool in (True, False))
         assert with_pool["meco"] == pytest.approx(without["meco"], abs=1e-5)
         assert with_pool["expressivity"] > without["expressivity"]
 
     def test_images_that_are_the_same(self, engine: str) -> None:
-        """Every kernel is singular, and no unit tells two images apart."""
+        """Every kernel is singular, and no unit distinguishes two images."""
         found = values_of(chain(4, 4), IMAGES[:1].repeat(20, 1, 1, 1), [*FORMULAS, "naswot"], engine)
         assert found["naswot"] == -math.inf
         assert found["naswot_layerwise"] == 0
         assert found["swap"] <= 2
 
     def test_images_of_one_colour(self, engine: str) -> None:
-        """Away from the border all channels are constant; the measures are finite."""
+        """All channels are constant except at the border. The measures are finite."""
         found = values_of(chain(4, 4), torch.ones(4, 3, 8, 8), list(FORMULAS), engine)
         assert all(map(math.isfinite, found.values()))
 

@@ -1,6 +1,6 @@
-"""A naive network: runs every node with torch, keeps autograd on, and asks it which ReLUs the logits depend on.
+"""A naive network: it runs every node with torch, keeps autograd on, and asks autograd on which ReLUs the logits depend.
 
-Shares nothing with the package but the graph itself: no plan, no liveness, no shared Gram matrices.
+It shares only the graph with the package: no plan, no liveness, no shared Gram matrices.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Weights = Callable[[ops.Weighted], torch.Tensor]
 
 @dataclass(frozen=True)
 class Measured:
-    """What running a network says about it.
+    """What running a network reveals about it.
 
     Attributes:
         values: the result of every node.
@@ -35,7 +35,7 @@ class Measured:
 
 
 def measure(network: Network, images: torch.Tensor, weights: Weights) -> Measured:
-    """Run every node of a network, in order, and take its kernels by the formula."""
+    """Run every node of a network in order, and compute its kernels by the formula."""
     images = images.clone().requires_grad_()
     values: list[torch.Tensor] = []
     for node in network.nodes:
@@ -61,14 +61,14 @@ def _reached(logits: torch.Tensor, relus: list[int], values: list[torch.Tensor])
 
 
 def naive_kernel(x: torch.Tensor) -> IntMatrix:
-    """`X X^T + (1-X)(1-X)^T` with X = (x > 0), in integers."""
+    """Compute `X X^T + (1-X)(1-X)^T` with X = (x > 0), in integers."""
     X = (x.detach().flatten(1) > 0).numpy().astype(np.int64)
     K_nn: IntMatrix = X @ X.T + (1 - X) @ (1 - X).T
     return K_nn
 
 
 def execute(op: ops.Op, inputs: list[torch.Tensor], images: torch.Tensor, weights: Weights) -> torch.Tensor:
-    """One operation as a newcomer would write it, out of place."""
+    """Run one operation as a newcomer would write it, not in place."""
     match op:
         case ops.Input():
             return images

@@ -96,7 +96,7 @@ def _append(draw: st.DrawFn, b: NetworkBuilder, nodes: list[int], kind: str, x: 
 
 
 def ancestors(network: Network, position: int) -> set[int]:
-    """A node and everything it depends on."""
+    """A node and everything on which it depends."""
     found = {position}
     for i in network.nodes[position].inputs:
         found |= ancestors(network, i)

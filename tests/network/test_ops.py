@@ -1,4 +1,4 @@
-"""Shapes, parameters and cost of the operations, against torch; and what a builder refuses."""
+"""Shapes, parameters and cost of the operations are compared with torch, and a builder refuses what it should."""
 
 from __future__ import annotations
 
@@ -39,7 +39,8 @@ def test_params_are_those_of_torch_modules(network: Network) -> None:
 @settings(max_examples=100, deadline=None)
 @given(networks())
 def test_flops_are_those_that_torch_counts(network: Network) -> None:
-    """Torch counts two per multiply-accumulate and leaves the bias out; the benchmarks count one, and one per bias."""
+    """torch counts two for each multiply-accumulate and leaves out the bias. The benchmarks count one, and one for each
+    bias."""
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         values: list[torch.Tensor] = []
         for node in network.nodes:
@@ -60,7 +61,7 @@ class _Function(nn.Module):
 
 
 def _module(op: ops.Op, shape: ops.Shape) -> nn.Module:
-    """The torch module that an operation stands for."""
+    """The torch module that corresponds to an operation."""
     match op:
         case ops.Conv():
             return nn.Conv2d(
@@ -105,7 +106,7 @@ def test_counts_by_hand() -> None:
 
 
 def test_dead_branches_cost() -> None:
-    """The benchmarks' parameters and FLOPs are those of everything that the network holds."""
+    """The benchmarks count parameters and FLOPs of everything that the network holds, dead parts included."""
     b = NetworkBuilder((3, 8, 8))
     x = b.conv(b.input, 4, 3)
     b.conv(x, 5, 1)

@@ -1,4 +1,4 @@
-"""The plan: what counts, what is shared, what is computed and for how long it is kept."""
+"""The plan: what counts, what is shared, what is computed, and how long it is kept."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_steps_never_repeat_a_computation(network: Network) -> None:
 @settings(max_examples=200, deadline=None)
 @given(networks())
 def test_no_layer_of_a_dead_branch_is_computed(network: Network) -> None:
-    """Operations without weights may be: a live one can stand behind its dead twin."""
+    """Operations without weights may be shared: a live one can be replaced by its dead twin."""
     computed = {step.node for step in network.plan.steps if isinstance(step.op, ops.Weighted)}
     assert computed <= ancestors(network, network.output)
 
@@ -87,7 +87,7 @@ def test_no_layer_of_a_dead_branch_is_computed(network: Network) -> None:
 @settings(max_examples=200, deadline=None)
 @given(networks())
 def test_planned_zeros_are_zero_in_the_run(network: Network) -> None:
-    """A step that is materialised as zeros stands for a tensor that is zero for every image."""
+    """A step that is materialised as zeros represents a tensor that is zero for every image."""
     values = measure(network, IMAGES, SeededWeights(network, 0)).values
     for step in network.plan.steps:
         if isinstance(step.op, ops.Zero):
@@ -107,7 +107,7 @@ def test_relus_of_one_tensor_share_a_gram_matrix() -> None:
 
 
 def test_equal_convolutions_of_one_tensor_are_not_shared() -> None:
-    """They have weights of their own."""
+    """Each has weights of its own, so they are not shared."""
     b = NetworkBuilder((3, 8, 8))
     first, second = (b.conv(b.input, 4, 3, padding=1) for _ in range(2))
     network = b.build(b.add(b.relu(first), b.relu(second)), arch_id="twins")
@@ -151,7 +151,7 @@ def test_relus_downstream_of_a_zero_agree_for_all_images() -> None:
 
 
 def test_nothing_is_computed_for_zeros() -> None:
-    """What is multiplied by zero needs not be known, unless a ReLU there counts."""
+    """The operand of a multiplication by zero need not be computed, unless a ReLU there counts."""
     b = NetworkBuilder((3, 8, 8))
     x = b.conv(b.input, 4, 3, padding=1)
     zero = b.zero(b.conv(b.relu(x), 4, 1))
@@ -191,7 +191,7 @@ def test_classifier_is_not_computed() -> None:
 
 @pytest.mark.parametrize("zero", [False, True])
 def test_relu_behind_a_linear_layer_is_refused(zero: bool) -> None:
-    """Its bias would enter the code, of zero images too."""
+    """Its bias would enter the code, even for images of zeros."""
     b = NetworkBuilder((3, 8, 8))
     x = b.linear(b.global_avg_pool(b.zero(b.input) if zero else b.input), 5)
     network = b.build(b.relu(x), arch_id="mlp")

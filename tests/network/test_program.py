@@ -1,6 +1,6 @@
-"""The program of a network: what the plan wants, in an order in which everything is there when it is read.
+"""The program of a network computes what the plan wants, in an order in which everything that is read has been written.
 
-That it computes the right kernels is tested with the engines that execute it.
+The tests of the engines check that it computes the right kernels.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from tests.network.strategies import networks
 
 
 def reads(instruction: Instruction) -> list[tuple[View, bool]]:
-    """What an instruction reads, and whether normalised."""
+    """The views that an instruction reads, and whether they are normalised."""
     if isinstance(instruction, Combine):
         return [(term.view, term.normalised) for term in instruction.terms]
     return [(instruction.input, False)]
 
 
 def writes(instruction: Instruction, program: Program) -> list[tuple[int, range]]:
-    """The tensors an instruction writes to, and which of their channels."""
+    """The tensors to which an instruction writes, and which of their channels."""
     if isinstance(instruction, Combine):
         places = [place for place in (instruction.total, instruction.rectified) if place is not None]
         return [(place.index, range(place.offset, place.offset + instruction.shape[0])) for place in places]
@@ -47,7 +47,7 @@ def codes_of(program: Program) -> Iterator[tuple[Place, int]]:
 def test_all_is_there_when_it_is_read(network: Network) -> None:
     program = make_program(network.plan)
     written = {(0, c) for c in range(3)} if program.tensors else set()
-    complete = set(written)  # in an earlier phase
+    complete = set(written)  # it was written in an earlier phase
     for number, phase in enumerate(program.phases):
         for instruction in phase:
             for view, normalised in reads(instruction):
@@ -86,7 +86,7 @@ def test_layers_and_pools_are_computed_once(network: Network) -> None:
 
 
 def test_one_pass_between_two_convolutions() -> None:
-    """Normalising, rectifying and the codes need no pass of their own, nor does an addition."""
+    """Normalising, rectifying, adding and taking codes need no pass of their own."""
     network = get_space("nasbench201").network("|nor_conv_3x3~0|+|none~0|none~1|+|skip_connect~0|none~1|nor_conv_3x3~2|")
     plain = get_space("nasbench201").network("|nor_conv_3x3~0|+|none~0|nor_conv_3x3~1|+|skip_connect~0|none~1|nor_conv_3x3~2|")
     for net in (network, plain):
@@ -97,7 +97,7 @@ def test_one_pass_between_two_convolutions() -> None:
 
 
 def test_a_concatenation_is_not_copied() -> None:
-    """Its parts are written where their reader wants them."""
+    """The parts are written where their reader wants them."""
     b = NetworkBuilder((3, 8, 8))
     parts = [b.relu(b.batch_norm(b.conv(b.input, channels, 1))) for channels in (2, 3)]
     x = b.conv(b.concat(*parts), 4, 3, padding=1)
@@ -109,7 +109,7 @@ def test_a_concatenation_is_not_copied() -> None:
 
 
 def test_what_is_read_once_rectified_is_rectified() -> None:
-    """A ReLU that reads another one's output: not the signs differ from those before, but the values."""
+    """A ReLU reads another one's output: the signs are those before the first one, but the values differ."""
     b = NetworkBuilder((3, 8, 8))
     rectified = b.relu(b.batch_norm(b.conv(b.input, 4, 1)))
     network = b.build(b.relu(b.concat(rectified, b.conv(rectified, 4, 1))), arch_id="twice")

@@ -1,4 +1,4 @@
-"""`python -m tests.parity`: is every score that of the published code?"""
+"""`python -m tests.parity` checks that every score equals that of the published code."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from tests.parity.check import NETWORKS, VECTORS, VectorsError, batch_sizes, com
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Check vector files; returns the exit status."""
+    """Check vector files, and return the exit status."""
     options = _parser().parse_args(arguments)
-    torch.set_num_threads(1)  # as the vectors were made
+    torch.set_num_threads(1)  # the vectors were made like this
     counts: Counter[str] = Counter()
     unsupported: Counter[str] = Counter()
     largest_error = 0.0

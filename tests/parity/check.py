@@ -1,7 +1,7 @@
-"""Compares scores with parity vectors: what the published NASWOT code gave for a network, weights and a batch.
+"""Compares scores with parity vectors, which hold what the published NASWOT code gave for a network, weights and a batch.
 
-A vector file is JSON: a `recipe` for the weights, and `cases` with, per batch size, the published score and facts of K.
-To check a new space, add its vectors' name and a function from case to `Network` to `NETWORKS`.
+A vector file is JSON. It has a `recipe` for the weights, and `cases` with the published score and facts of K by batch size.
+To check a new space, add the vectors' name of the space and a function from case to `Network` to `NETWORKS`.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def _nb101(case: Case) -> Network:
 
 
 NETWORKS: dict[str, Callable[[Case], Network]] = {"nb101": _nb101, "nb201": _nb201, "sss": _sss, "nds": _nds}
-"""The vectors' name of a space -> the network of a case. Cases of other spaces are reported as unsupported."""
+"""The vectors' name of a space -> a function from a case to its network. Cases of other spaces are reported as unsupported."""
 
 
 class VectorsError(Exception):
@@ -65,7 +65,7 @@ class VectorsError(Exception):
 
 @dataclass(frozen=True)
 class Vectors:
-    """A vector file."""
+    """The content of a vector file."""
 
     path: Path
     recipe: Recipe
@@ -77,9 +77,9 @@ class Comparison:
     """One case at one batch size.
 
     Attributes:
-        differences: what is out of tolerance, each as `what: expected ..., got ...`; empty if the case passes.
-        bit_identical: whether K has the SHA-256 of the published code's.
-        score_error: |score - published score|, 0 where either is not finite.
+        differences: everything that is out of tolerance, as `what: expected ..., got ...`; empty if the case passes.
+        bit_identical: whether K has the SHA-256 of the published code's K.
+        score_error: |score - published score|, or 0 if either is not finite.
     """
 
     case: Case
@@ -97,7 +97,7 @@ def read_vectors(path: Path) -> Vectors:
     """Read a vector file.
 
     Raises:
-        VectorsError: unreadable, or not of the form of a vector file.
+        VectorsError: the file cannot be read, or is not a vector file.
     """
     try:
         content = json.loads(path.read_text())
@@ -118,8 +118,8 @@ def batch_sizes(case: Case, max_n: int | None = None) -> list[int]:
 
 
 def compare_case(recipe: Recipe, case: Case, batch_size: int, *, engine: Engine | str = "exact") -> Comparison:
-    """Score a case at a batch size and compare it with what its vector holds."""
-    # The published code fails on an auxiliary head; here such a network is built without, so its case expects a score.
+    """Score a case at a batch size, and compare it with its vector."""
+    # The published code fails on an auxiliary head. Here such a network is built without it, so its case expects a score.
     has_head = case.get("expect") == "error" and bool(case.get("net", {}).get("aux"))
     expect_error = case.get("expect") == "error" and not has_head
     try:
@@ -129,7 +129,7 @@ def compare_case(recipe: Recipe, case: Case, batch_size: int, *, engine: Engine 
         batch, weights = batch_of(case, batch_size), weights_of(recipe, network)
         result = score_with_weights(network, batch, weights, engine=engine, return_kernel=True)
         assert result.kernel is not None
-    except Exception as error:  # one case that breaks must not hide the others
+    except Exception as error:  # a case that breaks must not hide the others
         message = f"{type(error).__name__}: {error}"
         if expect_error and isinstance(error, (NaswotError, ValueError)):
             return Comparison(case, batch_size, ())
@@ -156,7 +156,7 @@ def compare_case(recipe: Recipe, case: Case, batch_size: int, *, engine: Engine 
 
 
 def _compare_without_head(recipe: Recipe, case: Case, batch_size: int, engine: Engine | str) -> Comparison:
-    """A record with an auxiliary head has to score what the same record without scores."""
+    """A record with an auxiliary head must have the score of the same record without it."""
     records = ({**case, "net": {**case["net"], "aux": aux}} for aux in (False, True))
     networks = [NETWORKS[case["space"]](record) for record in records]
     batch = batch_of(case, batch_size)
@@ -188,12 +188,12 @@ def _integer_differences(expected: Mapping[str, Any], K_nn: IntMatrix, num_units
 
 
 def _score_difference(expected: float, got: float) -> list[str]:
-    agree = got == expected or abs(got - expected) <= SCORE_TOLERANCE  # -inf only equals -inf, NaN nothing
+    agree = got == expected or abs(got - expected) <= SCORE_TOLERANCE  # -inf equals only -inf, and NaN equals nothing
     return [] if agree else [f"score: expected {expected}, got {got} (tolerance {SCORE_TOLERANCE:g})"]
 
 
 def sha256_of(K_nn: IntMatrix) -> str:
-    """The digest of a kernel as the vectors give it: little-endian int64, C order."""
+    """The digest of a kernel as the vectors give it: of little-endian int64 in C order."""
     return hashlib.sha256(np.ascontiguousarray(K_nn, dtype="<i8").tobytes()).hexdigest()
 
 
@@ -206,8 +206,8 @@ def batch_of(case: Case, batch_size: int) -> npt.NDArray[np.float32]:
 def weights_of(recipe: Recipe, network: Network) -> WeightSource:
     """The weights that a file's recipe gives a network.
 
-    Shape-keyed (an object with a salt): tensors of one shape are equal. Order-keyed (a text): the k-th executed layer of a
-    shape has values of its own.
+    A recipe is shape-keyed or order-keyed. If it is shape-keyed (an object with a salt), tensors of one shape are equal. If it
+    is order-keyed (a text), the k-th executed layer of a shape has values of its own.
     """
     if isinstance(recipe, str):
         seen: Counter[ops.Shape] = Counter()

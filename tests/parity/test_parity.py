@@ -1,4 +1,4 @@
-"""Parity with the published code, and that the command which checks it can fail."""
+"""Scores equal those of the published code, and the command that checks it can fail."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from tests.parity.__main__ import main
 
 FILES = ("shape_keyed", "order_keyed")
 LARGE = ("all_conv3x3", "all_none", "dead_conv_0to1", "literal_indices_dead_node2", "reordered_inputs", "sss_24_8_8_32_32")
-"""Cases that are compared at 64 and 128 images too; the rest of the long tail is for `python -m tests.parity`."""
+"""Cases that are compared at 64 and 128 images too. `python -m tests.parity` compares the rest of the long tail."""
 MAX_N = {"nb201": 32, "sss": 32, "nb101": 32, "nds": 16}
 
 CELL = "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|skip_connect~0|nor_conv_3x3~1|nor_conv_3x3~2|"
 RECIPES: dict[str, check.Recipe] = {"shape_keyed": {"salt": 1312904023}, "order_keyed": "weight tensor of shape S ..., k)"}
-# What the published code gives for CELL under both recipes: parity that needs no file.
+# What the published code gives for CELL with both recipes: a check of parity that needs no file.
 PUBLISHED: dict[str, dict[str, Any]] = {
     "shape_keyed": {
         "score": 218.16849995648965,
@@ -40,7 +40,7 @@ PUBLISHED: dict[str, dict[str, Any]] = {
 
 
 def _cases() -> list[Any]:
-    """(file, space, name, N) of every case at small N, and of a few at every N."""
+    """(file, space, name, N): every case at small N, and a few cases at every N."""
     found = []
     for file in FILES:
         for case in check.read_vectors(check.VECTORS / f"{file}.json").cases:
@@ -59,7 +59,7 @@ def vectors() -> dict[str, check.Vectors]:
 
 
 def _golden(recipe: str) -> dict[str, Any]:
-    """A vector file with the one case whose published result is written down above."""
+    """A vector file with the one case whose published result is given above."""
     result = {"n_units": 1511424, "K_trace": 16 * 1511424, **PUBLISHED[recipe]}
     case = {"space": "nb201", "name": "golden", "arch": CELL, "hw": 32, "batch_seed": 20210718, "results": {"16": result}}
     return {"recipe": RECIPES[recipe], "cases": [case]}
@@ -78,14 +78,15 @@ def test_published_score(vectors: dict[str, check.Vectors], file: str, space: st
 
 
 def test_every_case_is_among_the_tests(vectors: dict[str, check.Vectors]) -> None:
-    """An empty list of cases would pass unseen."""
+    """An empty list of cases would pass unnoticed."""
     for file, num_cases in (("shape_keyed", 138), ("order_keyed", 60)):
         assert len({param.values[1:3] for param in CASES if param.values[0] == file}) == num_cases
 
 
 @pytest.mark.parametrize("space", MAX_N)
 def test_shared_and_swapped_layers_are_seen_in_every_space(vectors: dict[str, check.Vectors], space: str) -> None:
-    """Weights of its own for each layer; one set for all layers of a shape; two layers of a shape exchanged: three kernels."""
+    """Three kinds of weights give three kernels: own weights for each layer, one set for each shape, and two layers
+    exchanged."""
     recipe = vectors["order_keyed"].recipe
     cases = [case for case in vectors["order_keyed"].cases if case["space"] == space]
     num_seen = 0
@@ -123,7 +124,7 @@ def test_published_score_without_the_files(recipe: str) -> None:
 
 
 def test_recipes_give_different_kernels() -> None:
-    """Else a layer that takes another's weights would stay hidden."""
+    """Otherwise a layer that takes another's weights would go unnoticed."""
     kernels = []
     for recipe in FILES:
         content = _golden(recipe)
@@ -137,7 +138,7 @@ def test_recipes_give_different_kernels() -> None:
 
 
 def test_swapped_layers_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two convolutions of one cell that exchange their weights: in tolerance shape-keyed, out of it order-keyed."""
+    """Two convolutions of one cell exchange their weights: within tolerance if shape-keyed, out of it if order-keyed."""
     original = check.weights_of
 
     def swapped(recipe: check.Recipe, network: Any) -> Callable[[ops.Weighted], torch.Tensor]:
@@ -245,7 +246,7 @@ def test_expected_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
 def test_auxiliary_head_is_left_out(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The published code fails on a record with such a head; here it scores what it scores without."""
+    """The published code fails on a record with such a head. Here it has the same score as without it."""
     edges = [["sep_conv_3x3", 0], ["skip_connect", 1]]
     genotype = {"normal": edges, "normal_concat": [2], "reduce": edges, "reduce_concat": [2]}
     net = {"genotype": genotype, "width": 4, "depth": 3, "aux": True}

@@ -1,4 +1,4 @@
-"""Fixtures of publishing: a dataset with every kind of row, and what becomes of it."""
+"""Fixtures of publishing: a dataset with every kind of row, and its publications."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from naswot_ray.publish.publish import publish
 from tests.dataset.making import FAILED, SINGULAR, SPACE, Row, add, make_dataset, mean_accuracy
 
 ACCURACY = 87.65432109
-"""A third party's number that is nowhere but in the accuracies."""
+"""A third party's number that is only in the accuracies."""
 
 
 MECO_FAILED = "ArithmeticError: the value is NaN"
-"""What `meco` fails with, alone."""
+"""The error with which `meco` fails, alone."""
 
 
 def changed(row: Row) -> Row:
-    """Architecture 1 fails at every seed, architecture 2 is singular. `meco` is there at batch size 8, but fails once."""
+    """Architecture 1 fails at every seed, and architecture 2 is singular. `meco` exists at batch size 8, but fails once."""
     index = row["arch_index"]
     if index == 1:
         return FAILED
@@ -33,7 +33,7 @@ def changed(row: Row) -> Row:
 
 
 def make(root: Path, *, shard_size: int = 4) -> Dataset:
-    """Eight architectures at batch sizes 4 and 8 and seeds 0 and 1, joined with accuracies."""
+    """Eight architectures at batch sizes 4 and 8 with seeds 0 and 1, joined with accuracies."""
     dataset = make_dataset(root, batch_sizes=(4, 8), seeds=(0, 1), shard_size=shard_size, change=changed)
     rows = [mean_accuracy(i, accuracy=ACCURACY - i) for i in range(8)]
     add(dataset, [*rows, *({**row, "seed": 777, "num_repeats": None, "max_accuracy": None} for row in rows)])
@@ -48,7 +48,7 @@ def dataset(tmp_path: Path) -> Dataset:
 
 @pytest.fixture(scope="package")
 def published(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The dataset, and how it is published: `own`, with accuracies `all`, as Arrow files `arrow`."""
+    """The dataset and its publications: `own`, `all` with accuracies, and `arrow` as Arrow files."""
     folder = tmp_path_factory.mktemp("published")
     dataset = make(folder / "d")
     publish(dataset, folder / "own")

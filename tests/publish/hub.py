@@ -1,7 +1,7 @@
-"""A stand-in for the Hugging Face Hub on this machine: as much of its HTTP API as an upload needs.
+"""Replaces the Hugging Face Hub by a server on this machine that knows as much of its HTTP API as an upload needs.
 
-Requests as in the Hub's API documentation: create a repository, ask how each file is to be sent, send large ones by Git LFS,
-commit. The Hub's own storage for chunks (Xet) is switched off in the client (`HF_HUB_DISABLE_XET`).
+The requests follow the Hub's API documentation: create a repository, ask how each file is to be sent, send large files by Git
+LFS, and commit. The client does not use the Hub's own storage for chunks (Xet), which `HF_HUB_DISABLE_XET` switches off.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ class Hub(http.server.ThreadingHTTPServer):
 
     Attributes:
         repositories: name -> path -> content.
-        large: SHA-256 -> content, sent by LFS.
-        requests: method and path of each, in order.
-        refusing: whether to answer 403 to everything.
+        large: SHA-256 -> content that was sent by LFS.
+        requests: method and path of each request, in order.
+        refusing: whether to answer every request with 403.
     """
 
     daemon_threads = True
@@ -43,7 +43,7 @@ class Hub(http.server.ThreadingHTTPServer):
 
     @property
     def environment(self) -> dict[str, str]:
-        """What makes the client speak to this server."""
+        """The environment that makes the client use this server."""
         return {"HF_ENDPOINT": self.endpoint, "HF_TOKEN": TOKEN, "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
 
     @contextmanager

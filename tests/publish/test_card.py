@@ -1,4 +1,4 @@
-"""The card: its YAML, its lines of code and its numbers are true."""
+"""The card is true: its YAML, its lines of code and its numbers."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ def test_the_lines_that_load_it_run(
 
 
 def rows_of(loaded: Any) -> pa.Table:
-    """What a library loaded, as Arrow."""
+    """What a library has loaded, as an Arrow table."""
     if hasattr(loaded, "to_arrow_table"):
         return loaded.to_arrow_table()
     if hasattr(loaded, "to_arrow"):
@@ -200,7 +200,7 @@ def test_the_numbers_are_those_of_the_data(published: dict[str, Path]) -> None:
 
 
 def section(folder: Path, name: str) -> str:
-    """What the card says of a measure."""
+    """What the card says about a measure."""
     return body(folder).partition(f"\n### `{name}`\n")[2].partition("\n##")[0]
 
 

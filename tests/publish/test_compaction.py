@@ -1,4 +1,4 @@
-"""Few files, sorted, of one schema, whatever the parts were."""
+"""A publication has few files, sorted and of one schema, whatever the parts were."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""croissant.json is valid Croissant 1.1, has the responsible-AI fields, and leads to the rows."""
+"""croissant.json is valid Croissant 1.1, has the fields of responsible AI, and leads to the rows."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.dataset.making import SPACE
 
 mlcroissant = pytest.importorskip("mlcroissant")
 
-pytestmark = [  # what these packages have to say of each other
+pytestmark = [  # warnings of these packages about each other
     pytest.mark.filterwarnings("ignore:ConjunctiveGraph is deprecated:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:The inplace keyword in DataFrame.reset_index"),
 ]

@@ -1,4 +1,4 @@
-"""The commands that rebuild a dataset are those of its runs, and commands of ours."""
+"""The commands that rebuild a dataset are those of its runs, and only commands of this package."""
 
 from __future__ import annotations
 

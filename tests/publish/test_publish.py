@@ -1,4 +1,4 @@
-"""A publication is whole, the same each time, and holds what was asked for and no more."""
+"""A publication is complete, the same each time, and holds what was asked for and no more."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.publish.conftest import ACCURACY, make
 
 
 def texts(folder: Path) -> str:
-    """All that can be read without a Parquet reader."""
+    """All texts that can be read without a reader of Parquet."""
     return "".join(path.read_text() for path in folder.iterdir() if path.is_file())
 
 
@@ -235,7 +235,7 @@ def test_a_dataset_without_scores(tmp_path: Path) -> None:
 
 
 def refused(dataset: Dataset, folder: Path, words: str, error: type[Exception]) -> None:
-    """Publishing ends with this error, on one line, and leaves nothing beside the dataset."""
+    """Check that publishing ends with this error, on one line, and leaves nothing beside the dataset."""
     with pytest.raises(error, match=words) as caught:
         publish(dataset, folder / "out")
     assert "\n" not in str(caught.value)

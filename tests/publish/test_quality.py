@@ -1,4 +1,4 @@
-"""The quality report counts right."""
+"""The quality report counts correctly."""
 
 from __future__ import annotations
 

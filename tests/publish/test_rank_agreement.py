@@ -1,4 +1,4 @@
-"""Taus are those of all rows, of every measure and baseline, and naswot alone stands beside published figures."""
+"""Taus cover all rows, every measure and every baseline, and only naswot is compared with published figures."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_taus_are_those_of_the_published_rows(published: dict[str, Path]) -> Non
 
 
 def test_a_measure_counts_over_the_seeds_at_which_it_was_taken(tmp_path: Path) -> None:
-    """`meco` was taken at seed 1 alone: no architecture has it at every seed, and yet its tau is that of seed 1."""
+    """`meco` exists only at seed 1, so no architecture has it at every seed. Its tau is nevertheless that of seed 1."""
 
     def change(row: Row) -> Row:
         return {"meco": float(row["arch_index"])} if row["seed"] == 1 else {}
@@ -99,7 +99,7 @@ def test_an_accuracy_that_is_there_twice_is_refused(tmp_path: Path) -> None:
 def test_naswot_alone_stands_beside_what_is_published(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, real: bool, enough: int, sign: int, inside: bool | None
 ) -> None:
-    """Accuracies of eight architectures whose tau with naswot is +-0.571; published are 0.571 and 0.574, of real images."""
+    """Accuracies of eight architectures whose tau with naswot is +-0.571; published are 0.571 and 0.574, for real images."""
     monkeypatch.setattr(rank_agreement, "REAL_IMAGES", ("noise",) if real else ("cifar10",))
     monkeypatch.setattr(rank_agreement, "ENOUGH_FOR_TAU", enough)
     dataset = make_dataset(tmp_path / "d", change=lambda row: {"meco": row["naswot"]})

@@ -1,4 +1,4 @@
-"""`--push`: what arrives at the Hub is what lies in the folder."""
+"""`--push`: the Hub gets exactly the files in the folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A small joined dataset whose report the tests look at."""
+"""Makes a small joined dataset whose report the tests examine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The report in a real browser: Chromium without a window, on a file, with no network."""
+"""The report in a real browser: headless Chromium opens the file, without a network."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ _PLOTTED = """() => {
 
 
 class Tab:
-    """The report in a tab, with what the browser complained of and asked for."""
+    """The report in a tab, with what the browser complained about and what it requested."""
 
     def __init__(self, browser: Any, path: Path, **options: Any) -> None:
         self.complaints: list[str] = []
@@ -130,7 +130,7 @@ def opened(browser: Any, path: Path) -> Tab:
 
 @pytest.fixture
 def tab(opened: Tab) -> Tab:
-    """The one tab of most tests, as it was when it was opened."""
+    """The tab that most tests share, reset to how it was when it was opened."""
     opened.page.locator("#whole-range").uncheck()
     opened.choose("plot", "2")
     opened.choose("plot", "0")
@@ -334,7 +334,7 @@ def test_on_a_phone_everything_fits_and_the_keyboard_reaches_it(browser: Any, pa
     tab.page.locator("#more").focus()
     tab.page.keyboard.press("Shift+Tab")
     assert tab.page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
-    # On a phone, which this is, nothing is wider than the screen.
+    # This is a phone. On it, nothing may be wider than the screen.
     assert tab.page.evaluate("document.documentElement.scrollWidth") == 390
     assert tab.page.evaluate("document.querySelector('#scatter').getBoundingClientRect().width") > 300
     assert tab.complaints == []

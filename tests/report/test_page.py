@@ -1,4 +1,4 @@
-"""The page: whole, safe, and with the data it should have."""
+"""The page is complete and safe, and has the right data."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ GRID = [GridCount("nasbench201", "noise", 4, 0, wanted=8, present=8, failed=0)]
 
 
 class Parser(HTMLParser):
-    """Collects the scripts of a page and every attribute that a browser would load something for."""
+    """Collects the scripts of a page, and every attribute for which a browser would load something."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -179,7 +179,7 @@ def test_no_order_is_lost_to_rounding(numbers: list[float]) -> None:
 
 
 def test_the_page_has_the_exact_tau_of_every_two_columns(tmp_path: Path) -> None:
-    """Scores that differ in the fourth decimal only: rounded to three digits tau would be another."""
+    """The scores differ only in the fourth decimal. If they were rounded to three, tau would change."""
     dataset = make_dataset(
         tmp_path / "d",
         indices=range(40),

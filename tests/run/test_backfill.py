@@ -1,4 +1,4 @@
-"""Asking a dataset for one more measure: what is missing is filled in, and nothing that is there changes."""
+"""If one more measure is asked for, only missing values are filled in, and existing ones do not change."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def rows(root: Path, columns: Sequence[str] = ()) -> list[dict[str, Any]]:
 
 
 class CountingEngine:
-    """Notes what engine `exact` was asked for."""
+    """Records what engine `exact` was asked for."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.calls: list[tuple[str, frozenset[Statistic]]] = []
@@ -205,7 +205,7 @@ def test_a_newer_version_is_refused_unless_it_is_to_replace_the_older_one(
     score(tmp_path / "d", "naswot", "meco", limit=2, seed=[0, 1])
     before = rows(tmp_path / "d")
     request.getfixturevalue("newer_meco")
-    score(tmp_path / "d", "naswot", limit=3)  # whoever does not take it has nothing to do with it
+    score(tmp_path / "d", "naswot", limit=3)  # a run without this measure is not affected
     with pytest.raises(SettingsError, match=r"measures\.meco is 1 there, 2 in this run; .* with --replace-older"):
         score(tmp_path / "d", "meco", limit=2)
     assert [row["meco"] for row in rows(tmp_path / "d") if row["arch_index"] < 2] == [row["meco"] for row in before]
@@ -220,7 +220,7 @@ def test_replacing_a_version_leaves_none_of_the_older_one(tmp_path: Path, reques
     after = {(row["seed"], row["arch_index"]): row for row in rows(tmp_path / "d")}
     for row in before:
         key = row["seed"], row["arch_index"]
-        if row["seed"] == 2:  # a row that had nothing else
+        if row["seed"] == 2:  # a row that had no other value
             assert key not in after
         else:
             assert after[key]["naswot"] == row["naswot"]

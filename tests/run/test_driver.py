@@ -1,4 +1,4 @@
-"""The policy of the driver, against a pool and a clock of the test's own."""
+"""The policy of the driver, tested with a pool and a clock of the tests' own."""
 
 from __future__ import annotations
 
@@ -221,7 +221,7 @@ def test_a_worker_that_comes_late_gets_work() -> None:
 
 
 def test_tasks_are_taken_as_workers_become_free() -> None:
-    """So that hundreds of thousands of them need no memory."""
+    """Hundreds of thousands of tasks therefore need no memory."""
     pool = FakePool(2, lambda task: "ok")
     taken: list[int] = []
 
@@ -302,7 +302,7 @@ def test_what_a_worker_had_written_when_it_was_ended_is_counted() -> None:
     reported = driver.counts["scores"]["ok"]
     driver.settle(lambda task: Counter({"ok": 1, "failed": 1}))
     assert (driver.counts["scores"]["ok"], driver.counts["scores"]["failed"]) == (reported + 2, 2)
-    driver.settle(lambda task: Counter({"ok": 1}))  # nothing is under way any more
+    driver.settle(lambda task: Counter({"ok": 1}))  # nothing is running any more
     assert driver.counts["scores"]["ok"] == reported + 2
 
 

@@ -1,4 +1,4 @@
-"""From a space to joined rows, for every space and its official file."""
+"""The way from a space to joined rows, for every space and its official file."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.spaces.nds_files import ANYNET, CELL_NET, nds_record, write_nds_zip
 
 
 def joined(root: Path, space: str, official: Path) -> tuple[Dataset, list[dict[str, Any]]]:
-    """Import an official file and join."""
+    """Import an official file, and join."""
     dataset = naswot_ray.open(root)
     add_accuracies(dataset, stage(read_accuracies(space, official)))
     join(dataset, space)

@@ -125,7 +125,7 @@ def test_singular_rows_say_so(tmp_path: Path) -> None:
 def test_a_damaged_part_is_set_aside_and_its_rows_are_computed_again(
     tmp_path: Path, limit: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Also one that more rows belong to: what cannot be trusted is never merged."""
+    """Also if the part is one to which more rows belong: what cannot be trusted is never merged."""
     score_here(tmp_path / "d", **OPTIONS)
     part = part_files(tmp_path / "d")[-1]
     damaged = bytearray(part.read_bytes())

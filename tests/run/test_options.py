@@ -1,4 +1,4 @@
-"""Each option says what it decides, and everybody who has to know of an option takes it from there."""
+"""Each option says what it decides, and all code that needs the options takes them from one definition."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_a_setting_that_one_side_lacks_is_a_difference(tmp_path: Path) -> None:
 
 
 def test_the_published_command_has_every_option_that_decides_something(tmp_path: Path) -> None:
-    """And what the run chose where it was left to choose."""
+    """It also has what the run chose by itself."""
     score_here(tmp_path / "d", sample=2, batch_size=[4, 8], seed=[3], image_size=16)
     (command,) = score_commands(Dataset(tmp_path / "d"))
     given = {name for name, decides in DECIDES.items() if decides is not Decides.NOTHING}

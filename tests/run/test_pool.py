@@ -1,4 +1,4 @@
-"""What a driver needs: the workers' own libraries are not among it."""
+"""A driver does not need the workers' own libraries."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ assert "torch" not in sys.modules
 
 
 def test_a_driver_loads_no_torch(tmp_path: Path) -> None:
-    """Which takes two seconds and 200 MB, on the head of a cluster that scores elsewhere."""
+    """Loading torch takes two seconds and 200 MB on the head of a cluster that scores elsewhere."""
     score_here(tmp_path / "d", **GRID)
     done = subprocess.run([sys.executable, "-c", PROGRAM, tmp_path / "d"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""What a run prints while it goes on."""
+"""What a run prints while it works."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def test_rate_and_time_left_count_from_the_last_finished_shard() -> None:
     assert str(rate) == "20/100 rows, 2.0 rows/s since the start, 0:00:40 left"
     clock.now = 45
     assert str(rate) == "20/100 rows, 2.0 rows/s since the start, 0:00:35 left"
-    clock.now = 500  # never "0:00:00 left" of a run that is not at its end
+    clock.now = 500  # a run that is not at its end never has "0:00:00 left"
     assert str(rate) == "20/100 rows, 2.0 rows/s since the start, nothing new for 0:07:40"
 
 
 def run(rate: Rate, clock: Clock, *, seconds: int, every: int, rows: int) -> str:
-    """Results of so many rows every few seconds, for a while; what is shown at the end."""
+    """What is shown at the end, after results of this many rows at intervals of seconds."""
     for _ in range(seconds // every):
         clock.now += every
         rate.advance(rows)
@@ -45,7 +45,7 @@ def test_the_rate_is_that_of_the_last_minutes() -> None:
     clock = Clock()
     rate = Rate(1_000_000, clock)
     assert run(rate, clock, seconds=36_000, every=10, rows=100).endswith("10.0 rows/s in the last 5 min, 17:46:40 left")
-    # The machine gets other work to do: five minutes later that is known.
+    # The machine gets other work to do; five minutes later the rate shows it.
     assert run(rate, clock, seconds=300, every=10, rows=10).endswith("1.0 rows/s in the last 5 min, 177:41:40 left")
     assert run(rate, clock, seconds=300, every=10, rows=200).startswith("366,300/1,000,000 rows, 20.0 rows/s in the last 5 min")
 

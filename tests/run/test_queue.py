@@ -1,4 +1,4 @@
-"""Tasks go to workers by range: each is handed out once, and a worker keeps its architectures while there are batches."""
+"""Workers get tasks by range: each task is handed out once, and a worker keeps its architectures while batches are left."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_a_worker_keeps_its_range() -> None:
     tasks = grid(3, 3)
     queue = TaskQueue(tasks)
     taken = [queue.take(worker) for worker in (A, B, A, A, B, B, A, B, A)]
-    assert [t and t.shard.number for t in taken] == [0, 1, 0, 0, 1, 1, 2, 2, 2]  # at the end b helps a
+    assert [t and t.shard.number for t in taken] == [0, 1, 0, 0, 1, 1, 2, 2, 2]  # near the end b helps a
     assert not queue
     assert queue.take(A) is None
 

@@ -31,7 +31,7 @@ def test_a_ray_of_ones_own_gets_a_token_that_no_file_keeps() -> None:
 
 
 def node_address(address: str) -> str:
-    """What Ray, as it is installed, would bind its servers to on a machine with an address of its own."""
+    """The address to which the installed Ray would bind its servers on a machine with an address of its own."""
     code = """
 import sys
 from naswot_ray.run import ray_environment

@@ -1,4 +1,4 @@
-"""A worker keeps what is there, and tells an architecture that fails from a device that does."""
+"""A worker keeps what it needs again, and distinguishes an architecture that fails from a device that fails."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_rows_that_are_there_are_not_scored_again(tmp_path: Path) -> None:
 
 
 def test_rows_that_an_earlier_try_wrote_before_it_was_killed_are_counted(tmp_path: Path) -> None:
-    """By the try that finds them: the killed one could not report them."""
+    """The try that finds them counts them: the killed one could not report them."""
     run(tmp_path, (4,), run_id="another run")
     killed = run(tmp_path, (5, 6))
     again = run(tmp_path, (4, 5, 6, 7))
@@ -117,7 +117,7 @@ def test_an_architecture_that_needs_too_much_memory_is_a_failed_row(
 
 
 def test_a_value_that_no_column_holds_is_a_failed_row(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Writing it would fail, and with it the rows of all other architectures of the part."""
+    """Writing the value would fail, and with it the rows of all other architectures of the part."""
     monkeypatch.setattr(Network, "flops", 2**63)
     row = architecture_row(SPACE, 5)
     assert (row.status, row.params) == ("failed", None)
@@ -133,7 +133,7 @@ def test_a_reason_that_parquet_cannot_hold(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_a_device_that_fails_is_not_blamed_on_the_architecture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """CUDA reports an illegal address with every later call too: rows of innocent architectures would all be failed."""
+    """CUDA reports an illegal address at every later call too, so rows of innocent architectures would all become failed."""
 
     def fail(*args: object, **kwargs: object) -> None:
         raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered\nCompile with ...")

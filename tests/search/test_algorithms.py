@@ -1,4 +1,4 @@
-"""Searches of a made-up space: rings of architectures whose score is as good as their accuracy, or useless."""
+"""Searches of a made-up space: rings of architectures whose score is either as good as their accuracy or useless."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TRAINS = sorted(ALGORITHMS.keys() - set(SCORING))
 
 
 class Ring(Problem):
-    """Architecture i has neighbours i - 1 and i + 1; one hill, and a score that is the accuracy."""
+    """Architecture i has the neighbours i - 1 and i + 1. There is one hill, and the score equals the accuracy."""
 
     def __init__(self, *, score_is: float = 1.0) -> None:
         self.size = SIZE
@@ -112,7 +112,7 @@ def test_local_search_climbs() -> None:
 
 
 class Hill(Ring):
-    """So many architectures that chance does not find the top; a change goes a little or far."""
+    """There are so many architectures that chance does not find the best. A change moves a little or far."""
 
     def __init__(self, *, score_is: float) -> None:
         super().__init__(score_is=score_is)
@@ -145,7 +145,7 @@ def test_the_oldest_leaves_the_population() -> None:
     run("rea", problem, Budget(trainings=400), seed=0, number=0)
     late = problem.trained[200:]
     near = {n for number in first for n in [number, *problem.neighbours(number)]}
-    assert not set(late) <= near  # children of children of children: nothing of the first population is left
+    assert not set(late) <= near  # grandchildren of the children: nothing of the first population is left
 
 
 def test_area_starts_with_the_best_by_score() -> None:
@@ -188,7 +188,7 @@ def test_training_counts_for_more_than_a_score() -> None:
 
 
 class Ranked(Ring):
-    """Architectures with the three parts of a rank sum; the last part has ties."""
+    """Architectures with the three parts of a rank sum. The last part has ties."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -202,7 +202,7 @@ class Ranked(Ring):
         return tuple(self.parts[number].tolist()), 0.5
 
     def best_of(self, numbers: Sequence[int]) -> int:
-        """The architecture with the largest sum of logarithms of ranks among some; of equals the first."""
+        """Of some architectures, the first one that has the largest sum of logarithms of ranks."""
         ranks = stats.rankdata(self.parts[list(numbers)], axis=0)
         return numbers[int(np.argmax(np.log(ranks).sum(1)))]
 

@@ -1,4 +1,4 @@
-"""A dataset is searched by any measure that it has, by a rank sum or by a baseline."""
+"""A dataset is searched by any measure that it has, by a rank sum, or by a baseline."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ RANKS = Criterion("log_rank_sum", ("meco", "naswot", "num_relus"))
 
 
 def values(row: Row) -> Row:
-    """`meco` falls with the index, as accuracy does, where `naswot` rises; 2 has none, 5 failed in part and 7 as a whole."""
+    """`meco` falls with the index, as accuracy does, while `naswot` rises. 2 has none, 5 failed in part and 7 as a whole."""
     index = row["arch_index"]
     special: dict[int, Row] = {
         2: {"meco": None},
@@ -75,7 +75,7 @@ def test_a_search_by_a_rank_sum(dataset: Dataset, tmp_path: Path) -> None:
 
 def test_a_search_by_a_baseline(dataset: Dataset, tmp_path: Path) -> None:
     done = naswot("search", tmp_path / "d", "--measure", "params", "--samples", NUM, "--runs", 2)
-    # Parameters rise with the index; they cost no time, and no architecture lacks them.
+    # Parameters rise with the index. They cost no time, and every architecture has them.
     assert "| sample by params, 10 scored | 2 | 81.00 ± 0.00 |  | 10 | 0 | 0.0 |" in done.output
 
 
@@ -108,7 +108,7 @@ def test_a_seed_without_the_measure_is_left_out(tmp_path: Path) -> None:
 
 
 def test_the_scores_of_the_measure_are_searched(tmp_path: Path) -> None:
-    """The largest batch size that has the measure, not the largest one."""
+    """It is the largest batch size that has the measure, not the largest of all."""
     made = make_dataset(
         tmp_path / "d", batch_sizes=(4, 8), change=lambda row: {"meco": 1.0 if row["batch_size"] == 4 else None}
     )
@@ -191,7 +191,7 @@ def test_a_live_search_by_a_rank_sum(tmp_path: Path) -> None:
 
 
 def test_a_live_search_takes_any_accuracies_of_a_dataset(tmp_path: Path) -> None:
-    """It needs none of the dataset's scores, so several image sources and batch sizes are no question."""
+    """The search needs no scores of the dataset, so several image sources and batch sizes are not ambiguous."""
     made = make_dataset(tmp_path / "d", batch_sizes=(4, 8))
     add(made, [mean_accuracy(i) for i in range(8)])
     message = refuses(tmp_path / "d", "search", tmp_path / "d", "--live", "--samples", 2, "--measure", "meco")

@@ -1,4 +1,4 @@
-"""The command: a dataset is searched, and what is missing is told."""
+"""The command searches a dataset, and says what is missing."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ NASWOT = Criterion("naswot", ("naswot",))
 
 @pytest.fixture
 def dataset(tmp_path: Path) -> Dataset:
-    """Twelve architectures of which the last have the highest score and the lowest accuracy; one is singular, one failed."""
+    """Twelve architectures. The last ones have the highest scores and the lowest accuracies; one is singular, one failed."""
     special = {3: SINGULAR, 4: FAILED}
     made = make_dataset(tmp_path / "d", indices=range(NUM), seeds=(0, 1), change=lambda row: special.get(row["arch_index"], {}))
     valid = {"dataset": "cifar10-valid", "split": "valid", "epochs": 12}
@@ -43,9 +43,7 @@ def test_a_dataset_is_searched(dataset: Dataset, tmp_path: Path) -> None:
     command = ("search", tmp_path / "d", "--algorithm", "sample", "--algorithm", "random", "--runs", 4, "-o", out)
     done = naswot(*command, "--samples", NUM, "--select", "cifar10-valid/valid/12", "--trainings", NUM)
     assert done.exit_code == 0, done.output
-    assert (
-        "| sample by naswot, 12 scored | 4 | 79.00 ± 0.00 |  | 12 | 0 |" in done.output
-    )  # the highest score is that of the last
+    assert "| sample by naswot, 12 scored | 4 | 79.00 ± 0.00 |  | 12 | 0 |" in done.output  # the last one has the highest score
     assert "| random, 12 trained | 4 | 90.00 ± 0.00 |" in done.output
     table = pq.read_table(out / "search.parquet")
     assert table.schema == results.SCHEMA
@@ -114,7 +112,7 @@ def test_refusals(dataset: Dataset, tmp_path: Path) -> None:
 
 
 def test_naswot_finds_what_was_published() -> None:
-    """With another codebase's scores: a sample of 100 ends within the published mean +- one standard deviation."""
+    """With another codebase's scores, a sample of 100 ends within the published mean +- one standard deviation."""
     accuracies = pq.read_table(find_table("nasbench201.parquet")).sort_by("arch_index")
     scores = pq.read_table(find_table("nasbench201_published_naswot.parquet")).sort_by("arch_index")
     found = scores["naswot_freerea_cifar10"].to_numpy()[None, :, None]
@@ -157,7 +155,7 @@ WHOLE = results.Setting(
     num_runs=500,
     seed=0,
 )
-"""What the published figures are of."""
+"""The settings to which the published figures apply."""
 
 THOUSAND = result("sample", Budget(scores=1000), num_scored=1000)
 REA = result("rea", Budget(seconds=12_000))

@@ -16,7 +16,7 @@ Matrix = list[list[int]]
 
 @st.composite
 def matrices(draw: st.DrawFn, max_vertices: int = 7) -> Matrix:
-    """Upper-triangular matrices, of which some have vertices on no path, and some no path at all."""
+    """Upper-triangular matrices. Some have vertices on no path, and some have no path at all."""
     size = draw(st.integers(2, max_vertices))
     edges = draw(st.lists(st.booleans(), min_size=size * (size - 1) // 2, max_size=size * (size - 1) // 2))
     return [[int(x < y and edges[edge_bit(x, y)]) for y in range(size)] for x in range(size)]
@@ -24,13 +24,13 @@ def matrices(draw: st.DrawFn, max_vertices: int = 7) -> Matrix:
 
 @st.composite
 def operations(draw: st.DrawFn, matrix: Matrix) -> list[str]:
-    """One operation per vertex of a matrix."""
+    """One operation for each vertex of a matrix."""
     interior = draw(st.lists(st.sampled_from(OPS), min_size=len(matrix) - 2, max_size=len(matrix) - 2))
     return ["input", *interior, "output"]
 
 
 def pruned(matrix: Matrix, ops: Sequence[str]) -> tuple[Matrix, list[str]] | None:
-    """The benchmark's `ModelSpec`; None where it finds no path."""
+    """The benchmark's `ModelSpec`; None if it finds no path."""
     if not _has_path(matrix):
         return None
     spec = ModelSpec(np.array(matrix), list(ops))
@@ -44,13 +44,13 @@ def module_hash(matrix: Matrix, ops: Sequence[str]) -> str:
 
 
 def _has_path(matrix: Matrix) -> bool:
-    # nasbench_pytorch 1.3 cannot say so itself: it fails on turning the matrix, None without a path, into a tensor.
+    # nasbench_pytorch 1.3 cannot say so itself: it fails when it converts the matrix, which is None without a path.
     return bool(np.linalg.matrix_power(np.array(matrix) + np.eye(len(matrix), dtype=int), len(matrix))[0, -1])
 
 
 @st.composite
 def relabelled(draw: st.DrawFn, cell: Cell) -> Cell:
-    """The cell with its interior vertices in another order in which every edge leads forwards."""
+    """The cell with its interior vertices in another order, in which every edge still leads forwards."""
     order: list[int] = []
     while len(order) < len(cell.labels):
         left = set(range(1, cell.num_vertices - 1)).difference(order)
@@ -62,6 +62,6 @@ def relabelled(draw: st.DrawFn, cell: Cell) -> Cell:
 
 @st.composite
 def cells(draw: st.DrawFn, max_vertices: int = 7) -> Cell:
-    """Pruned cells, of which some have more edges than the space allows."""
+    """Pruned cells. Some have more edges than the space allows."""
     matrix = draw(matrices(max_vertices).filter(_has_path))
     return prune(read_cell(matrix, draw(operations(matrix))))

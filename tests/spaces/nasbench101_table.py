@@ -1,4 +1,4 @@
-"""The module hashes of NAS-Bench-101 as its own table has them."""
+"""Reads the module hashes of NAS-Bench-101 from its own table."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from naswot_ray.spaces.nasbench101_cells import edge_bit
 def published_digests(table: Path) -> bytes:
     """The module hashes of the benchmark's own table in the space's order, 16 bytes each.
 
-    The order follows from the table's matrices and operations alone: by bits, then labels. No cell is hashed.
+    The order follows from the table's matrices and operations: by bits, then labels. No cell is hashed.
     """
     columns = pq.read_table(table, columns=["module_hash", "adjacency", "op_codes"])
     adjacencies = columns["adjacency"].combine_chunks().dictionary_encode()

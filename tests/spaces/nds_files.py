@@ -1,4 +1,4 @@
-"""Writes NDS' official format: JSON files of a family each, and the archive of them. Keys as in the official notebooks."""
+"""Writes NDS' official format: a JSON file for each family, and the archive of them. Keys are as in the official notebooks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CELL_NET: Mapping[str, Any] = {
     "aux": False,
     "drop_prob": 0.0,
 }
-"""A cell network as DARTS.json describes one, with two nodes a cell."""
+"""A cell network as DARTS.json describes it, with two nodes per cell."""
 
 ANYNET: Mapping[str, Any] = {
     "block_type": "res_bottleneck_block",
@@ -32,7 +32,7 @@ ANYNET: Mapping[str, Any] = {
     "num_gs": [1, 2, 4],
     "stem_w": 16,
 }
-"""A network as ResNeXt-A.json describes one."""
+"""A network as ResNeXt-A.json describes it."""
 
 
 def nds_record(
@@ -45,14 +45,14 @@ def nds_record(
     base_lr: float = 0.1,
     wd: float = 0.0005,
 ) -> dict[str, Any]:
-    """A record with every key of the official ones.
+    """A record with every key of the official records.
 
     Args:
         net: the network.
-        errors: `test_ep_top1`, top-1 error in percent after each epoch.
+        errors: `test_ep_top1`, the top-1 error in percent after each epoch.
         seed: `rng_seed`.
-        params, flops: plain counts.
-        base_lr, wd: in `optim`.
+        params, flops: the counts themselves, not in millions.
+        base_lr, wd: the values in `optim`.
     """
     return {
         "job_id": "2019_03_01_17_01_00_000042",
@@ -75,14 +75,14 @@ def nds_record(
 
 
 def write_nds_json(folder: Path, family: str, content: Any) -> Path:
-    """Write `<family>.json`: a list of records, or an object of the lists `top` and `mid`."""
+    """Write `<family>.json`: either a list of records, or an object with the lists `top` and `mid`."""
     path = folder / f"{family}.json"
     path.write_text(json.dumps(content))
     return path
 
 
 def write_nds_zip(path: Path, families: Mapping[str, Any], *, prefix: str = "nds_data/") -> Path:
-    """Write the archive: family -> content of its JSON file."""
+    """Write the archive. `families` maps a family to the content of its JSON file."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for family, content in families.items():
             archive.writestr(f"{prefix}{family}.json", json.dumps(content))

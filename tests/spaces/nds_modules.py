@@ -1,7 +1,7 @@
 """The NDS networks as ordinary torch modules, run with autograd: the oracle for their graphs.
 
-Written from the description of the published networks; takes nothing from the package but the layers of the graph that is to be
-compared. Class names matter: the published hook counts everything that has "ReLU" in its name.
+They are written from the description of the published networks. They use nothing of the package except the layers of the graph
+that is to be compared. Class names matter: the published hook counts every module that has "ReLU" in its name.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class ReLUConvBN(nn.Module):
 
 
 class FactorizedReduce(nn.Module):
-    """Even pixels and odd pixels, a 1x1 convolution each."""
+    """Even pixels and odd pixels, each with a 1x1 convolution."""
 
     def __init__(self, c_in: int, c_out: int) -> None:
         super().__init__()
@@ -50,7 +50,7 @@ class FactorizedReduce(nn.Module):
     def forward(self, x: torch.Tensor) -> Any:
         x = self.relu(x)
         h, w = x.shape[2:]
-        # Of an odd edge the last odd pixel is missing: zero.
+        # At an odd edge the last odd pixel is missing, and counts as zero.
         odd = F.pad(x[:, :, 1::2, 1::2], (0, w % 2, 0, h % 2))
         return self.norm(torch.cat([self.even(x[:, :, ::2, ::2]), self.odd(odd)], dim=1))
 
@@ -65,7 +65,7 @@ class Zero(nn.Module):
 
 
 def operation(name: str, c: int, stride: int) -> nn.Module:
-    """An operation of the published table, from its name."""
+    """Make an operation of the published table from its name."""
     if name == "none":
         return Zero(stride)
     if name == "skip_connect":
@@ -111,7 +111,7 @@ class Cell(nn.Module):
 
 
 class CellNetwork(nn.Module):
-    """A cell network for CIFAR, or with the stem for ImageNet."""
+    """A cell network for CIFAR or, with another stem, for ImageNet."""
 
     def __init__(self, net: Net, *, imagenet: bool) -> None:
         super().__init__()
@@ -154,7 +154,7 @@ class Residual(nn.Module):
 
 
 def any_network(net: Net, *, pooled_stem: bool) -> nn.Sequential:
-    """An AnyNet: its layers stand in order of execution."""
+    """An AnyNet. Its layers are listed in order of execution."""
     c = 12
     k = 7 if pooled_stem else 3
     blocks: list[nn.Module] = [norm(c, nn.Conv2d(3, c, k, 2, k // 2, bias=False)), nn.ReLU(inplace=True)]
@@ -180,12 +180,13 @@ def any_network(net: Net, *, pooled_stem: bool) -> nn.Sequential:
 
 
 def weights_of(module: nn.Module) -> list[torch.Tensor]:
-    """The weights of a module's layers in the order in which they stand, which in these modules is that of execution."""
+    """The weights of a module's layers in the order in which they are listed. In these modules that is the order of
+    execution."""
     return [m.weight.detach() for m in module.modules() if isinstance(m, (nn.Conv2d, nn.Linear))]
 
 
 def compare(network: Network, module: nn.Module, hw: int, *, n: int = 4) -> Scores:
-    """Assert that a graph and a module with the same weights have the same counts, parameters and kernels; return the score."""
+    """Assert that a graph and a module with the same weights agree in counts, parameters and kernels; return the score."""
     images = torch.from_numpy(np.random.default_rng(hw).standard_normal((n, 3, hw, hw), dtype=np.float32))
     weights = weights_of(module)
     assert [layer.weight_shape for layer in network.layers] == [tuple(weight.shape) for weight in weights]

@@ -1,4 +1,4 @@
-"""What spaces say of themselves."""
+"""What spaces say about themselves."""
 
 from __future__ import annotations
 

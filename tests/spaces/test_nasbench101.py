@@ -1,4 +1,4 @@
-"""NAS-Bench-101: the benchmark's own table row by row, the order, neighbours, and what workers are sent."""
+"""NAS-Bench-101: the benchmark's own table row by row, the order, neighbours, and what is sent to workers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tests.spaces.nasbench101_oracle import matrices, module_hash, operations, p
 CELLS = list_cells()
 STARTS: list[int] = np.flatnonzero(np.diff(CELLS.bits, prepend=0)).tolist()
 """Position of the first cell of each matrix."""
-# The benchmark's hashes of the first and the last cell of each number of vertices, as its table gives them.
+# The benchmark's hashes of the first and the last cell of each number of vertices, as in its table.
 HASHES = {
     0: "043721b9c7fe8c5fad811d47d83132ec",
     1: "b49ac8c578b4561d79ac7087988f1c61",
@@ -53,7 +53,7 @@ def table() -> dict[str, list[Any]]:
 
 @pytest.fixture
 def no_table(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Any use of the table of all hashes fails the test."""
+    """Let the test fail if the table of all hashes is used."""
 
     def refuse() -> None:
         raise AssertionError("the table of all hashes was asked for")
@@ -66,20 +66,20 @@ CHAIN = [[0, 1, 0], [0, 0, 1], [0, 0, 0]]
 
 @cache
 def operation_params(label: int, width: int) -> int:
-    """How many parameters an operation has that keeps the number of channels, `width`. A max pool has none."""
+    """The number of parameters of an operation that keeps `width` channels. A max pool has none."""
     options: dict[str, Any] = {"arch_id": "", "stem_channels": width, "num_stacks": 1, "cells_per_stack": 1}
     operation, pool = (build_network(CHAIN, ["input", op, "output"], **options).params for op in (OPS[label], "maxpool3x3"))
     return operation - pool
 
 
 class TestTable:
-    """All 423,624 rows."""
+    """The table has all 423,624 rows."""
 
     def test_hashes(self, nasbench101: NasBench101, table: dict[str, list[Any]]) -> None:
         assert sorted(nasbench101) == table["module_hash"]
 
     def test_benchmark_index_is_the_rank_by_hash(self, nasbench101: NasBench101, table: dict[str, list[Any]]) -> None:
-        """The table of hashes is in the benchmark's order; a lookup in it takes too long to be made for every row."""
+        """The table of hashes is in the benchmark's order. A lookup in it takes too long to do it for every row."""
         assert table["index"] == list(range(len(nasbench101)))
         assert [nasbench101[index] for index in nasbench101._hashes().by_hash] == table["module_hash"]
         for rank in range(0, len(nasbench101), 100):
@@ -96,9 +96,12 @@ class TestTable:
         assert CELLS.labels[indices].tolist() == [int(op_codes or "0", 3) for op_codes in table["op_codes"]]
 
     def test_params(self, nasbench101: NasBench101, table: dict[str, list[Any]]) -> None:
-        """Of every row. A matrix fixes all widths, so a graph's parameters are a sum over its vertices: the graph of one
-        labeling of each matrix, and the cost of each operation at each width, give the parameters of all its labelings.
-        `test_nasbench101_params` builds every graph."""
+        """Check the parameters of every row.
+
+        A matrix fixes all widths, so a graph's parameters are a sum over its vertices. One graph for each matrix, and the cost
+        of each operation at each width, therefore give the parameters of all labelings of the matrix.
+        `test_nasbench101_params` builds every graph.
+        """
         expected = dict(zip(table["module_hash"], table["params"], strict=True))
         draw = random.Random(0)
         found: list[int] = []
@@ -156,7 +159,7 @@ class TestOrder:
 
 @pytest.mark.usefixtures("no_table")
 class TestShard:
-    """What scoring a range of the space needs does not need all hashes."""
+    """Scoring a range of the space does not need all hashes."""
 
     def test_hashes_only_its_own_cells(self, monkeypatch: pytest.MonkeyPatch) -> None:
         hashed: list[Cell] = []
@@ -197,7 +200,7 @@ class TestShard:
 
 
 class TestPickle:
-    """The space is sent to workers."""
+    """The space is sent to workers, and the hashes are not sent along."""
 
     def test_without_hashes(self) -> None:
         space = NasBench101(stem_channels=32)
@@ -245,7 +248,7 @@ class TestNeighbours:
             assert neighbours == nasbench101.neighbours(arch_id)
 
     def test_changing_an_operation_goes_both_ways(self, nasbench101: NasBench101) -> None:
-        """Flipping an edge need not: a vertex that it takes off every path does not come back."""
+        """Flipping an edge back need not undo it: a vertex that a flip takes off every path does not come back."""
         arch_id = nasbench101[200_000]
         cell = CELLS[200_000]
         for other in nasbench101.neighbours(arch_id):
@@ -397,7 +400,7 @@ def test_not_in_the_space(nasbench101: NasBench101) -> None:
 
 
 def test_table_is_shared_by_the_cache(nasbench101: NasBench101, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A second space, in this process or another, computes nothing."""
+    """A second space computes nothing again, in this process or in another."""
 
     def refuse(*_: object) -> None:
         raise AssertionError("computed again")

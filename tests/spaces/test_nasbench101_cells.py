@@ -1,4 +1,4 @@
-"""The enumeration against the benchmark's own generator where that is quick, and reading and pruning of any cell."""
+"""The enumeration is compared with the benchmark's own generator where that is quick; any cell can be read and pruned."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_order_is_by_vertices_then_bits_then_labels() -> None:
 
 
 def test_cells_are_those_that_the_benchmarks_generator_meets_first() -> None:
-    """`generate_graph.py`, with all its loops, for up to four vertices."""
+    """`generate_graph.py` with all its loops, for up to four vertices."""
     found: list[Cell] = []
     seen: set[str] = set()
     for size in range(2, 5):

@@ -1,4 +1,4 @@
-"""Module hashes against the benchmark's own code, and the cache of all of them."""
+"""Module hashes, compared with the benchmark's own code, and the cache of all of them."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_hashing_together_is_hashing_one_by_one(cell: Cell, data: st.DataObject)
 
 @given(cells().filter(lambda cell: cell.in_space), st.data())
 def test_every_valid_cell_within_the_limits_is_in_the_space(nasbench101: NasBench101, cell: Cell, data: st.DataObject) -> None:
-    """And the space's own representative comes before all others of its class."""
+    """The space's own representative comes before all others of its class."""
     own = list_cells()[nasbench101.index(hash_cell(cell))]
     assert sorted(own.labels) == sorted(cell.labels)
     other = data.draw(relabelled(cell))
@@ -59,13 +59,13 @@ def test_every_valid_cell_within_the_limits_is_in_the_space(nasbench101: NasBenc
 class TestCache:
     @pytest.fixture
     def hash_table(self, nasbench101: NasBench101, cache: Path) -> HashTable:
-        """All hashes, as the session's cache has them: from the benchmark's table, or computed without one."""
+        """All hashes, as the session's cache has them: from the benchmark's table, or computed if there is none."""
         assert (cache / CACHE_FILE).exists()
         return nasbench101._hashes()
 
     @pytest.fixture
     def computations(self, monkeypatch: pytest.MonkeyPatch, hash_table: HashTable) -> list[None]:
-        """Grows by one entry each time the hashes are computed, which then takes no time."""
+        """A list that grows by one entry each time the hashes are computed. Computing them takes no time here."""
         calls: list[None] = []
 
         def count(_: object) -> npt.NDArray[np.uint8]:
@@ -76,8 +76,10 @@ class TestCache:
         return calls
 
     def test_computed_hashes_are_those_that_a_cache_is_checked_against(self, hash_table: HashTable) -> None:
-        """Computes those of some cells of every matrix, in all one of 16. All are computed with NASWOT_RAY_SLOW_TESTS=1, and
-        by the fixture `nasbench101` where it has no table."""
+        """The test computes the hashes of some cells of every matrix, about one in 16 of all cells.
+
+        With NASWOT_RAY_SLOW_TESTS=1 it computes all hashes; so does the fixture `nasbench101` if it has no table.
+        """
         assert hashlib.sha256(hash_table.digests.tobytes()).hexdigest() == CACHE_SHA256
         every = list_cells()
         starts = np.flatnonzero(np.diff(every.bits, prepend=0))
@@ -115,7 +117,7 @@ class TestCache:
     def test_what_is_no_file_is_not_read(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, computations: list[None], plant: Callable[[Path], None]
     ) -> None:
-        """It would never end."""
+        """Reading it would never end."""
         monkeypatch.setenv("NASWOT_RAY_CACHE", str(tmp_path))
         plant(tmp_path / CACHE_FILE)
         load_hashes()

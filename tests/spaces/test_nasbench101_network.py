@@ -1,4 +1,4 @@
-"""Networks of NAS-Bench-101 against nasbench_pytorch's: identical kernels, given identical weights."""
+"""Networks of NAS-Bench-101 have the same kernels as nasbench_pytorch's, given the same weights."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ BATCH = load_images("noise").batch(8, seed=0)
 
 
 def some_cells(count: int) -> Iterator[Cell]:
-    """The smallest cells, cells that split channels unevenly with an edge from input to output, and random ones."""
+    """The smallest cells, cells that split channels unevenly with an edge from input to output, and random cells."""
     yield from (CELLS[index] for index in range(7))
     uneven = Cell(0, (0, 1, 2, 0)).matrix
     for x, y in [(0, 1), (1, 2), (1, 3), (1, 4), (2, 5), (3, 5), (4, 5), (0, 5), (2, 4)]:
@@ -55,7 +55,7 @@ def build(cell: Cell, *, stem_channels: int = 16, num_stacks: int = 3, cells_per
 def oracle(
     cell: Cell, weights: WeightSource, *, stem_channels: int = 16, num_stacks: int = 3, cells_per_stack: int = 3
 ) -> nn.Module:
-    """nasbench_pytorch's network, its convolutions' weights those of our layers, both taken in the order of execution."""
+    """nasbench_pytorch's network with the weights of our layers, both taken in the order of execution."""
     module = OracleNetwork(
         (np.array(cell.matrix), cell.ops),
         stem_out_channels=stem_channels,
@@ -105,7 +105,7 @@ def test_kernels_of_other_macro_structures(stem_channels: int, num_stacks: int, 
 
 
 def test_swapped_layers_are_seen() -> None:
-    """The comparison above sees two layers of one shape that exchange their weights, and layers that share them."""
+    """The comparison above notices two layers of one shape that exchange their weights, and layers that share weights."""
     cell = read_cell([[0, 1, 1, 0], [0, 0, 0, 1], [0, 0, 0, 1], [0, 0, 0, 0]], ["input", OPS[0], OPS[0], "output"])
     network = build(cell)
     own = SeededWeights(network, seed=0)
@@ -138,7 +138,7 @@ def test_channels_are_split_as_in_the_benchmark(cell: Cell, channels: int) -> No
 @given(cells())
 def test_params_are_the_oracles(cell: Cell) -> None:
     module = OracleNetwork((np.array(cell.matrix), cell.ops), stem_out_channels=8)
-    layers = (nn.Conv2d, nn.BatchNorm2d, nn.Linear)  # the oracle has placeholders with parameters besides
+    layers = (nn.Conv2d, nn.BatchNorm2d, nn.Linear)  # the oracle also has placeholders with parameters
     trainable = sum(p.numel() for m in module.modules() if isinstance(m, layers) for p in m.parameters())
     assert build(cell, stem_channels=8).params == trainable
 
@@ -151,7 +151,7 @@ def test_vertices_on_no_path_have_no_influence() -> None:
 
 
 def test_every_relu_counts_once_over_its_full_channels() -> None:
-    """Vertex 1 has 6 channels of 16, of which vertices 2 and 3 (5 channels each) read 5."""
+    """Vertex 1 has 6 of 16 channels. Vertices 2 and 3, with 5 channels each, read only 5 of them."""
     cell = read_cell(
         [[0, 1, 0, 0, 0], [0, 0, 1, 1, 1], [0, 0, 0, 0, 1], [0, 0, 0, 0, 1], [0, 0, 0, 0, 0]],
         ["input", OPS[0], OPS[1], OPS[2], "output"],
@@ -168,7 +168,7 @@ def test_drawn_by_fan_out() -> None:
 
 
 def test_more_vertices_and_edges_than_the_space_has() -> None:
-    """The limits are the space's, not the network's."""
+    """These are limits of the space, not of the network."""
     size = 8
     matrix = [[int(x < y) for y in range(size)] for x in range(size)]
     assert build_network(matrix, ["input", *[OPS[1]] * 6, "output"], arch_id="large").num_relus > 0

@@ -1,4 +1,4 @@
-"""Trainable parameters of all 423,624 trained networks, each from its own graph, against the benchmark's: about ten minutes.
+"""Trainable parameters of all 423,624 trained networks, each from its own graph, equal the benchmark's. Takes ten minutes.
 
 NASWOT_RAY_SLOW_TESTS=1 python -m pytest tests/spaces/test_nasbench101_params.py
 """

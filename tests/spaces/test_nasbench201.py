@@ -1,4 +1,4 @@
-"""NAS-Bench-201: the official order, the benchmark's own figures, and messages for malformed strings."""
+"""NAS-Bench-201: the official order, the benchmark's own figures, and messages about malformed strings."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def table() -> dict[str, list[Any]]:
 
 class TestOrder:
     def test_first_and_last_ids(self) -> None:
-        """As the benchmark lists them; needs no file."""
+        """The order in which the benchmark lists them; needs no file."""
         assert len(SPACE) == 15_625
         assert SPACE[0] == "|avg_pool_3x3~0|+|nor_conv_1x1~0|skip_connect~1|+|nor_conv_1x1~0|skip_connect~1|skip_connect~2|"
         assert SPACE[6111] == "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|skip_connect~0|nor_conv_3x3~1|nor_conv_1x1~2|"
@@ -66,8 +66,11 @@ class TestIsomorphism:
 
 class TestCost:
     def test_params_are_the_benchmarks(self, table: dict[str, list[Any]]) -> None:
-        """Of every row. Each edge's parameters depend only on its operation, so a cell's are a sum over its edges: the empty
-        cell's graph and 24 graphs with one operation on one edge give the parameters of all cells."""
+        """Check the parameters of every row.
+
+        An edge's parameters depend only on its operation, so a cell's are a sum over its edges. The graph of the empty cell and
+        24 graphs with one operation on one edge therefore give the parameters of all cells.
+        """
         empty = ["none"] * 6
         base = _params(empty)
         added = [{op: _params([*empty[:edge], op, *empty[edge + 1 :]]) - base for op in OPS} for edge in range(6)]
@@ -93,21 +96,21 @@ class TestCost:
         assert network.flops == round(mega_flops * 1e6)
 
     def test_smaller_images_cost_a_quarter(self) -> None:
-        """ImageNet16-120 has images of 16 x 16."""
+        """ImageNet16-120 has images of 16 x 16 pixels."""
         network = SPACE.network(CELL, input_shape=(3, 16, 16))
         convolutions = SPACE.network(CELL).flops - (64 * 10 + 10)
         assert network.flops == convolutions // 4 + (64 * 10 + 10)
         assert network.params == SPACE.network(CELL).params
 
     def test_num_layers(self) -> None:
-        """Stem, two residual blocks of three convolutions, classifier; 15 cells with two convolutions."""
+        """Stem, two residual blocks of three convolutions, classifier, and 15 cells with two convolutions."""
         assert SPACE.network(CELL).num_layers == 1 + 2 * 3 + 1 + 15 * 2
 
 
-# Units outside the cells, per image: two residual blocks (two ReLU-Conv-BNs each) and the last ReLU.
+# Units outside the cells for one image: two residual blocks (two ReLU-Conv-BNs each) and the last ReLU.
 RESIDUAL_UNITS = 16 * 32 * 32 + 32 * 16 * 16 + 32 * 16 * 16 + 64 * 8 * 8
 LAST_UNITS = 64 * 8 * 8
-# Units of one ReLU-Conv-BN edge: five cells in each of three stages.
+# Units of an edge that is one ReLU-Conv-BN: five cells in each of three stages.
 EDGE_UNITS = 5 * (16 * 32 * 32 + 32 * 16 * 16 + 64 * 8 * 8)
 
 
@@ -132,14 +135,14 @@ class TestLiveness:
         ],
     )
     def test_counts(self, arch_id: str, live_edges: int) -> None:
-        """Every ReLU of a ReLU-Conv-BN counts twice in the published code, the last ReLU once."""
+        """Every ReLU of a ReLU-Conv-BN counts twice in the published code, and the last ReLU once."""
         network = SPACE.network(arch_id)
         assert network.num_relus == 5 + 15 * live_edges
         assert network.num_units_paper == RESIDUAL_UNITS + LAST_UNITS + live_edges * EDGE_UNITS
         assert network.num_units == 2 * RESIDUAL_UNITS + LAST_UNITS + 2 * live_edges * EDGE_UNITS
 
     def test_published_counts(self) -> None:
-        """N_A of three cells as the published code counts them."""
+        """N_A of three cells as the published code counts it."""
         assert SPACE.network(arch_string(["none"] * 6)).num_units == 77_824
         assert SPACE.network(arch_string(["nor_conv_3x3"] * 6)).num_units == 1_798_144
         assert SPACE.network("|nor_conv_3x3~0|+|none~0|none~1|+|none~0|none~1|none~2|").num_units == 364_544
@@ -224,7 +227,7 @@ class TestParse:
         ],
     )
     def test_malformed(self, arch_id: str, message: str) -> None:
-        """Each message names the string, the part and what is right; building, finding and neighbours say the same."""
+        """Each message names the string, the part and what would be right. Building, finding and neighbours say the same."""
         for call in (parse, SPACE.index, SPACE.network, SPACE.neighbours, SPACE.isomorphism_class):
             with pytest.raises(ArchitectureError, match=re.escape(message)) as caught:
                 call(arch_id)
@@ -250,7 +253,7 @@ class TestParse:
     @settings(max_examples=500)
     @given(operations, st.data())
     def test_damaged_strings_raise_nothing_else(self, ops: list[str], data: st.DataObject) -> None:
-        """One character cut out, put in or replaced: still a cell, or an ArchitectureError."""
+        """If one character is removed, added or replaced, the result is still a cell, or an ArchitectureError."""
         arch_id = arch_string(ops)
         at = data.draw(st.integers(0, len(arch_id)))
         damaged = arch_id[:at] + data.draw(st.text(max_size=2)) + arch_id[at + data.draw(st.integers(0, 2)) :]

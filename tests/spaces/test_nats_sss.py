@@ -1,4 +1,4 @@
-"""NATS-Bench's size space, against its official meta file and its published parameter counts."""
+"""NATS-Bench's size space, compared with its official meta file and its published parameter counts."""
 
 from __future__ import annotations
 
@@ -107,12 +107,12 @@ def test_malformed(arch_id: str, message: str) -> None:
 def test_network_follows_the_channels() -> None:
     convolutions = [op for op in SPACE.network("8:16:24:32:40").layers if isinstance(op, ops.Conv)]
     assert [op.out_channels for op in convolutions] == [8] * 6 + [16] * 3 + [24] * 6 + [32] * 3 + [40] * 6
-    # Equal channels: the cell's skip is an identity and has no layer.
+    # With equal channels the cell's skip is an identity and has no layer.
     assert len(SPACE.network("8:8:8:8:8").layers) == 1 + 5 + 3 + 5 + 3 + 5 + 1
 
 
 def test_the_relu_of_a_projected_skip_is_never_called() -> None:
-    """Only ReLUs of ReLU-Conv-BN blocks (five a cell, two a residual block) and the last one count."""
+    """Only the ReLUs of ReLU-Conv-BN blocks (five in a cell, two in a residual block) and the last one count."""
     for arch_id in ("8:8:8:8:8", "8:16:24:32:40"):
         assert SPACE.network(arch_id).num_relus == 3 * 5 + 2 * 2 + 1
 

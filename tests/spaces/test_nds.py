@@ -67,7 +67,7 @@ CELL_NETS = [
     changed(CELL_NET, aux=True, drop_prob=0.2),
     changed(CELL_NET),
 ]
-"""1, 2 and 3 are one choice away from 0, and 4 from 3; 5 and 6 are the same network as 0."""
+"""1, 2 and 3 are one choice away from 0, and 4 from 3. 5 and 6 are the same network as 0."""
 
 
 def write(folder: Path, family: str = "DARTS", nets: Any = CELL_NETS) -> str:
@@ -95,7 +95,7 @@ class TestFamilies:
 
     @pytest.mark.parametrize("name", ["nds_darts", "nds_pnas_in", "nds_resnext-b_in", "nds_vanilla", "nds_resnet_lr-wd_in"])
     def test_image_size(self, tmp_path: Path, name: str) -> None:
-        """Those of ImageNet have images of 224 pixels and 1000 classes; the networks differ in their stems."""
+        """Networks for ImageNet have images of 224 pixels and 1000 classes, and differ in their stems."""
         cells = name.startswith(("nds_darts", "nds_pnas"))
         net = CELL_NET if cells else changed(ANYNET)
         if "vanilla" in name:
@@ -117,7 +117,7 @@ class TestOpening:
         assert list(NdsSpace("DARTS", str(archive))) == list(space)
 
     def test_reruns(self, tmp_path: Path) -> None:
-        """`top`, then `mid`."""
+        """First `top`, then `mid`."""
         content = {"mid": [nds_record(CELL_NETS[1])], "top": [nds_record(net) for net in CELL_NETS[2:4]]}
         reruns = NdsSpace("DARTS", str(write_nds_json(tmp_path, "DARTS", content)))
         assert [json.loads(reruns.architecture(arch_id)) for arch_id in reruns] == [*CELL_NETS[2:4], CELL_NETS[1]]
@@ -169,7 +169,7 @@ class TestOrder:
                 space[index]
 
     def test_not_in_the_space(self, space: NdsSpace) -> None:
-        """An id of another version of the file is not taken for this one's."""
+        """An id of another version of the file is not mistaken for one of this version."""
         message = (
             f"'00001-0123456789ab' is not one of the 7 architectures of nds_darts in the file that was opened.*'{space[0]}'"
         )
@@ -252,7 +252,7 @@ def test_travels_without_its_file(tmp_path: Path, space: NdsSpace) -> None:
 
 
 def test_pickle_holds_little_but_the_networks(tmp_path: Path) -> None:
-    """The curves of the trainings are most of the file and stay where they are."""
+    """The curves of the trainings are most of the file, and are not sent along."""
     nets = [changed(CELL_NET, depth=depth) for depth in range(1, 201)]
     path = write_nds_json(tmp_path, "DARTS", [nds_record(net, errors=[50.0] * 100) for net in nets])
     space = NdsSpace("DARTS", str(path))

@@ -1,4 +1,4 @@
-"""The graphs of NDS' AnyNets, against torch modules with autograd."""
+"""The graphs of NDS' AnyNets, compared with torch modules with autograd."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class TestNetworks:
         compare(a_net("Vanilla"), 32, family=family)
 
     def test_stems(self) -> None:
-        """12 channels, whatever the record says: 3 x 3 with stride 2, or 7 x 7 with stride 2 and a pool."""
+        """The stem has 12 channels, whatever the record says: 3 x 3 with stride 2, or 7 x 7 with stride 2 and a pool."""
         for family, kernel, size in (("Vanilla", 3, 16), ("ResNet", 7, 8)):
             network = network_of(a_net(family, stem_w=64), 32, family=family)
             stem, first = (op for op in network.layers[:2] if isinstance(op, ops.Conv))
@@ -91,13 +91,13 @@ class TestNetworks:
         assert groups == [1, 24]
 
     def test_channels_are_rounded_as_python_rounds(self) -> None:
-        """Half to even: 10 x 0.25 = 2.5 -> 2, 14 x 0.25 = 3.5 -> 4."""
+        """Half rounds to even: 10 x 0.25 = 2.5 -> 2, and 14 x 0.25 = 3.5 -> 4."""
         network = network_of(a_net(ws=[10, 14], bot_muls=[0.25, 0.25], num_gs=[1, 1], ds=[1, 1]))
         inner = [op.out_channels for op in network.layers if isinstance(op, ops.Conv) and op.kernel == (3, 3)]
         assert inner == [2, 4]
 
     def test_a_shortcut_is_projected_where_the_shape_changes(self) -> None:
-        """And before the block's other convolutions: its layer comes first."""
+        """It also runs before the block's other convolutions, so its layer comes first."""
         network = network_of(a_net("ResNet", ds=[2, 2], ws=[12, 12]), family="ResNet")
         kernels = [op.kernel[0] for op in network.layers if isinstance(op, ops.Conv)]
         assert kernels == [7, 3, 3, 3, 3, 1, 3, 3, 3, 3]
@@ -109,7 +109,7 @@ class TestNetworks:
             assert network.num_units == network.num_units_paper
 
     def test_names_of_lists_and_blocks(self) -> None:
-        """`bms` and `gws` are `bot_muls` and `num_gs`; lists that a block has no use for may be absent or null."""
+        """`bms` and `gws` stand for `bot_muls` and `num_gs`. Lists that a block does not use may be absent or null."""
         net = a_net()
         renamed = {"bms": net.pop("bot_muls"), "gws": net.pop("num_gs")} | net
         assert network_of(renamed).nodes == network_of(a_net()).nodes
@@ -121,7 +121,7 @@ class TestNetworks:
         assert network_of(a_net()).initialisation == "normal_fan_out"
 
     def test_layers_of_one_shape_have_weights_of_their_own(self) -> None:
-        """Exchanging two layers, or giving one the other's weights, gives another kernel."""
+        """Exchanging two layers, or giving one layer the weights of another, changes the kernel."""
         net = a_net("ResNet", ds=[2, 1])
         network = network_of(net, family="ResNet")
         images = torch.from_numpy(np.random.default_rng(1).standard_normal((8, 3, 16, 16), dtype=np.float32))

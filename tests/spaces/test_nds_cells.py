@@ -1,4 +1,4 @@
-"""The graphs of NDS' cell networks, against torch modules with autograd."""
+"""The graphs of NDS' cell networks, compared with torch modules with autograd."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ class TestOperations:
     @pytest.mark.parametrize("stride", [1, 2])
     @pytest.mark.parametrize("name", PUBLISHED_OPERATIONS)
     def test_compute_what_torch_modules_compute(self, name: str, stride: int, size: tuple[int, int]) -> None:
-        """Even and odd heights and widths; weights in order of execution."""
+        """Heights and widths are even and odd; weights are in order of execution."""
         b = NetworkBuilder((4, *size))
         network = b.build(nds_cells.OPERATIONS[name](b, b.input, stride=stride), arch_id=name)
         module = nds_modules.operation(name, 4, stride)
@@ -109,7 +109,7 @@ class TestOperations:
         with torch.no_grad():
             expected = module(images)
         assert network.nodes[network.output].shape == tuple(expected.shape[1:])
-        # How a processor rounds depends on how a library gets at every other pixel; the code of a value does not.
+        # How a processor rounds depends on how a library reads every other pixel; the code of a value does not.
         found = measured.values[network.output].detach()
         torch.testing.assert_close(found, expected)
         assert torch.equal(found > 0, expected > 0)
@@ -119,9 +119,9 @@ class TestOperations:
 
     @pytest.mark.parametrize("name", PUBLISHED_OPERATIONS)
     def test_within_a_network(self, name: str) -> None:
-        """Each in normal and reduction cells, on inputs and on a state of the cell."""
+        """Each operation is in normal and reduction cells, on inputs and on a state of the cell."""
         edges = [[name, 0], ["conv_3x3", 1], [name, 2], ["skip_connect", 1]]
-        if name.endswith("pool_2x2"):  # at stride 1 a pixel smaller than all others: alone with its like
+        if name.endswith("pool_2x2"):  # at stride 1 its output is a pixel smaller, so only two of them fit
             edges = [[name, 0], [name, 1]]
             genotype = a_genotype([["conv_1x1", 0], ["conv_1x1", 1]], edges, [2])
         else:
@@ -132,7 +132,7 @@ class TestOperations:
 
 @st.composite
 def genotypes(draw: st.DrawFn) -> dict[str, Any]:
-    """Any genotype without 2x2 pools: states that nobody reads, inputs that nobody reads, any states concatenated."""
+    """Any genotype without 2x2 pools: states and inputs that nobody reads, and any states concatenated."""
     names = [name for name in PUBLISHED_OPERATIONS if not name.endswith("2x2")]
     genotype: dict[str, Any] = {}
     for kind in ("normal", "reduce"):
@@ -166,7 +166,8 @@ class TestNetworks:
     def test_params_are_those_of_darts(
         self, family: str, width: int, depth: int, hw: int, num_classes: int, params: int
     ) -> None:
-        """What the DARTS authors' training code prints for DARTS_V2, without the auxiliary head (Liu et al., ICLR 2019)."""
+        """The count that the DARTS authors' training code prints for DARTS_V2, without the auxiliary head (Liu et al., ICLR
+        2019)."""
         net = a_net(DARTS_V2, width=width, depth=depth)
         network = build_network(family, net, arch_id="V2", input_shape=(3, hw, hw), num_classes=num_classes)
         assert network.params == params
@@ -179,11 +180,11 @@ class TestNetworks:
         assert network_of(a_net()).initialisation == "kaiming_uniform"
 
     def test_layers_of_one_shape_have_weights_of_their_own(self) -> None:
-        """Exchanging two layers, or giving one the other's weights, gives another kernel."""
+        """Exchanging two layers, or giving one layer the weights of another, changes the kernel."""
         network = network_of(a_net())
         images = torch.from_numpy(np.random.default_rng(1).standard_normal((8, 3, 12, 12), dtype=np.float32))
         weights = nds_modules.weights_of(nds_modules.CellNetwork(a_net(), imagenet=False))
-        # preprocess0, preprocess1 of cell 0: the first layers behind the stem.
+        # preprocess0 and preprocess1 of cell 0, the first layers after the stem.
         assert weights[1].shape == weights[2].shape
         kernels = set()
         for first, second in ((1, 2), (2, 1), (1, 1)):
@@ -195,13 +196,14 @@ class TestNetworks:
 
 
 class TestLiveness:
-    """Units of 8 x 8 images, width 2: the parts whose results nobody reads do not count."""
+    """Units for images of 8 x 8 pixels and width 2. Parts whose results nobody reads do not count."""
 
     CONV = 2 * 8 * 8
     STEM = 6 * 8 * 8
 
     def units(self, edges: list[list[Any]], concat: list[int], *, depth: int = 1) -> tuple[int, int]:
-        """Of a network whose cells are all alike; one cell is a reduction of 8 x 8 x (2 * 2) channels."""
+        """N_A of a network whose cells are all alike, as published and in the paper; one cell reduces 8 x 8 x (2 * 2)
+        channels."""
         network = network_of(a_net(a_genotype(edges, edges, concat), width=2, depth=depth), 8)
         return network.num_units, network.num_units_paper
 
@@ -212,7 +214,7 @@ class TestLiveness:
         assert self.units([["none", 1], ["none", 1]], [2]) == (2 * self.STEM, self.STEM)
 
     def test_unread_states(self) -> None:
-        """State 2 with its convolutions hangs in the air, and with it the input 0."""
+        """Nobody reads state 2 and its convolutions, nor therefore input 0."""
         edges = [["conv_3x3", 0], ["sep_conv_3x3", 0], ["none", 1], ["conv_1x1", 1]]
         assert self.units(edges, [3]) == (2 * self.STEM + 4 * 8 * 8, self.STEM + 4 * 8 * 8)
 
@@ -221,7 +223,7 @@ class TestLiveness:
         assert self.units(edges, [3]) == (2 * self.STEM + 4 * 8 * 8, self.STEM + 4 * 8 * 8)
 
     def test_whole_cells(self) -> None:
-        """Cells that read input 0 alone skip every other cell: of six the second, fourth and sixth give the logits."""
+        """Cells that read only input 0 skip every other cell: of six, the second, fourth and sixth give the logits."""
         edges = [["conv_3x3", 0], ["none", 0]]
         six = network_of(a_net(a_genotype(edges, edges, [2]), width=2, depth=6), 8)
         assert sum(isinstance(node.op, ops.Concat) for node in six.nodes) == 6 + 2, "dead cells are there"
@@ -229,7 +231,7 @@ class TestLiveness:
         assert six.num_layers > 3 * 2 + 2
 
     def test_the_stem_for_imagenet(self) -> None:
-        """Its second ReLU works in place on what the first cell reads too: it counts even where what follows is dead."""
+        """The second ReLU works in place on what the first cell reads too, so it counts even if everything after it is dead."""
         left = [["conv_3x3", 0], ["none", 0]]
         net = a_net(a_genotype(left, left, [2]), width=4, depth=1)
         network = network_of(net, 32, family="DARTS_in")

@@ -1,4 +1,4 @@
-"""The records of NDS from its own file: their order and keys, and files that are not what they should be."""
+"""The records of NDS' own file: their order and keys, and files that are broken."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 @pytest.fixture
 def path(tmp_path: Path, archive: bytes) -> Path:
-    """The archive, to damage."""
+    """The archive, which a test may damage."""
     (tmp_path / "data.zip").write_bytes(archive)
     return tmp_path / "data.zip"
 
@@ -71,7 +71,7 @@ def test_an_arch_id_is_the_position_and_a_digest_of_the_network(path: Path) -> N
 
 
 def test_an_arch_id_is_the_same_everywhere() -> None:
-    """It is a key in datasets: this value must never change."""
+    """The id is a key in datasets, so this value must never change."""
     assert arch_id_of(0, CELL_NET) == "00000-7d76f6633611"
     assert arch_id_of(41, ANYNET) == "00041-8243264450ba"
 
@@ -138,7 +138,7 @@ def test_members_that_lead_outside(path: Path, name: str) -> None:
 
 
 def in_directory(data: bytes, offset: int, value: bytes) -> bytes:
-    """The archive with a field of DARTS.json's entry in the central directory set to another value."""
+    """The archive, with one field of DARTS.json's entry in the central directory set to another value."""
     entry = data.rindex(b"PK\x01\x02", 0, data.rindex(b"nds_data/DARTS.json"))
     return data[: entry + offset] + value + data[entry + offset + len(value) :]
 

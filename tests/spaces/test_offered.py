@@ -35,7 +35,7 @@ def not_a_space():
 
 @pytest.fixture(autouse=True)
 def forget() -> Iterator[None]:
-    """Spaces are listed once a process."""
+    """Spaces are listed once per process."""
     yield
     all_spaces.cache_clear()
     get_space.cache_clear()

@@ -1,4 +1,4 @@
-"""Which weights the device draws: rows for the kernel `draw`, and what has to come from the host."""
+"""Plans the weights: which ones the device draws, as rows for the kernel `draw`, and which ones come from the host."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from naswot_ray.engines.cuda.tables import IntArray, Layer
 from naswot_ray.engines.weights import SeededWeights, WeightSource
 
 BLOCK = 1024
-"""Counters of a program, 256 bits each."""
+"""Number of counters that one program of the kernel handles. A counter gives 256 random bits."""
 
 _DRAWS_PER_COUNTER = {"uniform": 8, "normal": 16}
 
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """The weights of one architecture; places are relative.
+    """How one architecture gets its weights. Places are relative to the architecture's first weight.
 
     Attributes:
-        uniform, normal: rows of the kernel `draw`, shape (layers, 9), int64.
-        given: weights that the caller gave, as (tap, input, output), each with its place.
+        uniform, normal: rows for the kernel `draw`, shape (layers, 9), int64.
+        given: the caller's own weights, each with its place and in the order (tap, input, output), flat.
     """
 
     uniform: IntArray
@@ -34,10 +34,10 @@ class Drawing:
 
 
 def drawing_of(layers: Sequence[Layer], source: WeightSource) -> Drawing:
-    """How to get the weights of an architecture's layers from a source.
+    """Plan how an architecture's layers get their weights from a source.
 
     Raises:
-        ValueError: the source gives a weight of another shape than the layer's.
+        ValueError: the source gives a weight whose shape is not the layer's.
     """
     if not isinstance(source, SeededWeights):
         return Drawing(_rows([]), _rows([]), tuple((layer.place, _given(layer, source)) for layer in layers))
@@ -53,7 +53,7 @@ def drawing_of(layers: Sequence[Layer], source: WeightSource) -> Drawing:
 
 
 def tiles_of(rows: IntArray, distribution: str) -> IntArray:
-    """For each program of a launch that draws these rows: its row, and its number within the row; shape (programs, 2)."""
+    """The programs of a launch that draws these rows: for each its row and its number within the row, shape (programs, 2)."""
     if not len(rows):
         return np.empty((0, 2), np.int64)
     programs = -(-rows[:, 4] // (BLOCK * _DRAWS_PER_COUNTER[distribution]))

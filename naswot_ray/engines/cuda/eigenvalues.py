@@ -1,6 +1,8 @@
-"""Eigenvalues of the channels' covariances and correlations, in float64, in plain torch operations.
+"""Computes eigenvalues of the channels' covariances and correlations in float64, with plain torch operations.
 
-A batch holds the matrices of one architecture, never of several: how a solver goes about a batch may depend on its size, and
+Shapes: t tensors, p pixels, c channels.
+
+A batch holds the matrices of one architecture, never of several. A solver may treat batches of different sizes differently, and
 a score must not depend on what else is in its group.
 """
 
@@ -14,27 +16,27 @@ from naswot_ray.engines.cuda.tables import Stack
 
 
 def covariance_spectra(stacks: Iterable[Stack], covariances: torch.Tensor) -> torch.Tensor:
-    """The eigenvalues of an architecture's covariances.
+    """Compute the eigenvalues of an architecture's covariances.
 
     Args:
         stacks: `Lowered.covariances`.
-        covariances: those of this architecture, flat, float64.
+        covariances: the architecture's covariances, flat, float64.
 
     Returns:
-        flat, float64: for each stack the eigenvalues of its matrices, each ascending.
+        the eigenvalues of the matrices of each stack, ascending for each matrix; flat, float64.
     """
     return _flat(covariances, [torch.linalg.eigvalsh(_arrays(stack, covariances)) for stack in stacks])
 
 
 def smallest_correlations(stacks: Iterable[Stack], firsts: torch.Tensor) -> torch.Tensor:
-    """The smallest eigenvalues of the correlations of an architecture's first image.
+    """Compute the smallest eigenvalue of the channels' correlation for each tensor, on the first image.
 
     Args:
         stacks: `Lowered.firsts`.
-        firsts: values of this architecture's tensors, flat.
+        firsts: values of the architecture's tensors for the first image, flat.
 
     Returns:
-        flat, float64: for each stack one eigenvalue a tensor.
+        one eigenvalue for each tensor of each stack; flat, float64.
     """
     return _flat(firsts, [_smallest_correlations(_arrays(stack, firsts)) for stack in stacks])
 
@@ -48,7 +50,7 @@ def _flat(like: torch.Tensor, parts: Iterable[torch.Tensor]) -> torch.Tensor:
 
 
 def _smallest_correlations(x_tpc: torch.Tensor) -> torch.Tensor:
-    """Of t tensors of p pixels and c channels; a channel that is constant correlates 0 with all, itself too."""
+    """The smallest eigenvalue for each tensor, shape (t,). A constant channel has correlation 0 with all, itself included."""
     constant_tc = (x_tpc == x_tpc[:, :1]).all(1)
     x_tpc = x_tpc.double()
     x_tpc = x_tpc - x_tpc.mean(1, keepdim=True)

@@ -1,4 +1,4 @@
-"""The engine `cuda`: scores of many architectures at a time."""
+"""The engine `cuda` scores many architectures at a time."""
 
 from __future__ import annotations
 
@@ -26,10 +26,11 @@ from naswot_ray.measures.statistics import ForwardPass, LogDets, Statistic
 from naswot_ray.network import Network
 
 LOCKSTEP = 64
-"""Architectures that run together, where memory allows: enough to fill a device, and to share what a launch costs."""
+"""How many architectures run together, where memory allows. So many fill a device, and share the cost of each launch."""
 
 _DTYPES = {"float32": (torch.float32, "ieee"), "tf32": (torch.float32, "tf32"), "bfloat16": (torch.bfloat16, "ieee")}
-"""What activations and weights are stored as, and how convolutions multiply them; they always add in float32."""
+"""Name -> the dtype in which activations and weights are stored, and the precision in which convolutions multiply them. Sums
+are always taken in float32."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,28 +53,29 @@ class _Running:
 class CudaEngine(Engine):
     """Executes the programs of a group of architectures in lockstep, on one GPU.
 
-    `score_group` gives no kernels: they stay on the device. A score depends on its own network, images and weights alone, to
-    the bit, not on what else is in its group.
+    `score_group` returns no kernels; they stay on the device. Every bit of a score depends only on its own network, images and
+    weights, never on what else is in the group.
 
     Args:
-        dtype: `float32`; `tf32`: products of convolutions rounded to 10 bits; `bfloat16`: activations and weights as well.
-            K is exact for the bits it is made of in any of them.
+        dtype: `float32`; `tf32`, where convolutions round their factors to 10 bits; or `bfloat16`, where activations and
+            weights are stored in that format. With any of them K is exact for the sign bits that the arithmetic gave.
 
     Raises:
-        SettingsError: an unknown dtype, no GPU, or no Triton. With Triton's interpreter (TRITON_INTERPRET=1) the CPU will do.
+        SettingsError: the dtype is unknown, or there is no GPU or no Triton. With Triton's interpreter (TRITON_INTERPRET=1) a
+            CPU is enough.
     """
 
     name = "cuda"
     statistics = frozenset(Statistic) - {Statistic.ACTIVATIONS}
     dtypes = tuple(_DTYPES)
-    max_group = 16 * LOCKSTEP  # while the device runs some, the host prepares the next
+    max_group = 16 * LOCKSTEP  # several groups, so that the host prepares one while the device runs another
 
     def __init__(self, dtype: str = "float32") -> None:
         super().__init__(dtype)
         if not torch.cuda.is_available() and os.environ.get("TRITON_INTERPRET") != "1":
             raise SettingsError("engine cuda: PyTorch sees no CUDA device; use engine fast or exact")
         try:
-            from naswot_ray.engines.cuda import launches  # noqa: PLC0415  Triton is not there on every platform
+            from naswot_ray.engines.cuda import launches  # noqa: PLC0415  not every platform has Triton
         except ImportError as error:
             raise SettingsError(f"engine cuda: needs Triton, which PyTorch's CUDA builds for Linux bring ({error})") from error
         self._launches = launches
@@ -81,15 +83,15 @@ class CudaEngine(Engine):
         self._storage, self._precision = _DTYPES[dtype]
         self._workspace = Workspace(self._device, self._storage)
         self._quantiles = launches.quantiles_on(self._device)
-        self._lock = threading.Lock()  # one caller at a time has the workspace
+        self._lock = threading.Lock()  # one caller at a time uses the workspace
 
     def run_forward(
         self, network: Network, images: torch.Tensor, weights: WeightSource, wanted: Collection[Statistic]
     ) -> ForwardPass:
-        """Run a network on a batch; arguments and errors as in `exact`.
+        """Run a network on a batch. Arguments and errors are those of `exact`.
 
         Raises:
-            torch.OutOfMemoryError: the device has not enough memory left.
+            torch.OutOfMemoryError: the device has too little memory left.
         """
         needed = {*wanted, Statistic.KERNELS} - {Statistic.LOG_DETS}
         prepared = _prepare(0, network, images, weights, needed)
@@ -114,17 +116,17 @@ class CudaEngine(Engine):
         While the device runs a group of them, the host prepares the next one.
 
         Args:
-            networks: any number, of any space; the more alike, the fewer launches.
+            networks: any number of networks, of any space. The more alike they are, the fewer launches they take.
             images: as in `run_forward`, on any device.
-            weights: one source a network. `SeededWeights` are drawn on the device.
-            measures: what to take of each.
+            weights: one source for each network. `SeededWeights` are drawn on the device.
+            measures: which measures to take of each network.
 
         Returns:
-            for each network its scores, or what it raised. A group that fails, for want of memory say, is halved until the
-            architectures that fail do so alone.
+            for each network its scores, or the exception it raised. If a group fails, for instance because memory runs out, it
+            is halved until only the architectures that fail by themselves are left.
 
         Raises:
-            torch.AcceleratorError: the device computes nothing more in this process.
+            torch.AcceleratorError: the device is lost and cannot compute anything more in this process.
         """
         with self._lock:
             return self._score_in_lockstep(networks, images, weights, measures)
@@ -150,7 +152,7 @@ class CudaEngine(Engine):
                 try:
                     started = self._start(group, flat, len(images), wanted)
                     limit = min(LOCKSTEP, 2 * limit)
-                except Exception as error:  # out of memory, or whatever else one of them brings about
+                except Exception as error:  # memory ran out, or one architecture failed
                     self._recover(error)
                     if len(group) == 1:
                         results[group[0].position] = error.with_traceback(None)
@@ -166,7 +168,7 @@ class CudaEngine(Engine):
         return [results[position] for position in range(len(networks))]
 
     def _flat(self, images: torch.Tensor) -> torch.Tensor:
-        """Images as the kernels read them: NHWC, on the device."""
+        """Images in the kernels' layout: NHWC, flat, on the device."""
         return images.to(self._device).permute(0, 2, 3, 1).reshape(-1).to(self._storage)
 
     def _next_group(
@@ -180,7 +182,10 @@ class CudaEngine(Engine):
         wanted: Collection[Statistic],
         results: dict[int, Scores | Exception],
     ) -> list[_Prepared]:
-        """Take as many architectures as `limit` and memory allow, at least one if there is any; those that raise are done."""
+        """Take as many architectures as `limit` and memory allow, but at least one if any is left.
+
+        An architecture that cannot be prepared gets its exception as its result.
+        """
         free = self._workspace.free_bytes()
         budget = math.inf if free is None else SHARE * free
         group: list[_Prepared] = []
@@ -189,7 +194,7 @@ class CudaEngine(Engine):
                 position = todo.popleft()
                 try:
                     ready.append(_prepare(position, networks[position], images, weights[position], wanted))
-                except Exception as error:  # of one architecture, and recorded as such
+                except Exception as error:  # it concerns one architecture, and is recorded as its result
                     results[position] = error
                     continue
             budget -= self._workspace.estimate(ready[0].lowered, len(images), wanted)
@@ -199,7 +204,11 @@ class CudaEngine(Engine):
         return group
 
     def _recover(self, error: Exception) -> None:
-        """Give memory back; raises torch.AcceleratorError if the device is lost, whatever told of it."""
+        """Release the memory after a failure.
+
+        Raises:
+            torch.AcceleratorError: the device is lost, whether `error` or the next call says so.
+        """
         if isinstance(error, torch.AcceleratorError):
             raise error
         self._workspace.release()

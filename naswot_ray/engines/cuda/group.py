@@ -1,4 +1,4 @@
-"""From the rows of a group's architectures to launches: jobs that share a step and a shape lie side by side in one table."""
+"""Merges the rows of a group's architectures into launches. Jobs that share a step and a shape are neighbours in one table."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from naswot_ray.engines.cuda.tables import (
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """Jobs `first_job` to `first_job + num_jobs` of a kind's table, and the shape that they share."""
+    """One launch of a kernel: `num_jobs` jobs of a kind's table from `first_job` on, and the shape that they share."""
 
     kind: Kind
     shape: tuple[int, int, int, int]
@@ -34,15 +34,15 @@ class Launch:
     num_jobs: int
 
     def tiles(self, num_images: int) -> int:
-        """Tiles of `BLOCK_M` rows, a row being a pixel of an image."""
+        """Number of tiles of `BLOCK_M` rows. A row is a pixel of an image."""
         return -(-self.shape[2] * num_images // BLOCK_M)
 
     def splits(self, num_images: int) -> int:
-        """Parts of a covariance's rows that are added up apart."""
+        """Number of parts into which a covariance's rows are divided; each part is added up separately."""
         return -(-self.shape[2] * num_images // ROWS_PER_SPLIT)
 
     def partials(self, num_images: int) -> int:
-        """Elements that the tiles' statistics take, or the products of the splits."""
+        """Number of elements that the statistics of all tiles take, or the products of all splits."""
         block, blocks = self.shape[:2]
         if self.kind == Kind.COVARIANCE:
             return self.num_jobs * self.splits(num_images) * (block * blocks) ** 2
@@ -55,12 +55,14 @@ class Merged:
     """A group, ready to run.
 
     Attributes:
-        jobs: for each kind its table, in order of execution.
-        terms, grams: the combinations' terms, and the Gram jobs.
-        launches: in order of execution.
-        bases: where each architecture's elements begin, by array; `sizes`: elements of the arrays of all architectures.
-        num_units: shape (architectures, 2).
-        tensor_units: units of all architectures' coded tensors, shape (tensors,).
+        jobs: kind -> its table, in order of execution.
+        terms: the terms of all combinations.
+        grams: the Gram jobs.
+        launches: the launches, in order of execution.
+        bases: array -> where each architecture's elements begin in it, shape (architectures,).
+        sizes: array -> its number of elements, for all architectures together.
+        num_units: N_A as the published code counts it and as the paper does, shape (architectures, 2).
+        tensor_units: number of units of each coded tensor, of all architectures, shape (tensors,).
     """
 
     jobs: Mapping[Kind, IntArray]
@@ -74,7 +76,7 @@ class Merged:
 
 
 def merge(group: Sequence[Lowered], num_image_elements: int) -> Merged:
-    """Merge architectures; the images, `num_image_elements` of them, lie at the head of the arena."""
+    """Merge architectures. The images, `num_image_elements` elements in all, lie at the head of the arena."""
     bases: dict[str, IntArray] = {"architectures": np.arange(len(group))}
     sizes: dict[str, int] = {}
     for name in ("arena", "stats", "weights", "words", "covariances", "firsts"):
@@ -104,13 +106,13 @@ def merge(group: Sequence[Lowered], num_image_elements: int) -> Merged:
 
 
 def _bases(sizes: Iterable[int], start: int = 0) -> tuple[IntArray, int]:
-    """Where each one's elements begin if they follow each other, and where the last one's end."""
+    """Where arrays of these sizes begin if they follow each other from `start` on, and where the last one ends."""
     ends = list(accumulate(sizes, initial=start))
     return np.array(ends[:-1], np.int64), ends[-1]
 
 
 def _concatenate(tables: Sequence[IntArray], places: Mapping[str, tuple[int, ...]], bases: Mapping[str, IntArray]) -> IntArray:
-    """All rows, their offsets no longer relative."""
+    """Concatenate the rows of all architectures, and make their offsets absolute."""
     filled = [table for table in tables if len(table)]
     if not filled:
         return np.empty((0, 0), np.int64)
@@ -124,7 +126,7 @@ def _concatenate(tables: Sequence[IntArray], places: Mapping[str, tuple[int, ...
 
 
 def _launches(kind: Kind, keys: IntArray) -> list[tuple[tuple[int, ...], Launch]]:
-    """The runs of equal keys, each with its place in the order of execution."""
+    """Find the runs of rows with equal keys. Each becomes a launch, returned with its sort key in the order of execution."""
     starts = np.flatnonzero(np.r_[True, (keys[1:] != keys[:-1]).any(axis=1)])
     found = []
     for start, end in zip(starts.tolist(), [*starts[1:].tolist(), len(keys)], strict=True):

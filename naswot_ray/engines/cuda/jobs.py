@@ -1,10 +1,10 @@
-"""From one network's program to rows of job tables: where everything lies, and in which step it runs.
+"""Turns one network's program into rows of job tables: decides where everything lies, and in which step it runs.
 
-Steps are `(stage, level)`, run in ascending order. A stage is an image size; within one, combinations run at even levels and
-everything else at odd ones. So architectures of one space that differ in their cells still meet: all finish their large images
-before any starts on smaller ones, and a launch holds as many jobs as there can be.
+Steps are `(stage, level)` and run in ascending order. A stage is an image size. Within a stage, combinations run at even levels
+and everything else at odd ones. So architectures of one space stay in step even if their cells differ: all of them finish their
+large images before any starts on smaller ones, and a launch holds as many jobs as possible.
 
-All offsets are relative, counted in elements. A row depends on its network, the number of images and what is wanted alone.
+All offsets are relative and count elements. A row depends only on its network, the number of images and the wanted statistics.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def lower(network: Network, num_images: int, wanted: Collection[Statistic] = ())
     Args:
         network: the architecture.
         num_images: n.
-        wanted: what to find besides the codes and the kernels of the whole network.
+        wanted: statistics to compute besides the codes and the kernels of the whole network.
 
     Raises:
         ValueError: the network has a ReLU that no program can compute (`Network.program`), or a tensor is too large for the
@@ -59,7 +59,7 @@ class _Lowering:
     def __init__(self, network: Network, num_images: int, wanted: Collection[Statistic]) -> None:
         self.network, self.program, self.n, self.wanted = network, network.program, num_images, wanted
         self.values: dict[int, Value] = {}
-        """Index of codes -> where the tensor's values are, if these are wanted."""
+        """Maps an index of codes to where the tensor's values are, if values are wanted."""
         if Statistic.COVARIANCE_SPECTRA in wanted or Statistic.SMALLEST_CORRELATIONS in wanted:
             self.program, self.values = store_values(self.program)
         tensors = self.program.tensors
@@ -79,14 +79,14 @@ class _Lowering:
         self.num_stats = num_stats
         self.rows: defaultdict[Kind, list[list[int]]] = defaultdict(list)
         self.arena_cells: list[tuple[list[int], int, int]] = []
-        """(row, column, tensor): offsets to fill in once tensors have places; the cell holds the offset within the tensor."""
+        """Cells (row, column, tensor) that hold an offset within a tensor; the tensor's place is added once it is known."""
         self.terms: list[list[int]] = []
         self.words: defaultdict[tuple[int, int], int] = defaultdict(int)
         self.words_cells: list[tuple[list[int], int, tuple[int, int]]] = []
         coded = [index for index, codes in enumerate(self.program.codes) if codes.node is not None]
         self.tensor_of = {index: number for number, index in enumerate(coded)}
         self.pieces: list[tuple[int, tuple[int, int], int, int]] = []
-        """Of a coded tensor some words: its number, and their place, as `counted`, first word and words."""
+        """Words of coded tensors, as (number of the tensor, `counted`, first word, number of words)."""
         self.layers: list[Layer] = []
         self.num_weights = 0
 
@@ -121,7 +121,7 @@ class _Lowering:
     # Steps.
 
     def _step(self, shape: ops.Shape, after: list[Step], *, even: bool) -> Step:
-        """The first step at which an image of a shape can be computed after others."""
+        """The first step at which a tensor of a shape can be computed after the steps that it waits for."""
         stage = max([-prod(shape[1:]), *(stage for stage, _ in after)])
         level = 1 + max((level for s, level in after if s == stage), default=-1)
         return stage, level + (level % 2 if even else 1 - level % 2)
@@ -137,7 +137,7 @@ class _Lowering:
         self._read(View(tensor, 0, 0), step)
 
     def _statistics_of(self, tensor: int) -> Step:
-        """The step at which a tensor's statistics are there; for what no convolution wrote, a job is added that takes them."""
+        """The step at which a tensor's statistics are computed. If no convolution wrote it, this adds a job for them."""
         found = self.measured[tensor]
         if found is None:
             shape = self.program.tensors[tensor].shape
@@ -235,7 +235,10 @@ class _Lowering:
         self.terms.append(row)
 
     def _codes(self, row: list[int], index: int | None, words: int) -> None:
-        """Append place and words an image. Codes counted equally often lie side by side, as one code of all their units."""
+        """Append the place of codes and their number of words per image.
+
+        Codes with equal multiplicities lie side by side and form one code of all their units.
+        """
         if index is None:
             row += [NONE, 0]
             return
@@ -268,9 +271,9 @@ class _Lowering:
     def _first_images(self) -> tuple[Stack, ...]:
         """Add the jobs that copy the first image's values.
 
-        A tensor with no more pixels than channels needs none: without their means its channels are linearly dependent, and the
-        smallest eigenvalue of their correlation is 0. Correlations do not depend on scales, so raw values are as good as
-        normalised ones.
+        A tensor with no more pixels than channels needs none: once their means are subtracted, its channels are linearly
+        dependent, and the smallest eigenvalue of their correlation is 0. Correlations do not depend on scales, so raw values
+        are as good as normalised ones.
         """
         shapes = {}
         for index, value in self.values.items():
@@ -294,9 +297,12 @@ class _Lowering:
     # Places.
 
     def _place_tensors(self) -> int:
-        """Give tensors places, shared by those that are not in use at the same time; returns the elements that all need."""
+        """Give each tensor a place, and return the number of elements that all need together.
+
+        Tensors that are not in use at the same time may share a place.
+        """
         places = [NONE] * len(self.first)
-        live: list[tuple[int, int, Step]] = []  # place, end, last use; by place
+        live: list[tuple[int, int, Step]] = []  # place, end, last use; sorted by place
         used = 0
         order = sorted((first, number) for number, first in enumerate(self.first) if first is not None and number)
         for first, number in order:
@@ -331,7 +337,7 @@ class _Lowering:
         for row, column, counted in self.words_cells:
             row[column] += starts[counted]
             row[column + 1] = self.words[counted]
-        pieces = [(0, counted, 0, words) for counted, words in self.words.items()]  # whichever tensor
+        pieces = [(0, counted, 0, words) for counted, words in self.words.items()]  # the tensor does not matter
         if Statistic.TENSOR_LOG_DETS in self.wanted:
             pieces = self.pieces
         grams = [
@@ -343,7 +349,7 @@ class _Lowering:
 
 
 def _stacks(shapes: Mapping[int, tuple[int, int]]) -> tuple[Stack, ...]:
-    """Stack arrays of equal shapes: number of a tensor -> shape of its array."""
+    """Stack arrays of equal shapes. `shapes` maps the number of a tensor to the shape of its array."""
     tensors: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
     for number, shape in shapes.items():
         tensors[shape].append(number)

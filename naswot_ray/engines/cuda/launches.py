@@ -1,4 +1,4 @@
-"""A merged group on the device: kernels launched one after the other on the current stream, never waiting for any of them."""
+"""Launches the kernels of a merged group one after the other on the current stream, without waiting for any of them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from naswot_ray.engines.cuda.tables import BLOCK_M, PRODUCT_ROWS, ROWS_PER_SPLIT
 from naswot_ray.measures.statistics import PATTERN_IMAGES, Statistic
 
 MAX_ELIMINATED = 128
-"""Images whose kernel one program can hold in registers as float64."""
+"""The largest number of images for which one program can hold K in registers as float64."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Tables:
 
 
 def copy_tables(merged: Merged, drawings: Sequence[Drawing], device: torch.device) -> Tables:
-    """Copy all that a group's kernels read to the device, in one transfer that does not wait."""
+    """Copy all tables that a group's kernels read to the device, in one asynchronous transfer."""
     arrays: dict[str, IntArray] = {name: getattr(merged, name) for name in ("terms", "grams", "num_units", "tensor_units")}
     arrays["uniform"], arrays["uniform_tiles"] = _draw_rows([d.uniform for d in drawings], merged.bases["weights"], "uniform")
     arrays["normal"], arrays["normal_tiles"] = _draw_rows([d.normal for d in drawings], merged.bases["weights"], "normal")
@@ -77,12 +77,12 @@ def draw_weights(
 
 
 def quantiles_on(device: torch.device) -> torch.Tensor:
-    """What normally distributed weights are picked from."""
+    """The table from which normally distributed weights are picked, shape (65536,), float32."""
     return torch.from_numpy(philox.normal_quantiles()).to(device)
 
 
 def run(merged: Merged, tables: Tables, buffers: Buffers, num_images: int, precision: str) -> None:
-    """Run all architectures up to their codes. The images and the weights are in place."""
+    """Run all architectures up to their codes. The images and the weights must be in place."""
     for launch in merged.launches:
         match launch.kind:
             case Kind.COMBINE | Kind.POOL:
@@ -180,7 +180,10 @@ def find(
     num_images: int,
     wanted: Collection[Statistic],
 ) -> Found:
-    """Take what is wanted of codes and values. Eigenvalues are waited for: their solver tells whether it converged."""
+    """Compute the wanted statistics from codes and values.
+
+    Only eigenvalues make the host wait, since their solver reports whether it converged.
+    """
     by_tensor = Statistic.TENSOR_LOG_DETS in wanted
     distances = tensor_distances = pivots = tensor_pivots = occurs = num_on = spectra = smallest = None
     if by_tensor or Statistic.KERNELS in wanted or Statistic.LOG_DETS in wanted:
@@ -208,11 +211,11 @@ def _by_architecture(buffer: torch.Tensor, bases: IntArray) -> list[torch.Tensor
 def hamming_distances(
     merged: Merged, tables: Tables, buffers: Buffers, num_images: int, *, by_tensor: bool
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """Hamming distances of all codes.
+    """Compute the Hamming distances of all codes.
 
     Returns:
-        sums over a network of multiplicity times distance, shape (architectures, 2, n, n), int64; if asked for those of each
-        coded tensor, shape (tensors, n, n), int32.
+        the sums over each network of distance times multiplicity, shape (architectures, 2, n, n), int64; and with `by_tensor`
+        the distances of each coded tensor, shape (tensors, n, n), int32.
     """
     shape, device = (num_images, num_images), tables.grams.device
     distances = torch.zeros(len(merged.num_units), 2, *shape, dtype=torch.int64, device=device)
@@ -230,11 +233,11 @@ def hamming_distances(
 
 
 def eliminate(distances: torch.Tensor, num_units: torch.Tensor) -> torch.Tensor:
-    """The pivots of the kernels `num_units - distances`.
+    """Compute the pivots of the kernels `num_units - distances`.
 
     Args:
         distances: shape (..., n, n), n <= `MAX_ELIMINATED`.
-        num_units: of each kernel, flat.
+        num_units: number of units of each kernel, flat.
 
     Returns:
         shape (..., n), float64.
@@ -249,11 +252,11 @@ def eliminate(distances: torch.Tensor, num_units: torch.Tensor) -> torch.Tensor:
 
 
 def mark_patterns(merged: Merged, tables: Tables, buffers: Buffers, num_images: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Which sign patterns the units have.
+    """Find which sign patterns the units have.
 
     Returns:
-        whether each pattern but 0 occurs, shape (architectures, 2^16), int8; and how many units are on for any image, shape
-        (architectures,), int64.
+        whether each pattern but 0 occurs, shape (architectures, 2^16), int8; and how many units are on for at least one image
+        of the pattern, shape (architectures,), int64.
     """
     num_architectures, device = len(merged.num_units), tables.grams.device
     occurs = torch.zeros(num_architectures, 1 << PATTERN_IMAGES, dtype=torch.int8, device=device)

@@ -1,4 +1,4 @@
-"""One block of device memory for all that a group stores, kept for the groups after it."""
+"""Keeps one block of device memory for everything that a group stores, and reuses it for the next groups."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from naswot_ray.engines.cuda.tables import KEY_COLUMNS, Kind, Lowered
 from naswot_ray.measures.statistics import PATTERN_IMAGES, Statistic
 
 SHARE = 0.8
-"""Of the free memory that a group may take by estimate; the rest is for what the estimate leaves out."""
+"""Fraction of the free memory that a group may take by our estimate. The remainder covers what the estimate misses."""
 
 _ALIGNMENT = 512
-"""Bytes; more than any access needs."""
+"""Arrays begin at multiples of this many bytes, which is more than any access needs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +24,13 @@ class Buffers:
     """A group's arrays, all flat.
 
     Attributes:
-        arena: activations, of the engine's storage dtype; the images are at its head.
-        weights: of the same dtype.
-        stats: means and inverse deviations, float32.
-        partials: those of tiles and splits, for one launch at a time, float32.
-        words: codes, int32.
-        covariances: of channels, float64.
-        firsts: values of the first image, of the storage dtype.
+        arena: activations, in the engine's storage dtype; the images are at its head.
+        weights: weights of all layers, in the same dtype.
+        stats: means and inverse standard deviations, float32.
+        partials: partial results of the tiles and splits of one launch at a time, float32.
+        words: codes, 32 bits to an int32.
+        covariances: covariances of channels, float64.
+        firsts: values of the first image, in the storage dtype.
     """
 
     arena: torch.Tensor
@@ -43,14 +43,17 @@ class Buffers:
 
 
 class Workspace:
-    """Memory that groups use one after the other. Kernels of one stream run in order, so nobody waits for a group to end."""
+    """Memory that groups use one after the other.
+
+    Kernels of one stream run in order, so the next group can be launched before the last one has ended.
+    """
 
     def __init__(self, device: torch.device, storage: torch.dtype) -> None:
         self._device, self._storage = device, storage
         self._memory = torch.empty(0, dtype=torch.uint8, device=device)
 
     def free_bytes(self) -> int | None:
-        """What there is for a group, what this workspace holds included; None where it is not known."""
+        """Memory available to a group, including what this workspace holds already; None if it is not known."""
         if self._device.type != "cuda":
             return None
         free, _ = torch.cuda.mem_get_info(self._device)
@@ -58,9 +61,9 @@ class Workspace:
         return free + unused + self._memory.nbytes
 
     def estimate(self, one: Lowered, num_images: int, wanted: Collection[Statistic]) -> int:
-        """Bytes that an architecture takes in a group."""
+        """Estimate the bytes that an architecture takes in a group."""
         sizes, storage = one.sizes, self._storage.itemsize
-        # Partial statistics are 2 floats for each channel of 128 pixels; channels may be padded to 16.
+        # Partial statistics take 2 floats for each channel of 128 pixels. A tensor may be padded to 16 channels.
         partials = max(sizes["arena"] * storage // 16, _product_bytes(one, num_images))
         found = 16 * num_images**2
         if Statistic.TENSOR_LOG_DETS in wanted:
@@ -68,14 +71,14 @@ class Workspace:
         if Statistic.PATTERNS in wanted:
             found += 1 << PATTERN_IMAGES
         stored = storage * (sizes["arena"] + sizes["weights"] + sizes["firsts"]) + 4 * (sizes["stats"] + sizes["words"])
-        # Eigenvalues take a copy of their matrices.
+        # The solver of eigenvalues works on a copy of the matrices.
         return stored + partials + found + 2 * 8 * sizes["covariances"]
 
     def buffers(self, merged: Merged, num_images: int) -> Buffers:
-        """The arrays of a group; the last group's are gone.
+        """Lay out the arrays of a group in place of the last group's.
 
         Raises:
-            torch.OutOfMemoryError: they do not fit. The workspace is empty then.
+            torch.OutOfMemoryError: the arrays do not fit. The workspace is then empty.
         """
         partials = max((launch.partials(num_images) for launch in merged.launches), default=0)
         sizes: Mapping[str, tuple[int, torch.dtype]] = {
@@ -104,7 +107,7 @@ class Workspace:
 
 
 def _product_bytes(one: Lowered, num_images: int) -> int:
-    """What the covariances that run at one step take for their splits' sums, of the step where that is most."""
+    """Bytes that the sums of the covariances' splits take, at the step where they take the most."""
     if Kind.COVARIANCE not in one.jobs:
         return 0
     by_step: defaultdict[tuple[int, ...], int] = defaultdict(int)

@@ -1,4 +1,4 @@
-"""What a group's kernels find, and how it becomes each architecture's statistics on the host."""
+"""Turns what a group's kernels found on the device into each architecture's statistics on the host."""
 
 from __future__ import annotations
 
@@ -16,22 +16,23 @@ from naswot_ray.measures.kernel import Kernels, log_det
 from naswot_ray.measures.statistics import BoolArray, FloatArray, LogDets, Statistic
 
 _DOUBT = 1e-6
-"""A kernel with a pivot below this share of its largest entry is decided in integers, on the CPU (`kernel.log_det`)."""
+"""If a pivot is smaller than this fraction of the kernel's largest entry, the CPU decides in integers whether the kernel is
+singular (`kernel.log_det`)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What the device holds of a group; None for what is not wanted. Tensors are the coded ones of all architectures.
+    """What the device has found for a group; None for what is not wanted. `tensors` are the coded ones of all architectures.
 
     Attributes:
-        distances: multiplicities times Hamming distances, shape (architectures, 2, n, n), int64.
-        pivots: of the kernels, shape (architectures, 2, n), float64; None also where n is too large.
+        distances: Hamming distances times multiplicities, shape (architectures, 2, n, n), int64.
+        pivots: pivots of the kernels, shape (architectures, 2, n), float64; None also if n is too large.
         tensor_distances: Hamming distances of each tensor, shape (tensors, n, n), int32.
-        tensor_pivots: of each tensor's kernel, shape (tensors, n), as `pivots`.
+        tensor_pivots: pivots of each tensor's kernel, shape (tensors, n), float64; None also if n is too large.
         occurs: whether each pattern but 0 occurs, shape (architectures, 2^16), int8.
-        num_on: units that are on for any image of a pattern, shape (architectures,), int64.
-        spectra: for each architecture, of each stack of covariances the eigenvalues, flat, float64.
-        smallest: for each architecture, of each stack of first images the smallest eigenvalues, flat, float64.
+        num_on: how many units are on for at least one image of the pattern, shape (architectures,), int64.
+        spectra: the eigenvalues of the covariances, by architecture and stack, flat, float64.
+        smallest: the smallest eigenvalues of the correlations, by architecture and stack, flat, float64.
     """
 
     distances: torch.Tensor | None = None
@@ -51,12 +52,12 @@ class Found:
 
 
 class Results:
-    """The statistics of a group. Copies to the host begin at once; `wait` waits for them.
+    """The statistics of a group. Copying to the host begins at once, and `wait` waits for it.
 
     Args:
         group: the architectures.
-        found: what was launched for them.
-        wanted: what to find.
+        found: what the launched kernels find for them.
+        wanted: which statistics to return.
     """
 
     def __init__(self, group: Sequence[Lowered], found: Found, wanted: Collection[Statistic]) -> None:
@@ -80,7 +81,10 @@ class Results:
             self._done.synchronize()
 
     def statistics(self, number: int) -> dict[Statistic, Any]:
-        """What is wanted of an architecture; `wait` has returned before. Kernels, and what is doubtful, are copied now."""
+        """The wanted statistics of one architecture. Call `wait` first.
+
+        Kernels are copied from the device only now, and so are those whose pivots leave doubt.
+        """
         wanted = self._wanted
         found: dict[Statistic, Any] = {}
         log_dets = self._log_dets(number) if Statistic.LOG_DETS in wanted else None
@@ -106,7 +110,7 @@ class Results:
         return Kernels(published, paper)
 
     def _log_dets(self, number: int) -> LogDets | None:
-        """From the pivots; None where these leave doubt."""
+        """Log-determinants from the pivots; None if the pivots leave doubt."""
         if self._pivots is None:
             return None
         pivots = self._pivots[number]
@@ -132,7 +136,7 @@ class Results:
         assert self._num_on is not None
         one = self._group[number]
         patterns: BoolArray = self._occurs[number] != 0
-        # Units that are off for all images: some of the computed codes, or those of tensors that are zero.
+        # Pattern 0 occurs if some unit is off for all images: a computed one, or any unit of a tensor that is always zero.
         patterns[0] = self._num_on[number] < sum(one.tensor_units) or any(codes.node is None for codes in one.codes)
         return patterns
 
@@ -157,12 +161,12 @@ class Results:
 
 
 def _starts(lengths: Iterable[int]) -> list[int]:
-    """Where each one begins if they follow each other."""
+    """Where arrays of these lengths begin if they follow each other."""
     return list(accumulate(lengths, initial=0))
 
 
 def _to_host(tensor: torch.Tensor | None) -> npt.NDArray[Any] | None:
-    """Begin to copy a tensor; what comes back is filled when all that was launched before is done."""
+    """Begin to copy a tensor. The returned array is filled once everything launched so far has ended."""
     if tensor is None:
         return None
     if tensor.is_cuda:

@@ -1,7 +1,7 @@
-"""The job tables: what their rows mean, how they share a launch, and how kernels cut shapes into blocks.
+"""Defines the job tables: what their rows mean, which rows share a launch, and how kernels divide shapes into blocks.
 
-A row is a job. Its first `KEY_COLUMNS` are its step and the shape that the jobs of one launch have in common. The module of
-the kernel says what the others are.
+A row is a job. Its first `KEY_COLUMNS` columns are its step and the shape that all jobs of one launch share. The module of the
+kernel explains the other columns.
 """
 
 from __future__ import annotations
@@ -19,31 +19,32 @@ from naswot_ray.network.plan import Codes
 IntArray = npt.NDArray[np.int64]
 
 NONE = -1
-"""No such place."""
+"""Stands for a place that does not exist."""
 IMAGES = -2
-"""The batch of images, which all architectures share."""
+"""Stands for the batch of images, which all architectures share."""
 
 STEP_COLUMNS = 2
 SHAPE_COLUMNS = 4
 KEY_COLUMNS = STEP_COLUMNS + SHAPE_COLUMNS
-"""At the head of each row: stage and level, then what one launch has to have in common."""
+"""Columns at the head of each row: stage and level, then the shape that all jobs of one launch share."""
 
 BLOCK_M = 128
-"""Pixels of a convolution's tile."""
+"""Number of pixels in a convolution's tile."""
 TILE = 2048
-"""Elements of an elementwise tile."""
+"""Number of elements in the tile of an elementwise kernel."""
 WORDS_PER_JOB = 2048
-"""Of a Gram job: 65,536 units."""
+"""Number of words that one Gram job handles; they hold 65,536 units."""
 PRODUCT_ROWS = 32
-"""Pixels whose channels are multiplied by each other at once: few, so that devices with little shared memory have room."""
+"""Number of pixels whose channels are multiplied by each other at once. It is small enough for devices with little shared
+memory."""
 ROWS_PER_SPLIT = 8192
-"""Pixels of all images whose products one program of a covariance adds up."""
+"""Number of rows (pixels of all images) whose products one program of a covariance adds up."""
 ALIGNMENT = 64
-"""Elements; tensors begin at multiples of it."""
+"""Tensors begin at multiples of this many elements."""
 
 
 class Kind(IntEnum):
-    """The tables, in the order in which their jobs run within a step."""
+    """The kinds of job, each with its own table, in the order in which they run within a step."""
 
     COMBINE = 0
     POOL = 1
@@ -63,7 +64,7 @@ PLACES: dict[Kind, dict[str, tuple[int, ...]]] = {
     Kind.COVARIANCE: {"stats": (1, 2), "arena": (3,), "covariances": (5,)},
     Kind.FIRST_IMAGE: {"arena": (1,), "firsts": (3,)},
 }
-"""Which columns, behind the key, are offsets into what."""
+"""Kind -> array -> the columns, counted behind the key, that are offsets into this array."""
 
 TERM_PLACES: dict[str, tuple[int, ...]] = {"arena": (0,), "stats": (2, 3), "words": (5,)}
 GRAM_PLACES: dict[str, tuple[int, ...]] = {"words": (0,), "architectures": (3,), "tensors": (6,)}
@@ -71,7 +72,7 @@ GRAM_PLACES: dict[str, tuple[int, ...]] = {"words": (0,), "architectures": (3,),
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """A convolution to draw weights for: `op`, and where its weights lie, as (tap, input, output)."""
+    """A convolution `op` that needs weights, and the place of its weights, which are ordered (tap, input, output)."""
 
     op: ops.Conv
     place: int
@@ -79,11 +80,11 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """Arrays of one shape that lie one behind the other, one for each of some coded tensors.
+    """Arrays of one shape that follow each other in memory. Each belongs to a coded tensor.
 
     Attributes:
-        place: of the first one.
-        shape: rows and columns of each.
+        place: where the first array begins.
+        shape: rows and columns of each array.
         tensors: the numbers of the tensors, in order.
     """
 
@@ -93,7 +94,7 @@ class Stack:
 
     @property
     def end(self) -> int:
-        """Where the last one ends."""
+        """Where the last array ends."""
         return self.place + len(self.tensors) * prod(self.shape)
 
 
@@ -101,19 +102,19 @@ class Stack:
 class Lowered:
     """One architecture, ready to be merged into a group.
 
-    A coded tensor here is one that live ReLUs read and that is not zero for every image; it has the number of its codes among
-    those of all such tensors.
+    A coded tensor is one that live ReLUs read and that is not zero for every image. Coded tensors are numbered in the order of
+    their codes.
 
     Attributes:
-        jobs: for each kind its rows, shape (jobs, key + kind's columns), int64.
-        terms: of all combinations, shape (terms, columns).
-        grams: Gram jobs, shape (jobs, columns).
-        layers: what weights to draw.
-        sizes: elements it needs of `arena`, `stats`, `weights`, `words`, `covariances`, `firsts`.
-        num_units: N_A as the published code counts, and as the paper does.
-        codes: the network's.
-        covariances: matrices of channels, if wanted.
-        firsts: values of the first image, pixels by channels, if wanted: of tensors with more pixels than channels.
+        jobs: kind -> its rows, shape (jobs, key + kind's columns), int64.
+        terms: the terms of all combinations, shape (terms, columns).
+        grams: the Gram jobs, shape (jobs, columns).
+        layers: the layers that need weights.
+        sizes: number of elements needed in each of `arena`, `stats`, `weights`, `words`, `covariances`, `firsts`.
+        num_units: N_A as the published code counts it, and as the paper does.
+        codes: the network's codes.
+        covariances: the covariances of channels, if wanted.
+        firsts: values of the first image, pixels by channels, if wanted; only for tensors with more pixels than channels.
     """
 
     jobs: dict[Kind, IntArray]
@@ -128,23 +129,23 @@ class Lowered:
 
     @property
     def tensor_units(self) -> list[int]:
-        """Units of each coded tensor."""
+        """Number of units of each coded tensor."""
         return [codes.num_units for codes in self.codes if codes.node is not None]
 
 
 def channel_blocks(channels: int, most: int = 64) -> tuple[int, int]:
-    """How kernels without matrix products cut channels: the size of a block, and the number of blocks."""
+    """How kernels without matrix products divide channels: the size of a block, and the number of blocks."""
     block = min(most, max(8, power_of_two(channels)))
     return block, -(-channels // block)
 
 
 def pixel_block(block: int, pixels: int) -> int:
-    """Pixels of an elementwise tile with `block` channels, of an image of `pixels`."""
+    """Number of pixels in an elementwise tile with `block` channels, for an image of `pixels` pixels."""
     return min(TILE // block, max(4, power_of_two(pixels)))
 
 
 def code_words(shape: ops.Shape) -> int:
-    """32-bit words that one image's code of a shape takes, whole tiles."""
+    """Number of 32-bit words that the code of one image takes for a tensor of this shape. Tiles are counted whole."""
     block, blocks = channel_blocks(shape[0])
     pixels = prod(shape[1:])
     block_p = pixel_block(block, pixels)
@@ -152,12 +153,12 @@ def code_words(shape: ops.Shape) -> int:
 
 
 def align(size: int) -> int:
-    """A number of elements, rounded up so that what comes next is aligned."""
+    """Round a number of elements up, so that the next array is aligned."""
     return -(-size // ALIGNMENT) * ALIGNMENT
 
 
 def is_aligned(*numbers: int) -> int:
-    """Whether offsets and channels let memory be read 16 bytes at a time, whatever the dtype."""
+    """1 if these offsets and channels let a kernel read 16 bytes at a time, whatever the dtype; else 0."""
     return int(not any(number % 8 for number in numbers))
 
 

@@ -1,7 +1,8 @@
-"""Where the values of the tensors that live ReLUs read are in memory; a program does not store all of them by itself.
+"""Makes a program store the values of the tensors that live ReLUs read, and tells where they are in memory.
 
-A normalised tensor is never stored, but the raw one and its statistics are, which is as good. A sum is stored only if something
-reads it, and the parts of a concatenation may lie in different tensors. `store_values` has what is missing stored.
+A program does not store all of them by itself. A normalised tensor is never stored, but the raw tensor and its statistics are,
+and they are enough. A sum is stored only if another instruction reads it, and the parts of a concatenation may lie in different
+tensors. `store_values` adds what is missing.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from naswot_ray.network.program import Combine, Instruction, Place, Program, Ten
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """What a ReLU reads: a view, normalised if so."""
+    """What a ReLU reads: a view of a stored tensor, which is to be normalised if `normalised` is true."""
 
     view: View
     normalised: bool
@@ -27,9 +28,9 @@ class _Piece:
 
     Attributes:
         offset: the first channel.
-        combine: forms the value, or reads it.
-        position: of the combination, as phase and number.
-        term: whose value it is before it is rectified; None: the value is the combination's sum.
+        combine: the combination that computes the value or reads it.
+        position: phase of the combination, and its number within the phase.
+        term: the term whose value, before rectification, is meant; None: the combination's sum is meant.
     """
 
     offset: int
@@ -38,7 +39,7 @@ class _Piece:
     term: Term | None
 
     def stored(self) -> Value | None:
-        """Where the program has the value in memory, if it does."""
+        """Where the program stores the value; None if it does not."""
         if self.term is not None:
             return Value(self.term.view, self.term.normalised)
         combine = self.combine
@@ -50,10 +51,12 @@ class _Piece:
 
 
 def store_values(program: Program) -> tuple[Program, dict[int, Value]]:
-    """A program that also stores what its ReLUs read, and, for each index of codes that are computed, where.
+    """Extend a program such that it also stores what its ReLUs read.
 
-    The instructions that this adds are at the end. They read what has been stored before, and may run as soon as that is
-    complete.
+    The added instructions come last. Each may run as soon as what it reads is complete.
+
+    Returns:
+        the program, and index of codes -> where the values are, for all codes that are computed.
     """
     tensors = list(program.tensors)
     phases: list[list[Instruction]] = [list(phase) for phase in program.phases]
@@ -77,7 +80,7 @@ def store_values(program: Program) -> tuple[Program, dict[int, Value]]:
 
 
 def _pieces(program: Program) -> dict[int, list[_Piece]]:
-    """Index of codes -> what their tensor is made of, in the order of its channels."""
+    """Index of codes -> the pieces of their tensor, in the order of its channels."""
     pieces: defaultdict[int, list[_Piece]] = defaultdict(list)
     for phase, instructions in enumerate(program.phases):
         for number, instruction in enumerate(instructions):
@@ -92,7 +95,7 @@ def _pieces(program: Program) -> dict[int, list[_Piece]]:
 
 
 def _as_one(values: Sequence[Value | None]) -> Value | None:
-    """The value that pieces are together, if they are consecutive channels of one tensor."""
+    """The value that the pieces form together, if they are consecutive channels of one tensor; else None."""
     first = values[0]
     end = first
     for value in values[1:]:

@@ -1,1 +1,1 @@
-"""The engine `fast`: few passes over memory on a CPU, in kernels of its own or, without a compiler, in torch."""
+"""The engine `fast` runs networks on a CPU in few passes over memory: in C++ kernels, or in torch if there is no compiler."""

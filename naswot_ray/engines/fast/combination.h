@@ -1,4 +1,4 @@
-// A combination: a sum of tensors with all that is made of it on the way. combine.h does a row of it.
+// A combination adds tensors up and computes everything else that depends on the sum on the way. combine.h handles one row of it.
 #pragma once
 
 #include <algorithm>
@@ -13,16 +13,19 @@ namespace naswot {
 
 // Executes combinations, one block of images after the other.
 //
-// The instruction: channels, height, width, then tensor (or codes, or -1) and offset of the total, the rectified total and the
-// codes, the pixels of a band, the number of terms, and for each of them: tensor, offset, flags, codes (or -1) and offset.
+// Words of an instruction:
+//   [1..3]    channels, height, width
+//   [4..9]    three places, each as index and first channel: the total, the rectified total, the codes (index -1: not wanted)
+//   [10, 11]  pixels of a band, number of terms
+//   then five for each term: tensor, first channel, flags, index of its codes (-1: none), first channel of these codes
 class Combiner {
     const Batch& batch_;
-    const std::vector<float>&mean_, &scale_;  // of normalised channels
-    std::vector<ChannelSums>& sums_;          // of each codes
+    const std::vector<float>&mean_, &scale_;  // one entry for each normalised channel
+    std::vector<ChannelSums>& sums_;          // one entry for each coded tensor
     AlignedFloats row_buffer_, first_row_;
     std::vector<RowTerm> row_terms_;
 
-    // What is kept of the values that have codes: of a term, or of the total.
+    // Where the values of a term, or of the total, go if they have codes.
     struct Target {
         int64_t codes = -1, offset = 0;  // entry of the codes, and first channel of them
         bool kept = false;               // all of it, or else one band
@@ -31,7 +34,7 @@ class Combiner {
         RowValues row{};
     };
 
-    // One combination on one block.
+    // One combination on one block of images.
     struct Work {
         int channels, height, width, block;
         int64_t num_terms;
@@ -42,7 +45,7 @@ class Combiner {
         LaneBits present;
 
         const int64_t* term(int64_t t) const { return terms + 5 * t; }
-        // Codes and offset of a term, or of the total.
+        // Index and first channel of the codes of term t; t = num_terms means the total.
         const int64_t* codes_of(int64_t t) const { return t < num_terms ? term(t) + 3 : codes; }
         bool has_flag(int64_t t, Flag flag) const { return t < num_terms && (term(t)[2] & flag); }
     };
@@ -55,7 +58,7 @@ public:
         first_row_.reserve(size_t(longest_row) * LANES);
     }
 
-    // Returns the seconds that products of values took.
+    // Returns the seconds spent on products of values, so that the caller can book them as covariance.
     double execute(const int64_t* a, int block) {
         Work work;
         work.block = block;
@@ -86,7 +89,7 @@ private:
         return planes;
     }
 
-    // Terms of the row of channel c that begins at (y, x), without codes.
+    // Fills row_terms_ for the row of channel c that begins at (y, x), without codes.
     void set_terms(const Work& work, int c, int y, int x) {
         row_terms_.resize(work.num_terms);
         for (int64_t t = 0; t < work.num_terms; t++) {
@@ -103,7 +106,7 @@ private:
         }
     }
 
-    // The same with codes; returns where the results go.
+    // Fills row_terms_ with codes, and returns where the results go.
     RowTargets set_row(const Work& work, int c, int y, int x) {
         set_terms(work, c, y, x);
         const int64_t unit = (int64_t(c) * work.height + y) * work.width + x, plane = int64_t(work.height) * work.width;
@@ -122,12 +125,12 @@ private:
             }
     }
 
-    // Band by band: some pixels of all channels, and then their products while they are in the cache. `band`: pixels of one.
+    // Works band by band: computes `band` pixels of all channels, then multiplies them by each other while they are in the cache.
     double combine_bands(Work& work, int band) {
-        std::vector<Target> targets;  // of the terms, then of the total
+        std::vector<Target> targets;  // one for each term, then one for the total
         for (int64_t t = 0; t <= work.num_terms; t++) {
             targets.push_back(target(work, t));
-            // Pieces of a tensor have to agree in which pixels make a pair.
+            // All pieces of a tensor must pair the same pixels.
             work.flat &= !targets[t].kept || work.width % 2 == 0;
         }
         const int rows = work.flat ? 1 : work.height, length = work.flat ? work.height * work.width : work.width;
@@ -162,7 +165,7 @@ private:
         return seconds;
     }
 
-    // What is kept of term t, or of the total.
+    // Where the values of term t go; t = num_terms means the total.
     Target target(const Work& work, int64_t t) {
         Target target;
         target.codes = work.codes_of(t)[0];
@@ -183,7 +186,7 @@ private:
         return target;
     }
 
-    // Values of the row of channel c that begins at a pixel; `pair` is the number of its first pair.
+    // Points a target at the row of channel c that begins at `pixel`, whose first pair has the number `pair`.
     RowValues* begin_row(const Work& work, Target& target, int c, int pixel, int pair) {
         if (target.codes < 0) return nullptr;
         const Codes& codes = batch_.codes[target.codes];
@@ -197,7 +200,8 @@ private:
         return &row;
     }
 
-    // About the mean of each channel of term t, or of the total: that of its first row.
+    // Estimates the mean of each channel of term t (or of the total) by the mean of its first row. Values less such a centre are
+    // small, so that rounding them loses little.
     void find_centres(const Work& work, int64_t t, float* centres) {
         for (int c = 0; c < work.channels; c++) {
             set_terms(work, c, 0, 0);

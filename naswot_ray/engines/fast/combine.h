@@ -1,4 +1,4 @@
-// Combinations of tensors: scale, shift, rectification, sum and sign bits in one pass.
+// Combines rows of tensors: scales, shifts, rectifies and adds them, and takes the sign bits, all in one pass.
 #pragma once
 
 #include <limits>
@@ -9,7 +9,7 @@
 
 namespace naswot {
 
-// Where the values of a row that has codes go too, for what is found of values instead of signs.
+// Where the values of a row with codes are stored. Some statistics need the values and not just their signs.
 struct RowValues {
     float* pairs;   // less `centre`, for the covariance
     bool precise;   // whether these are single precision numbers
@@ -24,12 +24,12 @@ struct RowValues {
 struct RowTerm {
     const float* x;
     Lanes mean, scale, floor;
-    Mask* codes;        // of the value before the maximum; may be null
-    RowValues* values;  // likewise
+    Mask* codes;        // receives the signs of the value before the maximum; may be null
+    RowValues* values;  // receives that value; may be null
 };
 
 struct RowTargets {
-    float* total;      // these may be null
+    float* total;      // any of these may be null
     float* rectified;
     Mask* codes;
     RowValues* values;
@@ -107,7 +107,7 @@ inline void combine_row(const RowTerm* terms, const RowTargets& to, int width, L
     }
 }
 
-// Any number of terms: some at a time, what they add up to being the first term of the next.
+// Combines any number of terms, a few at a time. The sum of each few becomes the first term of the next.
 template <bool VALUES>
 inline void combine_row(std::vector<RowTerm>& terms, const RowTargets& to, int width, LaneBits present, float* buffer) {
     RowTerm* first = terms.data();

@@ -1,7 +1,8 @@
 """Compiles the kernels of engine `fast` for the processor at hand.
 
-They are C++ without a line about Python or torch, compiled on first use by the machine's own compiler: the code of a Ray job
-comes to each node as source, so nothing compiled could come with it, and this way the compiler knows which processor it is for.
+The kernels are C++ that knows nothing of Python or torch. The machine's own compiler builds them on first use, for two reasons:
+the code of a Ray job reaches each node as source, so a compiled library could not come along; and only there is it known
+which processor to compile for.
 """
 
 from __future__ import annotations
@@ -21,14 +22,14 @@ _TIMEOUT_SECONDS = 300
 
 
 class BuildError(Exception):
-    """There are no kernels that can be used here."""
+    """The kernels could not be built, so none can be used here."""
 
 
 def find_compiler() -> str:
-    """The path of a C++ compiler: `$CXX`, or else the first of the usual names.
+    """The path of a C++ compiler: that of `$CXX` if it is set, or else of the first usual name that exists.
 
     Raises:
-        BuildError: there is none.
+        BuildError: no compiler was found.
     """
     named = os.environ.get("CXX")
     for name in [named] if named else _COMPILERS:
@@ -39,10 +40,10 @@ def find_compiler() -> str:
 
 
 def key_of(compiler: str) -> str:
-    """Names what the result of `compile_kernels` depends on: sources, options, compiler and processor.
+    """A digest of what the result of `compile_kernels` depends on: sources, options, compiler and processor.
 
     Raises:
-        BuildError: the compiler does not run.
+        BuildError: the compiler could not be run.
     """
     digest = hashlib.blake2b(digest_size=12)
     for source in sorted([*_SOURCES.glob("*.cpp"), *_SOURCES.glob("*.h")]):
@@ -52,10 +53,13 @@ def key_of(compiler: str) -> str:
 
 
 def compile_kernels(compiler: str) -> bytes:
-    """The content of the shared library.
+    """Compile the kernels.
+
+    Returns:
+        the content of the shared library.
 
     Raises:
-        BuildError: the compiler failed; says why.
+        BuildError: the compiler failed; the message says why.
     """
     try:
         with tempfile.TemporaryDirectory(prefix="naswot-ray-") as folder:
@@ -81,7 +85,7 @@ def _version_of(compiler: str) -> bytes:
 
 
 def _processor() -> bytes:
-    """Architecture and instruction sets: nodes of several kinds may share a home directory."""
+    """Describes the architecture and the instruction sets. Nodes of several kinds may share one cache in a home directory."""
     wanted = ("model name", "flags", "Features", "CPU part")
     try:
         lines = Path("/proc/cpuinfo").read_text().split("\n\n")[0].splitlines()

@@ -1,5 +1,5 @@
-// Convolutions: dense and grouped as a sum over taps (input channel, kernel row, kernel column) with a register tile of output
-// channels by pixels; depthwise plane by plane.
+// Convolutions. Dense and grouped ones sum over taps (input channel, kernel row, kernel column) and keep a tile of output channels
+// by pixels in registers. Depthwise ones work plane by plane.
 #pragma once
 
 #include <vector>
@@ -19,14 +19,15 @@ struct Convolution {
     bool depthwise() const { return group_inputs() == 1 && group_outputs() == 1; }
 };
 
-// The register tile: 24 accumulators of one register each with 32 registers of 64 bytes, 12 halves with 16 of 32 bytes.
+// Size of the register tile. With 32 registers of 64 bytes there is room for 24 accumulators of one register each; with 16
+// registers of 32 bytes for 6 accumulators of two registers each.
 #if defined(__AVX512F__)
 constexpr int TILE_CHANNELS = 6, TILE_PIXELS = 4;
 #else
 constexpr int TILE_CHANNELS = 3, TILE_PIXELS = 2;
 #endif
 
-// Output channels from `first` on that one tile computes, of `count`; evenly sized tiles.
+// How many of `count` output channels the tile that begins at channel `first` computes. Tiles differ by one channel at most.
 inline int tile_channels(int first, int count) {
     const int tiles = (count + TILE_CHANNELS - 1) / TILE_CHANNELS;
     const int small = count / tiles, rest = count % tiles;  // the first `rest` tiles have one more
@@ -68,7 +69,7 @@ inline void convolve_tile(const float* in, const ptrdiff_t* tap_offsets, int tap
     }
 }
 
-// A row of pixels of CO output channels.
+// Computes a row of pixels of CO output channels.
 template <int CO>
 inline void convolve_row(const float* in, const ptrdiff_t* tap_offsets, int taps, const float* weights, ptrdiff_t step, float* out,
                          ptrdiff_t out_plane, int width, Moments* moments) {
@@ -82,7 +83,7 @@ inline void convolve_row(const float* in, const ptrdiff_t* tap_offsets, int taps
         for (int c = 0; c < CO; c++) moments[c].add(sums[c], squares[c]);
 }
 
-// Weights in the order in which tiles read them: [tile][tap][channel of the tile].
+// Returns the weights in the order in which tiles read them: [tile][tap][channel of the tile].
 inline std::vector<float> packed_weights(const Convolution& op) {
     std::vector<float> packed(size_t(op.out_channels) * op.taps());
     float* to = packed.data();
@@ -97,7 +98,7 @@ inline std::vector<float> packed_weights(const Convolution& op) {
     return packed;
 }
 
-// Dense and grouped. `in` and `out` begin at the first channel that is read and written.
+// Dense and grouped convolutions. `in` and `out` begin at the first channel that is read and written.
 inline void convolve(const Convolution& op, const float* packed, const Planes& in, const Planes& out, Moments* moments) {
     const int taps = op.taps(), outputs = op.group_outputs(), inputs = op.group_inputs();
     std::vector<ptrdiff_t> offsets(taps);
@@ -105,7 +106,7 @@ inline void convolve(const Convolution& op, const float* packed, const Planes& i
         for (int r = 0; r < op.kernel_h; r++)
             for (int s = 0; s < op.kernel_w; s++, k++)
                 offsets[k] = i * in.plane + r * op.dilation * in.row + ptrdiff_t(s) * op.dilation * LANES;
-    // A 1x1 convolution does not care where a row ends.
+    // A 1x1 convolution may run over the ends of rows, so the whole image is treated as one row.
     const bool flat = op.kernel_h == 1 && op.kernel_w == 1 && op.stride_h == 1 && op.stride_w == 1 && in.padding == 0 && out.padding == 0;
     const int height = flat ? 1 : out.height, width = flat ? out.height * out.width : out.width;
     const ptrdiff_t step = ptrdiff_t(op.stride_w) * LANES;

@@ -1,8 +1,9 @@
-"""Networks that enlarge rounding: deep ones without shortcuts. Engine `fast` leaves them to the kernels of `exact`.
+"""Finds networks that amplify rounding errors: deep ones without shortcuts. Engine `fast` runs them in the kernels of `exact`.
 
-A unit near zero that flips moves the statistics behind it, and so other units. Shortcuts keep that small; along a plain stack
-it grows with every layer, until two orders of summation give two scores, as `exact` itself does in float32 and in float64.
-Where the statistics are over a few values only, on maps of a pixel or four, it grows faster.
+When rounding flips the sign of a unit near zero, the statistics of later layers move, and with them other units. Shortcuts keep
+this effect small. Along a plain stack of layers it grows with every layer, until two orders of summation give two different
+scores; even `exact` then scores differently in float32 and in float64. The effect grows faster where statistics cover only a
+few values, on maps of one pixel or four.
 """
 
 from __future__ import annotations
@@ -14,14 +15,18 @@ from naswot_ray.network import ops
 from naswot_ray.network.plan import Plan
 
 MAX_PLAIN_DEPTH: Final = 48
-"""Of 6,000 random networks of twelve spaces all up to here are within 7.1e-4 of `exact`; the first beyond 1e-3 has 61."""
+"""The largest plain depth that `fast` runs itself.
+
+Among 6,000 random networks of twelve spaces, all up to this depth are within 7.1e-4 of `exact`. The first one that is off by
+more than 1e-3 has a depth of 61."""
 
 MAX_DEPTH_ON_SMALL_MAPS: Final = {1: 5, 4: 16}
-"""Pixels -> plain depth, for networks that shrink images to so few pixels: statistics over a few values enlarge rounding too.
+"""Pixels -> the largest plain depth for networks whose smallest map has no more pixels than that.
 
-NDS's cell networks for ImageNet on images of 32 pixels have maps of one: there 6 of 2,500 were beyond 1e-3, of depths
-18 to 29. AnyNets on 16 pixels have too, and of depth 6 come to 8.8e-4. On 64 pixels, with maps of four, one of 2,000 was
-beyond, of depth 25."""
+Statistics over a few values amplify rounding as well. NDS's cell networks for ImageNet shrink images 32 pixels wide to maps
+of one pixel: 6 of 2,500 were off by more than 1e-3, at depths of 18 to 29. So do AnyNets on images 16 pixels wide, where
+networks of depth 6 are off by up to 8.8e-4. On images 64 pixels wide, with maps of four pixels, one of 2,000 was off by more
+than 1e-3, at a depth of 25."""
 
 
 def enlarges_rounding(plan: Plan) -> bool:
@@ -32,7 +37,11 @@ def enlarges_rounding(plan: Plan) -> bool:
 
 
 def plain_depth(plan: Plan) -> int:
-    """Convolutions on the shortest way from the images to a tensor that a counted ReLU reads, of the farthest such tensor."""
+    """The depth of a network if its shortcuts are taken.
+
+    The depth of a tensor is the number of convolutions on the shortest path to it from the images. The result is the largest
+    depth among the tensors that counted ReLUs read.
+    """
     depths: dict[int, int] = {}
     for step in plan.steps:
         before = min([depths[i] for i in step.inputs], default=0)
@@ -41,7 +50,10 @@ def plain_depth(plan: Plan) -> int:
 
 
 def exact_bytes(plan: Plan, num_images: int) -> int:
-    """About what `exact` takes at most: the tensors that are still read, and a step's own once more, laid out anew."""
+    """Estimates the peak memory of `exact`, in bytes.
+
+    It holds the tensors that are still to be read, and while a step runs also a copy of that step's tensors in another layout.
+    """
     sizes: dict[int, int] = {}
     most = 0
     for step in plan.steps:

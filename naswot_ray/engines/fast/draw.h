@@ -23,7 +23,8 @@ inline void philox(const uint64_t (&key)[2], uint64_t counter, uint64_t stream, 
     for (int i = 0; i < 4; i++) words[i] = x[i];
 }
 
-// Calls `make(pieces, first, count)` for runs of a stream's words, cut in pieces of the size of Piece, the lowest first.
+// Cuts the words of a stream into integers of type Piece, the lowest bits first, and calls `make(pieces, first, count)` for one
+// run of `count` pieces after the other; `first` is the number of the run's first piece.
 template <class Piece, class Make>
 inline void draw(const uint64_t (&key)[2], uint64_t stream, int64_t count, const Make& make) {
     static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__);

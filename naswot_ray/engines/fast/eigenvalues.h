@@ -1,8 +1,8 @@
 // Eigenvalues of many symmetric matrices at once: Householder's reduction to tridiagonal form (EISPACK, tred1), then the QL
 // method without square roots (Reinsch, "A Stable, Rational QL Algorithm", 1973; EISPACK, tqlrat; LAPACK, dsterf).
 //
-// In single precision: an eigenvalue is off by some 1e-6 of the largest one, where a measure's tolerance is 1e-3 of the sum of its
-// tensors. Half as many vectors as in double precision take half the time.
+// Single precision is enough: it puts an eigenvalue off by some 1e-6 of the largest one, and a measure's tolerance is 1e-3 of the
+// sum over its tensors. It takes half the time of double precision, since a vector holds twice as many numbers.
 #pragma once
 
 #include <algorithm>
@@ -14,10 +14,10 @@
 
 namespace naswot {
 
-// Squares, of matrices whose largest entry is about 1, that are as good as 0: the reciprocal of a smaller one might be infinite.
+// A square below this counts as 0 in a matrix whose largest entry is about 1: its reciprocal might be infinite.
 constexpr float NOTHING = 1e-30f;
 
-// Sum over k < length of a[k] b[k], with enough sums to keep the multipliers busy.
+// Returns the sum over k < length of a[k] b[k]. Four partial sums keep the multipliers busy.
 inline Lanes dot(const Lanes* a, const Lanes* b, int length) {
     Lanes sums[4] = {};
     int k = 0;
@@ -115,11 +115,12 @@ inline void tridiagonalise(Lanes* matrix, int n, Lanes* diagonal, Lanes* squares
     squares[0] = Lanes{};
 }
 
-// The eigenvalues of tridiagonal matrices in the place of the diagonal, in no order. Returns which do not converge. What is found of
-// a matrix does not depend on the other lanes, nor on zeros at its end: a step that meets zeros begins anew behind them, exactly.
+// Replaces the diagonals of tridiagonal matrices by their eigenvalues, in no particular order. Returns which matrices did not
+// converge. A matrix's eigenvalues depend neither on the other lanes nor on zeros at its end: a step that meets zeros begins
+// anew, exactly, behind them.
 inline LaneBits find_tridiagonal(Lanes* diagonal, Lanes* squares, int n) {
     constexpr int MOST_STEPS = 60;
-    constexpr float NEGLIGIBLE = 2e-7f;  // beside the largest entry
+    constexpr float NEGLIGIBLE = 2e-7f;  // relative to the largest entry
     Lanes largest = {};
     for (int i = 0; i < n; i++) {
         const Lanes square = diagonal[i] * diagonal[i] + squares[i];
@@ -127,7 +128,7 @@ inline LaneBits find_tridiagonal(Lanes* diagonal, Lanes* squares, int n) {
     }
     LaneBits failed = {};
     const Lanes negligible = largest * (NEGLIGIBLE * NEGLIGIBLE);
-    // What is between entries l and l + 1 is made negligible in all matrices, then l rises.
+    // Steps repeat until the entry between l and l + 1 is negligible in all matrices; then l rises.
     for (int l = 0; l + 1 < n; l++)
         for (int step = 0;; step++) {
             const LaneBits active = squares[l + 1] > negligible;
@@ -160,8 +161,10 @@ inline LaneBits find_tridiagonal(Lanes* diagonal, Lanes* squares, int n) {
     return failed;
 }
 
-// Eigenvalues of positive semi-definite matrices, ascending, those of the next matrix behind. `lower`: their lower triangles row
-// by row, likewise. What does not converge becomes not a number.
+// Finds the eigenvalues of positive semi-definite matrices.
+//
+// `lower` holds their lower triangles row by row, one matrix after the other, and `sizes` their numbers of rows. `eigenvalues`
+// receives the eigenvalues of each matrix in ascending order, one matrix after the other; NaN for a matrix that does not converge.
 inline void find_eigenvalues(const double* lower, const int64_t* sizes, int64_t count, double* eigenvalues) {
     std::vector<const double*> matrices(count);
     std::vector<double*> results(count);
@@ -173,7 +176,7 @@ inline void find_eigenvalues(const double* lower, const int64_t* sizes, int64_t 
         lower += triangle(sizes[t]);
         eigenvalues += sizes[t];
     }
-    // Those of about one size together: the smaller ones are filled up with zeros at their ends.
+    // Matrices of about the same size share a vector. The smaller ones are filled up with zeros at their ends.
     std::sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return sizes[a] > sizes[b]; });
     const int most = count > 0 ? int(sizes[order[0]]) : 0;
     Vectors<Lanes> matrix(triangle(most)), diagonal(most), squares(most), q(most);

@@ -1,6 +1,6 @@
-"""A program as the numbers that kernels.cpp executes, and the memory it needs.
+"""Encodes a program as the numbers that kernels.cpp executes, and lays out the memory that it needs.
 
-Memory is laid out before anything runs, so how much a network takes is known beforehand, exactly.
+Memory is laid out before anything runs, so the exact size that a network takes is known in advance.
 """
 
 from __future__ import annotations
@@ -19,16 +19,18 @@ from naswot_ray.network import ops
 from naswot_ray.network.program import Combine, Convolve, Instruction, Place, Pool, Program, Shift
 
 LANES: Final = 16
-"""Images of a block (lanes.h)."""
+"""Images in a block (lanes.h)."""
 
 BAND_BYTES: Final = 2**17
-"""Values whose products are summed up at once: they should be in the first two levels of cache."""
+"""Size of a band: the values whose products are summed up together. They should fit into the first two levels of cache."""
 
 PRECISE_VALUES: Final = 1024
-"""Values of a channel below which they are not rounded (pairs.h): over so few, what rounding does to them would show."""
+"""A channel with fewer values than this keeps them in single precision (pairs.h): the errors of rounding so few do not average
+out."""
 
 _MIN_BAND: Final = 64
-"""Pixels of a band at least, where an image has so many: the sums of a band are added to others at its end."""
+"""The least number of pixels in a band, if the image has that many. Adding the sums of a band to the total takes time, which a
+longer band spreads over more pixels."""
 
 _CONVOLVE, _AVERAGE_POOL, _MAXIMUM_POOL, _SHIFT, _COMBINE = range(5)
 
@@ -38,16 +40,16 @@ class Encoded:
     """What kernels.cpp is called with.
 
     Attributes:
-        words: shape (length,), int64.
+        words: the encoded program, shape (length,), int64.
         layers: the convolutions whose weights are laid end to end, each flat, in this order.
-        num_weights: elements of all of these.
-        image_padding: zeros around the images.
-        num_floats, num_masks: elements of the memory for tensors (4 bytes each) and for codes (2 bytes).
-        num_values: elements of the memory for values of tensors that ReLUs read (4 bytes).
+        num_weights: number of weights of all layers (4 bytes each).
+        image_padding: width of the zeros around the images, in pixels.
+        num_floats, num_masks: elements of the memory for tensors (4 bytes each) and for codes (2 bytes each).
+        num_values: elements of the memory for values of tensors that ReLUs read (4 bytes each).
         tensors: those tensors, in the order of the codes.
-        num_covariances, num_correlations: elements of all lower triangles of each (8 bytes).
-        num_kernel_entries: elements of the kernels of the tensors, each (n, n) (4 bytes).
-        num_patterns: of signs (1 byte).
+        num_covariances, num_correlations: elements of the lower triangles of all covariances and correlations (8 bytes each).
+        num_kernel_entries: elements of the tensors' own kernels, each of shape (n, n) (4 bytes each).
+        num_patterns: number of sign patterns that may occur (1 byte each).
     """
 
     words: npt.NDArray[np.int64]
@@ -65,12 +67,12 @@ class Encoded:
 
     @property
     def num_bytes(self) -> int:
-        """Of tensors, values, codes, weights, and what is found."""
+        """Memory of tensors, values, codes, weights and results."""
         return 4 * (self.num_floats + self.num_values) + 2 * self.num_masks + 8 * self.num_weights + self.num_bytes_found
 
     @property
     def num_bytes_found(self) -> int:
-        """Of what is found; twice that of triangles, whose eigenvalues are taken of a copy."""
+        """Memory of the results. Triangles count twice, since their eigenvalues are computed on a copy."""
         triangles = self.num_covariances + self.num_correlations
         return 2 * 8 * triangles + 4 * self.num_kernel_entries + self.num_patterns
 
@@ -79,7 +81,7 @@ class CodedTensor(NamedTuple):
     """A tensor whose codes are computed.
 
     Attributes:
-        channels, pixels: of one image.
+        channels, pixels: size of one image.
         correlated: whether its correlation is computed.
     """
 
@@ -92,10 +94,10 @@ def encode(program: Program, n: int, wanted: Collection[Statistic], pair_floats:
     """Lay out memory for a batch of n images, and encode the program.
 
     Args:
-        program: of the network.
+        program: program of the network.
         n: number of images.
-        wanted: what to find.
-        pair_floats: floats that the values of two pixels take, sixteen images each (pairs.h).
+        wanted: which statistics to compute.
+        pair_floats: number of floats that the values of two pixels take for sixteen images each (pairs.h).
     """
     num_blocks = -(-n // LANES)
     tensors, num_floats, num_channels = _lay_out_tensors(program, num_blocks)
@@ -105,7 +107,7 @@ def encode(program: Program, n: int, wanted: Collection[Statistic], pair_floats:
     correlation = Statistic.SMALLEST_CORRELATIONS in wanted
     values = _lay_out_values(program, pieces, n, pair_floats, covariance=covariance, correlation=correlation)
     codes: list[int] = []
-    number = 0  # among those that are computed
+    number = 0  # counts the tensors whose codes are computed
     for i, one in enumerate(program.codes):
         codes += (masks.get(i, 0), one.num_units, one.multiplicity, one.num_relus, pieces[i][-1][0] if i in pieces else -1)
         codes += (number, *values.records.get(i, _NO_VALUES))
@@ -125,7 +127,7 @@ def encode(program: Program, n: int, wanted: Collection[Statistic], pair_floats:
             words.append(len(encoded) + 1)
             words += encoded
         phases += [len(phase), len(words) + 2, *words]
-    # Rows of tensors without padding are read as one.
+    # A tensor without padding is read as one long row.
     longest_row = max(prod(tensor.shape[1:]) for tensor in program.tensors)
     head = [len(program.tensors), len(program.codes), len(program.phases), num_channels, longest_row, values.band_floats]
     return Encoded(
@@ -174,9 +176,12 @@ def _place(place: Place | None) -> tuple[int, int]:
 
 
 def _lay_out_tensors(program: Program, num_blocks: int) -> tuple[list[int], int, int]:
-    """The tensors' records, and how many floats and normalised channels there are.
+    """Lay out the tensors.
 
-    A tensor that is read in its own phase only needs room for one block, and that only from its first to its last use.
+    A tensor that is read only in its own phase needs room for one block of images, and only from its first to its last use.
+
+    Returns:
+        the tensors' records, the number of floats, and the number of normalised channels.
     """
     first_use, last_use = _uses(program)
     starts = [0]
@@ -190,7 +195,7 @@ def _lay_out_tensors(program: Program, num_blocks: int) -> tuple[list[int], int,
         size = channels * (height + 2 * tensor.padding) * (width + 2 * tensor.padding) * LANES
         strides.append(size)
         if number == 0:
-            continue  # the caller's
+            continue  # the images, in memory of the caller
         if tensor.normalised or tensor.last > tensor.first:
             whole.append((starts[tensor.first], starts[tensor.last + 1] - 1, size * num_blocks, number))
         else:
@@ -208,7 +213,7 @@ def _lay_out_tensors(program: Program, num_blocks: int) -> tuple[list[int], int,
 
 
 def _uses(program: Program) -> tuple[dict[int, int], dict[int, int]]:
-    """For each tensor the first and the last instruction that uses it, by number."""
+    """Tensor -> number of the first instruction that uses it, and tensor -> number of the last one."""
     first: dict[int, int] = {}
     last: dict[int, int] = {}
     for number, instruction in enumerate(instruction for phase in program.phases for instruction in phase):
@@ -226,7 +231,7 @@ def _tensors_of(instruction: Instruction) -> Iterable[int]:
 
 
 _Pieces = dict[int, list[tuple[int, Combine]]]
-"""Index of codes -> the combinations that write them, each with its phase, in order of execution."""
+"""Maps an index of codes to the combinations that write them, each with its phase, in order of execution."""
 
 
 def _pieces(program: Program) -> _Pieces:
@@ -243,7 +248,7 @@ def _pieces(program: Program) -> _Pieces:
 
 
 def _lay_out_masks(program: Program, pieces: _Pieces, num_blocks: int) -> tuple[dict[int, int], int]:
-    """Where the masks of codes go, and how many there are."""
+    """Lay out the masks: index of codes -> place, and the number of masks that all of them take."""
     intervals = [
         (found[0][0], found[-1][0], -(-program.codes[i].num_units // 64) * 64 * num_blocks, i) for i, found in pieces.items()
     ]
@@ -253,11 +258,11 @@ def _lay_out_masks(program: Program, pieces: _Pieces, num_blocks: int) -> tuple[
 
 @dataclass
 class _Values:
-    """What is laid out for values of tensors whose codes are computed. Names as in `Encoded` and in program.h.
+    """The layout of values of tensors whose codes are computed. Names are those of `Encoded` and of program.h.
 
     Attributes:
-        records: index of codes -> the end of their record: channels, pixels, precise, kept, kept_stride, kept_pairs, first,
-            covariance, correlation.
+        records: index of codes -> the last fields of their record: channels, pixels, precise, kept, kept_stride, kept_pairs,
+            first, covariance, correlation.
     """
 
     records: dict[int, tuple[int, ...]]
@@ -293,21 +298,22 @@ def _lay_out_values(
         _, height, width = found[0][1].shape
         pixels = height * width
         channels = program.codes[i].num_units // pixels
-        # The correlation over no more pixels than channels is singular: less the mean, the rank is below that.
+        # With no more pixels than channels the correlation is singular: subtracting the mean leaves a rank below the number of
+        # pixels.
         tensors[i] = CodedTensor(channels, pixels, correlation and pixels > channels)
         if tensors[i].correlated:
             firsts.append((start, end, -(-pixels // LANES) * LANES * channels, i))
         if covariance and len(found) > 1:
             pairs = height * -(-width // 2)
             block = pairs * channels * floats_of_pair(pixels)
-            # Pieces of one phase are there together, block by block.
+            # Pieces of one phase are all computed before the next block begins, so they need room for one block.
             kept.append((start, end, block if start == end else block * num_blocks, i))
             kept_strides[i] = (0 if start == end else block, pairs)
         combines |= {id(combine): combine for _, combine in found}
     num_bands = 0
     for combine in combines.values() if covariance else ():
         channels, height, width = combine.shape
-        # A band is some whole rows, or a part of all pixels in a row; no more than there are.
+        # A band is some whole rows or, if all pixels are treated as one row, a part of that; it never exceeds the image.
         pairs = min(max(_band_pixels(combine.shape), width + 1), height * -(-width // 2))
         laid.band_floats = max(laid.band_floats, channels * pairs * floats_of_pair(height * width))
         num_bands = max(num_bands, len(combine.terms) + 1)
@@ -327,15 +333,24 @@ def _lay_out_values(
 
 
 def _band_pixels(shape: ops.Shape) -> int:
-    """Pixels of a band of so many channels, an even number."""
+    """Number of pixels in a band of a tensor of this shape; always even."""
     channels = shape[0]
     return max(_MIN_BAND, BAND_BYTES // (channels * LANES * 4) * 2)
 
 
 def _place_all(intervals: list[tuple[int, int, int, int]], offsets: dict[int, int], start: int) -> int:
-    """Give each (first, last, size, key) the lowest place from `start` on that is free all the time; returns the end of all."""
+    """Give each interval the lowest place from `start` on that is free from its first to its last use.
+
+    Args:
+        intervals: (first use, last use, size, key).
+        offsets: receives key -> place.
+        start: where the memory begins.
+
+    Returns:
+        where the memory ends.
+    """
     end = start
-    live: list[tuple[int, int, int]] = []  # place, its end, when it becomes free
+    live: list[tuple[int, int, int]] = []  # place, end, last use
     for first, last, size, key in sorted(intervals):
         live = [entry for entry in live if entry[2] >= first]
         place = start

@@ -1,4 +1,4 @@
-"""The engine `fast`: the same score as `exact` up to rounding, on a CPU, in a fraction of the time."""
+"""The engine `fast` computes the same score as `exact`, up to rounding, on a CPU in a fraction of the time."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from naswot_ray.network import Network
 class FastEngine(Engine):
     """Executes a network's program in the kernels of kernels.cpp, or in torch where these cannot be built.
 
-    Networks that enlarge rounding are executed as `exact` does (deep.py).
+    Networks that amplify rounding errors run as in `exact` (deep.py).
 
     Attributes:
-        note: what an operator should know: why it runs in torch, or had to build its kernels.
-        last_stages: seconds of the last network by stage; empty where torch executed it.
+        note: a message for the operator: why the engine runs in torch, or why it had to build its kernels again.
+        last_stages: stage -> seconds that the last network took in it; empty if torch executed the network.
     """
 
     name = "fast"
@@ -48,10 +48,10 @@ class FastEngine(Engine):
     def run_forward(
         self, network: Network, images: torch.Tensor, weights: WeightSource, wanted: Collection[Statistic]
     ) -> ForwardPass:
-        """Run a network on a batch; arguments and errors as in `exact`.
+        """Run a network on a batch. Arguments and errors are those of `exact`.
 
         Raises:
-            MemoryError: it would take more memory than there is; nothing was computed.
+            MemoryError: the network needs more memory than there is. Nothing was computed.
         """
         check_shape(network, images)
         if images.device.type != "cpu":

@@ -1,4 +1,4 @@
-// From codes to the kernel: bits by image, then the Hamming distance of each pair.
+// Turns codes into a kernel: collects the bits of each image, then counts the Hamming distance of each pair of images.
 #pragma once
 
 #include <vector>
@@ -7,8 +7,8 @@
 
 namespace naswot {
 
-// Bits of one block of images: masks[unit] holds a bit for each image; words[image * stride + unit / 64] one for each unit.
-// `units` is a multiple of 64.
+// Transposes the bits of one block of images: masks[unit] holds a bit for each image, words[image * stride + unit / 64] a bit for
+// each unit. `units` is a multiple of 64.
 inline void transpose_masks(const Mask* masks, size_t units, uint64_t* words, size_t stride) {
 #if defined(__AVX512BW__)
     for (size_t u = 0; u < units; u += 64) {
@@ -24,7 +24,7 @@ inline void transpose_masks(const Mask* masks, size_t units, uint64_t* words, si
         uint64_t found[LANES] = {};
         for (int chunk = 0; chunk < 8; chunk++)
             for (int half = 0; half < 2; half++) {
-                // An 8x8 bit matrix, transposed by three exchanges (Warren, Hacker's Delight, section 7-3).
+                // Three exchanges transpose an 8x8 bit matrix (Warren, Hacker's Delight, section 7-3).
                 uint64_t m = 0, t;
                 for (int k = 0; k < 8; k++) m |= uint64_t(uint8_t(masks[u + 8 * chunk + k] >> (8 * half))) << (8 * k);
                 t = (m ^ (m >> 7)) & 0x00AA00AA00AA00AAull, m ^= t ^ (t << 7);
@@ -37,14 +37,15 @@ inline void transpose_masks(const Mask* masks, size_t units, uint64_t* words, si
 #endif
 }
 
-// The Hamming distances of 4 codes from 4: of images whose words begin at a, b, and so on, `stride` apart.
+// Computes the Hamming distances between four codes and four others. Their words begin at a and at b; the next code of each four
+// begins `stride` words later.
 inline void hamming_4x4(const uint64_t* a, const uint64_t* b, size_t stride, int64_t (&distances)[4][4]) {
 #if defined(__AVX512VPOPCNTDQ__)
     __m512i sums[4][4];
     for (auto& row : sums)
         for (__m512i& sum : row) sum = _mm512_setzero_si512();
     for (size_t w = 0; w < stride; w += 8) {
-        // Past the end of a code there is nothing to tell apart.
+        // Words past the end of a code are read as zeros in both, so they add nothing.
         const __mmask8 there = stride - w >= 8 ? 0xff : __mmask8((1u << (stride - w)) - 1);
         __m512i x[4], y[4];
 #pragma GCC unroll 4
@@ -69,8 +70,9 @@ inline void hamming_4x4(const uint64_t* a, const uint64_t* b, size_t stride, int
 #endif
 }
 
-// Adds to both kernels, shape (n, n), the agreements of codes, of which both take some multiple. The words of a whole number of
-// blocks of images are there. The agreements themselves go to the lower triangle of `own`, shape (n, n), if that is not null.
+// Adds the agreements of a tensor's codes to both kernels, shape (n, n): `multiplicity` times to `published`, `num_relus` times to
+// `paper`. `words` has to cover a whole number of blocks of images. The agreements themselves go to the lower triangle of `own`,
+// shape (n, n), if that is not null.
 inline void add_agreements(const uint64_t* words, size_t stride, int64_t units, int n, int64_t multiplicity, int64_t num_relus,
                            int64_t* published, int64_t* paper, int32_t* own) {
     for (int i = 0; i < n; i += 4)

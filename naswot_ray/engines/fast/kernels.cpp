@@ -1,7 +1,7 @@
 // Executes the program of a network (naswot_ray/network/program.py), as encoded by encoding.py, on a batch.
 //
-// A phase is done block by block: all its instructions for sixteen images, then for the next sixteen, so that most of what an
-// instruction reads is still in a cache. At the end of a phase the statistics of what it convolved are there.
+// A phase runs block by block: all its instructions for sixteen images, then all for the next sixteen, so that most of what an
+// instruction reads is still in a cache. At the end of a phase the statistics of the tensors that it computed are complete.
 #include <algorithm>
 #include <cmath>
 #include <new>
@@ -30,12 +30,13 @@ class Run {
     std::vector<uint64_t> words_;
     std::vector<std::vector<float>> packed_;
     AlignedFloats row_buffer_, transformed_;
-    std::vector<ChannelSums> sums_;  // of each codes, while it is being computed
+    std::vector<ChannelSums> sums_;  // one entry for each coded tensor, filled while it is computed
     Combiner combiner_;
 
 public:
-    // The program: numbers of tensors, codes, phases and normalised channels, pixels of the longest row, floats of a band; then
-    // all tensors, all codes, all phases.
+    // Layout of `program`: the numbers of tensors, codes, phases and normalised channels, the pixels of the longest row and the
+    // floats of a band; then all tensors, all codes and all phases. A phase: its number of instructions, its length in words, its
+    // instructions.
     Run(const int64_t* program, const Batch& batch, double* seconds)
         : batch_(batch), num_codes_(program[1]), num_phases_(program[2]), seconds_(seconds), moments_(program[3]), mean_(program[3]),
           scale_(program[3]), sums_(program[1]), combiner_(batch_, mean_, scale_, sums_, program[4]) {
@@ -79,8 +80,8 @@ private:
         return first < 0 ? nullptr : moments_.data() + first;
     }
 
-    // Instructions: [length, opcode, ...]. Convolve: input, offset, output, in_channels, out_channels, kernel, stride and padding
-    // of the height and the width each, dilation, groups, place of the weights.
+    // Layout of an instruction: [length, opcode, ...]. A convolution's operands: input, first channel, output, in_channels,
+    // out_channels, then kernel, stride and padding (height and width of each), dilation, groups, place of the weights.
     Convolution convolution(const int64_t* a) const {
         return Convolution{int(a[4]), int(a[5]), int(a[6]), int(a[7]), int(a[8]), int(a[9]),
                            int(a[10]), int(a[11]), int(a[12]), int(a[13]), batch_.weights + a[14]};
@@ -179,7 +180,7 @@ private:
         }
     }
 
-    // The products of values that were kept until all pieces of a tensor were there.
+    // Adds the products of values that had to be kept until all pieces of their tensor were computed.
     void add_kept_values(int64_t number, int block) {
         const Codes& codes = batch_.codes[number];
         if (codes.kept < 0) return;
@@ -188,7 +189,7 @@ private:
         seconds_[STAGE_COVARIANCE] += watch.lap();
     }
 
-    // What is found of a tensor, all of which is there.
+    // Computes the results of a coded tensor once all of it has been computed.
     void finish_codes(int64_t number) {
         const Codes& codes = batch_.codes[number];
         const Results& results = batch_.results;
@@ -228,8 +229,10 @@ private:
 
 }  // namespace naswot
 
-// `images` is tensor 0, laid out like the others; all memory is aligned to 64 bytes. Results are written where they are wanted;
-// `seconds`, one for each stage, are added to. Returns 0, or 1 if there is not enough memory.
+// Runs an encoded program on a batch of n images.
+//
+// `images` is tensor 0, laid out like the others. All memory is aligned to 64 bytes. `results` says which results are wanted and
+// where they go. The seconds that each stage takes are added to `seconds`. Returns 0, or 1 if there is not enough memory.
 extern "C" int naswot_run(const int64_t* program, int64_t n, const float* images, const float* weights, float* arena, uint16_t* masks,
                           float* values, const naswot::Results* results, double* seconds) {
     try {
@@ -249,10 +252,11 @@ extern "C" int naswot_run(const int64_t* program, int64_t n, const float* images
     }
 }
 
-// How many floats the memory of a pair of pixels is (pairs.h).
+// Returns how many floats of memory a pair of pixels takes (pairs.h).
 extern "C" int64_t naswot_pair_floats() { return naswot::pair_floats(false); }
 
-// log det of kernels, shape (count, n, n), of each the lower triangle; `trusted` is 0 where it has to be computed by kernel.py.
+// Computes log det of kernels, shape (count, n, n), reading the lower triangle of each. Where `trusted` becomes 0, kernel.py has
+// to compute it instead.
 extern "C" int naswot_log_dets(const int32_t* kernels, int64_t count, int64_t n, double* log_dets, uint8_t* trusted) {
     try {
         naswot::find_log_dets(kernels, count, int(n), log_dets, trusted);
@@ -262,7 +266,7 @@ extern "C" int naswot_log_dets(const int32_t* kernels, int64_t count, int64_t n,
     }
 }
 
-// Eigenvalues of symmetric matrices, given by their lower triangles, one after the other.
+// Computes the eigenvalues of symmetric matrices, whose lower triangles follow each other (eigenvalues.h).
 extern "C" int naswot_eigenvalues(const double* lower, const int64_t* sizes, int64_t count, double* eigenvalues) {
     try {
         naswot::find_eigenvalues(lower, sizes, count, eigenvalues);
@@ -272,14 +276,14 @@ extern "C" int naswot_eigenvalues(const double* lower, const int64_t* sizes, int
     }
 }
 
-// random.uniform: `scale` is the bound times 2^-24.
+// Draws uniform weights as philox.py does. `scale` is the bound times philox.UNIFORM_UNIT.
 extern "C" void naswot_draw_uniform(uint64_t key0, uint64_t key1, uint64_t stream, int64_t count, float scale, float* drawn) {
     naswot::draw<int32_t>({key0, key1}, stream, count, [=](const int32_t* pieces, int64_t first, int64_t there) {
         for (int64_t i = 0; i < there; i++) drawn[first + i] = float((pieces[i] >> 7) | 1) * scale;
     });
 }
 
-// random.normal times `scale`; `quantiles` has an entry for each 16 bits.
+// Draws normal weights as philox.py does, times `scale`. `quantiles` has 2^16 entries, one for each value of 16 bits.
 extern "C" void naswot_draw_normal(uint64_t key0, uint64_t key1, uint64_t stream, int64_t count, float scale, const float* quantiles,
                                    float* drawn) {
     naswot::draw<uint16_t>({key0, key1}, stream, count, [=](const uint16_t* pieces, int64_t first, int64_t there) {

@@ -1,9 +1,9 @@
-// Sixteen images side by side: the unit of all computation here.
+// Vectors of sixteen images side by side, the unit of all computation here.
 //
-// A tensor of a batch is stored as [block of 16 images][channel][row][column][image of the block], so that whatever is done to
-// one image is done to sixteen by one vector operation, whatever the number of channels: a depthwise convolution, a pool or a
-// channel cut in odd pieces is as well vectorised as anything else. GCC's and clang's vector extensions compile it for any
-// processor; where one has no vectors of this width, the compiler uses several.
+// A tensor of a batch is stored as [block of 16 images][channel][row][column][image of the block]. One vector operation therefore
+// does the same thing to sixteen images, whatever the number of channels: a depthwise convolution, a pool or an odd number of
+// channels vectorises as well as anything else. GCC's and clang's vector extensions compile this for any processor. Where a
+// processor has no vectors of this width, the compiler uses several narrower ones.
 #pragma once
 
 #include <cstddef>
@@ -18,14 +18,14 @@ namespace naswot {
 
 constexpr int LANES = 16;
 
-// How far ahead memory is asked for, in vectors: about what is done while it comes from another level of cache, or from DRAM.
+// How many vectors ahead memory is prefetched: about as many as are processed while one arrives from a farther cache or from DRAM.
 constexpr int AHEAD = 64;
 
 typedef float Lanes __attribute__((vector_size(4 * LANES)));
 typedef int32_t LaneBits __attribute__((vector_size(4 * LANES)));
 typedef float HalfLanes __attribute__((vector_size(2 * LANES)));
-typedef double Doubles __attribute__((vector_size(4 * LANES)));  // as many as HalfLanes
-typedef uint16_t Mask;                                            // a bit for each image
+typedef double Doubles __attribute__((vector_size(4 * LANES)));  // has as many entries as HalfLanes
+typedef uint16_t Mask;                                            // has a bit for each image of a block
 
 inline Lanes load(const float* p) {
     Lanes v;
@@ -56,7 +56,8 @@ inline Mask positive(Lanes v) {
 #endif
 }
 
-// Sums of values and of squares in double precision, lane by lane; a row at a time, so that single precision sums stay short.
+// Sums of values and of their squares in double precision, lane by lane. A row is added up in single precision first; rows are
+// short enough for that.
 struct Moments {
     double sum[LANES];
     double squares[LANES];
@@ -69,9 +70,9 @@ struct Moments {
     }
 };
 
-// A tensor's place in memory: that of one block of images, of which `block` is the number.
+// Where one block of images of a tensor lies in memory.
 struct Planes {
-    float* data;     // first pixel of channel 0 that is not padding
+    float* data;     // first pixel of channel 0 behind the padding
     ptrdiff_t row;   // floats from a row to the next
     ptrdiff_t plane; // floats from a channel to the next
     int height, width, padding;
@@ -79,7 +80,7 @@ struct Planes {
     float* at(int channel, int y, int x) const { return data + channel * plane + y * row + ptrdiff_t(x) * LANES; }
 };
 
-// Writes the zeros around the channels of a tensor.
+// Writes the zeros that pad the channels of a tensor.
 inline void zero_padding(const Planes& t, int offset, int channels) {
     const int p = t.padding;
     if (p == 0) return;

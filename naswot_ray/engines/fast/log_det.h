@@ -1,5 +1,5 @@
-// log det of many kernels at once, by Cholesky's factorisation. What is near singular is left to measures/kernel.py, which
-// decides in integers.
+// Computes log det of many kernels at once, by Cholesky's factorisation. Kernels that are nearly singular are left to
+// measures/kernel.py, which decides in integers whether they are.
 #pragma once
 
 #include <algorithm>
@@ -10,12 +10,12 @@
 
 namespace naswot {
 
-// How far a kernel has to be from singular, in roundings of n terms, to need no closer look. Ten times as far as in kernel.py: the
-// condition is estimated by one solution of a system here, by several there.
+// How far from singular a kernel must be to be trusted, in units of the rounding error of n terms. The limit is ten times as
+// strict as in kernel.py: here the condition number is estimated by solving one system, there by solving several.
 constexpr double WELL_CONDITIONED = 1e4;
 
-// Entries (i..i+R, j..j+S) of the factor, those to their left and above being there. Diagonal entries are stored as reciprocals.
-// Never inlined: it is to have all registers.
+// Computes entries (i..i+R, j..j+S) of the factor from those to their left and above. Diagonal entries are stored as reciprocals.
+// Never inlined, so that it has all registers to itself.
 template <int R, int S, bool DIAGONAL>
 __attribute__((noinline)) void factorise_tile(Doubles* matrix, int i, int j) {
     const Doubles *x[R], *y[S];
@@ -46,14 +46,14 @@ __attribute__((noinline)) void factorise_tile(Doubles* matrix, int i, int j) {
 #pragma GCC unroll 4
             for (int t = 0; t < s; t++) acc[r][s] -= acc[r][t] * (DIAGONAL ? acc[s][t] : y[s][j + t]);
             if (DIAGONAL && r == s)
-                acc[r][s] = 1.0 / square_root(acc[r][s]);  // not a number if it is not positive: seen in the end
+                acc[r][s] = 1.0 / square_root(acc[r][s]);  // not finite unless the pivot is positive; compute() notices it
             else
                 acc[r][s] *= DIAGONAL ? acc[s][s] : y[s][j + s];
             matrix[triangle(i + r) + j + s] = acc[r][s];
         }
 }
 
-// The lower triangle of L with A = L L^T in the place of that of A; reciprocals on the diagonal.
+// Replaces the lower triangle of A by that of L, where A = L L^T, with reciprocals on the diagonal.
 inline void factorise(Doubles* matrix, int n) {
     constexpr int T = 4;
     int j = 0;
@@ -69,8 +69,9 @@ inline void factorise(Doubles* matrix, int n) {
     }
 }
 
-// A lower bound of the largest row sum of A^-1, near it in practice: the largest entry of the solution of A z = e, where e is made
-// of ones whose signs make it grow (Cline, Moler, Stewart and Wilkinson, "An Estimate for the Condition Number of a Matrix", 1979).
+// Returns a lower bound of the largest row sum of A^-1, which is close to it in practice: the largest entry of the solution of
+// A z = e, where e consists of 1 and -1, chosen such that z grows (Cline, Moler, Stewart and Wilkinson, "An Estimate for the
+// Condition Number of a Matrix", 1979).
 inline Doubles estimate_inverse(const Doubles* factor, int n, Doubles* z) {
     for (int i = 0; i < n; i++) {
         const Doubles* row = factor + triangle(i);
@@ -89,8 +90,7 @@ inline Doubles estimate_inverse(const Doubles* factor, int n, Doubles* z) {
     return most;
 }
 
-// `kernels[i]`: shape (n, n), the lower triangle. Writes log det, and -inf where two images have one code; returns false for
-// kernels that are too near singular.
+// Computes log det of DOUBLE_LANES kernels at once.
 class LogDets {
     int n_;
     Vectors<Doubles> matrix_, solution_;
@@ -98,14 +98,16 @@ class LogDets {
 public:
     explicit LogDets(int n) : n_(n), matrix_(triangle(n)), solution_(n) {}
 
+    // Whether two images have the same code, which makes a kernel singular.
     static bool has_twins(const int32_t* kernel, int n) {
         int twins = 0;
         for (int i = 1; i < n; i++)
-            // Units are the same on all of the diagonal.
+            // All diagonal entries equal the number of units; so does the entry of two images with the same code.
             for (int k = 0; k < i; k++) twins += kernel[size_t(i) * n + k] == kernel[0];
         return twins > 0;
     }
 
+    // Reads the lower triangle of each kernel, shape (n, n). `trusted` becomes false where a kernel is too near singular.
     void compute(const int32_t* const (&kernels)[DOUBLE_LANES], double (&log_dets)[DOUBLE_LANES], bool (&trusted)[DOUBLE_LANES]) {
         Doubles* matrix = matrix_.data();
         typedef int32_t Integers __attribute__((vector_size(sizeof(int32_t) * DOUBLE_LANES)));
@@ -116,9 +118,9 @@ public:
                                         kernels[4][at], kernels[5][at], kernels[6][at], kernels[7][at]};
                 matrix[triangle(i) + k] = __builtin_convertvector(entry, Doubles);
             }
-        const Doubles norm = double(n_) * matrix[0];  // at least the largest row sum: no entry is above those of the diagonal
+        const Doubles norm = double(n_) * matrix[0];  // an upper bound of the row sums: no entry exceeds the diagonal
         factorise(matrix, n_);
-        // Pivots are at most units: the product of so few of them is a number.
+        // A pivot is at most the number of units, so a product of this few neither overflows nor underflows.
         constexpr int PIVOTS = 16;
         Doubles product = doubles(1);
         std::fill(log_dets, log_dets + DOUBLE_LANES, 0.0);
@@ -137,6 +139,7 @@ public:
 
 enum Trust : uint8_t { DOUBTFUL, TRUSTED };
 
+// Computes log det of `count` kernels: -inf for one with two equal codes, DOUBTFUL for one that is too near singular.
 inline void find_log_dets(const int32_t* kernels, int64_t count, int n, double* log_dets, uint8_t* trust) {
     std::vector<int64_t> left;
     for (int64_t t = 0; t < count; t++) {

@@ -1,4 +1,5 @@
-// Many small symmetric matrices at once: one in each lane of a vector, so that every step is the same for all of them.
+// Helpers for working on many small symmetric matrices at once. Each lane of a vector holds one matrix, and all of them take the
+// same steps.
 #pragma once
 
 #include <cmath>
@@ -10,7 +11,7 @@
 
 namespace naswot {
 
-constexpr int DOUBLE_LANES = LANES / 2;  // of Doubles
+constexpr int DOUBLE_LANES = LANES / 2;  // entries of Doubles
 
 inline Doubles doubles(double x) { return Doubles{} + x; }
 
@@ -38,10 +39,10 @@ inline bool any(LaneBits condition) {
     return found != 0;
 }
 
-// Where row i of a lower triangle begins.
+// Returns where row i of a lower triangle begins.
 inline size_t triangle(size_t i) { return i * (i + 1) / 2; }
 
-// Memory for vectors.
+// Memory for vectors, aligned as they need it.
 template <class Vector>
 class Vectors {
     std::unique_ptr<Vector, decltype(&std::free)> data_;

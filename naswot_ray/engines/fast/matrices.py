@@ -1,4 +1,4 @@
-"""Log-determinants and eigenvalues of the many small matrices of a network, by the kernels of kernels.cpp."""
+"""Computes log-determinants and eigenvalues of a network's many small matrices, in the kernels of kernels.cpp."""
 
 from __future__ import annotations
 
@@ -13,25 +13,28 @@ from naswot_ray.measures.kernel import log_det
 from naswot_ray.measures.statistics import FloatArray
 
 MAX_BATCHED: Final = 160
-"""Rows of the matrices that are taken many at once, one in each lane of a vector: larger ones leave the caches, and LAPACK is
-faster one by one."""
+"""The largest number of rows for which matrices are computed many at once, one in each lane of a vector. Larger ones do not fit
+into the caches together, and LAPACK is faster one by one."""
 
 
 class Matrices:
-    """Functions of many matrices.
+    """Computes functions of many matrices.
 
     Args:
-        library: compiled from kernels.cpp.
+        library: the library compiled from kernels.cpp.
     """
 
     def __init__(self, library: ctypes.CDLL) -> None:
         self._library = library
 
     def log_dets(self, kernels: npt.NDArray[np.int32]) -> FloatArray:
-        """log|det K| of kernels as `measures.kernel.log_det` has it, shape (t,): -inf where K is singular, exactly so.
+        """log|det K| of kernels as `measures.kernel.log_det` defines it: -inf exactly where K is singular.
 
         Args:
-            kernels: shape (t, n, n), of each the lower triangle.
+            kernels: t kernels, shape (t, n, n); only their lower triangles are read.
+
+        Returns:
+            shape (t,), float64.
         """
         count, n = kernels.shape[:2]
         found = np.empty(count)
@@ -47,8 +50,8 @@ class Matrices:
         """The eigenvalues of symmetric matrices, each ascending.
 
         Args:
-            lower: their lower triangles, row by row, one matrix behind the other.
-            sizes: rows of each.
+            lower: the lower triangles row by row, one matrix after the other, flat, float64.
+            sizes: the number of rows of each matrix.
         """
         all_sizes = np.array(sizes, np.int64)
         ends = np.cumsum(all_sizes * (all_sizes + 1) // 2).tolist()
@@ -59,7 +62,7 @@ class Matrices:
         values = np.empty(small_sizes.sum())
         self._call("eigenvalues", packed.ctypes.data, small_sizes.ctypes.data, len(small_sizes), values.ctypes.data)
         ends = np.cumsum(np.where(is_small, all_sizes, 0)).tolist()
-        # Of large ones nothing is there.
+        # Large matrices have no values yet; theirs are computed below.
         found = [values[end - size if size <= MAX_BATCHED else end : end] for size, end in zip(sizes, ends, strict=True)]
         converged = not np.isnan(values).any()
         for number, spectrum in enumerate(found):

@@ -1,4 +1,4 @@
-"""How much memory a process may still take."""
+"""Tells how much memory a process may still take."""
 
 from __future__ import annotations
 
@@ -10,16 +10,23 @@ _CGROUPS = Path("/sys/fs/cgroup")
 
 
 def available_bytes() -> int:
-    """What the machine has free, or the process's control group if that is less; without limit where neither tells."""
+    """The free memory of the machine or of the process's control group, whichever is less.
+
+    The result is `sys.maxsize` where the system reports neither.
+    """
     free = [_meminfo("MemAvailable"), _left_in_cgroup()]
     return min((size for size in free if size is not None), default=sys.maxsize)
 
 
 def check_memory(more: int, whole: int | None = None) -> None:
-    """Refuse a network that takes more bytes than are free, of the `whole` that it takes.
+    """Refuse a network that needs more memory than is free.
+
+    Args:
+        more: bytes that have yet to be allocated.
+        whole: bytes that the network takes in all, for the message; by default `more`.
 
     Raises:
-        MemoryError: it does.
+        MemoryError: fewer than `more` bytes are free.
     """
     if more > (available := available_bytes()):
         raise MemoryError(f"the network takes {(whole or more) / 2**20:,.0f} MiB, {available / 2**20:,.0f} MiB are free")
@@ -34,7 +41,7 @@ def _meminfo(key: str) -> int | None:
 
 
 def _left_in_cgroup() -> int | None:
-    """Of control groups version 2, the tightest limit on the way up."""
+    """The least memory left in the process's control group and those above it (cgroups version 2); None without a limit."""
     try:
         lines = (_PROC / "self/cgroup").read_text().splitlines()
     except OSError:

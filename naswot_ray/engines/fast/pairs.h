@@ -1,9 +1,9 @@
-// What a covariance is summed up from: the values of two pixels side by side, for sixteen images each.
+// Covariances are summed up from pairs: the values of two neighbouring pixels, for sixteen images each.
 //
-// Where the processor multiplies bfloat16 numbers in pairs, they are rounded to these: it does twice as many a second. A value
-// that is rounded to 8 bits is off by a random 2^-9 of itself at most, which adds a millionth to a channel's variance and
-// averages out between channels; so values are to be centred first. Over a few values it does not average out: there, and
-// on every other processor, values stay what they are.
+// Where the processor can multiply bfloat16 numbers in pairs, values are rounded to bfloat16, which doubles the speed. Rounding to
+// 8 bits puts a value off by a random 2^-9 of itself at most. That adds a millionth to a channel's variance and averages out
+// between channels, provided that values are centred first. Over only a few values it does not average out: there, and on
+// every other processor, values keep single precision.
 #pragma once
 
 #include "lanes.h"
@@ -30,7 +30,7 @@ inline void add_products(Lanes& sum, const Pair& a, const Pair& b) { sum += a.fi
 
 #endif
 
-// Floats that two pixels take, and where they are.
+// Returns how many floats of memory a pair takes.
 constexpr ptrdiff_t pair_floats(bool precise) { return precise ? 2 * LANES : sizeof(Pair) / sizeof(float); }
 
 inline void add_products(Lanes& sum, const Lanes& a, const Lanes& b) { sum += a * b; }

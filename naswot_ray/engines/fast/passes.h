@@ -1,4 +1,4 @@
-// Passes over memory that are neither convolutions nor combinations: pools, shifts, moments.
+// Pools, shifts and moments: the passes over memory that are neither convolutions nor combinations.
 #pragma once
 
 #include <algorithm>
@@ -8,8 +8,8 @@
 
 namespace naswot {
 
-// Average over the pixels of a window that are not padding, or their maximum: first down the columns, then along the row.
-// `buffer` holds a row with its padding.
+// Takes the average or the maximum over the pixels of a window that are not padding: first down the columns, then along the row.
+// `buffer` has room for a row with its padding.
 template <bool MAXIMUM>
 inline void pool(const Planes& in, const Planes& out, int channels, int kernel, int stride, int padding, float* buffer) {
     const Lanes nothing = MAXIMUM ? broadcast(-std::numeric_limits<float>::infinity()) : Lanes{};
@@ -38,7 +38,7 @@ inline void pool(const Planes& in, const Planes& out, int channels, int kernel, 
         }
 }
 
-// Up and to the left by one pixel.
+// Moves images up and to the left by one pixel; the pixels that become free are zero.
 inline void shift(const Planes& in, const Planes& out, int channels) {
     for (int c = 0; c < channels; c++)
         for (int y = 0; y < out.height; y++)

@@ -1,4 +1,4 @@
-// Products of all pairs of channels, summed up over pixels and images: the work of a covariance.
+// Sums up the products of all pairs of channels over pixels and images, which is the main work of a covariance.
 #pragma once
 
 #include <utility>
@@ -7,7 +7,8 @@
 
 namespace naswot {
 
-// The register tile: 16 accumulators of one register each with 32 registers of 64 bytes, 8 halves with 16 of 32 bytes.
+// Size of the register tile. With 32 registers of 64 bytes there is room for 16 accumulators of one register each; with 16
+// registers of 32 bytes for 4 accumulators of two registers each.
 #if defined(__AVX512F__)
 constexpr int PRODUCT_TILE = 4;
 #else
@@ -15,7 +16,7 @@ constexpr int PRODUCT_TILE = 2;
 #endif
 constexpr int TILE_PRODUCTS = PRODUCT_TILE * PRODUCT_TILE;
 
-// Channels in tiles of as even a size as can be: tile t begins at channel begin(t).
+// Divides channels into tiles of nearly equal size. Tile t begins at channel begin(t).
 struct ProductTiles {
     int channels, count;
 
@@ -23,14 +24,15 @@ struct ProductTiles {
 
     int begin(int tile) const { return int(int64_t(tile) * channels / count); }
     int size(int tile) const { return begin(tile + 1) - begin(tile); }
-    // Sums of products: those of tiles (i, j), j <= i, follow those of (i, j - 1); of channels r and s of them at r * PRODUCT_TILE + s.
+    // Number of sums of products. The sums of tiles (i, j), j <= i, follow those of (i, j - 1); within them, the sum of channels r
+    // of tile i and s of tile j is at r * PRODUCT_TILE + s.
     size_t num_sums() const { return size_t(count) * (count + 1) / 2 * TILE_PRODUCTS; }
 };
 
 // Adds the sum over lanes of each accumulator to `to`.
 __attribute__((always_inline)) inline void add_lane_sums(Lanes (&acc)[TILE_PRODUCTS], double* to) {
 #if defined(__AVX512F__)
-    // A tree: each step adds the halves of two vectors and keeps both results as one vector.
+    // Adds up in a tree: each step adds the halves of two vectors and keeps both results as one vector.
     __m512 v[16];
 #pragma GCC unroll 16
     for (int i = 0; i < 16; i++) v[i] = (__m512)acc[i];
@@ -92,8 +94,8 @@ void add_tile(int size, bool diagonal, const Item* a, const Item* b, ptrdiff_t c
     }
 }
 
-// Adds to `sums`, ProductTiles::num_sums() of them, the products of all pairs of channels over `length` items, those of the next
-// channel `channel` items further.
+// Adds the products of all pairs of channels over `length` items to `sums`, which has ProductTiles::num_sums() entries. The items
+// of the next channel begin `channel` items later.
 template <class Item>
 void add_products_of(const Item* items, ptrdiff_t channel, int channels, int length, double* sums) {
     const ProductTiles tiles(channels);

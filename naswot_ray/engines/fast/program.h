@@ -1,4 +1,4 @@
-// A network's program as encoding.py writes it, and the memory it is executed in.
+// The records of a program as encoding.py writes them, and the memory in which it is executed.
 #pragma once
 
 #include <chrono>
@@ -12,7 +12,7 @@
 namespace naswot {
 
 enum Opcode { CONVOLVE, AVERAGE_POOL, MAXIMUM_POOL, SHIFT, COMBINE };
-enum Flag { NORMALISED = 1, RECTIFIED = 2, POSITIVE = 4 };  // of a term; the last one: what is found of its values is of the positive part
+enum Flag { NORMALISED = 1, RECTIFIED = 2, POSITIVE = 4 };  // flags of a term; POSITIVE: statistics are taken of max(value, 0)
 enum Stage {
     STAGE_CONVOLVE,
     STAGE_DEPTHWISE,
@@ -28,44 +28,44 @@ enum Stage {
 struct Tensor {
     int64_t base, block_stride;  // in floats
     int64_t channels, height, width, padding;
-    int64_t statistics;          // of its first channel; -1 without
+    int64_t statistics;          // where the mean and scale of its first channel are; -1: it has none
 };
 
 struct Codes {
-    int64_t base;  // in masks; those of the next block follow
+    int64_t base;  // place of the first block's masks, in masks; the other blocks follow
     int64_t units, multiplicity, num_relus, phase;
-    int64_t number;              // among those that are computed
+    int64_t number;              // number of the tensor among those whose codes are computed
     int64_t channels, pixels;
     int64_t precise;             // whether values are kept in single precision (pairs.h)
-    int64_t kept, kept_stride;   // where values in pieces are kept until all are there, and those of the next block; in floats; -1: not
-    int64_t kept_pairs;          // from a channel of them to the next
+    int64_t kept, kept_stride;   // where values that come in pieces are kept (-1: not kept), and the distance to the next block; in floats
+    int64_t kept_pairs;          // pairs from a channel of the kept values to the next
     int64_t first;               // where the first image's values are, in floats; -1: not wanted
-    int64_t covariance;          // where the lower triangle goes, in doubles
-    int64_t correlation;         // likewise; -1: not wanted
+    int64_t covariance;          // where the lower triangle of the covariance goes, in doubles
+    int64_t correlation;         // where that of the correlation goes, in doubles; -1: not wanted
 };
 
-// What was found of a network; null for what is not wanted. `Codes` says where in an array a tensor's part is.
+// Where the results of a network go; null for a result that is not wanted. `Codes` says where in an array a tensor's part is.
 struct Results {
-    int64_t *published, *paper;  // kernels, shape (n, n), added to
-    int32_t* tensor_kernels;     // shape (tensors, n, n), of each the lower triangle
-    uint8_t* patterns;           // 2^16 bits, the lowest first, that tell which patterns occur: few enough for the nearest cache
+    int64_t *published, *paper;  // kernels, shape (n, n); agreements are added to what is there
+    int32_t* tensor_kernels;     // shape (tensors, n, n); the lower triangle of each is written
+    uint8_t* patterns;           // 2^16 bits, the lowest first, one for each pattern that may occur; they fit into the nearest cache
     double* covariances;         // lower triangles
-    double* correlations;
+    double* correlations;        // lower triangles
 };
 
-// A batch and its memory: where everything is.
+// A batch and the places of everything in its memory.
 struct Batch {
     int num_images, num_blocks;
     const float *images, *weights;
     float* arena;   // tensors
     Mask* masks;
-    float* values;  // first the bands of a combination's values, of `band_floats` each, then what is kept
+    float* values;  // first the bands of a combination's values, `band_floats` each, then the values that are kept
     int64_t band_floats;
     const Tensor* tensors;
     const Codes* codes;
     Results results;
 
-    // A tensor from a channel on.
+    // Returns one block of a tensor from a channel on.
     Planes planes(int64_t number, int block, int64_t channel = 0) const {
         const Tensor& t = tensors[number];
         Planes p;
@@ -102,7 +102,7 @@ public:
     }
 };
 
-// Memory for vectors; what it held is lost when it grows.
+// Memory for vectors. It loses its content when it grows.
 class AlignedFloats {
     std::unique_ptr<float, decltype(&std::free)> data_{nullptr, std::free};
     size_t size_ = 0;

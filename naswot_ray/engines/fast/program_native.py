@@ -26,7 +26,7 @@ from naswot_ray.network.program import Program
 _ALIGNMENT = 64
 _HUGE_PAGE = 2 * 2**20
 _MUCH = 32 * 2**20
-"""Bytes of what is found of a network that are not taken without asking: it takes a while to ask."""
+"""Results up to this many bytes are allocated without checking the free memory, since the check takes a while."""
 _STAGES = (
     "convolution",
     "depthwise convolution",
@@ -37,14 +37,14 @@ _STAGES = (
     "covariance",
     "correlation",
 )
-"""Of the kernels, as program.h has them."""
+"""Names of the kernels' stages, in the order of `Stage` in program.h."""
 
 _SPECTRA = frozenset({Statistic.COVARIANCE_SPECTRA, Statistic.SMALLEST_CORRELATIONS})
-"""What is found of eigenvalues."""
+"""The statistics that are computed from eigenvalues."""
 
 
 class _Results(ctypes.Structure):
-    """Where the kernels write what they find (program.h); null for what is not wanted."""
+    """Where the kernels write their results (`Results` in program.h); null for a result that is not wanted."""
 
     _fields_ = tuple(
         (name, ctypes.c_void_p) for name in ("published", "paper", "tensor_kernels", "patterns", "covariances", "correlations")
@@ -52,13 +52,13 @@ class _Results(ctypes.Structure):
 
 
 class NativeExecutor:
-    """Executes one network at a time and keeps the memory for the next.
+    """Executes one network at a time, and keeps its memory for the next one.
 
     Args:
-        library: compiled from kernels.cpp.
+        library: the library compiled from kernels.cpp.
 
     Attributes:
-        last_stages: seconds of the last network by stage.
+        last_stages: stage -> seconds that the last network took in it.
     """
 
     def __init__(self, library: ctypes.CDLL) -> None:
@@ -69,15 +69,15 @@ class NativeExecutor:
         self._memory = {name: _Memory() for name in ("tensors", "codes", "weights", "values")}
         self._batch: torch.Tensor | None = None
         self._blocks: dict[int, npt.NDArray[np.float32]] = {}
-        self._lock = threading.Lock()  # one network at a time has the memory
+        self._lock = threading.Lock()  # one network at a time uses the memory
 
     def execute(
         self, program: Program, images: torch.Tensor, weights: WeightSource, wanted: Collection[Statistic]
     ) -> dict[Statistic, Any]:
-        """What is wanted of a network, `KERNELS` always; arguments as in `program_torch.execute`.
+        """Compute the wanted statistics of a network, and always `KERNELS`. Arguments are those of `program_torch.execute`.
 
         Raises:
-            MemoryError: it would take more memory than there is.
+            MemoryError: the network needs more memory than there is.
         """
         with self._lock:
             encoded = encode(program, len(images), wanted, self._pair_floats)
@@ -135,7 +135,7 @@ class NativeExecutor:
     def _spectra(
         self, encoded: Encoded, covariances: FloatArray, correlations: FloatArray, wanted: frozenset[Statistic]
     ) -> dict[Statistic, Any]:
-        """What is found of eigenvalues, all of which are computed in one go."""
+        """Compute the statistics that depend on eigenvalues, with one call for all matrices."""
         covariance_sizes = [tensor.channels for tensor in encoded.tensors] if covariances.size else []
         correlated = [number for number, tensor in enumerate(encoded.tensors) if tensor.correlated]
         correlation_sizes = [encoded.tensors[number].channels for number in correlated]
@@ -165,7 +165,10 @@ class NativeExecutor:
             self._memory[name].grow(max(size, 1))
 
     def _blocks_of(self, images: torch.Tensor, padding: int) -> npt.NDArray[np.float32]:
-        """Images as the kernels read them: [block of 16][channel][row][column][image of the block], zeros around each."""
+        """Images in the kernels' layout: [block of 16][channel][row][column][image of the block], padded with zeros.
+
+        The result is kept for the next network on the same batch.
+        """
         if self._batch is not images:
             self._batch, self._blocks = images, {}
         if padding not in self._blocks:
@@ -182,7 +185,7 @@ class NativeExecutor:
 
 
 class _Memory:
-    """Memory that is kept from network to network, in huge pages where the system has them."""
+    """Memory that is reused from network to network; in huge pages where the system offers them."""
 
     def __init__(self) -> None:
         self.size = 0
@@ -190,7 +193,7 @@ class _Memory:
 
     def grow(self, size: int) -> None:
         if size > self.size:
-            self._map: mmap.mmap | None = None  # the old memory goes before the new comes
+            self._map: mmap.mmap | None = None  # free the old memory before allocating the new
             self.size = -(-size // _HUGE_PAGE) * _HUGE_PAGE
             try:
                 self._map = mmap.mmap(-1, self.size)
@@ -198,10 +201,10 @@ class _Memory:
                 self.size = 0
                 raise MemoryError(f"the system has no {size / 2**20:,.0f} MiB: {error.strerror}") from error
             if hasattr(mmap, "MADV_HUGEPAGE"):
-                with suppress(OSError):  # a kernel without them
+                with suppress(OSError):  # a system without huge pages
                     self._map.madvise(mmap.MADV_HUGEPAGE)
             self.address = ctypes.addressof(ctypes.c_char.from_buffer(self._map))
 
     def floats(self, count: int) -> npt.NDArray[np.float32]:
-        """The first `count` of them."""
+        """The first `count` floats, as an array on this memory."""
         return np.ctypeslib.as_array(ctypes.cast(self.address, ctypes.POINTER(ctypes.c_float)), (count,))

@@ -1,4 +1,4 @@
-"""Executes the program of a network with torch, for machines without a C++ compiler. The memory format is channels last."""
+"""Executes the program of a network with torch, for machines without a C++ compiler. Tensors are stored channels last."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from naswot_ray.network.program import Combine, Convolve, Instruction, Place, Po
 
 
 def execute(program: Program, images: torch.Tensor, weights: WeightSource, wanted: Collection[Statistic]) -> ForwardPass:
-    """What is wanted of a network.
+    """Compute the wanted statistics of a network.
 
     Args:
-        program: of the network.
-        images: normalised, shape (n, *network.input_shape), float32.
+        program: program of the network.
+        images: normalised images, shape (n, *network.input_shape), float32.
         weights: gives each layer its weight.
-        wanted: what to find.
+        wanted: which statistics to compute.
     """
     run = _Run(program, images, weights, wanted)
     with torch.no_grad():
@@ -42,7 +42,7 @@ class _Run:
         self._n = len(images)
         self._tensors = {0: images.contiguous(memory_format=torch.channels_last)}
         self._pieces: defaultdict[int, dict[int, torch.Tensor]] = defaultdict(dict)
-        """Index of codes -> first channel -> value, until all channels are there."""
+        """Maps an index of codes to first channel -> value, until all channels have been computed."""
 
     def drop_read_last_in(self, phase: int) -> None:
         for number in [n for n in self._tensors if self._program.tensors[n].last == phase]:
@@ -53,7 +53,7 @@ class _Run:
             case Convolve(op, view, output):
                 weight, x = self._weights(op), self._read(view)
                 if view.channels == 1:
-                    # By its strides this tensor has both memory formats at once. torch 2.13 convolves some such tensors
+                    # The strides of this tensor fit both memory formats at once. torch 2.13 convolves some such tensors
                     # wrongly, for instance (19, 1, 4, 2) by a kernel of 1x3 with a stride.
                     x = x.clone(memory_format=torch.contiguous_format)
                 self._tensors[output] = F.conv2d(x, weight, None, op.stride, op.padding, op.dilation, op.groups)

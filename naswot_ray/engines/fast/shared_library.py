@@ -1,8 +1,13 @@
 """The compiled kernels of engine `fast`, as a library that is safe to call.
 
-A library is executed, and its numbers become rows. So it is loaded only from a folder that no other user can write to, only if
-its content has the digest it was written with, from a copy in memory that nobody can change after that, and it is used only
-once it has computed a small network as torch does. Where anything of that is wrong it is built again.
+A library is code that runs, and its numbers become rows of the dataset. Four checks therefore come before its use:
+
+- It is read only from a folder that no other user can write to.
+- Its content must have the digest with which it was written.
+- It is loaded from a copy in memory, which nobody can change after the check.
+- It must compute a small network as torch does.
+
+If a check fails, the library is built again.
 """
 
 from __future__ import annotations
@@ -30,8 +35,8 @@ class LoadedKernels:
     """Kernels that can be called.
 
     Attributes:
-        functions: of the library, with their types.
-        note: what an operator should know: why they were built although the cache should have had them.
+        functions: the library, with the types of its functions declared.
+        note: a message for the operator: why the kernels were built although the cache should have had them.
     """
 
     functions: ctypes.CDLL
@@ -39,15 +44,18 @@ class LoadedKernels:
 
 
 class _UnusableError(Exception):
-    """Why a library is not used."""
+    """A library cannot be used. The message says why, as a clause without a subject."""
 
 
 @cache
 def load_kernels() -> LoadedKernels:
-    """The kernels, built if the cache has none for these sources, this compiler and this processor that can be trusted.
+    """Load the kernels from the cache, or build them.
+
+    They are built if the cache has no trustworthy library for these sources, this compiler and this processor.
 
     Raises:
-        BuildError: there is no compiler, it failed, or what it built does not compute what torch computes; says why.
+        BuildError: there is no compiler, the compiler failed, or the library does not compute what torch computes. The message
+            says which.
     """
     compiler = find_compiler()
     name = f"{key_of(compiler)}.so"
@@ -85,7 +93,7 @@ def _build(compiler: str) -> tuple[ctypes.CDLL, bytes]:
 
 
 def _verified(name: str, kept: bytes) -> bytes:
-    """The library of a file that ends with its digest."""
+    """Strip the digest from the content of a file, after checking it."""
     content, digest = kept[:-_DIGEST_BYTES], kept[-_DIGEST_BYTES:]
     if digest != _digest(name, content):
         raise _UnusableError("is not what was written")
@@ -93,7 +101,7 @@ def _verified(name: str, kept: bytes) -> bytes:
 
 
 def _digest(name: str, content: bytes) -> bytes:
-    """Of a library under its name: one for another processor is not taken for it either."""
+    """The digest of a library and its name, so that a library for another processor is not mistaken for this one."""
     return hashlib.blake2b(content, digest_size=_DIGEST_BYTES, key=name.encode()).digest()
 
 
@@ -116,10 +124,10 @@ def _open_tested(content: bytes) -> ctypes.CDLL:
 
 
 def _open(content: bytes) -> ctypes.CDLL:
-    """Load a library from a copy of this process's own: what was verified is what runs, whatever becomes of the file."""
+    """Load a library from a private copy, so that what was verified is what runs, even if the file changes meanwhile."""
     if hasattr(os, "memfd_create"):
         with suppress(OSError):  # some systems forbid to execute such memory
-            # Never closed: the loader takes a library under a path that it knows for the one that it has loaded.
+            # The descriptor stays open: the loader takes a known path for the library that it has already loaded from there.
             descriptor = os.memfd_create("naswot-ray-kernels")
             with open(descriptor, "wb", closefd=False) as file:
                 file.write(content)

@@ -1,4 +1,4 @@
-// What is found of the values of a tensor that ReLUs read: the covariance of its channels over all images and pixels, and their
+// Statistics of the values of a tensor that ReLUs read: the covariance of its channels over all images and pixels, and their
 // correlation over the pixels of the first image.
 #pragma once
 
@@ -27,7 +27,7 @@ struct LaneSums {
     double total() const { return std::accumulate(lanes, lanes + LANES, 0.0); }
 };
 
-// The sums of a tensor's values, less a centre for each channel, and of their products.
+// Sums of a tensor's values and of their products. A centre has been subtracted from each channel's values.
 struct ChannelSums {
     std::vector<double> products;
     std::vector<LaneSums> values;
@@ -35,7 +35,7 @@ struct ChannelSums {
 
     explicit ChannelSums(int channels = 0) : products(ProductTiles(channels).num_sums()), values(channels), centres(channels) {}
 
-    // Adds the products of all channels over some pairs of pixels, those of the next channel `channel` pairs further.
+    // Adds the products of all channels over `length` pairs of pixels. The pairs of the next channel begin `channel` pairs later.
     void add_products_of(const float* pairs, bool precise, ptrdiff_t channel, int length) {
         const int channels = int(values.size());
         if (precise)
@@ -44,7 +44,7 @@ struct ChannelSums {
             naswot::add_products_of(reinterpret_cast<const Pair*>(pairs), channel, channels, length, products.data());
     }
 
-    // `count`: values of a channel. Writes the lower triangle.
+    // Writes the lower triangle of the covariance. `count`: how many values a channel has.
     void write_covariance(double count, double* lower) const {
         std::vector<double> totals;
         for (const LaneSums& sums : values) totals.push_back(sums.total());
@@ -54,10 +54,11 @@ struct ChannelSums {
     }
 };
 
-// Floats from a channel of the first image to the next: a whole number of vectors.
+// Returns the floats from a channel of the first image to the next, a whole number of vectors.
 inline ptrdiff_t first_image_stride(int64_t pixels) { return (pixels + LANES - 1) / LANES * LANES; }
 
-// The lower triangle of the correlation of channels; that with a constant channel is 0, with itself too. Destroys the values.
+// Writes the lower triangle of the correlation of channels. A constant channel has the correlation 0 with every channel, itself
+// included. Destroys the values.
 inline void correlate(float* values, int channels, int pixels, double* lower) {
     const ptrdiff_t stride = first_image_stride(pixels);
     std::vector<bool> constant(channels);

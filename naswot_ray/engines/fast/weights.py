@@ -1,4 +1,4 @@
-"""Weights for kernels.cpp: those of all layers end to end, drawn by its own generator where they come from a seed."""
+"""Fills in the weights for kernels.cpp, all layers end to end. Weights that come from a seed are drawn by kernels.cpp."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from naswot_ray.network import ops
 
 
 def draw(library: ctypes.CDLL, weights: WeightSource, layers: Sequence[ops.Weighted], to: npt.NDArray[np.float32]) -> None:
-    """Write the weights of layers, each flat, one behind the other, to `to`, which has room for them."""
+    """Write the weights of layers, each flat, one after the other, to `to`, which must have room for them."""
     if isinstance(weights, SeededWeights):
         _draw_seeded(library, weights, layers, to)
         return

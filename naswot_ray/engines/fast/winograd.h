@@ -1,8 +1,10 @@
-// 3x3 convolutions of stride 1 by Winograd's minimal filtering F(m x m, 3x3) (Lavin and Gray, "Fast Algorithms for Convolutional
-// Neural Networks", CVPR 2016): (m + 2)^2 multiplications for m^2 pixels instead of 9 m^2. m = 2 interpolates at 0, 1, -1 and
-// rounds less than the plain sum; m = 4 at 0, 1, -1, 1/2, -2, the points with the least error (Barabasz et al., "Error Analysis
-// and Improving the Accuracy of Winograd Convolution for Deep Neural Networks", ACM TOMS 2020), and rounds three to four times
-// as much as the plain sum. Weights are transformed in double precision.
+// Computes 3x3 convolutions of stride 1 by Winograd's minimal filtering F(m x m, 3x3) (Lavin and Gray, "Fast Algorithms for
+// Convolutional Neural Networks", CVPR 2016), which takes (m + 2)^2 multiplications for m^2 pixels instead of 9 m^2.
+//
+// With m = 2 it interpolates at 0, 1, -1, and its rounding error is smaller than that of the plain sum. With m = 4 it interpolates
+// at 0, 1, -1, 1/2, -2, the points with the least error (Barabasz et al., "Error Analysis and Improving the Accuracy of Winograd
+// Convolution for Deep Neural Networks", ACM TOMS 2020), and its error is three to four times that of the plain sum. Weights are
+// transformed in double precision.
 #pragma once
 
 #include <algorithm>
@@ -13,9 +15,9 @@
 
 namespace naswot {
 
-constexpr ptrdiff_t CHUNK_FLOATS = 16 * 1024;  // about what one row of positions of a chunk of tiles takes: near an L1 cache
+constexpr ptrdiff_t CHUNK_FLOATS = 16 * 1024;  // about what one row of positions of a chunk takes, close to the size of an L1 cache
 
-// One dimension of F(M, 3): rows of B^T, G and A^T.
+// One dimension of F(M, 3): products with rows of the matrices B^T (`input`), G (`weights`) and A^T (`output`).
 template <int M>
 struct Filtering;
 
@@ -76,24 +78,25 @@ struct Filtering<4> {
     }
 };
 
-// The M of the filtering that a convolution is done by; 0: none.
+// Returns the M of the filtering that suits a convolution, or 0 if none does.
 inline int winograd_tile(const Convolution& op, const Planes& out) {
     if (op.kernel_h != 3 || op.kernel_w != 3 || op.stride_h != 1 || op.stride_w != 1 || op.dilation != 1 || op.padding_h != 1 ||
         op.padding_w != 1)
         return 0;
-    // Transforms cost about 16 operations an input and 36 an output channel, the plain sum 10 more a pair of them.
+    // The transforms cost about 16 operations for each input channel and 36 for each output channel. They save about 10 for each
+    // pair of an input and an output channel.
     if (16 * op.group_inputs() + 36 * op.group_outputs() >= 9 * op.group_inputs() * op.group_outputs()) return 0;
     if (out.height % 4 == 0 && out.width % 4 == 0) return 4;
     return out.height % 2 == 0 && out.width % 2 == 0 ? 2 : 0;
 }
 
-// How the tiles of an image are cut into chunks: some tiles of a row, or some whole rows.
+// How the tiles of an image are divided into chunks: a chunk is some tiles of one row, or some whole rows of tiles.
 template <int M>
 struct Chunks {
     static constexpr int T = Filtering<M>::T;
-    int rows, columns;                  // of tiles, in a chunk
+    int rows, columns;                  // size of a chunk, in tiles
     ptrdiff_t channel;                  // floats from a channel to the next
-    ptrdiff_t v_position, m_position;   // and from a position of a transformed tile to the next
+    ptrdiff_t v_position, m_position;   // floats from a position of a transformed tile to the next
 
     Chunks(const Convolution& op, const Planes& out) {
         const int tile_rows = out.height / M, tile_columns = out.width / M;
@@ -102,7 +105,7 @@ struct Chunks {
         columns = (tile_columns + cuts - 1) / cuts;
         rows = columns < tile_columns ? 1 : std::clamp(tiles / columns, 1, tile_rows);
         channel = ptrdiff_t(rows) * columns * LANES;
-        // A vector more than a power of two: else the positions of a tile compete for one set of the cache.
+        // The extra vector keeps this off a power of two, where all positions of a tile would compete for one set of the cache.
         v_position = op.in_channels * channel + LANES;
         m_position = op.out_channels * channel + LANES;
     }
@@ -110,10 +113,10 @@ struct Chunks {
     size_t floats() const { return T * v_position + T * T * m_position; }
 };
 
-// Floats from the weights of a position to those of the next.
+// Returns the floats from the weights of a position to those of the next.
 inline size_t winograd_position(const Convolution& op) { return size_t(op.out_channels) * op.group_inputs() + LANES; }
 
-// G w G^T of eight filters, to eight floats for each position.
+// Computes G w G^T of eight filters w, and writes eight floats for each position.
 template <int M>
 inline void transform_filters(const float* const (&filters)[8], float* to, size_t position) {
     constexpr int T = Filtering<M>::T;
@@ -135,7 +138,7 @@ inline void transform_filters(const float* const (&filters)[8], float* to, size_
     }
 }
 
-// Transformed weights: [position][group][tile of output channels][input channel][channel of the tile].
+// Returns the transformed weights as [position][group][tile of output channels][input channel][channel of the tile].
 template <int M>
 std::vector<float> winograd_weights(const Convolution& op) {
     constexpr int T = Filtering<M>::T;
@@ -158,18 +161,19 @@ std::vector<float> winograd_weights(const Convolution& op) {
                     }
                 }
         }
-    // A position ends with room for what the last call writes too much.
+    // The last call writes eight filters even if fewer are left; each position has room for the surplus at its end.
     std::fill(filters + held, filters + 8, op.weights);
     if (held > 0) transform_filters<M>(filters, to, position);
     return packed;
 }
 
-// Row R of positions of some tiles of one channel: V[position][tile] = B^T d B, of tiles of pixels, M apart, from `in` on.
+// Computes row R of the positions of V[position][tile] = B^T d B for some tiles of one channel. Each d is a tile of pixels; the
+// first one begins at `in`, the next ones M pixels to the right each.
 template <int M, int R>
 inline void transform_inputs(const float* in, ptrdiff_t row, int tiles, float* v, ptrdiff_t position) {
     using F = Filtering<M>;
     const auto column = [&](int x) {
-        Lanes d[F::T];  // only those that row R needs are loaded
+        Lanes d[F::T];  // the compiler drops the loads that row R does not need
 #pragma GCC unroll 8
         for (int i = 0; i < F::T; i++) d[i] = load(in + i * row + x * LANES);
         return F::template input<R>(d);
@@ -192,7 +196,7 @@ inline void transform_inputs(const float* in, ptrdiff_t row, int tiles, float* v
     }
 }
 
-// M rows of pixels of one channel: A^T m A of each tile.
+// Computes A^T m A of each tile of one channel, which gives M rows of pixels.
 template <int M>
 inline void transform_outputs(const float* m, ptrdiff_t position, int tiles, float* out, ptrdiff_t row, Moments* moments) {
     using F = Filtering<M>;
@@ -242,7 +246,7 @@ inline void multiply_row(const float* v, const ptrdiff_t* input_offsets, int inp
     for (; t < tiles; t++) multiply_tile<CO, 1>(v + t * LANES, input_offsets, inputs, weights, m + t * LANES, m_channel);
 }
 
-// All output channels of one position of a chunk.
+// Computes all output channels of one position of a chunk.
 inline void multiply(const Convolution& op, const float* weights, const float* v, const ptrdiff_t* input_offsets, float* m, ptrdiff_t channel,
                      int tiles) {
     const int inputs = op.group_inputs(), outputs = op.group_outputs();
@@ -265,7 +269,7 @@ inline void multiply(const Convolution& op, const float* weights, const float* v
     }
 }
 
-// `in` begins at the first channel that is read; `buffer` holds Chunks<M>::floats().
+// Convolves. `in` begins at the first channel that is read; `buffer` has room for Chunks<M>::floats() floats.
 template <int M>
 void convolve_winograd(const Convolution& op, const float* packed, const Planes& in, const Planes& out, Moments* moments, float* buffer) {
     constexpr int T = Filtering<M>::T;
@@ -297,7 +301,7 @@ void convolve_winograd(const Convolution& op, const float* packed, const Planes&
                     }
                 for (int s = 0; s < T; s++) {
                     const int position = T * r + s;
-                    // The memory that results will go to is on its way while they are computed.
+                    // Fetch the memory of the results while they are being computed.
                     for (int c = op.out_channels * position / (T * T); c < op.out_channels * (position + 1) / (T * T); c++)
                         for (int i = 0; i < M * rows; i++)
                             for (int k = 0; k < M * columns; k++) __builtin_prefetch(out.at(c, M * y + i, M * x + k), 1, 2);

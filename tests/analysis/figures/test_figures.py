@@ -1,4 +1,4 @@
-"""Figures say what they show, and are the same bytes every time."""
+"""Figures say what they show, and their bytes are the same every time."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def column(kind: Any, values: Values, **facts: Any) -> Column:
 
 
 def make_points(num_points: int = 40, num_singular: int = 1) -> Points:
-    """Accuracy grows with the score but for the last point."""
+    """Accuracies that grow with the score, except for the last point."""
     score = np.arange(num_points, dtype=float)
     accuracy = 50 + score / num_points
     accuracy[-1] = 0

@@ -1,4 +1,4 @@
-"""Compile the kernels for a GPU that need not be there, and print as JSON what the compiler says.
+"""Compile the kernels for a GPU that need not exist here, and print as JSON what the compiler reports.
 
 python -m tests.engines.cuda.compiling
 """
@@ -23,7 +23,7 @@ from naswot_ray.engines.cuda.tables import BLOCK_M, PRODUCT_ROWS, ROWS_PER_SPLIT
 from naswot_ray.measures.statistics import PATTERN_IMAGES
 
 CAPABILITY = 90
-"""Of an H100."""
+"""Compute capability of an H100."""
 
 _POINTERS = {
     "jobs": "*i64", "terms": "*i64", "stats": "*fp32", "partials": "*fp32", "quantiles": "*fp32", "words": "*i32",
@@ -33,7 +33,7 @@ _POINTERS = {
 
 
 def compiled(kernel: Any, storage: str, num_warps: int, constants: dict[str, Any], distances: str = "*i64") -> dict[str, Any]:
-    """What becomes of a kernel: bytes of shared memory, registers, bytes spilled, whether it uses the tensor cores."""
+    """What a kernel compiles to: bytes of shared memory, registers, spilled bytes, and whether it uses the tensor cores."""
     names = kernel.arg_names
     types = _POINTERS | dict.fromkeys(("arena", "weights", "firsts"), f"*{storage}")
     if kernel is weights.draw:

@@ -11,7 +11,7 @@ NOTHING = "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|"
 
 
 def of_spaces(height: int) -> list[Network]:
-    """Architectures of all spaces that need no file: NAS-Bench-201, NATS-Bench SSS, NAS-Bench-101 (uneven channels)."""
+    """Architectures of all spaces that need no file: NAS-Bench-201, NATS-Bench SSS, NAS-Bench-101 (with uneven channels)."""
     shape = (3, height, height)
     nb201, sss, nb101 = get_space("nasbench201"), get_space("nats_sss"), get_space("nasbench101")
     return [
@@ -22,7 +22,7 @@ def of_spaces(height: int) -> list[Network]:
 
 
 def of_every_operation(height: int, arch_id: str = "every operation") -> Network:
-    """A network with all operations and the combinations of them that no space above has."""
+    """A network with all operations, and with the combinations of them that none of the spaces above has."""
     b = NetworkBuilder((3, height, height))
     stem = b.relu(b.batch_norm(b.conv(b.input, 12, 3, padding=1)))
     depthwise = b.conv(b.relu(stem), 12, 5, padding=4, dilation=2, groups=12)
@@ -41,7 +41,7 @@ def of_every_operation(height: int, arch_id: str = "every operation") -> Network
 
 
 def of_every_value(height: int) -> Network:
-    """A network whose ReLUs read all kinds of values that a program does not store as they are."""
+    """A network whose ReLUs read all kinds of values that a program does not store by itself."""
     b = NetworkBuilder((3, height, height))
     images = b.relu(b.input)
     raw = b.conv(b.relu(images), 8, 3, padding=1)
@@ -59,14 +59,14 @@ def of_every_value(height: int) -> Network:
 
 
 def without_relu(height: int) -> Network:
-    """A network in which nothing counts."""
+    """A network in which no ReLU counts."""
     b = NetworkBuilder((3, height, height))
     b.relu(b.conv(b.input, 8, 3, padding=1))
     return b.build(b.linear(b.global_avg_pool(b.conv(b.input, 8, 1)), 10), arch_id="without ReLU")
 
 
 def small(height: int, arch_id: str = "small") -> Network:
-    """A network that is soon done."""
+    """A network that takes little time."""
     b = NetworkBuilder((3, height, height))
     x = b.relu(b.batch_norm(b.conv(b.input, 16, 3, padding=1)))
     x = b.relu(b.batch_norm(b.conv(x, 16, 1)))

@@ -1,4 +1,4 @@
-"""The engine `cuda`: what `exact` gives, for any group, whatever one of its architectures does."""
+"""Engine `cuda` gives what `exact` gives, for any group and whatever one of its architectures does."""
 
 from __future__ import annotations
 

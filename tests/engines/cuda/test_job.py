@@ -1,4 +1,4 @@
-"""A job with the engine `cuda`: its rows, and a device that is lost."""
+"""A job with engine `cuda`: its rows, and what happens if the device is lost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The statistics of the engine `cuda`: those of `exact`, whatever else is wanted or in the group."""
+"""The statistics of engine `cuda` equal those of `exact`, whatever else is wanted or in the group."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ALL = get_measures(["all"])
 
 
 def _assert_agrees(network: Network, images: torch.Tensor, engine: Any) -> ForwardPass:
-    """Measure by measure and tensor by tensor."""
+    """Compare measure by measure and tensor by tensor."""
     source = networks.given(network)
     found: ForwardPass = engine.run_forward(network, images, source, STATISTICS)
     expected = ExactEngine().run_forward(network, images, source, STATISTICS)
@@ -53,7 +53,7 @@ def test_every_statistic_agrees_with_exact(
 ) -> None:
     engine = make_engine()
     for module in (group_module, engine._launches):
-        monkeypatch.setattr(module, "ROWS_PER_SPLIT", 64)  # several splits, the last one of them not full
+        monkeypatch.setattr(module, "ROWS_PER_SPLIT", 64)  # several splits, and the last one is not full
     _assert_agrees(make_network(size.height), size.images(), engine)
 
 
@@ -63,7 +63,7 @@ def test_patterns_are_of_the_first_sixteen_images(make_engine: Any, size: Size) 
 
 
 def test_values_depend_on_nothing_else(make_engine: Any, size: Size, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither on what else is in the group nor on what else is wanted, to the bit."""
+    """No bit depends on what else is in the group, or on what else is wanted."""
     group = [networks.of_every_value(size.height), networks.without_relu(size.height), networks.small(size.height)]
     sources = [networks.given(network) for network in group]
     engine, images = make_engine(), size.images()
@@ -77,7 +77,7 @@ def test_values_depend_on_nothing_else(make_engine: Any, size: Size, monkeypatch
 
 
 def test_images_that_are_the_same(make_engine: Any, size: Size) -> None:
-    """Every kernel is singular, and no unit tells two images apart."""
+    """Every kernel is singular, and no unit distinguishes two images."""
     network = networks.small(size.height)
     images = size.images()[:1].repeat(size.num_images, 1, 1, 1)
     (found,) = scores(make_engine().score_group([network], images, [networks.given(network)], ALL))
@@ -104,7 +104,7 @@ def test_bfloat16_is_near(make_engine: Any, size: Size) -> None:
 
 @pytest.mark.parametrize("statistic", [Statistic.COVARIANCE_SPECTRA, Statistic.SMALLEST_CORRELATIONS])
 def test_memory_is_estimated_with_what_is_wanted(size: Size, statistic: Statistic, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(group_module, "ROWS_PER_SPLIT", 16)  # sums of splits take most
+    monkeypatch.setattr(group_module, "ROWS_PER_SPLIT", 16)  # the sums of splits take the most
     workspace = Workspace(torch.device("cpu"), torch.float32)
     for network in (networks.of_every_operation(size.height), networks.of_every_value(size.height)):
         taken, estimated = [], []

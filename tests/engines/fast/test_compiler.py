@@ -1,4 +1,4 @@
-"""Kernels have a name for each processor and its compiler; where there are none there is a reason."""
+"""The name of compiled kernels depends on processor and compiler; if there are no kernels, there is a reason."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from naswot_ray.engines.fast.compiler import BuildError, compile_kernels, find_c
 
 
 def script(path: Path, *lines: str) -> str:
-    """A compiler of these lines."""
+    """A compiler that consists of these lines."""
     path.write_text("\n".join(["#!/bin/sh", *lines, ""]))
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
     return str(path)
@@ -44,7 +44,7 @@ def test_the_named_compiler_comes_first(monkeypatch: pytest.MonkeyPatch, tmp_pat
 
 
 def test_a_compiler_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What it had written so far is neither taken for the result nor left lying about."""
+    """What the compiler had written so far is neither used nor left behind."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     message = "kernels.cpp:1: fatal error: cmath: No such file"
     stops = 'while [ "$1" != -o ]; do shift; done; echo half > "$2"'

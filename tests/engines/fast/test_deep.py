@@ -1,4 +1,4 @@
-"""Networks that enlarge rounding are told by their graph, and scored by the very kernels of `exact`."""
+"""Networks that amplify rounding errors are recognised by their graph, and scored with the kernels of `exact`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ IMAGES = torch.from_numpy(philox.normal(("test images",), 4 * 3 * 8 * 8).reshape
 
 
 def stack(depth: int, *, shortcuts: bool = False, stride: int = 1) -> Network:
-    """A stem of a stride and `depth` - 1 convolutions of 8 channels, each with a ReLU behind it."""
+    """A stem with a stride and `depth` - 1 convolutions of 8 channels. A ReLU follows each."""
     b = NetworkBuilder((3, 8, 8))
     x = b.relu(b.batch_norm(b.conv(b.input, 8, 3, stride=stride, padding=1)))
     for _ in range(depth - 1):
@@ -76,9 +76,9 @@ def test_others_do_not(network: Network, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_what_exact_takes() -> None:
-    tensor = 4 * 5 * 8 * 8 * 8  # bytes of a stack's tensor for five images
-    assert exact_bytes(stack(9).plan, 5) == 4 * tensor  # a step's result and what it reads, twice
-    assert exact_bytes(stack(9, shortcuts=True).plan, 5) == 6 * tensor  # the sum reads two
+    tensor = 4 * 5 * 8 * 8 * 8  # bytes that a tensor of the stack takes for five images
+    assert exact_bytes(stack(9).plan, 5) == 4 * tensor  # a step's result and what it reads, twice each
+    assert exact_bytes(stack(9, shortcuts=True).plan, 5) == 6 * tensor  # the sum reads two tensors
 
 
 def test_a_deep_network_without_room_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""The engine `fast`: the kernels of `exact`, whether computed by its own kernels or in torch."""
+"""Engine `fast` gives the kernels of `exact`, whether it computes with its own kernels or in torch."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def images(n: int, *shape: int) -> torch.Tensor:
 
 @pytest.fixture(scope="module", params=["kernels", "torch"])
 def engine(request: pytest.FixtureRequest) -> FastEngine:
-    """With its own kernels, and as on a machine without a compiler."""
+    """The engine with its own kernels, and as it works without a compiler."""
     if request.param == "kernels":
         built = FastEngine()
         assert built.note is None, "these tests need a C++ compiler"
@@ -52,7 +52,7 @@ def _no_kernels() -> None:
 
 
 def agree(got: Kernels, expected: Kernels, num_units: int) -> None:
-    """Within what two orders of summation may differ by: a few units near zero."""
+    """Differences must be what two orders of summation may cause: a few units near zero."""
     for one, other in ((got.published, expected.published), (got.paper, expected.paper)):
         np.testing.assert_array_equal(one.diagonal(), other.diagonal())
         assert abs(one - other).max() <= max(8, 2e-4 * num_units)
@@ -61,12 +61,12 @@ def agree(got: Kernels, expected: Kernels, num_units: int) -> None:
 @settings(max_examples=150, deadline=None)
 @given(networks())
 def test_agrees_with_exact_on_any_graph(engine: FastEngine, network: Network) -> None:
-    batch, weights = images(19, 3, 8, 8), SeededWeights(network, 0)  # a whole block of images and a part of one
+    batch, weights = images(19, 3, 8, 8), SeededWeights(network, 0)  # one whole block of images and a part of another
     agree(kernels_of(engine, network, batch, weights), kernels_of(ExactEngine(), network, batch, weights), network.num_units)
 
 
 def convolved(size: int, channels: int, wide: int, kernel: int, stride: int, groups: int) -> Network:
-    """ReLUs behind a convolution from `channels` to `wide`."""
+    """ReLUs that follow a convolution from `channels` to `wide` channels."""
     b = NetworkBuilder((3, size, size))
     x = b.relu(b.batch_norm(b.conv(b.input, channels, 3, padding=1)))
     x = b.relu(b.batch_norm(b.conv(x, wide, kernel, stride=stride, padding=kernel // 2, groups=groups)))
@@ -77,7 +77,7 @@ def convolved(size: int, channels: int, wide: int, kernel: int, stride: int, gro
 @pytest.mark.parametrize(("channels", "wide", "groups"), [(16, 16, 1), (8, 31, 1), (40, 13, 1), (32, 64, 2), (24, 24, 24)])
 @pytest.mark.parametrize(("kernel", "stride"), [(1, 1), (3, 1), (3, 2), (5, 1)])
 def test_convolutions_of_all_kinds(size: int, channels: int, wide: int, groups: int, kernel: int, stride: int) -> None:
-    """Plain, by Winograd's filtering of both sizes, and depthwise; tiles that are cut off at an edge."""
+    """The convolutions are plain, by Winograd's filtering of both sizes, and depthwise; some tiles are cut off at an edge."""
     if wide % groups:
         wide = channels
     network = convolved(size, channels, wide, kernel, stride, groups)
@@ -96,7 +96,7 @@ def test_any_batch_size(engine: FastEngine, n: int) -> None:
 
 
 def test_published_scores(engine: FastEngine) -> None:
-    """The parity vectors, one of each space and family; all of them: `python -m tests.parity --engine fast`."""
+    """One parity vector of each space and family. `python -m tests.parity --engine fast` checks all of them."""
     content = json.loads((check.VECTORS / "order_keyed.json").read_text())
     firsts: dict[tuple[str, str | None], check.Case] = {}
     for case in content["cases"]:
@@ -130,7 +130,7 @@ def test_images_that_were_changed_in_place() -> None:
 
 
 def test_a_network_that_needs_more_memory_than_there_is(engine: FastEngine, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is refused before anything is taken; what fits is still scored."""
+    """The network is refused before memory is allocated, and a network that fits is still scored."""
     if engine.note is not None:
         pytest.skip("torch allocates as it goes")
     monkeypatch.setattr(memory, "available_bytes", lambda: 2**20)
@@ -167,7 +167,7 @@ def test_tells_where_the_time_went() -> None:
 
 
 def test_draws_the_weights_of_the_package() -> None:
-    """Bit by bit: from a seed they are drawn by the kernels, else they come from the source."""
+    """Every bit is right. Weights of a seed are drawn by the kernels; other weights come from their source."""
     for space in ("nasbench201", "nasbench101"):
         arch_id = get_space(space)[3]
         network = get_space(space).network(arch_id, input_shape=(3, 8, 8))

@@ -1,4 +1,4 @@
-"""Log-determinants and eigenvalues of many matrices at once, against numpy and measures.kernel in float64."""
+"""Log-determinants and eigenvalues of many matrices at once, compared with numpy and measures.kernel in float64."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from naswot_ray.measures.kernel import IntMatrix, log_det
 from naswot_ray.measures.statistics import FloatArray
 
 EIGENVALUE_TOLERANCE = 2e-5
-"""How far an eigenvalue may be off, as a fraction of the largest one: single precision."""
+"""How far an eigenvalue may be off in single precision, as a fraction of the largest one."""
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ class TestEigenvalues:
         assert_right(eigenvalues(matrices, special), special)
 
     def test_does_not_depend_on_the_other_matrices(self, matrices: Matrices) -> None:
-        """To the bit: a row's value must not depend on what else was computed with it."""
+        """Every bit is the same: a row's value must not depend on what was computed with it."""
         some = [gram(size, rank, 1.0, size) for size in (5, 16, 33, 64) for rank in (4, 80)]
         alone = [eigenvalues(matrices, [one])[0] for one in some]
         for others in ([gram(90, 200, 1.0, 0)], [gram(3, 3, 1.0, seed) for seed in range(30)]):
@@ -77,7 +77,7 @@ class TestEigenvalues:
                 np.testing.assert_array_equal(one, other)
 
     def test_of_large_matrices(self, matrices: Matrices) -> None:
-        """LAPACK's: they are among the others in the right order."""
+        """LAPACK computes the large ones. They appear among the others in the right order."""
         mixed = [gram(3, 5, 1.0, 0), gram(MAX_BATCHED + 1, 300, 1.0, 1), gram(MAX_BATCHED, 300, 1.0, 2)]
         assert_right(eigenvalues(matrices, mixed), mixed)
 
@@ -96,7 +96,7 @@ class TestEigenvalues:
 
 
 def agreements(n: int, units: int, flips: float, seed: int) -> IntMatrix:
-    """A kernel of codes of which each differs from a common one in a share of the units."""
+    """A kernel of codes, each of which differs from a common code in some fraction of the units."""
     chance = np.random.default_rng(seed)
     codes = chance.integers(0, 2, (1, units)) ^ (chance.random((n, units)) < flips)
     return codes @ codes.T + (1 - codes) @ (1 - codes).T
@@ -113,7 +113,7 @@ class TestLogDets:
         ),
     )
     def test_is_that_of_the_kernel(self, matrices: Matrices, n: int, drawn: list[tuple[int, float, int]]) -> None:
-        """Few units make many of them singular, exactly so."""
+        """With few units, many of the kernels are exactly singular."""
         kernels = np.array([agreements(n, *one) for one in drawn])
         found = matrices.log_dets(np.tril(kernels).astype(np.int32))
         np.testing.assert_allclose(found, [log_det(K_nn) for K_nn in kernels], rtol=1e-9, atol=1e-9)
@@ -125,7 +125,7 @@ class TestLogDets:
         np.testing.assert_allclose(found, [log_det(K_nn) for K_nn in kernels], rtol=1e-9)
 
     def test_what_is_near_singular_is_decided_in_integers(self, matrices: Matrices, monkeypatch: pytest.MonkeyPatch) -> None:
-        """More images than units can tell apart, no two of them with one code."""
+        """There are more images than units can distinguish linearly, but no two images have the same code."""
         codes = np.array([[i >> k & 1 for k in range(5)] for i in range(1, 20)])
         singular = codes @ codes.T + (1 - codes) @ (1 - codes).T
         asked = []
@@ -140,7 +140,7 @@ class TestLogDets:
         np.testing.assert_array_equal(asked, [singular])
 
     def test_two_images_with_one_code(self, matrices: Matrices, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Seen without any elimination."""
+        """Equal codes are found without elimination."""
         monkeypatch.setattr(module, "log_det", lambda K_nn: pytest.fail("needs no closer look"))
         assert matrices.log_dets(np.array([[[3, 0, 0], [1, 3, 0], [3, 1, 3]]], np.int32)).tolist() == [-np.inf]
 

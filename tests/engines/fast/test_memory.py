@@ -1,4 +1,4 @@
-"""How much memory is left: the least of what the machine and the control groups say."""
+"""The memory left is the least of what the machine and the control groups report."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The self-test passes on kernels that are right, whatever a caller has set in torch, and finds those that are not."""
+"""The self-test passes on correct kernels, whatever a caller has set in torch, and finds wrong ones."""
 
 from __future__ import annotations
 

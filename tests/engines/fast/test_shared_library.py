@@ -1,4 +1,4 @@
-"""A library is loaded only where nobody else can have written it, it is whole, and it computes what torch computes."""
+"""A library is loaded only if nobody else can have written it, it is complete, and it computes what torch computes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Builds = list[bytes]
 
 @pytest.fixture(scope="module")
 def kernels() -> bytes:
-    """The library, not optimised: that would take five times as long."""
+    """The library, compiled without optimisation; with it, compiling takes five times as long."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(compiler, "_FLAGS", tuple("-O0" if flag == "-O3" else flag for flag in compiler._FLAGS))
         return compile_kernels(find_compiler())
@@ -31,7 +31,7 @@ def kernels() -> bytes:
 
 @pytest.fixture(autouse=True)
 def builds(kernels: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Builds]:
-    """A cache of its own, nothing loaded, and what is built from now on; a build takes no time."""
+    """A cache of its own with nothing loaded, and the list of builds from now on. A build takes no time."""
     done: Builds = []
 
     def compile_at_once(_: str) -> bytes:
@@ -47,7 +47,7 @@ def builds(kernels: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
 
 @pytest.fixture
 def evil(tmp_path: Path) -> bytes:
-    """A library that leaves a file `executed` when it is loaded."""
+    """A library that creates a file `executed` when it is loaded."""
     source = f'#include <fcntl.h>\n__attribute__((constructor)) void f(void) {{ creat("{tmp_path}/executed", 0600); }}'
     (tmp_path / "evil.c").write_text(source)
     subprocess.run(["cc", "-shared", "-fPIC", str(tmp_path / "evil.c"), "-o", str(tmp_path / "evil.so")], check=True)
@@ -55,7 +55,7 @@ def evil(tmp_path: Path) -> bytes:
 
 
 def again() -> shared_library.LoadedKernels:
-    """As another process would load them."""
+    """Load the kernels as another process would."""
     load_kernels.cache_clear()
     return load_kernels()
 
@@ -67,7 +67,7 @@ def kept(tmp_path: Path) -> Path:
 
 
 def sealed(name: str, content: bytes) -> bytes:
-    """With a digest that is right; how to make one is no secret."""
+    """A library with a correct digest; how to make a digest is no secret."""
     return content + shared_library._digest(name, content)
 
 
@@ -80,7 +80,7 @@ def test_built_once_and_kept_for_this_user_alone(tmp_path: Path, builds: Builds)
 
 
 def test_one_of_many_builds(builds: Builds) -> None:
-    """They all start at once, as the actors of a node do; the lock is between threads what it is between processes."""
+    """All start at once, as the actors of a node do. The lock works between threads as it does between processes."""
     with ThreadPoolExecutor(4) as pool:
         for loaded in pool.map(lambda _: load_kernels.__wrapped__(), range(4)):
             assert loaded.functions.naswot_run
@@ -144,7 +144,7 @@ def _link(path: Path, content: bytes) -> None:
 def test_a_planted_library_is_not_loaded(
     tmp_path: Path, builds: Builds, evil: bytes, plant: Callable[[Path, bytes], None]
 ) -> None:
-    """Someone put it there while the folder was open to all."""
+    """Somebody put the file there while everybody could write to the folder."""
     load_kernels()
     path = kept(tmp_path)
     path.parent.chmod(0o777)
@@ -173,7 +173,7 @@ def test_a_folder_of_another_user_is_not_used(tmp_path: Path, builds: Builds, ev
 
 
 def test_a_planted_library_would_have_been_executed(tmp_path: Path, evil: bytes) -> None:
-    """So that the tests above mean something."""
+    """This shows that the tests above can fail."""
     ctypes.CDLL(str(tmp_path / "evil.so"))
     assert (tmp_path / "executed").exists()
 
@@ -208,7 +208,7 @@ def test_without_memory_to_execute_from(tmp_path: Path, monkeypatch: pytest.Monk
 
 @pytest.fixture(scope="module")
 def wrong(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """Kernels that compute something else: ReLUs from 1 on."""
+    """Kernels that compute something else: their ReLUs are on from 1."""
     folder = tmp_path_factory.mktemp("wrong") / "sources"
     shutil.copytree(compiler._SOURCES, folder, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
     source = (folder / "combination.h").read_text()
@@ -230,7 +230,7 @@ def test_a_kept_library_that_computes_something_else_is_built_again(tmp_path: Pa
 
 
 def test_a_compiler_whose_kernels_compute_something_else(wrong: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Scores then come from torch, and the operator is told."""
+    """Scores then come from torch, and the operator gets a message."""
     monkeypatch.setattr(shared_library, "compile_kernels", lambda compiler: wrong)
     with pytest.raises(BuildError, match=r"^what .* built computes other kernels than torch: they differ by up to [\d,]+ of"):
         load_kernels()

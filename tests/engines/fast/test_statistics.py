@@ -1,4 +1,4 @@
-"""Every statistic that engine `fast` finds, against `exact`: by its own kernels and in torch."""
+"""Every statistic of engine `fast` is compared with `exact`, both with its own kernels and in torch."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ MEASURES = [one for one in all_measures().values() if one.statistics <= FastEngi
 BATCH_SIZES = (3, 16, 20, 32)
 
 SPECTRUM_TOLERANCE = 1e-3
-"""How far an eigenvalue of a covariance may be off, as a fraction of their sum: values are rounded (pairs.h)."""
+"""How far an eigenvalue of a covariance may be off, as a fraction of their sum. Values are rounded (pairs.h)."""
 
 
 def images(n: int, *shape: int) -> torch.Tensor:
@@ -40,7 +40,7 @@ def images(n: int, *shape: int) -> torch.Tensor:
 
 @pytest.fixture(scope="module", params=["kernels", "torch"])
 def engine(request: pytest.FixtureRequest) -> FastEngine:
-    """With its own kernels, and as on a machine without a compiler."""
+    """The engine with its own kernels, and as it works without a compiler."""
     if request.param == "kernels":
         built = FastEngine()
         assert built.note is None, "these tests need a C++ compiler"
@@ -59,7 +59,7 @@ def run(engine: FastEngine | ExactEngine, network: Network, batch: torch.Tensor)
 
 
 def assert_agree(own: ForwardPass, expected: ForwardPass) -> None:
-    """Every measure within its tolerance, and every spectrum."""
+    """Every measure is within its tolerance, and so is every spectrum."""
     num_tensors = len(expected.covariance_spectra)
     for one in MEASURES:
         value, right = one(own), one(expected)
@@ -73,7 +73,7 @@ def assert_agree(own: ForwardPass, expected: ForwardPass) -> None:
 
 @pytest.mark.parametrize("space", SPACES)
 def test_networks_of_each_space(engine: FastEngine, space: str) -> None:
-    """Small images keep it short: what is shrunk to a few pixels enlarges rounding and is left out."""
+    """Small images keep the test short. Networks that shrink them to a few pixels amplify rounding, and are left out."""
     drawn = [sample.build() for sample in samples(space, 12, image_size=16)]
     shallow = [network for network in drawn if not enlarges_rounding(network.plan)][: len(BATCH_SIZES)]
     assert shallow
@@ -86,7 +86,7 @@ def test_networks_of_each_space(engine: FastEngine, space: str) -> None:
 @settings(max_examples=120, deadline=None)
 @given(networks())
 def test_any_graph(engine: FastEngine, network: Network) -> None:
-    """Sums, concatenations, truncated channels, single channels, zeros; a whole block of images and a part of one."""
+    """Sums, concatenations, truncated channels, single channels and zeros, on a whole block of images and a part of another."""
     batch = images(19, 3, 8, 8)
     own, expected = run(engine, network, batch), run(ExactEngine(), network, batch)
     assert len(own.covariance_spectra) == len(expected.covariance_spectra)
@@ -97,7 +97,7 @@ def test_any_graph(engine: FastEngine, network: Network) -> None:
 
 
 def values_in_pieces(b: NetworkBuilder) -> int:
-    """ReLUs behind concatenations: of an early tensor, of a late one, of a positive part, and of a sum."""
+    """ReLUs read concatenations of an early tensor, a late one, a positive part, and a sum."""
     early = b.conv(b.input, 3, 3, padding=1)
     late = b.batch_norm(b.conv(b.relu(b.batch_norm(b.conv(early, 8, 3, padding=1))), 4, 1))
     summed = b.add(late, b.batch_norm(b.conv(early, 4, 1)))
@@ -106,7 +106,7 @@ def values_in_pieces(b: NetworkBuilder) -> int:
 
 
 def a_positive_part(b: NetworkBuilder) -> int:
-    """ReLUs of what a ReLU gives have the codes of its input, but not the values."""
+    """A ReLU that reads the output of a ReLU has the codes of that one's input, but other values."""
     x = b.batch_norm(b.conv(b.input, 6, 3, padding=1))
     return b.relu(b.add(b.relu(b.relu(x)), b.relu(b.relu(b.conv(b.input, 6, 1)))))
 
@@ -116,7 +116,7 @@ def one_channel(b: NetworkBuilder) -> int:
 
 
 def one_channel_in_strides(b: NetworkBuilder) -> int:
-    """Which torch convolves wrongly if it is told that the memory format is channels last."""
+    """torch convolves these tensors wrongly if it is told that the memory format is channels last."""
     x = b.conv(b.conv(b.input, 1, 1), 1, 3, stride=2, padding=1)
     for _ in range(2):
         x = b.conv(x, 1, (1, 3), stride=(1, 2), padding=(0, 1))
@@ -128,7 +128,7 @@ def maps_of_a_pixel(b: NetworkBuilder) -> int:
 
 
 def a_constant_channel(b: NetworkBuilder) -> int:
-    """Behind a truncation and a zero: channels that are constant in every image."""
+    """A truncation and a zero give channels that are constant in every image."""
     x = b.conv(b.input, 4, 1)
     return b.relu(b.concat(x, b.zero(x), b.truncate(b.batch_norm(x), 1)))
 
@@ -154,12 +154,12 @@ def no_live_relu(b: NetworkBuilder) -> int:
 def test_edge_cases(engine: FastEngine, build: Callable[[NetworkBuilder], int], size: int, n: int) -> None:
     b = NetworkBuilder((3, size, size))
     network = b.build(build(b), arch_id=build.__name__)
-    batch = images(n, 3, size, size) + 0.5  # not centred
+    batch = images(n, 3, size, size) + 0.5  # these values are not centred
     assert_agree(run(engine, network, batch), run(ExactEngine(), network, batch))
 
 
 def test_pieces_are_kept_over_phases() -> None:
-    """What the edge case above is about: one tensor, written by combinations of several phases."""
+    """This is the subject of the edge case above: combinations of several phases write one tensor."""
     b = NetworkBuilder((3, 8, 8))
     network = b.build(values_in_pieces(b), arch_id="pieces")
     written = [
@@ -199,7 +199,7 @@ def test_statistics_do_not_depend_on_each_other() -> None:
 
 
 def test_statistics_count_as_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A network that just fits without them is refused with them."""
+    """A network that just fits without the statistics is refused with them."""
     network = get_space("nasbench201").network(CELL, input_shape=(3, 16, 16))
     batch, weights, engine = images(20, 3, 16, 16), SeededWeights(network, 0), FastEngine()
     encoded = encode(network.program, 20, {Statistic.KERNELS}, 16)

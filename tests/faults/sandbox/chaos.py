@@ -1,4 +1,4 @@
-"""Faults of every kind, drawn at random from a seed, while jobs run on the sandbox cluster."""
+"""Causes faults of every kind, drawn at random from a seed, while jobs run on the sandbox cluster."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ DRIVER = r"python jobs/score\.py"
 
 
 class Chaos:
-    """Disturbs one job after another; a job that fails is submitted again until its dataset is complete.
+    """Disturbs one job after another. A job that fails is submitted again until its dataset is complete.
 
     Args:
-        sandbox: a working cluster; is one again afterwards.
+        sandbox: a working cluster. It works again afterwards.
         disk: where the datasets go.
-        undisturbed: what each of them has to be equal to.
-        seed: of which fault happens after how long to which machine.
+        undisturbed: the dataset that each of them has to equal.
+        seed: decides which fault happens to which machine, and when.
     """
 
     def __init__(self, sandbox: Sandbox, disk: Path, undisturbed: Path, seed: int) -> None:
@@ -35,10 +35,10 @@ class Chaos:
         self._root: Path
         self.events: list[str] = []
         self.datasets = 0
-        """Complete, and found equal."""
+        """How many datasets are complete, and were found equal."""
 
     def run(self, seconds: float) -> None:
-        """Disturb for so long; then let the last job come to its end."""
+        """Disturb jobs for this long, then let the last one end."""
         end = self._began + seconds
         while time.monotonic() < end:
             self._root = self._disk / f"chaos-{self.datasets}"
@@ -50,7 +50,7 @@ class Chaos:
         self._repair(everything=True)
 
     def _fill(self, end: float) -> None:
-        """Until a job reports success."""
+        """Submit the job until it reports success."""
         while True:
             self._pass_time(self._random.uniform(2, 8))
             if self._job.status == 0:

@@ -1,4 +1,4 @@
-"""One cluster in a box for all faults of whole machines, as each leaves it working."""
+"""One sandbox cluster for all faults of whole machines. Each test leaves it working."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ SOON = {
     "RAY_health_check_failure_threshold": "4",
     "AUTOSCALER_HEARTBEAT_TIMEOUT_S": "10",
 }
-"""Notices a node that is gone without a word after about 14 s instead of 63; starts Ray on it anew after 10 instead of 30."""
+"""Shortens Ray's waiting: it notices a lost node after about 14 s instead of 63, and starts Ray there again after 10 s, not
+30."""
 
 
 @pytest.fixture(scope="package")
@@ -30,7 +31,8 @@ def shared_disk(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="package")
 def sandbox(shared_disk: Path, cache: Path) -> Iterator[Sandbox]:
-    """A head and two workers, one CPU each, with the tests' own cache: compiling kernels on each takes longer than a job."""
+    """A head and two workers with one CPU each. They share the tests' cache, since compiling kernels on each takes longer than
+    a job."""
     if reason := unavailable():
         pytest.skip(reason)
     environment = {**SOON, **s3.CREDENTIALS, "NASWOT_RAY_CACHE": str(cache), "RAY_prestart_worker_first_driver": "0"}
@@ -41,6 +43,6 @@ def sandbox(shared_disk: Path, cache: Path) -> Iterator[Sandbox]:
 
 @pytest.fixture(scope="package")
 def undisturbed(sandbox: Sandbox, shared_disk: Path) -> Path:
-    """The dataset as it should be, made without Ray."""
+    """The expected dataset, made without Ray."""
     score_here(shared_disk / "undisturbed", **GRID)
     return shared_disk / "undisturbed"

@@ -1,4 +1,4 @@
-"""The job that the faults of whole machines disturb, and its comparison with an undisturbed run."""
+"""The job that faults of whole machines disturb, and its comparison with an undisturbed run."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ ARGS += ["--engine", "exact", "--image-size", "16"]
 NUM_ROWS = 96
 
 ACTOR = r"^ray::WorkerActor"
-"""Command line of an actor; while it does a task, `ray::WorkerActor.run`."""
+"""Command line of an actor. While it works on a task, it is `ray::WorkerActor.run`."""
 
 LIMIT_SECONDS = 300.0
-"""For what takes seconds on a machine that is not busy with something else."""
+"""A time limit for what takes seconds on a machine that is not busy."""
 
 
 def rows_there(root: Path) -> int:
-    """Rows of the scores table that are written."""
+    """Number of rows written to the scores table."""
     return sum(pq.read_metadata(path).num_rows for path in part_files(root))
 
 
 def wait_until(condition: Callable[[], bool], what: str, *, every: float = 0.05) -> None:
-    """Wait for something that happens in other processes; looks every so many seconds."""
+    """Wait for something that happens in other processes, looking at this interval of seconds."""
     deadline = time.monotonic() + LIMIT_SECONDS
     while not condition():
         assert time.monotonic() < deadline, f"not in {LIMIT_SECONDS:.0f} s: {what}"
@@ -47,9 +47,9 @@ class Job:
     """A submitted `jobs/score.py` of the grid.
 
     Args:
-        sandbox: where.
+        sandbox: the cluster on which it runs.
         root: the dataset, in a directory that all machines see or in a bucket.
-        log: where its output goes, after that of earlier jobs.
+        log: the file to which its output is appended.
     """
 
     def __init__(self, sandbox: Sandbox, root: Path | str, log: Path | None = None) -> None:
@@ -63,25 +63,25 @@ class Job:
 
     @property
     def output(self) -> str:
-        """What was printed so far, by earlier jobs on the same dataset too."""
+        """What has been printed so far, including by earlier jobs on the same dataset."""
         return self._log.read_text()
 
     @property
     def status(self) -> int | None:
-        """Exit status; None while it runs."""
+        """The exit status; None while the job runs."""
         return self._process.poll()
 
     def hold(self, count: int, rows: Callable[[], int] | None = None) -> int:
-        """Let the job write so many rows, then stop its actors: it cannot end before `let_go`, however fast the machine is.
+        """Let the job write some rows, then stop its actors. It cannot end before `let_go`, however fast the machine is.
 
-        Actors that start later work, but a stopped one keeps the task that it has.
+        Actors that start later do work, but a stopped one keeps its task.
 
         Args:
-            count: at least so many rows.
-            rows: tells how many are written, where the dataset is in a bucket.
+            count: the least number of rows to wait for.
+            rows: counts the rows that are written, if the dataset is in a bucket.
 
         Returns:
-            how many are written.
+            the number of rows that are written.
         """
         rows = rows or (lambda: rows_there(Path(self._root)))
         wait_until(lambda: self.status is not None or self._has_begun(), "the first task")
@@ -98,7 +98,7 @@ class Job:
         return rows()
 
     def let_go(self, *names: str) -> None:
-        """Let the actors of some machines go on, or those of all."""
+        """Let the actors of some machines continue, or those of all."""
         self._signal(signal.SIGCONT, *names)
 
     def _has_begun(self) -> bool:
@@ -112,18 +112,18 @@ class Job:
             self._sandbox.machines.kill(name, ACTOR, number)
 
     def finish(self) -> int:
-        """Wait for the end: the exit status."""
+        """Wait for the end, and return the exit status."""
         wait_until(lambda: self.status is not None, "the end of the job")
         return self._process.wait()
 
     def abandon(self) -> None:
-        """Stop following the job, wherever it is."""
+        """Stop following the job, wherever it runs."""
         self._process.kill()
         self._process.wait()
 
 
 def assert_equal(root: Path, undisturbed: Path) -> None:
-    """Row for row, with nothing to repair."""
+    """Check that the dataset is equal row for row, and that there is nothing to repair."""
     assert logical_rows(root) == logical_rows(undisturbed)
     assert logical_architectures(root) == logical_architectures(undisturbed)
     checked = naswot("check", root)
@@ -131,7 +131,7 @@ def assert_equal(root: Path, undisturbed: Path) -> None:
 
 
 def tell(fault: str, rows_then: int) -> None:
-    """One line of the table of faults, for a dataset that has been found equal."""
+    """One line of the table of faults, for a dataset that was found equal."""
     line = [fault, f"{rows_then} of {NUM_ROWS} rows", f"{NUM_ROWS} rows", "equal"]
     print(*line, sep=" | ")
     if table := os.environ.get("NASWOT_RAY_FAULT_TABLE"):

@@ -1,4 +1,4 @@
-"""Everything at once: a quarter of a minute of it here, as much as one likes with `make chaos`."""
+"""All faults at once: for 15 s here, and for as long as you like with `make chaos`."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Machines are lost, cut off and added in the middle of a job; the dataset equals an undisturbed one row for row.
+"""Machines are lost, cut off and added in the middle of a job, and the dataset equals an undisturbed one row for row.
 
-In this order: each test begins with the machines that the one before leaves.
+The order of the tests matters: each begins with the machines that the one before it leaves.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def test_a_lost_raylet(sandbox: Sandbox, shared_disk: Path, undisturbed: Path) -
 
 
 def test_a_machine_without_power_and_one_that_joins_late(sandbox: Sandbox, shared_disk: Path, undisturbed: Path) -> None:
-    sandbox.wait_for_nodes([HEAD, "worker-1", "worker-2"])  # the autoscaler has started the lost one anew
+    sandbox.wait_for_nodes([HEAD, "worker-1", "worker-2"])  # the autoscaler has started the lost machine again
     root = shared_disk / "power"
     job = Job(sandbox, root)
     rows = job.hold(8)
@@ -55,7 +55,8 @@ def test_a_machine_without_power_and_one_that_joins_late(sandbox: Sandbox, share
 
 
 def test_a_cut_network_that_is_mended(sandbox: Sandbox, shared_disk: Path, undisturbed: Path) -> None:
-    """The actor beyond the cut goes on and writes its shard, which the driver, when it notices, has done again elsewhere."""
+    """The actor that is cut off continues and writes its shard. Once the driver notices the cut, it has the shard done
+    again."""
     sandbox.wait_for_nodes([HEAD, "late", "worker-1"])
     root = shared_disk / "cut"
     job = Job(sandbox, root)
@@ -75,9 +76,9 @@ def test_a_cut_network_that_is_mended(sandbox: Sandbox, shared_disk: Path, undis
 
 @dataclass(frozen=True)
 class Bucket:
-    """On an S3 server that runs on the client: it survives whatever happens to the cluster.
+    """The dataset is on an S3 server that runs on the client, which survives whatever happens to the cluster.
 
-    The tests have no way to the sandbox's network, so programs on the client look into it.
+    The tests cannot reach the sandbox's network, so programs on the client look into the server.
     """
 
     sandbox: Sandbox
@@ -85,7 +86,7 @@ class Bucket:
     uri = f"s3://bucket/scores?endpoint_override={endpoint}&scheme=http&region={s3.REGION}"
 
     def run(self, program: str) -> str:
-        """Run a program that finds a client of the server in `s3`: its output."""
+        """Run a program that finds a client of the server in `s3`, and return its output."""
         credentials = [f"{name}={value}" for name, value in s3.CREDENTIALS.items()]
         connect = f"import boto3; s3 = boto3.client('s3', endpoint_url='http://{self.endpoint}', region_name={s3.REGION!r})"
         status, output = self.sandbox.run("env", *credentials, sys.executable, "-c", f"{connect}\n{program}")
@@ -93,7 +94,7 @@ class Bucket:
         return output
 
     def rows(self) -> int:
-        """In whole parts. Asked again and again: without boto3, which takes a second to import."""
+        """Rows in complete parts. This is called often, so it does without boto3, which takes a second to import."""
         listing = f"http://{self.endpoint}/bucket?list-type=2&prefix=scores/scores/"
         program = f"from urllib.request import urlopen; print(urlopen({listing!r}).read().count(b'<Key>'))"
         status, output = self.sandbox.run(sys.executable, "-c", program)
@@ -119,10 +120,10 @@ def bucket(sandbox: Sandbox) -> Iterator[Bucket]:
 def test_a_lost_head_whose_dataset_is_in_a_bucket(
     sandbox: Sandbox, shared_disk: Path, undisturbed: Path, bucket: Bucket
 ) -> None:
-    """Nothing of the old cluster is needed: the new one does the rest of what the bucket holds."""
+    """Nothing of the old cluster is needed: the new one reads the bucket and does the rest."""
     job = Job(sandbox, bucket.uri, shared_disk / "head.log")
     rows = job.hold(8, bucket.rows)
-    sandbox.kill_node(HEAD)  # the driver with it
+    sandbox.kill_node(HEAD)  # the driver is lost with it
     job.abandon()
     sandbox.kill_node("late")
     for name in (HEAD, "worker-2"):

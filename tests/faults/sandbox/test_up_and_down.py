@@ -1,4 +1,4 @@
-"""The whole way on real machines, as far as they can tell: `ray up`, `ray job submit`, `ray down`."""
+"""The whole way on machines that believe they are real: `ray up`, `ray job submit`, `ray down`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ARGS = ["--limit", "24", "--batch-size", "8", "--seed", "0", "--seed", "1", "--s
 
 
 def mentions(state: Path) -> list[Path]:
-    """Mount tables and command lines that name the sandbox's directory."""
+    """Mount tables and command lines that contain the sandbox's directory."""
     found = []
     for path in [*Path("/proc").glob("[0-9]*/mountinfo"), *Path("/proc").glob("[0-9]*/cmdline")]:
         try:
@@ -32,7 +32,7 @@ def mentions(state: Path) -> list[Path]:
 def test_a_cluster_is_brought_up_used_and_taken_down_without_a_trace(
     sandbox: Sandbox, shared_disk: Path, tmp_path: Path
 ) -> None:
-    """The last test of the sandbox: it leaves none."""
+    """This is the last test of the sandbox, and it leaves none."""
     sandbox.wait_for_nodes([HEAD, *sandbox.workers])
     root = shared_disk / "scores"
     job = sandbox.submit("python", "jobs/score.py", "--output", str(root), *ARGS)
@@ -47,7 +47,7 @@ def test_a_cluster_is_brought_up_used_and_taken_down_without_a_trace(
     machines = sandbox.machines
 
     def left() -> set[str]:
-        """Programs that run on the nodes. A process that has ended and was not waited for yet has no command line."""
+        """Programs that run on the nodes. A process that has ended but was not waited for yet has no command line."""
         found = [command for name in (HEAD, *sandbox.workers) for command in machines.processes(name).values()]
         return {command.split()[0] for command in found if command}
 
@@ -55,7 +55,7 @@ def test_a_cluster_is_brought_up_used_and_taken_down_without_a_trace(
     assert mentions(machines.state)
     processes = [psutil.Process(pid) for name in (CLIENT, HEAD, *sandbox.workers) for pid in machines.pids(name)]
     sandbox.close()
-    # Without a process and a mount a namespace is gone, and all that is in it.
+    # A namespace without a process and a mount is gone, and everything in it too.
     assert not any(process.is_running() for process in processes)
     assert mentions(machines.state) == []
     assert not machines.state.exists()

@@ -1,18 +1,18 @@
-"""What is taken of the values that live ReLUs read: covariances of their channels, and the values of the first image.
+"""Kernels for the values that live ReLUs read: covariances of channels, and copies of the first image's values.
 
-A job is one tensor of one architecture: a row of a table. What a job computes depends on its row alone, not on the jobs beside
-it.
+A job is one tensor of one architecture, and one row of a table. What it computes depends on its row alone, not on the other
+jobs of the launch.
 """
 
 import triton
 import triton.language as tl
 
 COLUMNS = 6
-"""Of a job: channels, where its means begin, where its inverse deviations begin (-1: not normalised), the tensor, its channels
-a pixel, and where its covariance begins."""
+"""Columns of a job: channels, place of the means, place of the inverse standard deviations (-1: not normalised), place of the
+tensor, the tensor's channels per pixel, place of the covariance."""
 
 FIRST_COLUMNS = 4
-"""Of a job of `copy_first`: channels, the tensor, its channels a pixel, and where the copy begins."""
+"""Columns of a job of `copy_first`: channels, place of the tensor, the tensor's channels per pixel, place of the copy."""
 
 
 @triton.jit(do_not_specialize=["first_job", "rows"])
@@ -28,10 +28,10 @@ def multiply(
     BLOCK_C: tl.constexpr,
     COLUMNS: tl.constexpr,
 ):
-    """Products of channels less their means, summed over a split's rows in float32; a row is a pixel of an image.
+    """Multiply channels, less their means, by each other and sum over a split's rows in float32. A row is a pixel of an image.
 
-    `partials` is (job, split, channels, channels), of which only the blocks of the lower triangle are written. Means are taken
-    off first, so nothing is lost where they are large. Grid: (splits, jobs, blocks of channels squared).
+    `partials` has the shape (job, split, channels, channels), and only the blocks of its lower triangle are written. Means are
+    subtracted first, so no digits are lost where they are large. Grid: (splits, jobs, blocks of channels squared).
     """
     split = tl.program_id(0)
     number = tl.program_id(1)
@@ -65,7 +65,7 @@ def multiply(
 
 @triton.jit(do_not_specialize=["first_job", "rows", "splits"])
 def finish(partials, stats, covariances, jobs, first_job, rows, splits, BLOCK_C: tl.constexpr, COLUMNS: tl.constexpr):
-    """Add up the splits in float64, in order, and scale: the covariances of the values. Grid: (jobs, blocks squared)."""
+    """Add up the splits in float64, in order, and scale them to covariances. Grid: (jobs, blocks squared)."""
     number = tl.program_id(0)
     job = jobs + (first_job + number).to(tl.int64) * COLUMNS
     channels = tl.load(job + 0).to(tl.int32)
@@ -86,7 +86,7 @@ def finish(partials, stats, covariances, jobs, first_job, rows, splits, BLOCK_C:
         inverse_i = tl.load(stats + inverses + i, mask=i < scaled, other=1.0).to(tl.float64)
         inverse_j = tl.load(stats + inverses + j, mask=j < scaled, other=1.0).to(tl.float64)
         total = total / rows.to(tl.float64) * inverse_i[:, None] * inverse_j[None, :]
-        # Both triangles, since a solver may read either.
+        # Write both triangles, since a solver may read either.
         lower = (i < channels)[:, None] & (j[None, :] <= i[:, None])
         tl.store(target + i[:, None] * channels + j[None, :], total, mask=lower)
         tl.store(target + j[None, :] * channels + i[:, None], total, mask=lower)
@@ -94,7 +94,7 @@ def finish(partials, stats, covariances, jobs, first_job, rows, splits, BLOCK_C:
 
 @triton.jit(do_not_specialize=["first_job", "pixels"])
 def copy_first(arena, firsts, jobs, first_job, pixels, BLOCK_P: tl.constexpr, BLOCK_C: tl.constexpr, COLUMNS: tl.constexpr):
-    """Copy the first image's values, pixels by channels. Grid: (tiles of pixels, jobs, blocks of channels)."""
+    """Copy the first image's values as (pixels, channels). Grid: (tiles of pixels, jobs, blocks of channels)."""
     job = jobs + (first_job + tl.program_id(1)).to(tl.int64) * COLUMNS
     channels = tl.load(job + 0).to(tl.int32)
     source = arena + tl.load(job + 1)

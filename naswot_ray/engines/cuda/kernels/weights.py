@@ -1,18 +1,18 @@
-"""Weights drawn where they are used: `naswot_ray.philox`, bit for bit."""
+"""Draws weights on the device, bit for bit as `naswot_ray.philox` does."""
 
 import triton
 import triton.language as tl
 
 COLUMNS = 9
-"""Of a job: the key's two words, stream, where the layer's weights begin, their number, inputs a group, taps, outputs,
-and the bits of the float32 scale."""
+"""Columns of a job: the two words of the key, stream, place of the layer's weights, their number, input channels of a group,
+taps, output channels, and the bits of the float32 scale."""
 
 
 @triton.jit
 def draw(weights, quantiles, jobs, tiles, BLOCK: tl.constexpr, NORMAL: tl.constexpr, COLUMNS: tl.constexpr):
-    """Draw `BLOCK` Philox4x64-10 counters' worth of one layer's weights, and lay them out as (tap, input, output).
+    """Draw those weights of one layer that `BLOCK` counters of Philox4x64-10 give, and store them as (tap, input, output).
 
-    `tiles` holds, for each program, its job and its number within the job.
+    `tiles` holds the job of each program, and its number within the job.
     """
     program = tl.program_id(0)
     job = jobs + tl.load(tiles + 2 * program) * COLUMNS
@@ -28,7 +28,7 @@ def draw(weights, quantiles, jobs, tiles, BLOCK: tl.constexpr, NORMAL: tl.conste
 
     block = tl.load(tiles + 2 * program + 1) * BLOCK + tl.arange(0, BLOCK)
     zero = tl.zeros([BLOCK], tl.uint64)
-    # NumPy's generator counts before it draws.
+    # NumPy's generator increments its counter before it draws.
     c0 = (block + 1).to(tl.uint64, bitcast=True)
     c1 = zero + stream
     c2 = zero
@@ -75,7 +75,7 @@ def draw(weights, quantiles, jobs, tiles, BLOCK: tl.constexpr, NORMAL: tl.conste
 
 @triton.jit
 def _store(out, index, value, count, in_channels, taps, out_channels):
-    """Store weights, numbered as in a layer's weight (output, input, tap)."""
+    """Store weights whose numbers follow the order of a layer's weight (output, input, tap)."""
     inside = index < count
     at = index.to(tl.int32)
     tap = at % taps
