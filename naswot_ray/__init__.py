@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from naswot_ray.dataset.dataset import open
     from naswot_ray.engines.engine import Scores
-    from naswot_ray.engines.module import score_module
+    from naswot_ray.engines.module.score import score_module
     from naswot_ray.engines.score import score
     from naswot_ray.images.source import load_images
     from naswot_ray.network import Network
@@ -27,7 +27,7 @@ _HOME = {
     "load_images": "naswot_ray.images.source",
     "open": "naswot_ray.dataset.dataset",
     "score": "naswot_ray.engines.score",
-    "score_module": "naswot_ray.engines.module",
+    "score_module": "naswot_ray.engines.module.score",
 }
 
 __all__ = ["Network", "Scores", "get_space", "load_images", "open", "score", "score_module"]

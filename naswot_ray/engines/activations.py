@@ -73,10 +73,16 @@ class ForwardPassBuilder:
         self._of_tensors: dict[Codes, TensorStatistics] = {}
 
     def add(self, codes: Codes, found: TensorStatistics) -> None:
-        """Add a tensor with its codes and its statistics."""
+        """Add a tensor with its codes and its statistics.
+
+        A tensor that no ReLU reads adds to the published kernel alone: the published code takes the inputs of some modules of
+        people's own for those of ReLUs.
+        """
         if found.K_nn is not None:
             np.add(self._kernels.published, codes.multiplicity * found.K_nn, out=self._kernels.published)
             np.add(self._kernels.paper, codes.num_relus * found.K_nn, out=self._kernels.paper)
+        if codes.num_relus == 0:
+            return
         if found.patterns is not None:
             self._patterns[found.patterns] = True
         self._of_tensors[codes] = replace(found, K_nn=None, patterns=None)
@@ -90,7 +96,7 @@ class ForwardPassBuilder:
         constant = constant_kernels(codes, self._num_images)
         kernels = Kernels(self._kernels.published + constant.published, self._kernels.paper + constant.paper)
         self._patterns[0] |= any(one.node is None for one in codes)
-        in_order = [self._of_tensors[one] for one in codes if one.node is not None]
+        in_order = [self._of_tensors[one] for one in codes if one.node is not None and one.num_relus]
         found: dict[Statistic, Any] = {
             Statistic.PATTERNS: self._patterns,
             Statistic.KERNELS: kernels,

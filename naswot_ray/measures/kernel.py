@@ -76,6 +76,28 @@ def log_det(K_nn: IntMatrix) -> float:
     return float(value)
 
 
+def why_singular(K_nn: IntMatrix, num_units: int) -> str | None:
+    """Why det K = 0, in a few words; None if it is not 0.
+
+    Args:
+        K_nn: a kernel, shape (n, n), int64.
+        num_units: how many units it was taken from, each counted once.
+    """
+    if log_det(K_nn) != -math.inf:
+        return None
+    n = len(K_nn)
+    if num_units == 0:
+        return "no live unit"
+    equal = np.argwhere(np.triu(K_nn == K_nn.diagonal()[:, None], 1))
+    # K is the Gram matrix of codes of +1 and -1 plus a constant, so its rank is at most one more than the number of units.
+    if num_units + 1 < n:
+        return f"{num_units} units cannot tell {n} images apart: K has rank {num_units + 1} at most"
+    if len(equal):
+        others = f", and {len(equal) - 1} other pairs" if len(equal) > 1 else ""
+        return f"images {equal[0][0]} and {equal[0][1]} have equal codes{others}"
+    return "the codes of the images are linearly dependent"
+
+
 def _is_singular(K_nn: IntMatrix) -> bool:
     """Whether det K = 0, by elimination modulo two primes.
 

@@ -1,0 +1,12 @@
+"""The scores of your own network: any `torch.nn.Module`.
+
+| module | what it holds |
+|---|---|
+| `score` | `score_module` |
+| `trace` | the first pass: what is executed, what is alive, where the images are |
+| `watch` | sees each activation that a module executes |
+| `operations` | which operations are activations |
+| `counting` | how often each tensor counts, by the published code and by the paper |
+| `activations` | the table of what was executed |
+| `isolation` | leaves the module and the process as they were |
+"""
