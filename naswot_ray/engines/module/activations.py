@@ -20,9 +20,10 @@ class Fate(StrEnum):
     FOLDED = "its input mixes images with something else in one dimension"
     SMOOTH = "not piecewise linear"
     OTHER = "no kink at zero"
+    FUSED = "fused: its activations cannot be seen"
 
 
-MISSED: Final = (Fate.FOLDED, Fate.SMOOTH, Fate.OTHER)
+MISSED: Final = (Fate.FOLDED, Fate.SMOOTH, Fate.OTHER, Fate.FUSED)
 """Of activations that act on the images and the outputs, but were not counted."""
 
 

@@ -28,6 +28,8 @@ class Kind(StrEnum):
     Hardswish, Mish, ELU, SELU, CELU."""
     OTHER = "other"
     """Neither: sigmoid, tanh, softplus and the like."""
+    FUSED = "fused"
+    """A whole recurrent layer or cell in one operation, in which activations cannot be seen."""
 
 
 class Operation(NamedTuple):
@@ -65,6 +67,11 @@ _ALWAYS: Final[Mapping[str, tuple[str, Kind]]] = {
     "glu": ("glu", Kind.OTHER),
     "softshrink": ("softshrink", Kind.OTHER),
     "hardshrink": ("hardshrink", Kind.OTHER),
+    "mkldnn_rnn_layer": ("recurrent layer", Kind.FUSED),
+    "_cudnn_rnn": ("recurrent layer", Kind.FUSED),
+    "miopen_rnn": ("recurrent layer", Kind.FUSED),
+    "_thnn_fused_lstm_cell": ("recurrent cell", Kind.FUSED),
+    "_thnn_fused_gru_cell": ("recurrent cell", Kind.FUSED),
 }
 """Operations that are activations whatever their arguments: the name in `torch.ops.aten`, without the underscore of the form
 that works in place, and the name that people know."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from math import prod
+from typing import Final
 
 import torch
 from torch import nn
@@ -19,6 +20,8 @@ from naswot_ray.engines.module.watch import Event, Watch
 from naswot_ray.measures import Statistic
 from naswot_ray.measures.statistics import ForwardPass
 from naswot_ray.network.plan import Codes
+
+_UNCOUNTED: Final = {Kind.SIGN: Fate.SMOOTH, Kind.OTHER: Fate.OTHER, Kind.FUSED: Fate.FUSED}
 
 
 class OtherEventsError(Exception):
@@ -131,7 +134,7 @@ class Reading:
             elif not isinstance(layout, Layout):
                 fate = layout
             elif event.kind not in kinds:
-                fate = Fate.SMOOTH if event.kind is Kind.SIGN else Fate.OTHER
+                fate = _UNCOUNTED[event.kind]
             yield Activation(
                 event.module, event.name, event.kind, self._shapes[event.tensor], self.num_units(event.tensor), fate
             )

@@ -99,8 +99,8 @@ def score_module(
             parameters and moved to their device. Integers (tokens) are only moved. The values have to be normalised.
         measures: names of measures (`naswot-ray measures` lists them), or `all`.
         activations: `relu` counts what is linear on both sides of zero: ReLU, ReLU6, LeakyReLU, PReLU, RReLU. `sign` counts
-            GELU, SiLU, Hardswish, Mish, ELU, SELU and CELU as well, by the sign of their input, as SWAP does for transformers
-            (Peng et al., arXiv 2605.07378). The names of its values end in `_sign`.
+            GELU, SiLU, Hardswish, Mish, ELU, SELU and CELU as well, by the sign of their input, as SWAP does for GELU and SiLU
+            (Peng et al., arXiv 2605.07378; pym1024/SWAP_Universal, swap.py). The names of its values end in `_sign`.
         seed: random seed of dropout and of whatever else draws random numbers.
         outputs: what the score depends on: a key, an attribute, a position, or a function of what the module returns. Default
             is the first tensor, as in the published code; auxiliary heads do not count then.

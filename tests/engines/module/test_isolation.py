@@ -82,6 +82,12 @@ class TestOtherModules:
         assert isinstance(scripted, nn.Module)
         assert score_module(scripted, IMAGES) == score_module(net, IMAGES)
 
+    def test_compiled_in_place(self) -> None:
+        net = Net()
+        net.compile(backend="eager")
+        net(IMAGES)
+        assert score_module(net, IMAGES) == score_module(Net(), IMAGES)
+
     def test_compiled(self) -> None:
         net = Net()
         compiled: Any = torch.compile(copy.deepcopy(net), backend="eager")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch import nn
 from naswot_ray import score_module
 from naswot_ray.engines.activations import agreements
 from naswot_ray.engines.module.activations import Fate
+from naswot_ray.engines.module.score import UncountedActivationWarning
 from tests.engines.module.networks import IMAGES, Net, kernel_of_relus
 from tests.engines.module.spellings import OTHERS, RELUS, SMOOTH, Spelling
 
@@ -64,6 +66,25 @@ class TestSpellings:
         np.testing.assert_array_equal(
             score_module(Fused(), IMAGES, return_kernel=True).kernel, score_module(plain, IMAGES, return_kernel=True).kernel
         )
+
+    @pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU])
+    def test_recurrent_layers_are_told(self, kind: Callable[..., nn.Module]) -> None:
+        class Recurrent(Net):
+            def __init__(self) -> None:
+                super().__init__()
+                self.recurrent = kind(16, 5, batch_first=True)
+
+            def forward(self, x: torch.Tensor) -> Any:
+                return super().forward(x + self.recurrent(x.mean(1))[0].mean((1, 2))[:, None, None, None])
+
+        with pytest.warns(UncountedActivationWarning, match=r"recurrent layer|tanh|sigmoid"):
+            result = score_module(Recurrent(), IMAGES)
+        assert result.num_units == Net().num_units()
+
+    def test_relus_of_recurrent_layers_count(self) -> None:
+        net = nn.Sequential(nn.RNN(12, 16, nonlinearity="relu", batch_first=True))
+        result = score_module(net, torch.randn(8, 5, 12), outputs=lambda outputs: outputs[0])
+        assert result.num_units == 5 * 16
 
     def test_clamps_of_integers_are_no_activations(self) -> None:
         result = score_module(Net(lambda x: F.relu(x) + torch.arange(3).clamp(min=0).sum()), IMAGES)

@@ -22,7 +22,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning"),  # of those packages
 ]
 
-IMAGES = torch.randn(6, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+IMAGES = torch.randn(4, 3, 64, 64, generator=torch.Generator().manual_seed(0))
 
 
 def make(model: str) -> nn.Module:
