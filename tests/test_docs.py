@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ from naswot_ray.cli import app
 from naswot_ray.cli.app import path_options
 from naswot_ray.dataset import layout
 from naswot_ray.dataset.join import join
-from tests.cli.running import naswot
+from tests.cli.running import naswot, prints
 from tests.dataset.making import FAILED, SINGULAR, SPACE, TABLES, add, make_dataset, mean_accuracy, score_row, write_part
 from tests.datasets import score_here
 
@@ -48,7 +49,7 @@ def test_commands_have_the_options_that_are_shown(page: Path) -> None:
     known = {name: {flag for p in command.params for flag in p.opts} for name, command in commands.items()}
     for block in blocks(page, "bash"):
         for line in block.replace("\\\n", " ").splitlines():
-            if match := re.search(r"(?:naswot-ray |jobs/)(\w+)(?:\.py)?(.*)", line.partition("#")[0]):
+            if match := re.search(r"(?:naswot-ray |jobs/)(\w[\w-]*)(?:\.py)?(.*)", line.partition("#")[0]):
                 command, arguments = match.groups()
                 assert command in known, line
                 assert set(re.findall(r"(?<!\S)--?[a-z][a-z-]*", arguments)) <= known[command], line
@@ -112,6 +113,27 @@ def test_the_readmes_example_of_one_network_runs() -> None:
 def test_the_notations_of_the_page_about_spaces_are_one_architecture() -> None:
     (block,) = blocks(ROOT / "docs" / "spaces.md", "python")
     exec(compile(block, "spaces.md", "exec"), {})
+
+
+def test_the_page_of_ones_own_network_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its blocks, one after the other, and its command print the table of activations that it shows."""
+    page = ROOT / "docs" / "your-own-network.md"
+    networks, *programs = blocks(page, "python")
+    (table,) = blocks(page, "text")
+    (tmp_path / "networks.py").write_text(networks)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "networks", raising=False)
+    names: dict[str, object] = {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        for program in programs:
+            exec(compile(program, page.name, "exec"), names)
+    assert table in capsys.readouterr().out
+    command = next(line for block in blocks(page, "bash") for line in block.splitlines() if line.startswith("naswot-ray"))
+    assert table in prints(*shlex.split(command)[1:])
 
 
 @pytest.fixture(scope="module")

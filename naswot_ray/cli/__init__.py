@@ -20,6 +20,7 @@ from naswot_ray.cli import (
     query,
     report,
     score,
+    score_module,
     search,
     spaces,
 )
@@ -29,6 +30,7 @@ __all__ = ["EXIT_ERROR", "EXIT_INTERRUPTED", "EXIT_PARTIAL", "app", "main"]
 
 _COMMANDS = {
     "score": score.score,
+    "score-module": score_module.score_module,
     "join": join.join,
     "accuracies": accuracies.import_accuracies,
     "query": query.query,

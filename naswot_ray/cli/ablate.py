@@ -9,11 +9,12 @@ import typer
 from rich.progress import track
 
 from naswot_ray.cli.app import reporting_errors, stderr, stdout
+from naswot_ray.cli.options import Data, Images
 from naswot_ray.dataset.inputs import local_option, local_path
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.errors import SettingsError
 from naswot_ray.measures import get_measures
-from naswot_ray.paths import INPUT, OUTPUT, SPACE_OPTION
+from naswot_ray.paths import OUTPUT, SPACE_OPTION
 from naswot_ray.spaces import check_name, open_spaces
 
 BATCH_SIZES = (16, 32, 64, 128, 256)
@@ -40,12 +41,8 @@ def ablate(
     batch_size: Annotated[
         int, typer.Option(min=2, metavar="N", help="Number of images, where something else is changed.")
     ] = 128,
-    images: Annotated[
-        str, typer.Option(metavar="TEXT", help="Image source: noise, cifar10, cifar100 or imagenet16-120.")
-    ] = "noise",
-    data: Annotated[
-        str | None, typer.Option(metavar="PATH", help="Directory with the images; not needed for noise."), INPUT
-    ] = None,
+    images: Images = "noise",
+    data: Data = None,
     space_option: Annotated[
         list[str] | None, typer.Option(metavar="TEXT", help="Parameter of the space, PARAMETER=VALUE."), SPACE_OPTION
     ] = None,

@@ -1,4 +1,4 @@
-"""Options that several commands share, such as those for a file of accuracies, and the reading of such a file."""
+"""Options that several commands share, such as those for images and accuracies, and the reading of a file of accuracies."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from naswot_ray.benchmarks.members import Members
 from naswot_ray.dataset.accuracies import StagedAccuracies
 from naswot_ray.fetch.progress import ConsoleFetchProgress
 from naswot_ray.paths import INPUT
+from naswot_ray.run.options import ScoreOptions
 from naswot_ray.terminal import complain
 
 Accuracies = Annotated[
@@ -32,6 +33,10 @@ Mapping = Annotated[
         "cifar10/test/200=cifar10_test_acc.",
     ),
 ]
+
+Images = Annotated[str, typer.Option(metavar="TEXT", help=ScoreOptions.model_fields["images"].description)]
+Data = Annotated[str | None, typer.Option(metavar="PATH", help=ScoreOptions.model_fields["data"].description), INPUT]
+ImageSize = Annotated[int | None, typer.Option(min=1, metavar="N", help=ScoreOptions.model_fields["image_size"].description)]
 
 Measure = Annotated[
     str | None,

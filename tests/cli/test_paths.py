@@ -36,6 +36,7 @@ PATHS: Final = [
 ]
 NO_PATHS: Final = {
     "score": {"space", "batch_size", "seed", "measure", "images", "engine", "dtype", "address", "mapping"},
+    "score-module": {"target", "images", "measure", "activations", "outputs"},
     "accuracies": {"space", "mapping"},
     "join": {"space", "mapping"},
     "query": {"sql"},

@@ -9,4 +9,5 @@
 | `counting` | how often each tensor counts, by the published code and by the paper |
 | `activations` | the table of what was executed |
 | `isolation` | leaves the module and the process as they were |
+| `target` | a module that the command line names |
 """
