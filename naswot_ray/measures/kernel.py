@@ -91,7 +91,7 @@ def why_singular(K_nn: IntMatrix, num_units: int) -> str | None:
     equal = np.argwhere(np.triu(K_nn == K_nn.diagonal()[:, None], 1))
     # K is the Gram matrix of codes of +1 and -1 plus a constant, so its rank is at most one more than the number of units.
     if num_units + 1 < n:
-        return f"{num_units} units cannot tell {n} images apart: K has rank {num_units + 1} at most"
+        return f"{num_units} unit{'s' * (num_units > 1)} cannot tell {n} images apart: K has rank {num_units + 1} at most"
     if len(equal):
         others = f", and {len(equal) - 1} other pairs" if len(equal) > 1 else ""
         return f"images {equal[0][0]} and {equal[0][1]} have equal codes{others}"

@@ -16,14 +16,14 @@ class Fate(StrEnum):
 
     COUNTED = "counted"
     DEAD = "dead: the outputs do not depend on it"
-    CONSTANT = "constant: no dimension of its input runs over the images"
-    FOLDED = "its input mixes images with something else in one dimension"
+    CONSTANT = "constant: its input does not depend on the images"
+    UNALIGNED = "no dimension of its input runs over the images alone"
     SMOOTH = "not piecewise linear"
     OTHER = "no kink at zero"
     FUSED = "fused: its activations cannot be seen"
 
 
-MISSED: Final = (Fate.FOLDED, Fate.SMOOTH, Fate.OTHER, Fate.FUSED)
+MISSED: Final = (Fate.UNALIGNED, Fate.SMOOTH, Fate.OTHER, Fate.FUSED)
 """Of activations that act on the images and the outputs, but were not counted."""
 
 

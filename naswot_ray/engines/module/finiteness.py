@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from naswot_ray.engines.module.isolation import isolated
-from naswot_ray.engines.module.trace import Inputs
+from naswot_ray.engines.module.trace import Inputs, plainly
 from naswot_ray.engines.module.watch import Event, Watch
 
 
@@ -28,8 +28,8 @@ def first_not_finite(module: nn.Module, inputs: Inputs, *, seed: int) -> str:
 
     watch = Watch(module, _look_at_nothing, check)
     try:
-        with isolated(module, seed), torch.inference_mode(False), torch.no_grad(), watch.watching():
-            inputs.run(module, graph=False)
+        with isolated(module, seed), plainly(), watch.watching():
+            inputs.run(module, inputs.batch(graph=False))
     except _FoundError as found:
         parameter = _first_parameter(module)
         return f"{found}" + (f"; {parameter} holds values that are not finite" if parameter else "")

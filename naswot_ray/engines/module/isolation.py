@@ -5,9 +5,11 @@ from __future__ import annotations
 import inspect
 import random
 import sys
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from copy import copy
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -19,13 +21,15 @@ from torch.nn.parameter import is_lazy
 def isolated(module: nn.Module, seed: int) -> Iterator[None]:
     """Switch a module to train mode and seed the random numbers; restore everything afterwards.
 
-    Restored are the modes, the buffers (running statistics), which parameters ask for gradients, and the state of the random
-    generators of torch, NumPy and `random`. A module that `torch.compile` made runs uncompiled meanwhile.
+    Restored are the modes, the buffers (running statistics), the attributes that a forward pass sets, which parameters ask for
+    gradients, and the state of the random generators of torch, NumPy and `random`. Meanwhile, a module that `torch.compile`
+    made runs uncompiled, and hooks on the backward pass, which there is none of, are off: they would add operations.
 
     Raises:
         ValueError: the module cannot be switched to train mode.
     """
     modes = [(m, m.training) for m in module.modules()]
+    attributes = [_Attributes(m) for m in module.modules() if not isinstance(m, torch.jit.ScriptModule)]
     buffers = [(m, name, b, b.clone()) for m in module.modules() for name, b in m.named_buffers(recurse=False)]
     asks = [(p, p.requires_grad) for p in module.parameters()]
     try:
@@ -35,8 +39,12 @@ def isolated(module: nn.Module, seed: int) -> Iterator[None]:
                 stack.enter_context(torch.compiler.set_stance("force_eager"))
             stack.enter_context(torch.jit.optimized_execution(False))  # type: ignore[attr-defined]  # an optimised script hides operations from the graph
             _to_train_mode(module)
+            for one in attributes:
+                one.without_backward_hooks()
             yield
     finally:
+        for one in attributes:
+            one.restore()
         for m, training in modes:
             m.training = training
         for parameter, requires_grad in asks:
@@ -83,6 +91,29 @@ def _to_train_mode(module: nn.Module) -> None:
         raise ValueError(
             f"{type(module).__name__} cannot be switched to train mode ({error}): score the original module"
         ) from None
+
+
+class _Attributes:
+    """The attributes of one module, among them the dictionaries of its buffers, parameters and submodules."""
+
+    _REGISTERS: Final = ("_buffers", "_parameters", "_modules", "_non_persistent_buffers_set")
+
+    def __init__(self, module: nn.Module) -> None:
+        self._module = module
+        self._saved = dict(vars(module))
+        self._registers = {name: copy(self._saved[name]) for name in self._REGISTERS}
+
+    def without_backward_hooks(self) -> None:
+        self._module._backward_hooks = OrderedDict()
+        self._module._backward_pre_hooks = OrderedDict()
+
+    def restore(self) -> None:
+        attributes = vars(self._module)
+        attributes.clear()
+        attributes.update(self._saved)
+        for name, content in self._registers.items():
+            attributes[name].clear()
+            attributes[name].update(content)
 
 
 @contextmanager

@@ -43,7 +43,7 @@ class Layout:
 
 
 def layout_of(
-    shape: Sequence[int], traced: Sequence[int], num_images: int, num_traced: int, outer: bool | None
+    shape: Sequence[int], traced: Sequence[int], num_images: int, num_traced: int, *, outer: bool | None, depends: bool
 ) -> Layout | Fate | None:
     """Where the images are, told by the shapes of one tensor for two numbers of images.
 
@@ -52,6 +52,7 @@ def layout_of(
         traced: shape for `num_traced` images.
         num_images, num_traced: numbers of images.
         outer: `Trace.folds` of the tensor.
+        depends: whether the tensor depends on the images.
 
     Returns:
         the layout; why there is none; or None if the numbers of images are equal, and more than one dimension may be it.
@@ -63,11 +64,11 @@ def layout_of(
     else:
         may_be = [dim for dim, (size, other) in enumerate(zip(shape, traced, strict=True)) if size != other]
     if not may_be:
-        return Fate.CONSTANT
+        return Fate.UNALIGNED if depends else Fate.CONSTANT
     dim = may_be[0]
     each = shape[dim] // num_images
     if len(may_be) > 1 or shape[dim] % num_images or traced[dim] != each * num_traced:
-        return Fate.FOLDED
+        return Fate.UNALIGNED
     if each > 1 and (dim > 0 or outer is None):
-        return Fate.FOLDED
+        return Fate.UNALIGNED
     return Layout(dim, each, outer is not False)

@@ -107,10 +107,10 @@ class ActivationFinder:
         if packet in _COMPARISONS and isinstance(args[0], torch.Tensor) and _is_zero(args[1]):
             masks = self._positive if packet in (aten.gt, aten.ge) else self._negative
             masks[result] = args[0]
-        elif packet is aten._to_copy and args[0].dtype == torch.bool:
-            for masks in (self._positive, self._negative):
+        elif packet in (*_COPIES, *_NEGATIONS) and isinstance(args[0], torch.Tensor):
+            for masks, others in ((self._positive, self._negative), (self._negative, self._positive)):
                 if (x := masks.get(args[0])) is not None:
-                    masks[result] = x
+                    (masks if packet in _COPIES else others)[result] = x
 
     def _clamp(self, name: str, named: Mapping[str, Any]) -> Operation | None:
         low, high = named.get("min"), named.get("max")
@@ -139,10 +139,12 @@ class ActivationFinder:
 
     def _where(self, name: str, named: Mapping[str, Any]) -> Operation | None:
         mask, if_true, if_false = named["condition"], named.get("self"), named.get("other")
-        if _is_mask_of(self._positive, mask, if_true) and _is_zero(if_false):
-            return Operation("where(x > 0, x, 0)", Kind.RELU, named["self"])
-        if _is_mask_of(self._negative, mask, if_false) and _is_zero(if_true):
-            return Operation("where(x < 0, 0, x)", Kind.RELU, named["other"])
+        if _is_mask_of(self._positive, mask, if_true):
+            zero = _is_zero(if_false)
+            return Operation(f"where(x > 0, x, {'0' if zero else '...'})", Kind.RELU if zero else Kind.SIGN, named["self"])
+        if _is_mask_of(self._negative, mask, if_false):
+            zero = _is_zero(if_true)
+            return Operation(f"where(x < 0, {'0' if zero else '...'}, x)", Kind.RELU if zero else Kind.SIGN, named["other"])
         return None
 
     def _multiply(self, name: str, named: Mapping[str, Any]) -> Operation | None:
@@ -169,6 +171,8 @@ class ActivationFinder:
 
 
 _COMPARISONS: Final = (aten.gt, aten.ge, aten.lt, aten.le)
+_COPIES: Final = (aten._to_copy, aten.detach, aten.clone)
+_NEGATIONS: Final = (aten.logical_not, aten.bitwise_not)
 
 _WITH_ARGUMENTS: Final[Mapping[str, Callable[[ActivationFinder, str, Mapping[str, Any]], Operation | None]]] = {
     "clamp": ActivationFinder._clamp,

@@ -15,7 +15,7 @@ from naswot_ray.engines.module.counting import Counts
 from naswot_ray.engines.module.isolation import isolated
 from naswot_ray.engines.module.layout import Layout, layout_of
 from naswot_ray.engines.module.operations import Kind
-from naswot_ray.engines.module.trace import Inputs, Outputs, Trace, chosen
+from naswot_ray.engines.module.trace import Inputs, Outputs, Trace, chosen, plainly, recording
 from naswot_ray.engines.module.watch import Event, Watch
 from naswot_ray.measures import Statistic
 from naswot_ray.measures.statistics import ForwardPass
@@ -39,7 +39,7 @@ class Reading:
         traced: what the module executes.
         counts: how often each of its tensors counts.
         wanted: the statistics to take.
-        batch_dim: where the images are in every tensor; None to find out.
+        batch_dim: where the images are in a tensor whose shape does not tell.
     """
 
     def __init__(self, traced: Trace, counts: Counts, wanted: Collection[Statistic], batch_dim: int | None) -> None:
@@ -53,8 +53,12 @@ class Reading:
         self._layouts: dict[int, Layout | Fate] = {}
         self._found: dict[int, TensorStatistics] = {}
 
-    def run(self, module: nn.Module, inputs: Inputs, *, outputs: Outputs, seed: int) -> None:
+    def run(self, module: nn.Module, inputs: Inputs, *, outputs: Outputs, seed: int, graph: bool) -> None:
         """Run the module on the batch.
+
+        Args:
+            module, inputs, outputs, seed: as in `score_module`.
+            graph: record an autograd graph with its tensors, as some modules need.
 
         Raises:
             OtherEventsError: it executes other activations than in the trace.
@@ -63,8 +67,8 @@ class Reading:
         """
         self._num_images = inputs.num_images
         watch = Watch(module, self._see)
-        with isolated(module, seed), torch.inference_mode(False), torch.no_grad(), watch.watching():
-            returned = inputs.run(module, graph=False)
+        with isolated(module, seed), recording(module, inputs, keep=True) if graph else plainly(), watch.watching():
+            returned = inputs.run(module, inputs.batch(graph=graph))
         if self._num_events != len(self._traced.events):
             raise OtherEventsError
         for output in chosen(returned, outputs, type(module).__name__):
@@ -85,12 +89,18 @@ class Reading:
             self._found[event.tensor] = find(layout.align(x), self._wanted)
 
     def _layout(self, event: Event, traced: Event) -> Layout | Fate:
-        if self._batch_dim is not None:
-            in_range = self._batch_dim < len(event.shape) and event.shape[self._batch_dim] == self._num_images
-            return Layout(self._batch_dim) if in_range else Fate.CONSTANT
-        folds = self._traced.folds.get(event.tensor)
-        layout = layout_of(event.shape, traced.shape, self._num_images, self._traced.num_images, folds)
+        layout = layout_of(
+            event.shape,
+            traced.shape,
+            self._num_images,
+            self._traced.num_images,
+            outer=self._traced.folds.get(event.tensor),
+            depends=traced.tensor in self._traced.depends,
+        )
         if layout is None:
+            dim = self._batch_dim
+            if dim is not None and dim < len(event.shape) and event.shape[dim] == self._num_images:
+                return Layout(dim)
             raise ValueError(
                 f"{event.name} in {event.module or 'the module itself'} reads a tensor of shape {event.shape}, of which more "
                 f"than one dimension may run over the {self._num_images} images: say by batch_dim= which, or take a number of "

@@ -99,14 +99,15 @@ def score_module(
             parameters and moved to their device. Integers (tokens) are only moved. The values have to be normalised.
         measures: names of measures (`naswot-ray measures` lists them), or `all`.
         activations: `relu` counts what is linear on both sides of zero: ReLU, ReLU6, LeakyReLU, PReLU, RReLU. `sign` counts
-            GELU, SiLU, Hardswish, Mish, ELU, SELU and CELU as well, by the sign of their input, as SWAP does for GELU and SiLU
-            (Peng et al., arXiv 2605.07378; pym1024/SWAP_Universal, swap.py). The names of its values end in `_sign`.
+            GELU, SiLU, Hardswish, Mish, ELU, SELU and CELU as well, by the sign of their input. SWAP takes the sign of what
+            GELU and SiLU return, which is the same (Peng et al., arXiv 2605.07378; pym1024/SWAP_Universal, swap.py). The names
+            of its values end in `_sign`.
         seed: random seed of dropout and of whatever else draws random numbers.
         outputs: what the score depends on: a key, an attribute, a position, or a function of what the module returns. Default
             is the first tensor, as in the published code; auxiliary heads do not count then.
         forward_args, forward_kwargs: further arguments of the module.
-        batch_dim: the dimension of the images, and of every tensor within the module, that runs over the images. Default is
-            the first of the images; within the module it is found out.
+        batch_dim: the dimension of the images that runs over them; default is the first. Within the module it is found out.
+            Where the shape of a tensor does not tell, it is this one, if given.
         strict: refuse a module with activations that act on images and outputs but are not counted, instead of warning.
         return_kernel: whether to return K as well.
 
@@ -184,22 +185,23 @@ def _read(
 ) -> Reading:
     """Run a module twice, and take its statistics.
 
-    A module that cannot run with few images, or executes something else for them, is traced with all.
+    A module that executes something else without a graph is read with one. A module that cannot run with few images, or
+    executes something else for them, is traced with all.
 
     Raises:
         ValueError: there is nothing to count, a value is not finite, or it executes something else each time.
     """
     name = type(module).__name__
-    for batch in (inputs.few(), inputs):
+    for whole, graph in ((False, False), (False, True), (True, True)):
         try:
-            traced = trace(module, batch, outputs=outputs, seed=seed)
+            traced = trace(module, inputs if whole else inputs.few(), outputs=outputs, seed=seed, keep=graph)
         except Exception:
-            if batch is inputs:
+            if whole:
                 raise
             continue
         reading = Reading(traced, count(traced.events, traced.live, kinds), wanted, batch_dim)
         try:
-            reading.run(module, inputs, outputs=outputs, seed=seed)
+            reading.run(module, inputs, outputs=outputs, seed=seed, graph=graph)
         except OtherEventsError:
             continue
         except NotFiniteError:

@@ -8,7 +8,8 @@ the whole batch and without one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,12 +48,13 @@ class Inputs:
         order = torch.tensor([0, 0, 1] if self.num_images != 3 else [0, 0, 1, 1], device=self.images.device)
         return Inputs(self.images.index_select(self.batch_dim, order), self.batch_dim, self.args, self.kwargs)
 
-    def run(self, module: nn.Module, *, graph: bool) -> Any:
-        """Call the module, with an autograd graph that starts at the images or without."""
+    def batch(self, *, graph: bool) -> torch.Tensor:
+        """A copy of the images, with an autograd graph that starts at them or without. The module may change it in place."""
         batch = self.images.detach().clone()
-        if graph and batch.is_floating_point():
-            batch.requires_grad_()
-            batch = batch.clone()  # not a leaf, so that the module may change it in place
+        return batch.requires_grad_().clone() if graph and batch.is_floating_point() else batch
+
+    def run(self, module: nn.Module, batch: torch.Tensor) -> Any:
+        """Call the module with a copy of the images."""
         return module(batch, *self.args, **(self.kwargs or {}))
 
 
@@ -63,6 +65,7 @@ class Trace:
     Attributes:
         events: everything seen, in order.
         live: of each event, whether the outputs depend on its result.
+        depends: numbers of the tensors that depend on the images.
         num_images: how many images the pass had.
         folds: for tensors whose first dimension is a multiple of the images, by number of the tensor: True if the images are
             the outer part of it, False if they are the inner part, None if it cannot be told.
@@ -70,12 +73,18 @@ class Trace:
 
     events: tuple[Event, ...]
     live: tuple[bool, ...]
+    depends: frozenset[int]
     num_images: int
     folds: Mapping[int, bool | None]
 
 
-def trace(module: nn.Module, inputs: Inputs, *, outputs: Outputs, seed: int) -> Trace:
+def trace(module: nn.Module, inputs: Inputs, *, outputs: Outputs, seed: int, keep: bool = False) -> Trace:
     """Run a module with a graph, and find what it executes and what its outputs depend on.
+
+    Args:
+        module, inputs, outputs, seed: as in `score_module`.
+        keep: keep the tensors of the graph, which a module needs that computes gradients within its forward. Otherwise they
+            are let go, because only the shape of the graph is needed.
 
     Raises:
         ValueError: the outputs do not hold a tensor with an autograd graph.
@@ -88,26 +97,59 @@ def trace(module: nn.Module, inputs: Inputs, *, outputs: Outputs, seed: int) -> 
             folds[event.tensor] = _images_are_outer(x, num_images)
 
     watch = Watch(module, see)
-    with (
-        isolated(module, seed),
-        torch.inference_mode(False),
-        torch.enable_grad(),
-        # Only the shape of the graph is needed, so the tensors in it are let go.
-        torch.autograd.graph.saved_tensors_hooks(lambda tensor: None, _refuse_gradients),
-    ):
-        if not inputs.images.is_floating_point():
-            for parameter in module.parameters():
-                parameter.requires_grad_(parameter.is_floating_point())
+    with isolated(module, seed), recording(module, inputs, keep=keep):
+        batch = inputs.batch(graph=True)
+        start = batch.grad_fn
         with watch.watching():
-            returned = inputs.run(module, graph=True)
+            returned = inputs.run(module, batch)
         ends = [tensor for tensor in chosen(returned, outputs, type(module).__name__) if tensor.grad_fn is not None]
         if not ends:
-            raise ValueError(f"the outputs of {type(module).__name__} do not depend on its images through an autograd graph")
-        graph = graph_of(ends)
+            raise ValueError(
+                f"the output of {type(module).__name__} does not depend on its images through an autograd graph; outputs= "
+                "chooses another one"
+            )
+        graph = graph_of([tensor.grad_fn for tensor in ends])
         live = tuple(event.graph_node in graph for event in watch.events)
+        depends = _depending(watch.events, start)
     for event in watch.events:
-        event.graph_node = None
-    return Trace(tuple(watch.events), live, num_images, folds)
+        event.graph_node = event.source_node = None
+    return Trace(tuple(watch.events), live, depends, num_images, folds)
+
+
+@contextmanager
+def recording(module: nn.Module, inputs: Inputs, *, keep: bool) -> Iterator[None]:
+    """Record an autograd graph of a module's pass, with or without the tensors in it."""
+    with torch.inference_mode(False), torch.enable_grad(), ExitStack() as stack:
+        if not inputs.images.is_floating_point():  # nothing but the parameters can carry a graph
+            for parameter in module.parameters():
+                parameter.requires_grad_(parameter.is_floating_point())
+        if not keep:
+            stack.enter_context(torch.autograd.graph.saved_tensors_hooks(lambda tensor: None, _refuse_gradients))
+        yield
+
+
+@contextmanager
+def plainly() -> Iterator[None]:
+    """Record no autograd graph."""
+    with torch.inference_mode(False), torch.no_grad():
+        yield
+
+
+def _depending(events: Sequence[Event], start: Any) -> frozenset[int]:
+    """The numbers of the tensors that depend on the images, whose node is `start`; all if they carry no graph."""
+    if start is None:
+        return frozenset(event.tensor for event in events)
+    readers: dict[Any, list[Any]] = {}
+    for node in graph_of([event.source_node for event in events]):
+        for source, _ in node.next_functions:
+            readers.setdefault(source, []).append(node)
+    stack, seen = [start], {start}
+    while stack:
+        for reader in readers.get(stack.pop(), ()):
+            if reader not in seen:
+                seen.add(reader)
+                stack.append(reader)
+    return frozenset(event.tensor for event in events if event.source_node in seen)
 
 
 def chosen(returned: Any, outputs: Outputs, name: str) -> list[torch.Tensor]:
@@ -120,12 +162,11 @@ def chosen(returned: Any, outputs: Outputs, name: str) -> list[torch.Tensor]:
     if callable(outputs):
         picked = outputs(returned)
     elif outputs is not None:
+        by_attribute = isinstance(outputs, str) and not isinstance(returned, Mapping)
         try:
-            picked = (
-                returned[outputs]
-                if not isinstance(outputs, str) or isinstance(returned, Mapping)
-                else getattr(returned, outputs)
-            )
+            if isinstance(returned, torch.Tensor):
+                raise KeyError(outputs)  # a tensor has attributes and rows, but they are no outputs
+            picked = getattr(returned, str(outputs)) if by_attribute else returned[outputs]
         except (AttributeError, IndexError, KeyError, TypeError):
             raise ValueError(f"{name} returned {_described(returned)}, which has no output {outputs!r}") from None
     tensors = list(tensors_of(picked))
@@ -154,4 +195,4 @@ def _images_are_outer(x: torch.Tensor, num_images: int) -> bool | None:
 
 
 def _refuse_gradients(_: Any) -> torch.Tensor:
-    raise ValueError("a module that computes gradients within its forward cannot be scored")
+    raise RuntimeError("the tensors of the graph were let go")

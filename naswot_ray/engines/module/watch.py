@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
 import torch
@@ -29,6 +29,7 @@ class Event:
             was changed in place in between is another one.
         shape: shape of that tensor.
         within: for an activation, the calls of counted modules that it happens in.
+        source_node: node of the tensor that is read in the autograd graph; None if there is none.
         graph_node: node of the result in the autograd graph; None if there is none.
     """
 
@@ -38,6 +39,7 @@ class Event:
     tensor: int
     shape: tuple[int, ...]
     within: tuple[Event, ...] = ()
+    source_node: Any = None
     graph_node: Any = None
 
     def is_like(self, other: Event) -> bool:
@@ -120,12 +122,16 @@ class Watch(TorchDispatchMode):
         return result
 
     def _event(self, name: str, kind: Kind | None, x: torch.Tensor) -> Event:
+        if x.layout != torch.strided or x.is_nested:
+            raise ValueError(
+                f"{name} in {self._path[-1] or 'the module itself'} reads a sparse or nested tensor, which has no codes"
+            )
         versions: dict[int, int] = self._numbers.setdefault(x, {})
         version = 0 if x.is_inference() else x._version
         if version not in versions:
             versions[version] = self._num_tensors
             self._num_tensors += 1
-        event = Event(self._path[-1], name, kind, versions[version], tuple(x.shape))
+        event = Event(self._path[-1], name, kind, versions[version], tuple(x.shape), source_node=x.grad_fn)
         self.events.append(event)
         self._muted = True
         try:
@@ -207,10 +213,10 @@ def _first_node(result: Any) -> Any:
     return None if first is None else node_of(first)
 
 
-def graph_of(outputs: Sequence[torch.Tensor]) -> set[Any]:
-    """All nodes of the autograd graph that tensors depend on."""
-    stack: list[Any] = [tensor.grad_fn for tensor in outputs if tensor.grad_fn is not None]
-    seen = set(stack)
+def graph_of(ends: Iterable[Any]) -> set[Any]:
+    """All nodes of the autograd graph that some nodes lead to, and those nodes. What is None is left out."""
+    seen = {node for node in ends if node is not None}
+    stack = list(seen)
     while stack:
         for node, _ in stack.pop().next_functions:
             if node is not None and node not in seen:
@@ -220,7 +226,7 @@ def graph_of(outputs: Sequence[torch.Tensor]) -> set[Any]:
 
 
 def tensors_of(value: Any) -> Iterator[torch.Tensor]:
-    """The tensors in nested tuples, lists and mappings, in order."""
+    """The tensors in nested tuples, lists, mappings and dataclasses, in order."""
     if isinstance(value, torch.Tensor):
         yield value
     elif isinstance(value, Mapping):
@@ -228,3 +234,5 @@ def tensors_of(value: Any) -> Iterator[torch.Tensor]:
     elif isinstance(value, (tuple, list)):
         for item in value:
             yield from tensors_of(item)
+    elif is_dataclass(value) and not isinstance(value, type):
+        yield from tensors_of([getattr(value, field.name) for field in fields(value)])

@@ -67,6 +67,9 @@ RELUS: Final[dict[str, Spelling]] = {
     "torch.where, the other way round": lambda x: torch.where(x < 0, 0.0, x),
     "a product with x > 0": lambda x: x * (x > 0),
     "a product with numbers": lambda x: (x > 0).to(x.dtype) * x,
+    "a product with detached numbers": lambda x: x * (x >= 0).float().detach(),
+    "torch.where, negated": lambda x: torch.where(~(x > 0), 0.0, x),
+    "x.masked_fill, negated": lambda x: x.masked_fill(torch.logical_not(x > 0), 0.0),
     "x.masked_fill": lambda x: x.masked_fill(x <= 0, 0.0),
     "x[x < 0] = 0": _by_index,
     "in place on a view": _into_a_slice,
@@ -87,6 +90,7 @@ SMOOTH: Final[dict[str, Spelling]] = {
     "elu": F.elu,
     "selu": F.selu,
     "celu": F.celu,
+    "a leaky one by hand": lambda x: torch.where(x > 0, x, 0.1 * x),
 }
 
 OTHERS: Final[dict[str, Spelling]] = {

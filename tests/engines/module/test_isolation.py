@@ -128,11 +128,46 @@ class TestOtherModules:
     def test_that_differentiates_itself(self) -> None:
         class Gradient(Net):
             def forward(self, x: torch.Tensor) -> Any:
-                y = super().forward(x)
-                return torch.autograd.grad(y.sum(), x, create_graph=True)[0]
+                with torch.enable_grad():
+                    x = x if x.requires_grad else x.requires_grad_()
+                    return torch.autograd.grad(super().forward(x).sum(), x, create_graph=True)[0]
 
-        with pytest.raises(ValueError, match="computes gradients within its forward cannot be scored"):
-            score_module(Gradient(), IMAGES)
+        result = score_module(Gradient(), IMAGES)
+        assert result.num_units == Net().num_units()
+
+    def test_that_asks_whether_there_is_a_graph(self) -> None:
+        class Asks(Net):
+            def forward(self, x: torch.Tensor) -> Any:
+                return super().forward(F.relu(x) if torch.is_grad_enabled() else x)
+
+        assert score_module(Asks(), IMAGES).num_units == IMAGES[0].numel() + Net().num_units()
+
+    def test_that_remembers_its_last_call(self) -> None:
+        class Remembers(Net):
+            memory: torch.Tensor | None = None
+
+            def forward(self, x: torch.Tensor) -> Any:
+                if not hasattr(self, "extra"):
+                    self.register_buffer("extra", torch.zeros(len(x), 1, 1, 1))
+                self.memory = x if self.memory is None else self.memory + x
+                return super().forward(self.memory + self.get_buffer("extra"))
+
+        net = Remembers()
+        before = list(vars(net))
+        assert score_module(net, IMAGES) == score_module(Net(), IMAGES)
+        assert list(vars(net)) == before
+        assert net.memory is None
+        assert "extra" not in net.state_dict()
+
+    def test_hooks_on_the_backward_pass(self) -> None:
+        net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.ReLU(inplace=True))
+        expected = score_module(net, IMAGES)
+        called: list[nn.Module] = []
+        for one in net:
+            one.register_full_backward_hook(lambda module, *_: called.append(module))
+        assert score_module(net, IMAGES) == expected
+        net[0](IMAGES.clone().requires_grad_()).sum().backward()
+        assert called == [net[0]], "they are there again"
 
     def test_that_draws_layers_at_random(self) -> None:
         """Layers that are dropped by a number drawn after others are not the same for three images."""

@@ -72,7 +72,7 @@ class TestWhereTheImagesAre:
                 y = F.relu(F.dropout(y.unflatten(1, (2, 3)).flatten(0, 1) - 0.1))
                 return y.reshape(len(x), -1).sum(1)
 
-        with pytest.warns(UncountedActivationWarning, match=r"1 of 2 activations are not counted: relu ×1 \(its input mixes"):
+        with pytest.warns(UncountedActivationWarning, match=r"1 of 2 activations are not counted: relu ×1 \(no dimension"):
             assert score_module(Folded(), IMAGES).num_units == 6 * 14 * 14
         with pytest.raises(ValueError, match="Folded: 1 of 2 activations are not counted"):
             score_module(Folded(), IMAGES, strict=True)
@@ -86,6 +86,35 @@ class TestWhereTheImagesAre:
 
         result = score_module(Constant(), IMAGES, strict=True)
         assert [row.fate for row in result.activations] == [Fate.CONSTANT, Fate.COUNTED, Fate.COUNTED]
+
+    def test_images_one_by_one(self) -> None:
+        """Each ReLU sees one image. That is no unit of the network, and it is said."""
+
+        class OneByOne(Net):
+            def forward(self, x: torch.Tensor) -> Any:
+                features = torch.cat([F.relu(self.conv1(image[None])) for image in x])
+                return F.relu(self.bn(self.conv2(features))).mean((2, 3))
+
+        with pytest.warns(UncountedActivationWarning, match=r"8 of 9 activations are not counted: relu ×8 \(no dimension"):
+            result = score_module(OneByOne(), IMAGES)
+        assert result.num_units == 4 * 12 * 12
+        with pytest.raises(ValueError, match="8 of 9 activations are not counted"):
+            score_module(OneByOne(), IMAGES, strict=True)
+
+    def test_mean_over_the_images(self) -> None:
+        class Mean(Net):
+            def forward(self, x: torch.Tensor) -> Any:
+                return super().forward(x + F.relu(x.mean(0)))
+
+        with pytest.warns(UncountedActivationWarning, match=r"1 of 3 activations are not counted"):
+            score_module(Mean(), IMAGES)
+
+    def test_steps_of_a_recurrent_layer(self) -> None:
+        """The sequence comes first in the images, and the images come first in each step."""
+        torch.manual_seed(0)
+        layer = nn.RNN(12, 16, nonlinearity="relu")
+        result = score_module(layer, torch.randn(5, 8, 12), batch_dim=1)
+        assert result.num_units == 5 * 16
 
     def test_a_network_for_one_number_of_images(self) -> None:
         class Eight(Net):

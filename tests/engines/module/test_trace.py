@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -81,6 +82,36 @@ class TestOutputs:
         assert score_module(Named(), IMAGES).num_units == 2 * 6 * 14 * 14, "the first of the mapping"
         with pytest.raises(ValueError, match="Named returned dict with 'extra', 'logits', which has no output 'loss'"):
             score_module(Named(), IMAGES, outputs="loss")
+
+    def test_dataclass(self) -> None:
+        @dataclass
+        class Output:
+            logits: torch.Tensor
+            extra: torch.Tensor
+
+        class Named(Auxiliary):
+            def forward(self, x: torch.Tensor) -> Any:
+                return Output(*super().forward(x))
+
+        assert score_module(Named(), IMAGES) == score_module(Net(), IMAGES)
+        assert score_module(Named(), IMAGES, outputs="extra").num_units == 2 * 6 * 14 * 14
+
+    def test_a_first_output_without_a_graph(self) -> None:
+        class Classes(Net):
+            def forward(self, x: torch.Tensor) -> Any:
+                y = super().forward(x)
+                return y.argmax(1), y
+
+        with pytest.raises(
+            ValueError, match=r"output of Classes does not depend on its images .*; outputs= chooses another one"
+        ):
+            score_module(Classes(), IMAGES)
+        assert score_module(Classes(), IMAGES, outputs=1) == score_module(Net(), IMAGES)
+
+    @pytest.mark.parametrize("outputs", [0, "T"])
+    def test_parts_of_a_tensor_are_no_outputs(self, outputs: Any) -> None:
+        with pytest.raises(ValueError, match="Net returned Tensor, which has no output"):
+            score_module(Net(), IMAGES, outputs=outputs)
 
     def test_unknown_position(self) -> None:
         with pytest.raises(ValueError, match="Auxiliary returned tuple of 2, which has no output 2"):
