@@ -12,7 +12,7 @@ import torch
 
 from naswot_ray.dataset import parts
 from naswot_ray.dataset.manifest import Settings
-from naswot_ray.dataset.parts import PartState
+from naswot_ray.dataset.part_state import PartState
 from naswot_ray.dataset.rows import ScoreRow, TableRow
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.engines.engine import Engine, Scores, default_engine, get_engine

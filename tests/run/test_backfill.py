@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import naswot_ray
-from naswot_ray.dataset import layout, parts
+from naswot_ray.dataset import layout, part_footer, part_state, parts
 from naswot_ray.dataset.runs import RunRecord
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.engines.exact import ExactEngine
@@ -142,9 +142,9 @@ def test_an_architecture_that_fails_now_keeps_what_it_had(tmp_path: Path, monkey
 def test_a_failed_row_becomes_one_with_values(tmp_path: Path) -> None:
     storage = make_dataset(tmp_path / "d", indices=[0]).storage
     write_part(storage, PART, [failed_row(1)])
-    assert parts.inspect(storage, expected(PART)).failed == {1}
+    assert part_state.inspect(storage, expected(PART)).failed == {1}
     write_part(storage, PART, [score_row(1, meco=2.0)])
-    state = parts.inspect(storage, expected(PART))
+    state = part_state.inspect(storage, expected(PART))
     assert state.failed == frozenset()
     assert state.lacking["meco"] == frozenset({0})
 
@@ -171,7 +171,7 @@ def test_an_older_version_of_a_measure_is_not_taken_for_a_newer_one(tmp_path: Pa
     score(tmp_path / "d", "naswot", "meco", limit=2)
     storage = Storage(tmp_path / "d")
     newer = MEASURES | {"meco": 2}
-    state = parts.inspect(storage, expected_with(newer, tmp_path / "d"))
+    state = part_state.inspect(storage, expected_with(newer, tmp_path / "d"))
     assert state.needs(0, ["naswot", "meco"]) == ("meco",)
     assert state.needs(0, ["naswot"]) is None
 
@@ -186,9 +186,9 @@ def test_a_run_of_an_older_program_does_not_drop_newer_values(tmp_path: Path) ->
     assert Path(storage.path(PART)).read_bytes() == before
 
 
-def expected_with(measures: dict[str, int], root: Path) -> parts.Expected:
+def expected_with(measures: dict[str, int], root: Path) -> part_state.Expected:
     settings = naswot_ray.open(root).manifest.settings
-    return parts.Expected(PART, range(8), settings.fingerprint_of("nasbench201", "noise"), measures)
+    return part_state.Expected(PART, range(8), settings.fingerprint_of("nasbench201", "noise"), measures)
 
 
 @pytest.fixture
@@ -233,7 +233,7 @@ def test_the_footer_tells_measures_and_versions(tmp_path: Path) -> None:
     score(tmp_path / "d", "naswot", limit=3)
     score(tmp_path / "d", "naswot", "meco", limit=2)
     metadata = pq.read_schema(Storage(tmp_path / "d").path(PART)).metadata
-    assert metadata[parts.MEASURES_KEY] == b'{"naswot": [1, 0], "meco": [1, 1]}'
+    assert metadata[part_footer.MEASURES_KEY] == b'{"naswot": [1, 0], "meco": [1, 1]}'
 
 
 @pytest.mark.parametrize(
