@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Mapping
+from dataclasses import fields
+from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from naswot_ray.dataset.part_footer import told_versions
-from naswot_ray.dataset.rows import merged, status_of
+from naswot_ray.dataset.rows import ScoreRow, format_errors, merged, parse_errors
 from naswot_ray.dataset.schema import STATUS_FAILED
 
+_PLAIN: Final = tuple(field.name for field in fields(ScoreRow) if field.name not in ("values", "errors", "error"))
+"""The attributes of a score row that are columns of the same name."""
 
-def merge(before: pa.Table, new: pa.Table, measures: Collection[str], wanted: Collection[str]) -> pa.Table:
-    """Merge new rows with those of a part.
+
+def merge_scores(before: pa.Table, new: pa.Table, measures: Collection[str], wanted: Collection[str]) -> pa.Table:
+    """Merge new rows of the scores table with those of a part.
 
     Args:
         before: the part's rows, with the columns of the new ones.
@@ -25,20 +29,19 @@ def merge(before: pa.Table, new: pa.Table, measures: Collection[str], wanted: Co
     Returns:
         the rows of both tables, each architecture once, in no particular order.
     """
-    both = pc.is_in(new["arch_index"], before["arch_index"].combine_chunks())
-    again = new.filter(both)["arch_index"].combine_chunks()
-    old_rows = {row["arch_index"]: row for row in before.filter(pc.is_in(before["arch_index"], again)).to_pylist()}
-    rows = [_merged(old_rows[row["arch_index"]], row, measures, wanted) for row in new.filter(both).to_pylist()]
-    kept = before.filter(pc.invert(pc.is_in(before["arch_index"], again)))
-    return pa.concat_tables([kept, new.filter(pc.invert(both)), pa.Table.from_pylist(rows, schema=new.schema)])
+    again = pc.is_in(new["arch_index"], before["arch_index"].combine_chunks())
+    held = pc.is_in(before["arch_index"], new["arch_index"].combine_chunks())
+    old_rows = {row.arch_index: row for row in _score_rows(before.filter(held), measures)}
+    both = [merged(old_rows[row.arch_index], row, wanted) for row in _score_rows(new.filter(again), measures)]
+    return pa.concat_tables([before.filter(pc.invert(held)), new.filter(pc.invert(again)), _table_of(both, new.schema)])
 
 
-def _merged(
-    old: Mapping[str, Any], new: Mapping[str, Any], measures: Collection[str], wanted: Collection[str]
-) -> Mapping[str, Any]:
-    if "run_id" in old:
-        return merged(old, new, measures, wanted)
-    return old if new["status"] == STATUS_FAILED and old["status"] != STATUS_FAILED else new
+def merge_architectures(before: pa.Table, new: pa.Table) -> pa.Table:
+    """Merge new rows of the architectures table with those of a part: a failed row replaces only another failed one."""
+    good = before.filter(pc.not_equal(before["status"], STATUS_FAILED))["arch_index"].combine_chunks()
+    new = new.filter(pc.invert(pc.and_(pc.equal(new["status"], STATUS_FAILED), pc.is_in(new["arch_index"], good))))
+    kept = pc.invert(pc.is_in(before["arch_index"], new["arch_index"].combine_chunks()))
+    return pa.concat_tables([before.filter(kept), new])
 
 
 def with_columns(table: pa.Table, columns: pa.Schema, measures: Mapping[str, int]) -> pa.Table:
@@ -50,11 +53,23 @@ def with_columns(table: pa.Table, columns: pa.Schema, measures: Mapping[str, int
     return pa.table(arrays, schema=columns)
 
 
-def with_new_status(table: pa.Table, measures: Sequence[str]) -> pa.Table:
-    """Update the status of rows after values have been dropped. Rows without any value left are dropped."""
+def without_empty_rows(table: pa.Table, measures: Collection[str]) -> pa.Table:
+    """Rows of the scores table after values have been dropped: with a new status, and without those that have no value left."""
+    rows = _score_rows(table, measures)
+    had_values = pc.not_equal(table["status"], STATUS_FAILED).to_pylist()
+    return _table_of([row for row, had in zip(rows, had_values, strict=True) if row.values or not had], table.schema)
+
+
+def _score_rows(table: pa.Table, measures: Collection[str]) -> list[ScoreRow]:
     rows = []
-    for row in table.to_pylist():
-        status = status_of(row[name] for name in measures)
-        if status != STATUS_FAILED or row["status"] == STATUS_FAILED:
-            rows.append(row | {"status": status})
-    return pa.Table.from_pylist(rows, schema=table.schema)
+    for columns in table.to_pylist():
+        values = {name: columns[name] for name in measures if columns[name] is not None}
+        errors = parse_errors(columns["error"], measures)
+        # A row without values has the errors of its measures, or one error for all of them.
+        error = None if values or columns["error"] == format_errors(errors) else columns["error"]
+        rows.append(ScoreRow(**{name: columns[name] for name in _PLAIN}, values=values, errors=errors, error=error))
+    return rows
+
+
+def _table_of(rows: Collection[ScoreRow], columns: pa.Schema) -> pa.Table:
+    return pa.Table.from_pylist([row.columns() for row in rows], schema=columns)

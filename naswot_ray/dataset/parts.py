@@ -15,9 +15,9 @@ from pathlib import PurePosixPath
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from naswot_ray.dataset import part_footer, removed_files, schema
+from naswot_ray.dataset import layout, part_footer, removed_files, schema
 from naswot_ray.dataset.part_footer import told_versions
-from naswot_ray.dataset.part_merge import merge, with_columns, with_new_status
+from naswot_ray.dataset.part_merge import merge_architectures, merge_scores, with_columns, without_empty_rows
 from naswot_ray.dataset.part_state import Expected, PartState, UntrustedPartError, inspect, state_of
 from naswot_ray.dataset.rows import TableRow
 from naswot_ray.dataset.schema import SCHEMA_VERSION
@@ -100,7 +100,9 @@ def write(storage: Storage, expected: Expected, rows: Sequence[TableRow], *, run
         columns = schema.schema_of(path.parts[0], measures)
         table = pa.Table.from_pylist([dict(row.columns()) for row in rows], schema=columns)
         if before is not None:
-            table = merge(with_columns(before, columns, measures), table, tuple(measures), wanted)
+            before = with_columns(before, columns, measures)
+            is_scores = path.parts[0] == layout.SCORES.name
+            table = merge_scores(before, table, measures, wanted) if is_scores else merge_architectures(before, table)
         _write_table(storage, path, table.sort_by("arch_index"), measures, expected.fingerprint)
 
 
@@ -136,7 +138,7 @@ def renew(storage: Storage, expected: Expected, *, run_id: str) -> None:
         table = with_columns(table, schema.schema_of(path.parts[0], measures), measures)
         if older:
             removed_files.keep_copy(storage, path, f"holds {', '.join(older)} of an older version", run_id=run_id)
-            table = with_new_status(table, tuple(measures))
+            table = without_empty_rows(table, measures)
         _write_table(storage, path, table, measures, expected.fingerprint)
 
 

@@ -139,6 +139,14 @@ def test_an_architecture_that_fails_now_keeps_what_it_had(tmp_path: Path, monkey
     assert all(row["meco"] is not None and row["error"] is None for row in rows(tmp_path / "d"))
 
 
+def test_a_measure_that_fails_alone_says_why_in_a_run_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its name stands before the error once, although the new row has no other value."""
+    score(tmp_path / "d", "naswot", limit=2)
+    monkeypatch.setattr("naswot_ray.engines.activations.smallest_correlation", lambda x: float("nan"))
+    score(tmp_path / "d", "meco", limit=2)
+    assert [row["error"] for row in rows(tmp_path / "d")] == ["meco: ArithmeticError: the value is NaN"] * 2
+
+
 def test_a_failed_row_becomes_one_with_values(tmp_path: Path) -> None:
     storage = make_dataset(tmp_path / "d", indices=[0]).storage
     write_part(storage, PART, [failed_row(1)])
