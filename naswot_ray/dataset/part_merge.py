@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Final
 
 import pyarrow as pa
@@ -53,11 +53,22 @@ def with_columns(table: pa.Table, columns: pa.Schema, measures: Mapping[str, int
     return pa.table(arrays, schema=columns)
 
 
-def without_empty_rows(table: pa.Table, measures: Collection[str]) -> pa.Table:
-    """Rows of the scores table after values have been dropped: with a new status, and without those that have no value left."""
-    rows = _score_rows(table, measures)
-    had_values = pc.not_equal(table["status"], STATUS_FAILED).to_pylist()
-    return _table_of([row for row, had in zip(rows, had_values, strict=True) if row.values or not had], table.schema)
+def without_dropped(table: pa.Table, measures: Collection[str], dropped: Collection[str]) -> pa.Table:
+    """What remains of rows of the scores table after the values of some measures have been dropped.
+
+    Errors of these measures are dropped too, and so are rows that have nothing left: they are computed again.
+
+    Args:
+        table: the rows, in which the dropped values are null already.
+        measures: all measures that the table has columns of.
+        dropped: those whose values were dropped.
+    """
+    remaining = []
+    for row, status in zip(_score_rows(table, measures), table["status"].to_pylist(), strict=True):
+        errors = {name: reason for name, reason in row.errors.items() if name not in dropped}
+        if row.values or (status == STATUS_FAILED and (row.error is not None or errors)):
+            remaining.append(replace(row, errors=errors))
+    return _table_of(remaining, table.schema)
 
 
 def _score_rows(table: pa.Table, measures: Collection[str]) -> list[ScoreRow]:

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from naswot_ray.dataset import layout, part_footer, removed_files, schema
 from naswot_ray.dataset.part_footer import told_versions
-from naswot_ray.dataset.part_merge import merge_architectures, merge_scores, with_columns, without_empty_rows
+from naswot_ray.dataset.part_merge import merge_architectures, merge_scores, with_columns, without_dropped
 from naswot_ray.dataset.part_state import Expected, PartState, UntrustedPartError, inspect, state_of
 from naswot_ray.dataset.rows import TableRow
 from naswot_ray.dataset.schema import SCHEMA_VERSION
@@ -93,14 +93,9 @@ def write(storage: Storage, expected: Expected, rows: Sequence[TableRow], *, run
         before = _read_trusted(storage, expected, run_id)
         measures = dict(expected.measures)
         if before is not None:
-            told = told_versions(before.schema.metadata)
-            _refuse_newer(storage, path, told, measures)
-            # Another run may have added a measure that this one does not know.
-            measures |= {name: version for name, version in told.items() if name not in measures}
-        columns = schema.schema_of(path.parts[0], measures)
-        table = pa.Table.from_pylist([dict(row.columns()) for row in rows], schema=columns)
+            before, measures = _fitted(storage, expected, before, run_id)
+        table = pa.Table.from_pylist([dict(row.columns()) for row in rows], schema=schema.schema_of(path.parts[0], measures))
         if before is not None:
-            before = with_columns(before, columns, measures)
             is_scores = path.parts[0] == layout.SCORES.name
             table = merge_scores(before, table, measures, wanted) if is_scores else merge_architectures(before, table)
         _write_table(storage, path, table.sort_by("arch_index"), measures, expected.fingerprint)
@@ -130,26 +125,38 @@ def renew(storage: Storage, expected: Expected, *, run_id: str) -> None:
             return
         with storage.open_parquet(path) as file:
             table = file.read()
-        told = told_versions(table.schema.metadata)
-        older = [name for name, version in expected.measures.items() if told.get(name, version) < version]
-        if not older and set(expected.columns.names) <= set(table.column_names):
-            return
-        measures = told | dict(expected.measures)
-        table = with_columns(table, schema.schema_of(path.parts[0], measures), measures)
-        if older:
-            removed_files.keep_copy(storage, path, f"holds {', '.join(older)} of an older version", run_id=run_id)
-            table = without_empty_rows(table, measures)
-        _write_table(storage, path, table, measures, expected.fingerprint)
+        fitted, measures = _fitted(storage, expected, table, run_id)
+        is_current = told_versions(table.schema.metadata).items() <= measures.items()
+        if not (is_current and set(fitted.column_names) <= set(table.column_names)):
+            _write_table(storage, path, fitted, measures, expected.fingerprint)
 
 
-def _refuse_newer(storage: Storage, path: PurePosixPath, told: Mapping[str, int], measures: Mapping[str, int]) -> None:
-    """Keep a run of an older program from dropping the values that a newer one has written meanwhile."""
+def _fitted(storage: Storage, expected: Expected, table: pa.Table, run_id: str) -> tuple[pa.Table, dict[str, int]]:
+    """A part's rows with the columns that it is to have, and the versions of its measures.
+
+    Values of older versions are dropped. Before that, the part is copied to `removed/`, and a note says so: the run that
+    writes need not be the one that was asked to replace them, since that one may have been killed.
+
+    Raises:
+        DatasetError: the part holds a newer version of a measure, which only a newer program can have written; or it cannot be
+            copied.
+    """
+    path, told = expected.path, told_versions(table.schema.metadata)
     for name, version in told.items():
-        if version > measures.get(name, version):
+        if version > (mine := expected.measures.get(name, version)):
             raise DatasetError(
-                f"{storage.path(path)} holds version {version} of {name}, this run computes version {measures[name]}: another "
-                "run has replaced it; run the newer program"
+                f"{storage.path(path)} holds version {version} of {name}, this run computes version {mine}: another run has "
+                "replaced it; run the newer program"
             )
+    # Another run may have added a measure that this one does not know.
+    measures = {**expected.measures, **{name: version for name, version in told.items() if name not in expected.measures}}
+    fitted = with_columns(table, schema.schema_of(path.parts[0], measures), measures)
+    if older := [name for name, version in told.items() if version < measures[name]]:
+        reason = f"holds {', '.join(older)} of an older version"
+        folder = removed_files.keep_copy(storage, path, reason, run_id=run_id)
+        storage.note(f"{path} {reason}: these values are dropped; {folder} holds a copy of the part")
+        fitted = without_dropped(fitted, measures, older)
+    return fitted, measures
 
 
 def _read_trusted(storage: Storage, expected: Expected, run_id: str) -> pa.Table | None:

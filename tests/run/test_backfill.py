@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +19,7 @@ from naswot_ray.dataset.runs import RunRecord
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.engines.exact import ExactEngine
 from naswot_ray.errors import DatasetError, SettingsError
-from naswot_ray.measures import Statistic, all_measures, own_measures
+from naswot_ray.measures import Measure, Statistic, all_measures, own_measures
 from naswot_ray.network import Network
 from tests.dataset.making import MEASURES, Written, expected, failed_row, make_dataset, score_row, write_part
 from tests.datasets import score_here
@@ -199,12 +202,16 @@ def expected_with(measures: dict[str, int], root: Path) -> part_state.Expected:
     return part_state.Expected(PART, range(8), settings.fingerprint_of("nasbench201", "noise"), measures)
 
 
-@pytest.fixture
-def newer_meco(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A program whose `meco` is of version 2, and twice as large."""
+def install_newer_meco(install: Callable[[dict[str, Measure], str, Measure], None]) -> None:
+    """Give this program a `meco` that is of version 2, and twice as large."""
     meco = replace(all_measures()["meco"], version=2, take=lambda forward: 2 * float(forward.smallest_correlations.sum()))
     for known in (all_measures(), own_measures()):
-        monkeypatch.setitem(known, "meco", meco)
+        install(known, "meco", meco)
+
+
+@pytest.fixture
+def newer_meco(monkeypatch: pytest.MonkeyPatch) -> None:
+    install_newer_meco(monkeypatch.setitem)
 
 
 def test_a_newer_version_is_refused_unless_it_is_to_replace_the_older_one(
@@ -235,6 +242,59 @@ def test_replacing_a_version_leaves_none_of_the_older_one(tmp_path: Path, reques
             assert after[key]["meco"] == (2 * row["meco"] if row["seed"] == 0 else None)
     assert len(list((tmp_path / "d" / "removed").rglob("*.parquet"))) == 3
     assert naswot_ray.open(tmp_path / "d").manifest.settings.measures["meco"] == 2
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from naswot_ray.run import job
+from tests.run.test_backfill import install_newer_meco, score
+install_newer_meco(lambda known, name, value: known.__setitem__(name, value))
+job.renew_parts = lambda *args, **kwargs: os.kill(os.getpid(), signal.SIGKILL)
+score(Path(sys.argv[1]), "meco", limit=2, replace_older=True)
+"""
+"""A run that is killed after it has written the manifest, and before it has replaced any value."""
+
+
+def test_a_run_after_a_killed_replacement_keeps_a_copy_of_what_it_drops(
+    tmp_path: Path, request: pytest.FixtureRequest, capfd: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "d"
+    score(root, "naswot", "meco", limit=2)
+    score(root, "meco", limit=3)
+    part = Path(Storage(root).path(PART))
+    before, old_rows = part.read_bytes(), rows(root)
+    command = [sys.executable, "-c", KILLED, str(root)]
+    done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert naswot_ray.open(root).manifest.settings.measures["meco"] == 2
+    assert part.read_bytes() == before
+    request.getfixturevalue("newer_meco")
+    score(root, "meco", limit=1)
+    (copy,) = (root / "removed").rglob("*.parquet")
+    assert copy.read_bytes() == before
+    told = f"{PART} holds meco of an older version: these values are dropped; {copy.parents[1].relative_to(root)} holds a copy"
+    assert told in capfd.readouterr().err
+    # Row 0 was asked for, row 1 has another value left, row 2 has none.
+    assert [(row["naswot"], row["meco"]) for row in rows(root)] == [
+        (old_rows[0]["naswot"], 2 * old_rows[0]["meco"]),
+        (old_rows[1]["naswot"], None),
+    ]
+    score(root, "meco", limit=3)
+    assert [row["meco"] for row in rows(root)] == [2 * row["meco"] for row in old_rows]
+    assert len(list((root / "removed").rglob("*.parquet"))) == 1
+
+
+def test_errors_of_an_older_version_are_dropped_with_its_values(tmp_path: Path) -> None:
+    """Row 0 keeps another value, row 1 has failed as a whole, row 2 has failed in the older version alone."""
+    whole = failed_row(1)
+    storage = make_dataset(tmp_path / "d", indices=[0], change=lambda row: {"error": "meco: ValueError: no"}).storage
+    write_part(storage, PART, [whole, failed_row(2) | {"error": "meco: ValueError: no"}])
+    parts.renew(storage, replace(expected(PART), measures=MEASURES | {"meco": 2}), run_id="newer")
+    assert [(row["arch_index"], row["status"], row["error"]) for row in rows(tmp_path / "d")] == [
+        (0, "ok", None),
+        (1, "failed", whole["error"]),
+    ]
 
 
 def test_the_footer_tells_measures_and_versions(tmp_path: Path) -> None:
