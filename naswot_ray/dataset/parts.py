@@ -19,8 +19,8 @@ from naswot_ray.dataset import layout, part_footer, removed_files, schema
 from naswot_ray.dataset.part_footer import told_versions
 from naswot_ray.dataset.part_merge import merge_architectures, merge_scores, with_columns, without_dropped
 from naswot_ray.dataset.part_state import Expected, PartState, UntrustedPartError, inspect, state_of
-from naswot_ray.dataset.rows import TableRow
-from naswot_ray.dataset.schema import SCHEMA_VERSION
+from naswot_ray.dataset.rows import TableRow, parse_errors
+from naswot_ray.dataset.schema import SCHEMA_VERSION, STATUS_FAILED
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.errors import DatasetError
 
@@ -51,14 +51,20 @@ def trusted_state(storage: Storage, expected: Expected, run_id: str) -> PartStat
         return None
 
 
-def count_statuses(storage: Storage, path: PurePosixPath, run_id: str, indices: Collection[int]) -> Counter[str]:
-    """Count, by status, which of the given rows of a part a run has written.
+def count_written(
+    storage: Storage, path: PurePosixPath, run_id: str, indices: Collection[int], wanted: Collection[str]
+) -> Counter[str]:
+    """Count, by outcome, which of the given rows of a part a run has written.
 
     Args:
         storage: the dataset.
         path: the part's path; it need not exist.
         run_id: the run.
         indices: positions of the rows in the space.
+        wanted: the measures that the run asks for.
+
+    Returns:
+        how many rows have each outcome, as from `write`.
 
     Raises:
         DatasetError: the part is damaged.
@@ -66,12 +72,13 @@ def count_statuses(storage: Storage, path: PurePosixPath, run_id: str, indices: 
     if not indices or not storage.exists(path):
         return Counter()
     with storage.open_parquet(path) as file:
-        table = file.read(columns=["arch_index", "status", "run_id"])
-    mine = pc.and_(pc.equal(table["run_id"], run_id), pc.is_in(table["arch_index"], pa.array(indices, pa.int32())))
-    return Counter(table.filter(mine)["status"].to_pylist())
+        table = file.read(columns=["arch_index", "status", "error", "run_id"])
+    return _outcomes(table.filter(pc.equal(table["run_id"], run_id)), indices, wanted)
 
 
-def write(storage: Storage, expected: Expected, rows: Sequence[TableRow], *, run_id: str, wanted: Collection[str] = ()) -> None:
+def write(
+    storage: Storage, expected: Expected, rows: Sequence[TableRow], *, run_id: str, wanted: Collection[str] = ()
+) -> Counter[str]:
     """Write rows to a part in one step, merged with the rows that it holds.
 
     Where a row with the same `arch_index` exists, only its missing values are filled in. An existing value is never replaced,
@@ -85,6 +92,10 @@ def write(storage: Storage, expected: Expected, rows: Sequence[TableRow], *, run
         run_id: the run that writes.
         wanted: the measures that the rows were computed for. In a failed row these are the measures that failed.
 
+    Returns:
+        how many of the rows have each outcome, as they are in the part now: `failed` if the row or a wanted measure of it
+        failed, otherwise the row's status. A row whose new values are finite is `singular` if an earlier value is -inf.
+
     Raises:
         DatasetError: the existing part cannot be read, holds a newer version of a measure, or writing failed.
     """
@@ -95,10 +106,12 @@ def write(storage: Storage, expected: Expected, rows: Sequence[TableRow], *, run
         if before is not None:
             before, measures = _fitted(storage, expected, before, run_id)
         table = pa.Table.from_pylist([dict(row.columns()) for row in rows], schema=schema.schema_of(path.parts[0], measures))
+        indices = table["arch_index"].to_pylist()
         if before is not None:
             is_scores = path.parts[0] == layout.SCORES.name
             table = merge_scores(before, table, measures, wanted) if is_scores else merge_architectures(before, table)
         _write_table(storage, path, table.sort_by("arch_index"), measures, expected.fingerprint)
+    return _outcomes(table, indices, wanted)
 
 
 def renew(storage: Storage, expected: Expected, *, run_id: str) -> None:
@@ -157,6 +170,15 @@ def _fitted(storage: Storage, expected: Expected, table: pa.Table, run_id: str) 
         storage.note(f"{path} {reason}: these values are dropped; {folder} holds a copy of the part")
         fitted = without_dropped(fitted, measures, older)
     return fitted, measures
+
+
+def _outcomes(table: pa.Table, indices: Collection[int], wanted: Collection[str]) -> Counter[str]:
+    """How many of the given rows have each outcome; see `write`."""
+    rows = table.filter(pc.is_in(table["arch_index"], pa.array(indices, pa.int32())))
+    return Counter(
+        STATUS_FAILED if parse_errors(error, wanted) else status
+        for status, error in zip(rows["status"].to_pylist(), rows["error"].to_pylist(), strict=True)
+    )
 
 
 def _read_trusted(storage: Storage, expected: Expected, run_id: str) -> pa.Table | None:

@@ -5,26 +5,34 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from rich.console import Console
 
 import naswot_ray
+from naswot_ray.console import print_run
 from naswot_ray.dataset import layout, part_footer, part_state, parts
 from naswot_ray.dataset.runs import RunRecord
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.engines.exact import ExactEngine
 from naswot_ray.errors import DatasetError, SettingsError
+from naswot_ray.grid.grid import Batch, Point, Shard, Task
+from naswot_ray.grid.rows import write_failed
 from naswot_ray.measures import Measure, Statistic, all_measures, own_measures
 from naswot_ray.network import Network
-from tests.dataset.making import MEASURES, Written, expected, failed_row, make_dataset, score_row, write_part
+from tests.dataset.making import MEASURES, Written, expected, failed_row, make_dataset, score_row, settings, write_part
 from tests.datasets import score_here
 
 PART = layout.scores("nasbench201", "noise", 4, 0, 0)
+SINGULAR_CELL = 12
+"""The first cell of the space that scores -inf on the batch of `score`."""
 OWN = ("naswot", "naswot_paper", "expressivity", "meco", "naswot_layerwise", "swap")
 
 
@@ -113,7 +121,7 @@ def test_a_measure_that_fails_alone_says_why_and_is_done_again_on_request(
     with monkeypatch.context() as patch:
         patch.setattr("naswot_ray.engines.activations.smallest_correlation", lambda x: float("nan"))
         record = score(tmp_path / "d", "naswot", "meco", limit=2)
-    assert record.counts == {"rows": 2, "ok": 2}
+    assert record.counts == {"rows": 2, "failed": 2}
     assert record.state is not None
     assert (record.state.present, record.state.failed) == (2, 2)
     for row in rows(tmp_path / "d"):
@@ -133,6 +141,7 @@ def test_an_architecture_that_fails_now_keeps_what_it_had(tmp_path: Path, monkey
     with monkeypatch.context() as patch:
         patch.setattr(ExactEngine, "run_forward", fail)
         record = score(tmp_path / "d", "naswot", "meco", "swap", limit=2)
+    assert record.counts == {"rows": 2, "failed": 2}
     assert record.state is not None
     assert (record.state.present, record.state.failed) == (2, 2)
     for row in rows(tmp_path / "d"):
@@ -158,6 +167,36 @@ def test_a_failed_row_becomes_one_with_values(tmp_path: Path) -> None:
     state = part_state.inspect(storage, expected(PART))
     assert state.failed == frozenset()
     assert state.lacking["meco"] == frozenset({0})
+
+
+def test_a_filled_row_is_counted_by_what_it_is_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its new value alone does not tell whether it is singular; an old error that nobody asked about is not this run's."""
+    first = score(tmp_path / "d", "naswot", limit=SINGULAR_CELL + 1)
+    assert first.counts == {"rows": SINGULAR_CELL + 1, "ok": SINGULAR_CELL, "singular": 1}
+    with monkeypatch.context() as patch:
+        patch.setattr("naswot_ray.engines.activations.smallest_correlation", lambda x: float("nan"))
+        failing = score(tmp_path / "d", "meco", limit=SINGULAR_CELL + 1)
+    # The ReLUs of the singular cell read zeros alone, which have no correlation that could fail.
+    assert failing.counts == {"rows": SINGULAR_CELL + 1, "failed": SINGULAR_CELL, "singular": 1}
+    filling = score(tmp_path / "d", "swap", limit=SINGULAR_CELL + 1)
+    assert filling.counts == first.counts
+    out = StringIO()
+    print_run(Console(file=out, width=200), naswot_ray.open(tmp_path / "d"), filling)
+    assert f"{SINGULAR_CELL + 1} rows scored in" in out.getvalue()
+    assert "0 failed, 1 singular" in out.getvalue()
+
+
+def test_a_failed_row_does_not_count_if_another_run_has_filled_it(tmp_path: Path) -> None:
+    """No worker of this run survived it, but one of another run did."""
+    make_dataset(tmp_path / "d", indices=range(4))
+    space, shard = naswot_ray.get_space("nasbench201"), Shard(Point("nasbench201", Batch("noise", 4, 0)), 0, 0, 4)
+    storage = Storage(tmp_path / "d")
+
+    def outcome(*measures: str) -> Counter[str]:
+        return write_failed(storage, space, Task(shard, (1,)), "it died", "run", settings(), measures)
+
+    assert outcome("naswot") == {"ok": 1}
+    assert outcome("naswot", "meco") == {"failed": 1}
 
 
 def test_units_that_differ_are_told_and_nothing_is_filled(tmp_path: Path) -> None:
