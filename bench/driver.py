@@ -22,7 +22,6 @@ import typer
 
 from naswot_ray.dataset.manifest import Settings
 from naswot_ray.dataset.runs import GridRecord
-from naswot_ray.dataset.schema import STATUS_OK
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.engines.weights import WEIGHTS_VERSION
 from naswot_ray.grid.grid import Grid, Task
@@ -59,8 +58,8 @@ class SleepingWorker(Worker):
         assert batch is not None
         empty = (failed_score_row(space, i, batch, "", run_id=self._run_id) for i in task.indices)
         rows = [replace(row, values=dict.fromkeys(MEASURES, 1.0), num_units=1, error=None) for row in empty]
-        part = write_rows(self._storage, task.shard, rows, self._run_id, self._settings, MEASURES)
-        return Receipt({STATUS_OK: len(rows)}, part=part)
+        counts = write_rows(self._storage, task.shard, rows, self._run_id, self._settings, MEASURES)
+        return Receipt(counts, part=task.shard.path)
 
 
 class TellingProgress(ConsoleRunProgress):

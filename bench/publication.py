@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 import typer
 
-from naswot_ray.dataset import layout, manifest, parts, runs, schema
+from naswot_ray.dataset import layout, manifest, part_footer, runs, schema
 from naswot_ray.dataset.accuracies import AccuracyTable, add_accuracies, batches_of, stage
 from naswot_ray.dataset.dataset import Dataset
 from naswot_ray.dataset.manifest import Settings
@@ -135,10 +135,10 @@ def _write(
     table = pa.Table.from_arrays(arrays, schema=columns)
     images = IMAGES if measures else None
     metadata = {
-        parts.VERSION_KEY: schema.SCHEMA_VERSION,
-        parts.NUM_FAILED_KEY: "0",
-        parts.MEASURES_KEY: json.dumps({name: [settings.measures[name], 0] for name in measures}),
-        parts.FINGERPRINT_KEY: settings.fingerprint_of(SPACE, images),
+        part_footer.VERSION_KEY: schema.SCHEMA_VERSION,
+        part_footer.NUM_FAILED_KEY: "0",
+        part_footer.MEASURES_KEY: json.dumps({name: [settings.measures[name], 0] for name in measures}),
+        part_footer.FINGERPRINT_KEY: settings.fingerprint_of(SPACE, images),
     }
     storage.write_table(path, table.replace_schema_metadata(metadata))
 

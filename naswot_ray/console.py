@@ -64,8 +64,8 @@ def print_shortfall(console: Console, state: GridState) -> None:
     of = f"of {counted(state.wanted, 'row')} that were asked for"
     if state.failed:
         console.print(
-            f"{state.failed:,} {of} {'has' if state.failed == 1 else 'have'} failed; the column `error` says why; "
-            "--retry-failed scores them again"
+            f"{state.failed:,} {of} {'has' if state.failed == 1 else 'have'} failed, as a whole or in a measure; the column "
+            "`error` says why; --retry-failed scores them again"
         )
     if state.failed_architectures:
         rows = counted(state.failed_architectures, "row")
@@ -237,7 +237,9 @@ def print_info(console: Console, dataset: Dataset) -> bool:
         console.print(f"{num_missing:,} rows missing: {again}")
     if num_failed:
         again = "run the same `naswot-ray score` command with --retry-failed"
-        console.print(f"{counted(num_failed, 'row')} failed, and the column `error` says why: {again}")
+        console.print(
+            f"{counted(num_failed, 'row')} failed, as a whole or in a measure, and the column `error` says why: {again}"
+        )
     complete = is_joined and not (num_missing or num_failed or num_untrusted)
     if complete:
         console.print("complete")

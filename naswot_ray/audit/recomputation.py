@@ -10,7 +10,7 @@ from typing import Any
 
 from naswot_ray.audit.comparison import Comparison, Recomputed, StoredRow
 from naswot_ray.audit.rows import KEY
-from naswot_ray.dataset import layout, parts
+from naswot_ray.dataset import layout, part_footer
 from naswot_ray.dataset.dataset import Dataset
 from naswot_ray.dataset.sql import quoted
 from naswot_ray.engines.engine import Engine, Scores, able_engine, get_engine
@@ -40,7 +40,7 @@ def draw_rows(dataset: Dataset, num: int, seed: int) -> list[StoredRow]:
         )
         rows = [dict(zip((*columns, *measures), row, strict=True)) for row in drawn.fetchall()]
     paths = [_part_of(row, dataset.manifest.shard_size) for row in rows]
-    versions = {path: parts.read_versions(dataset.storage, path) for path in set(paths)}
+    versions = {path: part_footer.read_versions(dataset.storage, path) for path in set(paths)}
     found = [
         StoredRow(
             columns={name: row[name] for name in columns},

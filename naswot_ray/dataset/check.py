@@ -16,10 +16,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from naswot_ray.dataset import layout, names, parts, removed_files, runs, schema, seal
+from naswot_ray.dataset import layout, names, part_footer, part_state, removed_files, runs, schema, seal
 from naswot_ray.dataset.dataset import Dataset
 from naswot_ray.dataset.layout import TableFile
-from naswot_ray.dataset.parts import Expected, UntrustedPartError
+from naswot_ray.dataset.part_state import Expected, UntrustedPartError
 from naswot_ray.dataset.seal import BrokenSealError
 from naswot_ray.dataset.storage import StoredFile
 from naswot_ray.errors import DatasetError
@@ -190,7 +190,7 @@ def _check_part(
         yield Problem(Kind.DUPLICATE, path, "holds an architecture twice", removable=True)
     elif space not in settings.spaces or (images is not None and images not in settings.images):
         yield Problem(Kind.FOREIGN, path, f"{layout.MANIFEST} does not mention {space} on {images}: move it away")
-    elif table.schema.metadata.get(parts.FINGERPRINT_KEY) != settings.fingerprint_of(space, images).encode():
+    elif table.schema.metadata.get(part_footer.FINGERPRINT_KEY) != settings.fingerprint_of(space, images).encode():
         reason = "was written under other settings of its space, images, weights or batches: move it to its own dataset"
         yield Problem(Kind.SETTINGS, path, reason)
 
@@ -255,7 +255,7 @@ def _read_verified(dataset: Dataset, path: PurePosixPath) -> pa.Table:
             raise UntrustedPartError(dataset.storage, path, f"is of {error.args[0]}, unknown to {layout.MANIFEST}") from error
         full_range = range(named.number * size, (named.number + 1) * size)
         measures = dataset.manifest.settings.measures if named.images is not None else {}
-        parts.inspect(dataset.storage, Expected(path, full_range, fingerprint, measures))
+        part_state.inspect(dataset.storage, Expected(path, full_range, fingerprint, measures))
     with dataset.storage.open_parquet(path) as file:
         return file.read()
 

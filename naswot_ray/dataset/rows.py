@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from naswot_ray.dataset.schema import STATUS_FAILED, STATUS_OK, STATUS_SINGULAR
 
@@ -53,7 +53,9 @@ class ScoreRow:
     @property
     def status(self) -> str:
         """`failed` if no measure has a value; `singular` if a value is -inf, because K is singular; otherwise `ok`."""
-        return status_of(self.values.values())
+        if not self.values:
+            return STATUS_FAILED
+        return STATUS_SINGULAR if any(map(math.isinf, self.values.values())) else STATUS_OK
 
     def columns(self) -> dict[str, object]:
         own = {name: value for name, value in vars(self).items() if name not in ("values", "errors")}
@@ -85,21 +87,13 @@ class ArchitectureRow:
         return {**vars(self), "status": self.status}
 
 
-def status_of(values: Iterable[float | None]) -> str:
-    """The status of a score row with these values. None stands for a measure that was not computed."""
-    computed = [value for value in values if value is not None]
-    if not computed:
-        return STATUS_FAILED
-    return STATUS_SINGULAR if any(map(math.isinf, computed)) else STATUS_OK
-
-
 def format_errors(errors: Mapping[str, str]) -> str | None:
     """Format the errors of measures for the column `error`: a line for each, `MEASURE: ERROR`. None if there are none."""
     return "\n".join(f"{name}: {' '.join(reason.split())}" for name, reason in sorted(errors.items())) or None
 
 
 def parse_errors(error: str | None, measures: Collection[str]) -> dict[str, str]:
-    """Measure -> its error, from the column `error` of a row that has values.
+    """Measure -> its error, from the column `error`. The error of a whole row gives nothing.
 
     Args:
         error: the content of the column.
@@ -109,41 +103,38 @@ def parse_errors(error: str | None, measures: Collection[str]) -> dict[str, str]
     return {name: reason for name, _, reason in lines if name in measures}
 
 
-def merged(
-    old: Mapping[str, Any], new: Mapping[str, Any], measures: Collection[str], wanted: Collection[str]
-) -> dict[str, Any]:
+def merged(old: ScoreRow, new: ScoreRow, wanted: Collection[str]) -> ScoreRow:
     """Merge two score rows with the same key. Missing values are filled in, and existing values are never replaced.
 
     Args:
-        old: the columns of the existing row.
-        new: the columns of the row to write.
-        measures: all measures that the table has columns of.
+        old: the existing row.
+        new: the row to write.
         wanted: the measures that the new row was computed for.
 
     Returns:
         the new row if the old one has no values. Otherwise the old row with the values that only the new one has. If there are
         any, `engine` and `device` name what computed either row, `seconds` is the sum, and `run_id` is the newer one.
     """
-    if old["status"] == STATUS_FAILED:
-        return dict(new)
-    errors = parse_errors(old["error"], measures)
-    added: dict[str, Any] = {}
-    if new["status"] == STATUS_FAILED:
-        errors |= {name: new["error"] or "" for name in wanted if old[name] is None}
-    else:
-        added = {name: new[name] for name in measures if old[name] is None and new[name] is not None}
-        if added and old["num_units"] != new["num_units"]:
-            reason = f"ValueError: found {new['num_units']} units, the row has {old['num_units']}"
-            errors |= dict.fromkeys(added, reason)
-            added = {}
-        errors |= parse_errors(new["error"], measures)
-    errors = {name: reason for name, reason in errors.items() if old[name] is None and name not in added}
-    row = {**old, **added, "error": format_errors(errors)}
-    row["status"] = status_of(row[name] for name in measures)
-    if added:
-        row |= {name: _both(old[name], new[name]) for name in ("engine", "device")}
-        row |= {"seconds": old["seconds"] + new["seconds"], "run_id": new["run_id"]}
-    return row
+    if not old.values:
+        return new
+    added = {name: value for name, value in new.values.items() if name not in old.values}
+    errors = {**old.errors, **new.errors}
+    if new.error is not None:
+        errors |= dict.fromkeys(wanted, new.error)
+    if added and old.num_units != new.num_units:
+        errors |= dict.fromkeys(added, f"ValueError: found {new.num_units} units, the row has {old.num_units}")
+        added = {}
+    values = {**old.values, **added}
+    row = replace(old, values=values, errors={name: reason for name, reason in errors.items() if name not in values})
+    if not added:
+        return row
+    return replace(
+        row,
+        engine=_both(old.engine, new.engine),
+        device=_both(old.device, new.device),
+        seconds=old.seconds + new.seconds,
+        run_id=new.run_id,
+    )
 
 
 def _both(one: str, other: str) -> str:

@@ -102,7 +102,9 @@ class RunRecord(BaseModel):
         options: its options.
         fingerprint: the fingerprint of the settings that it wrote under.
         versions, hardware: the software versions and the hardware that it used.
-        counts: how many rows this run scored, as `rows` and by status. Rows that existed already are not counted.
+        counts: how many rows this run scored or filled in: all of them as `rows`; as `failed` those that failed or in which a
+            measure that was asked for failed; the others by the status that the row had afterwards, `ok` or `singular`. Rows
+            that lacked nothing are not counted.
         state: the state of the grid at the end; None while the run is in progress, and if it did not reach its end.
         withdrawn: when its plan was withdrawn; since then the dataset is no longer meant to hold the grid. None otherwise.
     """

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from naswot_ray.dataset.dataset import Dataset
-from naswot_ray.dataset.parts import PartState
+from naswot_ray.dataset.part_state import PartState
 from naswot_ray.grid.grid import Grid, Point, Shard
 from naswot_ray.grid.holdings import Holding, holdings_of
 from naswot_ray.grid.inventory import Inventory

@@ -12,7 +12,7 @@ from naswot_ray import philox
 from naswot_ray.dataset import layout
 from naswot_ray.dataset.layout import TableFile
 from naswot_ray.dataset.manifest import Settings
-from naswot_ray.dataset.parts import Expected
+from naswot_ray.dataset.part_state import Expected
 from naswot_ray.dataset.runs import GridRecord
 
 MIN_SHARD_SIZE, MAX_SHARD_SIZE, MAX_SAMPLED_SHARD_SIZE = 32, 256, 1024

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from naswot_ray.dataset.parts import PartState
+from naswot_ray.dataset.part_state import PartState
 from naswot_ray.measures import all_measures
 
 

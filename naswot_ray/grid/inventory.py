@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from pathlib import PurePosixPath
 from typing import Any
 
-from naswot_ray.dataset import layout, parts
+from naswot_ray.dataset import layout, part_state, parts
 from naswot_ray.dataset.manifest import Manifest, Settings
-from naswot_ray.dataset.parts import Expected, PartState, UntrustedPartError
+from naswot_ray.dataset.part_state import Expected, PartState, UntrustedPartError
 from naswot_ray.dataset.storage import Storage, StoredFile
 from naswot_ray.dataset.verification import VerifiedFiles, in_threads
 from naswot_ray.grid.grid import Point, Shard, fingerprint_of, point_of
@@ -108,7 +108,7 @@ class Inventory:
 
     def _inspect(self, expected: Expected) -> PartState | str:
         try:
-            return parts.inspect(self._storage, expected)
+            return part_state.inspect(self._storage, expected)
         except UntrustedPartError as error:
             return error.reason
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import fields
-from pathlib import PurePosixPath
 from typing import Final
 
 from naswot_ray.dataset import parts, schema
@@ -89,22 +88,24 @@ def write_failed(
     run_id: str,
     settings: Settings,
     measures: Collection[str] = DEFAULT_MEASURES,
-) -> PurePosixPath:
+) -> Counter[str]:
     """Write a failed row for the single architecture of a task, after no worker could compute it.
 
     Returns:
-        the path of the part.
+        the outcome of the row, as from `write_rows`.
 
     Raises:
         DatasetError: the part could not be written.
     """
     (index,), batch = task.indices, task.shard.point.batch
     row = failed_row(space, index, batch, error, run_id=run_id)
-    return write_rows(storage, task.shard, [row], run_id, settings, () if batch is None else measures)
+    return write_rows(storage, task.shard, [row], run_id, settings, measures)
 
 
-def count_written(storage: Storage, task: Task, run_id: str, indices: Collection[int]) -> Counter[str]:
-    """Count, by status, which of the given rows of a task a run has already written.
+def count_written(
+    storage: Storage, task: Task, run_id: str, indices: Collection[int], measures: Collection[str]
+) -> Counter[str]:
+    """Count, by outcome as from `write_rows`, which of the given rows of a task a run has already written.
 
     Rows of the architectures table do not record which run wrote them, so none of them is counted.
 
@@ -113,7 +114,7 @@ def count_written(storage: Storage, task: Task, run_id: str, indices: Collection
     """
     if task.shard.point.batch is None:
         return Counter()
-    return parts.count_statuses(storage, task.shard.path, run_id, indices)
+    return parts.count_written(storage, task.shard.path, run_id, indices, measures)
 
 
 def write_rows(
@@ -123,7 +124,7 @@ def write_rows(
     run_id: str,
     settings: Settings,
     measures: Collection[str] = (),
-) -> PurePosixPath:
+) -> Counter[str]:
     """Write rows to their shard's part.
 
     Args:
@@ -132,13 +133,14 @@ def write_rows(
         rows: some of the shard's rows.
         run_id: the run that writes them.
         settings: the dataset's settings.
-        measures: the measures that the run asks for.
+        measures: the measures that the run asks for. Rows of the architectures table have none.
 
     Returns:
-        the path of the part.
+        how many of the rows have each outcome, as they are in the part now: `failed` if the row or a measure of it that the
+        run asks for failed, otherwise the row's status.
 
     Raises:
         DatasetError: the part could not be written.
     """
-    parts.write(storage, shard.expected(settings), rows, run_id=run_id, wanted=measures)
-    return shard.path
+    wanted = () if shard.point.batch is None else measures
+    return parts.write(storage, shard.expected(settings), rows, run_id=run_id, wanted=wanted)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from naswot_ray.dataset.manifest import Settings
-from naswot_ray.dataset.parts import PartState
+from naswot_ray.dataset.part_state import PartState
 from naswot_ray.dataset.runs import GridState
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.grid.grid import Grid, Point, Shard, Task

@@ -11,7 +11,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.dataset as pads
 
-from naswot_ray.dataset import layout, parts, schema
+from naswot_ray.dataset import layout, part_footer, schema
 from naswot_ray.dataset.check import check_files
 from naswot_ray.dataset.dataset import Dataset
 from naswot_ray.dataset.join import check_whole, joined_rows
@@ -67,7 +67,7 @@ def _check_versions(dataset: Dataset, files: Sequence[StoredFile]) -> None:
     versions = dataset.manifest.settings.measures
     others: dict[tuple[str, int], list[PurePosixPath]] = {}
     with dataset.naming_damaged_files():
-        of_parts = in_threads(lambda path: parts.measure_versions(dataset.storage, path), paths)
+        of_parts = in_threads(lambda path: part_footer.measure_versions(dataset.storage, path), paths)
     for path, of_part in zip(paths, of_parts, strict=True):
         for name, version in of_part.items():
             if versions.get(name) != version:

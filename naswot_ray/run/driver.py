@@ -88,7 +88,7 @@ class Driver:
         self._started: float | None = None
         self._alive = self._looked = clock()
         self.counts: Mapping[RunTable, Counter[str]] = {"scores": Counter(), "architectures": Counter()}
-        """How many rows of each table have been written so far, by status."""
+        """How many rows of each table have been written so far, by outcome (`Receipt.counts`)."""
 
     @property
     def seconds(self) -> float:
@@ -128,7 +128,7 @@ class Driver:
         """Count the rows of tasks that were cut off: workers may have written some of them without reporting it.
 
         Args:
-            count_written: returns how many rows of a task this run has written, by status.
+            count_written: returns how many rows of a task this run has written, by outcome.
         """
         tasks = [running.task for running in self._running.values()]
         self._running.clear()

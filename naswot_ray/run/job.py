@@ -21,7 +21,6 @@ from naswot_ray.dataset import manifest, runs, schema
 from naswot_ray.dataset.inputs import local_option, local_path
 from naswot_ray.dataset.manifest import Manifest
 from naswot_ray.dataset.runs import GridRecord, GridState, RunRecord, RunStatus
-from naswot_ray.dataset.schema import STATUS_FAILED
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.errors import NaswotError, RunError, SettingsError
 from naswot_ray.grid.grid import Batch, Grid, Task, default_shard_size
@@ -178,7 +177,7 @@ class _Run:
             self.planned = True
 
     def _count_written(self, task: Task) -> Mapping[str, int]:
-        return count_written(self.storage, task, self.record.run_id, task.indices)
+        return count_written(self.storage, task, self.record.run_id, task.indices, self.grid.record.measures)
 
     def _verify(self, driver: Driver, progress: RunProgress) -> Survey:
         """Look at all parts again, and score the rows that are missing.
@@ -222,8 +221,8 @@ class _Run:
 
     def _record_failed(self, task: Task, error: str) -> Receipt:
         space, measures = self.spaces[task.shard.point.space], self.grid.record.measures
-        part = write_failed(self.storage, space, task, error, self.record.run_id, self.contract.settings, measures)
-        return Receipt({STATUS_FAILED: 1}, part=part, notes=self.storage.take_notes())
+        counts = write_failed(self.storage, space, task, error, self.record.run_id, self.contract.settings, measures)
+        return Receipt(counts, part=task.shard.path, notes=self.storage.take_notes())
 
 
 class Tasks:

@@ -18,7 +18,7 @@ class MeteredRunProgress:
 
     The metrics, all with the tag `run_id`:
 
-    - `naswot_ray_rows_total` (tags `table` and `status`): rows done;
+    - `naswot_ray_rows_total` (tags `table` and `status`): rows done; `failed` includes rows in which only a measure failed;
     - `naswot_ray_events_total`: notes, such as that a worker died or that storage had to be tried again;
     - `naswot_ray_rows_wanted` (tag `table`): rows to do.
 

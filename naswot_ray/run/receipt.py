@@ -23,8 +23,9 @@ class Receipt:
     """What a worker reports about a task.
 
     Attributes:
-        counts: how many rows of the task this run has written, by status. Rows of an earlier attempt count too, if that was
-            cut off before it could report.
+        counts: how many rows of the task this run has written, by outcome: `failed` if the row or a measure that the run asks
+            for failed, otherwise the status that the row has in the dataset now. Rows of an earlier attempt count too, if
+            that was cut off before it could report.
         skipped: how many rows another run had written already.
         part: the part file that was written; None if there was nothing to write.
         notes: what people should know of.

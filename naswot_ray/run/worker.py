@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
@@ -12,7 +11,7 @@ import torch
 
 from naswot_ray.dataset import parts
 from naswot_ray.dataset.manifest import Settings
-from naswot_ray.dataset.parts import PartState
+from naswot_ray.dataset.part_state import PartState
 from naswot_ray.dataset.rows import ScoreRow, TableRow
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.engines.engine import Engine, Scores, default_engine, get_engine
@@ -91,7 +90,7 @@ class Worker:
         """
         todo = self._left_to_do(task)
         left = [index for indices in todo.values() for index in indices]
-        counts = count_written(self._storage, task, self._run_id, frozenset(task.indices) - frozenset(left))
+        counts = count_written(self._storage, task, self._run_id, frozenset(task.indices) - frozenset(left), self._measures)
         skipped = len(task.indices) - len(left) - counts.total()
         if not left:
             return Receipt(counts, skipped, notes=self._storage.take_notes())
@@ -101,9 +100,8 @@ class Worker:
             rows += some
             if time.monotonic() - started > WRITE_SECONDS:
                 break
-        part = write_rows(self._storage, task.shard, rows, self._run_id, self._settings, self._measures)
-        counts += Counter(row.status for row in rows)
-        return Receipt(counts, skipped, part, self._take_notes(), tuple(sorted(left[len(rows) :])))
+        counts += write_rows(self._storage, task.shard, rows, self._run_id, self._settings, self._measures)
+        return Receipt(counts, skipped, task.shard.path, self._take_notes(), tuple(sorted(left[len(rows) :])))
 
     def open(self) -> None:
         """Open the engine, so that an engine which cannot run here is noticed before anything is written.

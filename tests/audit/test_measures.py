@@ -17,7 +17,7 @@ import pytest
 import naswot_ray
 from naswot_ray.audit.comparison import Comparison, Recomputed, StoredRow, agreements
 from naswot_ray.audit.recomputation import draw_rows, recompute
-from naswot_ray.dataset import parts
+from naswot_ray.dataset import part_footer
 from naswot_ray.engines.fast.engine import FastEngine
 from naswot_ray.images.source import load_images
 from naswot_ray.measures import Measure, Statistic, all_measures, own_measures
@@ -122,10 +122,10 @@ def test_where_the_engine_of_a_row_cannot_run_another_one_does(scored: Path, mon
 def test_values_of_another_version_are_told_and_not_compared(copy: Path) -> None:
     change(copy, "meco", lambda values: pc.add(values, 1.0))
     first, second = sorted(copy.glob("scores/part-*.parquet"))
-    told = json.loads(pq.read_schema(first).metadata[parts.MEASURES_KEY])
-    making.rewrite(first, lambda table: table, **{parts.MEASURES_KEY.decode(): json.dumps(told | {"meco": [7, 0]})})
+    told = json.loads(pq.read_schema(first).metadata[part_footer.MEASURES_KEY])
+    making.rewrite(first, lambda table: table, **{part_footer.MEASURES_KEY.decode(): json.dumps(told | {"meco": [7, 0]})})
     told.pop("meco")
-    making.rewrite(second, lambda table: table, **{parts.MEASURES_KEY.decode(): json.dumps(told)})
+    making.rewrite(second, lambda table: table, **{part_footer.MEASURES_KEY.decode(): json.dumps(told)})
     done = naswot("audit", copy)
     assert "disagrees" not in done.output
     assert "6 of 6 random rows agree" in done.output

@@ -117,7 +117,10 @@ def test_failed_rows_are_counted_and_not_missing(tmp_path: Path) -> None:
     result = naswot("info", tmp_path / "d")
     assert result.exit_code == EXIT_PARTIAL
     assert cells(result.stdout, SPACE, "noise", "4", "0") == ["8", "8", "2", "0"]
-    told = "2 rows failed, and the column `error` says why: run the same `naswot-ray score` command with --retry-failed"
+    told = (
+        "2 rows failed, as a whole or in a measure, and the column `error` says why: run the same `naswot-ray score` command "
+        "with --retry-failed"
+    )
     assert result.stdout.splitlines()[-1] == told
 
 

@@ -176,7 +176,10 @@ def test_failed_rows_are_kept_unless_asked_for(tmp_path: Path) -> None:
     root = tmp_path / "d"
     make_dataset(root, indices=range(2), change=lambda row: FAILED if row["arch_index"] == 1 else {})
     same = ("score", "-o", root, "--in-process", "--limit", 2, "--batch-size", 4)
-    told = "1 of 2 rows that were asked for has failed; the column `error` says why; --retry-failed scores them again"
+    told = (
+        "1 of 2 rows that were asked for has failed, as a whole or in a measure; the column `error` says why; --retry-failed "
+        "scores them again"
+    )
     for _ in range(2):  # a scheduler that looks at the exit status must not take the second run for a success
         again = naswot(*same)
         assert again.exit_code == EXIT_PARTIAL

@@ -14,7 +14,7 @@ from naswot_ray.dataset import layout, manifest, parts, runs, schema
 from naswot_ray.dataset.accuracies import AccuracyTable, StagedAccuracies, add_accuracies, batches_of, stage
 from naswot_ray.dataset.dataset import Dataset
 from naswot_ray.dataset.manifest import Settings
-from naswot_ray.dataset.parts import Expected
+from naswot_ray.dataset.part_state import Expected
 from naswot_ray.dataset.rows import ArchitectureRow
 from naswot_ray.dataset.schema import schema_of
 from naswot_ray.dataset.storage import Storage

@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 
 import pytest
 
-from naswot_ray.dataset import address, layout, parts, retry
+from naswot_ray.dataset import address, layout, part_state, retry
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.errors import DatasetError
 from tests import s3
@@ -96,7 +96,7 @@ def test_parts(storage: Storage) -> None:
     rows = [score_row(i) for i in range(4)]
     write_part(storage, PART, rows[:2])
     write_part(storage, PART, rows[2:])
-    assert parts.inspect(storage, expected(PART)).present == range(4)
+    assert part_state.inspect(storage, expected(PART)).present == range(4)
     with storage.open_parquet(PART) as file:
         assert file.read().to_pylist() == rows
     storage.sweep_temporaries()
@@ -106,7 +106,7 @@ def test_parts(storage: Storage) -> None:
 def test_a_file_that_is_no_parquet(storage: Storage) -> None:
     storage.write_bytes(PART, b"PAR1 and nothing more")
     with pytest.raises(DatasetError, match=r"s3://.*\.000000\.parquet is not a whole Parquet file"):
-        parts.inspect(storage, expected(PART))
+        part_state.inspect(storage, expected(PART))
 
 
 def test_it_can_be_sent_to_an_actor(storage: Storage) -> None:

@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from naswot_ray.dataset import layout, parts
-from naswot_ray.dataset.parts import PartState, UntrustedPartError
+from naswot_ray.dataset import layout, part_footer, part_state
+from naswot_ray.dataset.part_state import PartState, UntrustedPartError
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.measures import DEFAULT_MEASURES
 from tests.dataset.making import (
@@ -54,7 +54,7 @@ def read(storage: Storage) -> list[Row]:
 
 
 def inspect(storage: Storage) -> PartState:
-    return parts.inspect(storage, expected(PATH, FULL))
+    return part_state.inspect(storage, expected(PATH, FULL))
 
 
 def state(present: Collection[int], failed: Collection[int] = ()) -> PartState:
@@ -144,14 +144,14 @@ def test_a_failed_row_does_not_replace_a_score(storage: Storage) -> None:
 def test_the_footer_tells_failures_and_settings(storage: Storage) -> None:
     write(storage, [score_row(4), failed_row(5)])
     metadata = pq.read_schema(storage.path(PATH)).metadata
-    assert metadata[parts.NUM_FAILED_KEY] == b"1"
-    assert metadata[parts.FINGERPRINT_KEY].decode() == settings().fingerprint_of(SPACE, "noise")
+    assert metadata[part_footer.NUM_FAILED_KEY] == b"1"
+    assert metadata[part_footer.FINGERPRINT_KEY].decode() == settings().fingerprint_of(SPACE, "noise")
 
 
 def test_architecture_parts_work_alike(storage: Storage) -> None:
     path = layout.architectures(SPACE, 1)
     write_part(storage, path, [architecture_row(4), architecture_row(5) | {"status": "failed"}])
-    assert parts.inspect(storage, expected(path, FULL)) == PartState(frozenset({4, 5}), frozenset({5}))
+    assert part_state.inspect(storage, expected(path, FULL)) == PartState(frozenset({4, 5}), frozenset({5}))
 
 
 def as_table(rows: Sequence[Row]) -> pa.Table:

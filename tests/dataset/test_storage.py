@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 import pyarrow as pa
 import pytest
 
-from naswot_ray.dataset import layout, parts
+from naswot_ray.dataset import layout, part_state
 from naswot_ray.dataset.local_files import STALE_SECONDS
 from naswot_ray.dataset.storage import Storage, StoredFile
 from naswot_ray.errors import DatasetError
@@ -165,7 +165,7 @@ def test_a_full_disk(full_disk: Path) -> None:
     with pytest.raises(DatasetError, match="No space left"):
         storage.write_bytes(path, bytes(2**20))  # replaces the existing file
     assert snapshot(full_disk) == there
-    assert parts.inspect(storage, expected(path)).present == range(4)
+    assert part_state.inspect(storage, expected(path)).present == range(4)
 
 
 def test_a_disk_that_is_filled_by_someone_else(full_disk: Path) -> None:
@@ -178,10 +178,10 @@ def test_a_disk_that_is_filled_by_someone_else(full_disk: Path) -> None:
             file.write(bytes(4096))
     with pytest.raises(DatasetError, match="No space left"):
         write_part(storage, path, [score_row(1)])
-    assert parts.inspect(storage, expected(path)).present == {0}
+    assert part_state.inspect(storage, expected(path)).present == {0}
     ballast.unlink()
     write_part(storage, path, [score_row(1)])
-    assert parts.inspect(storage, expected(path)).present == {0, 1}
+    assert part_state.inspect(storage, expected(path)).present == {0, 1}
 
 
 def test_only_old_temporaries_are_swept(tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ def drive(root: Path, worker_factory: WorkerFactory, policy: Policy) -> tuple[Dr
     progress = SilentProgress()
 
     def record_failed(task: Task, error: str) -> Receipt:
-        return Receipt({"failed": 1}, part=write_failed(storage, SPACE, task, error, "test", contract.settings))
+        return Receipt(write_failed(storage, SPACE, task, error, "test", contract.settings), part=task.shard.path)
 
     driver = Driver(pool, policy, record_failed, lambda part: None, progress)
     try:

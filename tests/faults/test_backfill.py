@@ -13,7 +13,7 @@ import psutil
 import pyarrow.parquet as pq
 import pytest
 
-from naswot_ray.dataset import parts
+from naswot_ray.dataset import part_footer
 from tests import s3
 from tests.cli.running import naswot
 from tests.datasets import logical_rows, part_files, score_here
@@ -47,7 +47,7 @@ def num_filled(root: Path, *measures: str) -> int:
 
 
 def _held(path: Path) -> set[str]:
-    told = json.loads(pq.read_schema(path).metadata[parts.MEASURES_KEY])
+    told = json.loads(pq.read_schema(path).metadata[part_footer.MEASURES_KEY])
     return {name for name, (_, lacking) in told.items() if lacking == 0}
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from naswot_ray.dataset import layout, manifest, parts
 from naswot_ray.dataset.dataset import Dataset
-from naswot_ray.dataset.parts import Expected
+from naswot_ray.dataset.part_state import Expected
 from naswot_ray.grid.coverage import contents_of
 from naswot_ray.grid.holdings import Holding
 from tests.dataset.making import FAILED, MEASURES, SPACE, Row, make_dataset, score_row, settings

@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from rich.console import Console
 
 import naswot_ray
-from naswot_ray.dataset import layout, parts
+from naswot_ray.console import print_run
+from naswot_ray.dataset import layout, part_footer, part_state, parts
 from naswot_ray.dataset.runs import RunRecord
 from naswot_ray.dataset.storage import Storage
 from naswot_ray.engines.exact import ExactEngine
 from naswot_ray.errors import DatasetError, SettingsError
-from naswot_ray.measures import Statistic, all_measures, own_measures
+from naswot_ray.grid.grid import Batch, Point, Shard, Task
+from naswot_ray.grid.rows import write_failed
+from naswot_ray.measures import Measure, Statistic, all_measures, own_measures
 from naswot_ray.network import Network
-from tests.dataset.making import MEASURES, Written, expected, failed_row, make_dataset, score_row, write_part
+from tests.dataset.making import MEASURES, Written, expected, failed_row, make_dataset, score_row, settings, write_part
 from tests.datasets import score_here
 
 PART = layout.scores("nasbench201", "noise", 4, 0, 0)
+SINGULAR_CELL = 12
+"""The first cell of the space that scores -inf on the batch of `score`."""
 OWN = ("naswot", "naswot_paper", "expressivity", "meco", "naswot_layerwise", "swap")
 
 
@@ -110,7 +121,7 @@ def test_a_measure_that_fails_alone_says_why_and_is_done_again_on_request(
     with monkeypatch.context() as patch:
         patch.setattr("naswot_ray.engines.activations.smallest_correlation", lambda x: float("nan"))
         record = score(tmp_path / "d", "naswot", "meco", limit=2)
-    assert record.counts == {"rows": 2, "ok": 2}
+    assert record.counts == {"rows": 2, "failed": 2}
     assert record.state is not None
     assert (record.state.present, record.state.failed) == (2, 2)
     for row in rows(tmp_path / "d"):
@@ -130,6 +141,7 @@ def test_an_architecture_that_fails_now_keeps_what_it_had(tmp_path: Path, monkey
     with monkeypatch.context() as patch:
         patch.setattr(ExactEngine, "run_forward", fail)
         record = score(tmp_path / "d", "naswot", "meco", "swap", limit=2)
+    assert record.counts == {"rows": 2, "failed": 2}
     assert record.state is not None
     assert (record.state.present, record.state.failed) == (2, 2)
     for row in rows(tmp_path / "d"):
@@ -139,14 +151,52 @@ def test_an_architecture_that_fails_now_keeps_what_it_had(tmp_path: Path, monkey
     assert all(row["meco"] is not None and row["error"] is None for row in rows(tmp_path / "d"))
 
 
+def test_a_measure_that_fails_alone_says_why_in_a_run_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its name stands before the error once, although the new row has no other value."""
+    score(tmp_path / "d", "naswot", limit=2)
+    monkeypatch.setattr("naswot_ray.engines.activations.smallest_correlation", lambda x: float("nan"))
+    score(tmp_path / "d", "meco", limit=2)
+    assert [row["error"] for row in rows(tmp_path / "d")] == ["meco: ArithmeticError: the value is NaN"] * 2
+
+
 def test_a_failed_row_becomes_one_with_values(tmp_path: Path) -> None:
     storage = make_dataset(tmp_path / "d", indices=[0]).storage
     write_part(storage, PART, [failed_row(1)])
-    assert parts.inspect(storage, expected(PART)).failed == {1}
+    assert part_state.inspect(storage, expected(PART)).failed == {1}
     write_part(storage, PART, [score_row(1, meco=2.0)])
-    state = parts.inspect(storage, expected(PART))
+    state = part_state.inspect(storage, expected(PART))
     assert state.failed == frozenset()
     assert state.lacking["meco"] == frozenset({0})
+
+
+def test_a_filled_row_is_counted_by_what_it_is_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its new value alone does not tell whether it is singular; an old error that nobody asked about is not this run's."""
+    first = score(tmp_path / "d", "naswot", limit=SINGULAR_CELL + 1)
+    assert first.counts == {"rows": SINGULAR_CELL + 1, "ok": SINGULAR_CELL, "singular": 1}
+    with monkeypatch.context() as patch:
+        patch.setattr("naswot_ray.engines.activations.smallest_correlation", lambda x: float("nan"))
+        failing = score(tmp_path / "d", "meco", limit=SINGULAR_CELL + 1)
+    # The ReLUs of the singular cell read zeros alone, which have no correlation that could fail.
+    assert failing.counts == {"rows": SINGULAR_CELL + 1, "failed": SINGULAR_CELL, "singular": 1}
+    filling = score(tmp_path / "d", "swap", limit=SINGULAR_CELL + 1)
+    assert filling.counts == first.counts
+    out = StringIO()
+    print_run(Console(file=out, width=200), naswot_ray.open(tmp_path / "d"), filling)
+    assert f"{SINGULAR_CELL + 1} rows scored in" in out.getvalue()
+    assert "0 failed, 1 singular" in out.getvalue()
+
+
+def test_a_failed_row_does_not_count_if_another_run_has_filled_it(tmp_path: Path) -> None:
+    """No worker of this run survived it, but one of another run did."""
+    make_dataset(tmp_path / "d", indices=range(4))
+    space, shard = naswot_ray.get_space("nasbench201"), Shard(Point("nasbench201", Batch("noise", 4, 0)), 0, 0, 4)
+    storage = Storage(tmp_path / "d")
+
+    def outcome(*measures: str) -> Counter[str]:
+        return write_failed(storage, space, Task(shard, (1,)), "it died", "run", settings(), measures)
+
+    assert outcome("naswot") == {"ok": 1}
+    assert outcome("naswot", "meco") == {"failed": 1}
 
 
 def test_units_that_differ_are_told_and_nothing_is_filled(tmp_path: Path) -> None:
@@ -171,7 +221,7 @@ def test_an_older_version_of_a_measure_is_not_taken_for_a_newer_one(tmp_path: Pa
     score(tmp_path / "d", "naswot", "meco", limit=2)
     storage = Storage(tmp_path / "d")
     newer = MEASURES | {"meco": 2}
-    state = parts.inspect(storage, expected_with(newer, tmp_path / "d"))
+    state = part_state.inspect(storage, expected_with(newer, tmp_path / "d"))
     assert state.needs(0, ["naswot", "meco"]) == ("meco",)
     assert state.needs(0, ["naswot"]) is None
 
@@ -186,17 +236,21 @@ def test_a_run_of_an_older_program_does_not_drop_newer_values(tmp_path: Path) ->
     assert Path(storage.path(PART)).read_bytes() == before
 
 
-def expected_with(measures: dict[str, int], root: Path) -> parts.Expected:
+def expected_with(measures: dict[str, int], root: Path) -> part_state.Expected:
     settings = naswot_ray.open(root).manifest.settings
-    return parts.Expected(PART, range(8), settings.fingerprint_of("nasbench201", "noise"), measures)
+    return part_state.Expected(PART, range(8), settings.fingerprint_of("nasbench201", "noise"), measures)
+
+
+def install_newer_meco(install: Callable[[dict[str, Measure], str, Measure], None]) -> None:
+    """Give this program a `meco` that is of version 2, and twice as large."""
+    meco = replace(all_measures()["meco"], version=2, take=lambda forward: 2 * float(forward.smallest_correlations.sum()))
+    for known in (all_measures(), own_measures()):
+        install(known, "meco", meco)
 
 
 @pytest.fixture
 def newer_meco(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A program whose `meco` is of version 2, and twice as large."""
-    meco = replace(all_measures()["meco"], version=2, take=lambda forward: 2 * float(forward.smallest_correlations.sum()))
-    for known in (all_measures(), own_measures()):
-        monkeypatch.setitem(known, "meco", meco)
+    install_newer_meco(monkeypatch.setitem)
 
 
 def test_a_newer_version_is_refused_unless_it_is_to_replace_the_older_one(
@@ -229,11 +283,64 @@ def test_replacing_a_version_leaves_none_of_the_older_one(tmp_path: Path, reques
     assert naswot_ray.open(tmp_path / "d").manifest.settings.measures["meco"] == 2
 
 
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from naswot_ray.run import job
+from tests.run.test_backfill import install_newer_meco, score
+install_newer_meco(lambda known, name, value: known.__setitem__(name, value))
+job.renew_parts = lambda *args, **kwargs: os.kill(os.getpid(), signal.SIGKILL)
+score(Path(sys.argv[1]), "meco", limit=2, replace_older=True)
+"""
+"""A run that is killed after it has written the manifest, and before it has replaced any value."""
+
+
+def test_a_run_after_a_killed_replacement_keeps_a_copy_of_what_it_drops(
+    tmp_path: Path, request: pytest.FixtureRequest, capfd: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "d"
+    score(root, "naswot", "meco", limit=2)
+    score(root, "meco", limit=3)
+    part = Path(Storage(root).path(PART))
+    before, old_rows = part.read_bytes(), rows(root)
+    command = [sys.executable, "-c", KILLED, str(root)]
+    done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert naswot_ray.open(root).manifest.settings.measures["meco"] == 2
+    assert part.read_bytes() == before
+    request.getfixturevalue("newer_meco")
+    score(root, "meco", limit=1)
+    (copy,) = (root / "removed").rglob("*.parquet")
+    assert copy.read_bytes() == before
+    told = f"{PART} holds meco of an older version: these values are dropped; {copy.parents[1].relative_to(root)} holds a copy"
+    assert told in capfd.readouterr().err
+    # Row 0 was asked for, row 1 has another value left, row 2 has none.
+    assert [(row["naswot"], row["meco"]) for row in rows(root)] == [
+        (old_rows[0]["naswot"], 2 * old_rows[0]["meco"]),
+        (old_rows[1]["naswot"], None),
+    ]
+    score(root, "meco", limit=3)
+    assert [row["meco"] for row in rows(root)] == [2 * row["meco"] for row in old_rows]
+    assert len(list((root / "removed").rglob("*.parquet"))) == 1
+
+
+def test_errors_of_an_older_version_are_dropped_with_its_values(tmp_path: Path) -> None:
+    """Row 0 keeps another value, row 1 has failed as a whole, row 2 has failed in the older version alone."""
+    whole = failed_row(1)
+    storage = make_dataset(tmp_path / "d", indices=[0], change=lambda row: {"error": "meco: ValueError: no"}).storage
+    write_part(storage, PART, [whole, failed_row(2) | {"error": "meco: ValueError: no"}])
+    parts.renew(storage, replace(expected(PART), measures=MEASURES | {"meco": 2}), run_id="newer")
+    assert [(row["arch_index"], row["status"], row["error"]) for row in rows(tmp_path / "d")] == [
+        (0, "ok", None),
+        (1, "failed", whole["error"]),
+    ]
+
+
 def test_the_footer_tells_measures_and_versions(tmp_path: Path) -> None:
     score(tmp_path / "d", "naswot", limit=3)
     score(tmp_path / "d", "naswot", "meco", limit=2)
     metadata = pq.read_schema(Storage(tmp_path / "d").path(PART)).metadata
-    assert metadata[parts.MEASURES_KEY] == b'{"naswot": [1, 0], "meco": [1, 1]}'
+    assert metadata[part_footer.MEASURES_KEY] == b'{"naswot": [1, 0], "meco": [1, 1]}'
 
 
 @pytest.mark.parametrize(
