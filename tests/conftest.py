@@ -34,12 +34,13 @@ def pytest_configure() -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """`-n auto` starts one worker more than there are processors, since tests of whole clusters mostly wait; eight at most.
+    """`-n auto`: two more than there are processors, at most eight.
 
-    More would not help, since the tests of clusters stay together, and each worker takes 0.7 GB.
+    The tests of clusters, which make three groups, often wait. Beside them, others keep the processors busy. More workers
+    would not help, as the tests of a group stay together, and each worker takes 0.7 GB.
     """
     num_cpus = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-    return min(num_cpus + 1, 8)
+    return min(num_cpus + 2, 8)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -13,8 +13,8 @@ from xdist.scheduler import LoadScopeScheduling
 
 _TOGETHER: Final = {
     "tests/faults/sandbox/": "sandbox",
-    "tests/faults/": "head",  # these share a head node
-    "tests/e2e/": "head",
+    "tests/faults/": "faults",  # share a head node
+    "tests/e2e/": "e2e",  # share another one: with those above they would take longer than all others beside them
 }
 """Beginning of a test's name -> its group."""
 
@@ -23,7 +23,8 @@ _APART: Final = {"tests/parity/test_parity.py::test_published_score[": 2}
 
 _FIRST: Final = (
     "sandbox",
-    "head",
+    "faults",
+    "e2e",
     "tests/engines/cuda/test_engine.py",
     "tests/engines/",
     "tests/run/test_every_space.py",

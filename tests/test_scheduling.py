@@ -25,7 +25,8 @@ def test_long_groups_exist(beginning: str) -> None:
 def test_groups() -> None:
     group_of = scheduling.group_of
     assert group_of("tests/faults/sandbox/test_nodes.py::test_a") == "sandbox"
-    assert group_of("tests/faults/test_kill.py::test_b[9]") == group_of("tests/e2e/test_job_submit.py::test_c") == "head"
+    assert group_of("tests/faults/test_kill.py::test_b[9]") == group_of("tests/faults/test_clock.py::test_c") == "faults"
+    assert group_of("tests/e2e/test_job_submit.py::test_c") == "e2e"
     assert group_of("tests/cli/test_query.py::TestD::test_e[a::b]") == "tests/cli/test_query.py"
     vectors = "tests/parity/test_parity.py::test_published_score["
     assert hasattr(test_parity, "test_published_score")

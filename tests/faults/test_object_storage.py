@@ -16,8 +16,10 @@ from tests.datasets import logical_architectures, logical_rows, score_here
 from tests.faults.processes import LIMIT_SECONDS, actors, finish, start, wait_until
 from tests.head import Head
 
-GRID = {"limit": 24, "batch_size": [8], "seed": [0, 1], "shard_size": 4, "engine": "exact"}  # takes long enough to be killed
-ARGS = ["--limit", "24", "--batch-size", "8", "--seed", "0", "--seed", "1", "--shard-size", "4", "--engine", "exact"]
+# Engine exact takes long enough to be killed.
+GRID = {"limit": 24, "batch_size": [8], "seed": [0, 1], "shard_size": 4, "engine": "exact", "image_size": 16}
+ARGS = ["--limit", "24", "--batch-size", "8", "--seed", "0", "--seed", "1", "--shard-size", "4"]
+ARGS += ["--engine", "exact", "--image-size", "16"]
 NUM_ROWS = 48
 
 FAULTS = [

@@ -20,9 +20,9 @@ from tests.faults.processes import actors, finish, start, stopped, wait_until
 from tests.head import Head
 
 # Engine exact takes long enough to be stopped in the middle.
-GRID = {"limit": 48, "batch_size": [16], "seed": [0, 1], "shard_size": 4, "engine": "exact", "image_size": 16}
+GRID = {"limit": 24, "batch_size": [16], "seed": [0, 1], "shard_size": 4, "engine": "exact", "image_size": 16}
 ARGS = ["--batch-size", "16", "--seed", "0", "--seed", "1", "--shard-size", "4", "--engine", "exact", "--image-size", "16"]
-NUM_ROWS = 96
+NUM_ROWS = 48
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_same_command_twice(tmp_path: Path, undisturbed: Path, head: Head) -> None:
     root = tmp_path / "d"
-    command = ("score", "-o", str(root), "--limit", "48", "--address", head.address, "--num-actors", "1", *ARGS)
+    command = ("score", "-o", str(root), "--limit", "24", "--address", head.address, "--num-actors", "1", *ARGS)
     first = start(tmp_path / "home", *command)
     wait_until(lambda: len(part_files(root)) >= 2, first)
     (actor,) = actors(head.process)
@@ -57,7 +57,7 @@ def test_the_same_command_twice_on_an_object_store(
     tmp_path: Path, undisturbed: Path, s3_server: s3.S3Server, bucket: str
 ) -> None:
     root = s3.uri(bucket, "scores", s3_server.port)
-    command = ("score", "-o", root, "--limit", "48", "--in-process", *ARGS)
+    command = ("score", "-o", root, "--limit", "24", "--in-process", *ARGS)
 
     def num_parts() -> int:
         return sum("/part-" in key for key in s3_server.objects(bucket))
@@ -98,9 +98,9 @@ def test_rows_that_another_run_overwrites_are_done_again(
 
 
 def test_runs_that_fill_different_rows_of_the_same_parts(tmp_path: Path, undisturbed: Path) -> None:
-    """--limit 30 ends in the middle of a shard of four, which the other run completes; --sample takes one or two of a shard."""
+    """--limit 14 ends in the middle of a shard of four, which the other run fills up; --sample takes one here, two there."""
     root = tmp_path / "d"
-    grids = [("--limit", "30"), ("--limit", "48"), ("--sample", "30")]
+    grids = [("--limit", "14"), ("--limit", "24"), ("--sample", "14")]
     score_here(root, **{**GRID, "limit": 1, "seed": [0]})
     running = []
     with contextlib.ExitStack() as stack:  # each waits until all have begun
@@ -115,6 +115,6 @@ def test_runs_that_fill_different_rows_of_the_same_parts(tmp_path: Path, undistu
         assert status == 0, output
     expected = tmp_path / "expected"
     shutil.copytree(undisturbed, expected)
-    score_here(expected, **{**GRID, "limit": None}, sample=30)
+    score_here(expected, **{**GRID, "limit": None}, sample=14)
     assert logical_rows(root) == logical_rows(expected)
     assert naswot("check", root).exit_code == 0

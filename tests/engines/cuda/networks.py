@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import pytest
+
 from naswot_ray.engines.weights import SeededWeights, WeightSource
 from naswot_ray.network import Network, NetworkBuilder
-from naswot_ray.spaces import get_space
+from naswot_ray.spaces import get_space, nasbench201
+from tests.interpreter import INTERPRETED
 
 CELL = "|nor_conv_3x3~0|+|none~0|nor_conv_1x1~1|+|avg_pool_3x3~0|skip_connect~1|nor_conv_3x3~2|"
 NOTHING = "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|"
 
 
-def of_spaces(height: int) -> list[Network]:
-    """Architectures of all spaces that need no file: NAS-Bench-201, NATS-Bench SSS, NAS-Bench-101 (with uneven channels)."""
+def of_space(name: str, height: int) -> Network:
+    """An architecture of a space that needs no file. The one of NAS-Bench-101 has uneven channels.
+
+    For the interpreter, each stage has one cell instead of five or three: the others repeat it.
+    """
     shape = (3, height, height)
-    nb201, sss, nb101 = get_space("nasbench201"), get_space("nats_sss"), get_space("nasbench101")
-    return [
-        nb201.network(CELL, input_shape=shape),
-        sss.network("8:16:24:40:64", input_shape=shape),
-        nb101.network(nb101[1000], input_shape=shape),
-    ]
+    with pytest.MonkeyPatch.context() as patch:
+        if INTERPRETED:
+            patch.setattr(nasbench201, "CELLS_PER_STAGE", 1)
+        if name == "nasbench101":
+            space = get_space(name, cells_per_stack=1) if INTERPRETED else get_space(name)
+            return space.network(space[1000], input_shape=shape)
+        arch_ids = {"nasbench201": CELL, "nats_sss": "8:16:24:40:64"}
+        return get_space(name).network(arch_ids[name], input_shape=shape)
 
 
 def of_every_operation(height: int, arch_id: str = "every operation") -> Network:

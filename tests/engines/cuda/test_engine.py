@@ -39,9 +39,9 @@ def _assert_agrees(network: Network, images: torch.Tensor, weights: WeightSource
     assert got_score == wanted_score or abs(got_score - wanted_score) <= SCORE_TOLERANCE
 
 
-@pytest.mark.parametrize("number", range(3))
-def test_spaces_agree_with_exact(make_engine: Any, size: Size, number: int) -> None:
-    network = networks.of_spaces(size.height)[number]
+@pytest.mark.parametrize("space", ["nasbench201", "nats_sss", "nasbench101"])
+def test_spaces_agree_with_exact(make_engine: Any, size: Size, space: str) -> None:
+    network = networks.of_space(space, size.height)
     source = networks.given(network)
     _assert_agrees(network, size.images(), source, kernels_of(make_engine(), network, size.images(), source))
 
@@ -62,7 +62,7 @@ def test_every_operation_agrees_with_exact(make_engine: Any, size: Size) -> None
 
 
 def test_score_does_not_depend_on_the_group(make_engine: Any, size: Size, monkeypatch: pytest.MonkeyPatch) -> None:
-    group = [networks.of_every_operation(size.height), networks.small(size.height), networks.of_spaces(size.height)[1]]
+    group = [networks.of_every_operation(size.height), networks.small(size.height), networks.small(size.height, "other")]
     sources = [networks.given(network) for network in group]
     together = score_group(make_engine(), group, size.images(), sources)
     monkeypatch.setattr(engine_module, "LOCKSTEP", 2)
@@ -108,15 +108,15 @@ def test_batches_larger_than_a_program_eliminates(make_engine: Any, size: Size, 
 
 
 def test_several_blocks_of_images(make_engine: Any, size: Size) -> None:
-    network = networks.small(size.height)
-    images = size.images(130)
+    network = networks.small(size.height // 2)
+    images = Size(130, size.height // 2).images()
     found = kernels_of(make_engine(), network, images, networks.given(network))
     _assert_agrees(network, images, networks.given(network), found)
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [("tf32", 1e-2), ("bfloat16", 3e-2)])
 def test_reduced_precision_is_near(make_engine: Any, size: Size, dtype: str, tolerance: float) -> None:
-    network = networks.of_spaces(size.height)[1]
+    network = networks.of_space("nats_sss", size.height)
     source = networks.given(network)
     engine = make_engine(dtype)
     found = kernels_of(engine, network, size.images(), source).published

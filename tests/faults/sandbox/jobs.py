@@ -18,10 +18,10 @@ from tests.datasets import logical_architectures, logical_rows, part_files
 
 SHARD_SIZE = 4
 # Engine exact takes long enough to be disturbed.
-GRID = {"limit": 32, "batch_size": [32], "seed": [0, 1, 2], "shard_size": SHARD_SIZE, "engine": "exact", "image_size": 16}
-ARGS = ["--limit", "32", "--batch-size", "32", "--seed", "0", "--seed", "1", "--seed", "2", "--shard-size", str(SHARD_SIZE)]
+GRID = {"limit": 32, "batch_size": [32], "seed": [0, 1], "shard_size": SHARD_SIZE, "engine": "exact", "image_size": 16}
+ARGS = ["--limit", "32", "--batch-size", "32", "--seed", "0", "--seed", "1", "--shard-size", str(SHARD_SIZE)]
 ARGS += ["--engine", "exact", "--image-size", "16"]
-NUM_ROWS = 96
+NUM_ROWS = 64
 
 ACTOR = r"^ray::WorkerActor"
 """Command line of an actor. While it works on a task, it is `ray::WorkerActor.run`."""
