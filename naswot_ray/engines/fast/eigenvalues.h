@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <limits>
-#include <numeric>
 #include <vector>
 
 #include "matrices.h"
@@ -153,24 +152,27 @@ inline LaneBits find_tridiagonal(Lanes* diagonal, Lanes* squares, int n) {
 }
 
 // Eigenvalues of positive semi-definite matrices, ascending, those of the next matrix behind. `lower`: their lower triangles row
-// by row, likewise. What does not converge becomes not a number.
-inline void find_eigenvalues(const double* lower, const int64_t* sizes, int64_t count, double* eigenvalues) {
+// by row, likewise. What does not converge becomes not a number, and what has more than `most` rows.
+inline void find_eigenvalues(const double* lower, const int64_t* sizes, int64_t count, int64_t most, double* eigenvalues) {
     std::vector<const double*> matrices(count);
     std::vector<double*> results(count);
-    std::vector<int64_t> order(count);
-    std::iota(order.begin(), order.end(), 0);
+    std::vector<int64_t> order;
     for (int64_t t = 0; t < count; t++) {
         matrices[t] = lower;
         results[t] = eigenvalues;
+        if (sizes[t] <= most)
+            order.push_back(t);
+        else
+            std::fill(eigenvalues, eigenvalues + sizes[t], std::numeric_limits<double>::quiet_NaN());
         lower += triangle(sizes[t]);
         eigenvalues += sizes[t];
     }
     // Those of about one size together: the smaller ones are filled up with zeros at their ends.
     std::sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return sizes[a] > sizes[b]; });
-    const int most = count > 0 ? int(sizes[order[0]]) : 0;
-    Vectors<Lanes> matrix(triangle(most)), diagonal(most), squares(most), q(most);
-    for (int64_t first = 0; first < count; first += LANES) {
-        const int there = int(std::min<int64_t>(LANES, count - first)), n = int(sizes[order[first]]);
+    const int64_t num_taken = int64_t(order.size()), longest = order.empty() ? 0 : sizes[order[0]];
+    Vectors<Lanes> matrix(triangle(longest)), diagonal(longest), squares(longest), q(2 * longest);
+    for (int64_t first = 0; first < num_taken; first += LANES) {
+        const int there = int(std::min<int64_t>(LANES, num_taken - first)), n = int(sizes[order[first]]);
         const double* from[LANES];
         double scale[LANES], reciprocal[LANES];  // so that the squares of entries are neither too small nor too large
         for (int lane = 0; lane < LANES; lane++) {

@@ -70,9 +70,9 @@ class Encoded:
 
     @property
     def num_bytes_found(self) -> int:
-        """Of what is found; twice that of triangles, whose eigenvalues are taken of a copy."""
+        """Of what is found."""
         triangles = self.num_covariances + self.num_correlations
-        return 2 * 8 * triangles + 4 * self.num_kernel_entries + self.num_patterns
+        return 8 * triangles + 4 * self.num_kernel_entries + self.num_patterns
 
 
 class CodedTensor(NamedTuple):

@@ -262,10 +262,11 @@ extern "C" int naswot_log_dets(const int32_t* kernels, int64_t count, int64_t n,
     }
 }
 
-// Eigenvalues of symmetric matrices, given by their lower triangles, one after the other.
-extern "C" int naswot_eigenvalues(const double* lower, const int64_t* sizes, int64_t count, double* eigenvalues) {
+// Eigenvalues of symmetric matrices, given by their lower triangles, one after the other; not numbers for those of more rows
+// than `most`.
+extern "C" int naswot_eigenvalues(const double* lower, const int64_t* sizes, int64_t count, int64_t most, double* eigenvalues) {
     try {
-        naswot::find_eigenvalues(lower, sizes, count, eigenvalues);
+        naswot::find_eigenvalues(lower, sizes, count, most, eigenvalues);
         return 0;
     } catch (const std::bad_alloc&) {
         return 1;
