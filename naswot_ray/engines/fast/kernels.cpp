@@ -197,7 +197,13 @@ private:
         seconds_[STAGE_GRAM] += watch.lap();
         if (results.patterns) {
             const Mask* masks = batch_.masks_at(number, 0, 0);
-            for (int64_t unit = 0; unit < codes.units; unit++) results.patterns[masks[unit] / 8] |= uint8_t(1 << (masks[unit] % 8));
+            const auto mark = [&](int64_t unit, uint8_t* bits) { bits[masks[unit] / 8] |= uint8_t(1 << (masks[unit] % 8)); };
+            int64_t unit = 0;
+            for (; unit + 1 < codes.units; unit += 2) {
+                mark(unit, results.patterns);
+                mark(unit + 1, results.patterns + PATTERN_BYTES);
+            }
+            if (unit < codes.units) mark(unit, results.patterns);
             seconds_[STAGE_PATTERNS] += watch.lap();
         }
         if (results.covariances) {

@@ -44,11 +44,15 @@ struct Codes {
     int64_t correlation;         // likewise; -1: not wanted
 };
 
+constexpr int PATTERN_BYTES = (1 << LANES) / 8;
+
 // What was found of a network; null for what is not wanted. `Codes` says where in an array a tensor's part is.
 struct Results {
     int64_t *published, *paper;  // kernels, shape (n, n), added to
     int32_t* tensor_kernels;     // shape (tensors, n, n), of each the lower triangle
-    uint8_t* patterns;           // 2^16 bits, the lowest first, that tell which patterns occur: few enough for the nearest cache
+    // 2^16 bits, the lowest first, that tell which patterns occur: few enough for the nearest cache. Of every other unit, and then
+    // of the rest: neighbours often have the same pattern, and would wait for each other.
+    uint8_t* patterns;
     double* covariances;         // lower triangles
     double* correlations;
 };

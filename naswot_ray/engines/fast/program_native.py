@@ -96,7 +96,7 @@ class NativeExecutor:
         draw(self._library, weights, encoded.layers, drawn)
         n = len(images)
         kernels = constant_kernels(program.codes, n)
-        pattern_bits = np.zeros(encoded.num_patterns // 8, np.uint8)
+        pattern_bits = np.zeros((2, encoded.num_patterns // 8), np.uint8)
         tensor_kernels = np.empty((encoded.num_kernel_entries // n**2, n, n), np.int32)
         triangles = np.empty(encoded.num_covariances + encoded.num_correlations)
         covariances, correlations = np.split(triangles, [encoded.num_covariances])
@@ -118,7 +118,7 @@ class NativeExecutor:
             raise MemoryError("not enough memory for the transformed tiles of a convolution")
         found: dict[Statistic, Any] = {Statistic.KERNELS: kernels}
         if Statistic.PATTERNS in wanted:
-            patterns = np.unpackbits(pattern_bits, bitorder="little").view(np.bool_)
+            patterns = np.unpackbits(pattern_bits[0] | pattern_bits[1], bitorder="little").view(np.bool_)
             patterns[0] |= any(codes.node is None for codes in program.codes)
             found[Statistic.PATTERNS] = patterns
         stages = dict(zip(_STAGES, seconds.tolist(), strict=True))
