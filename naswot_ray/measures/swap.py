@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from naswot_ray.citation import Citation
 from naswot_ray.measures.measure import Bounds, Tolerance, measure
 from naswot_ray.measures.statistics import PATTERN_IMAGES, ForwardPass, Statistic
@@ -32,4 +34,4 @@ def _most_patterns(num_images: int, num_units: int) -> float:
 )
 def swap(forward: ForwardPass) -> float:
     """The number of patterns; 0 for a network without live ReLUs."""
-    return float(forward.patterns.sum())
+    return float(np.count_nonzero(forward.patterns))

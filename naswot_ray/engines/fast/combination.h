@@ -31,6 +31,7 @@ class Combiner {
         bool kept = false;               // all of it, or else one band
         float* pairs = nullptr;          // of the first channel; null if not wanted
         ptrdiff_t channel = 0;           // pairs to the next channel
+        bool centred = false;            // whether there is a centre; without one the sum of values is not needed
         RowValues row{};
     };
 
@@ -153,7 +154,7 @@ private:
                         }
                         combine_row<true>(row_terms_, to, right - left, work.present, row_buffer_.data());
                         for (const Target& target : targets)
-                            if (target.pairs && target.row.centred)
+                            if (target.pairs && target.centred)
                                 sums_[target.codes].values[target.offset + c].add(target.row.sum);
                     }
                 Stopwatch watch;
@@ -172,9 +173,10 @@ private:
         target.offset = work.codes_of(t)[1];
         if (target.codes < 0) return target;
         const Codes& codes = batch_.codes[target.codes];
-        target.row.positive = work.has_flag(t, POSITIVE);
+        const bool positive = work.has_flag(t, POSITIVE);
+        target.row.floor = broadcast(positive ? 0.0f : -std::numeric_limits<float>::infinity());
         // What is normalised has the mean 0.
-        target.row.centred = !work.has_flag(t, NORMALISED) || target.row.positive;
+        target.centred = !work.has_flag(t, NORMALISED) || positive;
         if (!batch_.results.covariances) return target;
         target.kept = codes.kept >= 0;
         target.row.precise = codes.precise;

@@ -1,7 +1,11 @@
 // Combines rows of tensors: scales, shifts, rectifies and adds them, and takes the sign bits, all in one pass.
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <limits>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "lanes.h"
@@ -13,10 +17,9 @@ namespace naswot {
 struct RowValues {
     float* pairs;   // less `centre`, for the covariance
     bool precise;   // whether these are single precision numbers
+    Lanes floor;    // 0 if the positive part is meant
     Lanes centre;   // 0 in lanes that hold no image
     Lanes sum;      // of `pairs`
-    bool centred;   // whether there is a centre; without one `sum` is not needed
-    bool positive;  // whether the positive part is meant
     float* first;   // those of the block's first image; may be null
 };
 
@@ -35,35 +38,43 @@ struct RowTargets {
     RowValues* values;
 };
 
-// Pixels x and x + 1 of a row; the second one is zero behind its end.
-inline void keep(RowValues& to, int x, int width, Lanes first, Lanes second) {
-    if (to.positive) {
-        first = largest(first, Lanes{});
-        second = largest(second, Lanes{});
-    }
+// Pixels x and x + 1 of a row; LAST: there is no second one, and 0 in its place.
+template <bool LAST>
+inline void keep(RowValues& to, int x, Lanes first, Lanes second) {
+    first = largest(first, to.floor);
+    second = LAST ? Lanes{} : largest(second, to.floor);
     if (to.first) {
         to.first[x] = first[0];
-        if (x + 1 < width) to.first[x + 1] = second[0];
+        if (!LAST) to.first[x + 1] = second[0];
     }
-    if (to.centred) {
-        first -= to.centre;
-        if (x + 1 < width) second -= to.centre;
-    }
-    if (to.pairs && to.precise) {
+    if (!to.pairs) return;
+    first -= to.centre;
+    if (!LAST) second -= to.centre;
+    if (to.precise) {
         store(to.pairs + x * LANES, first);
         store(to.pairs + (x + 1) * LANES, second);
         to.sum += first + second;
-    } else if (to.pairs) {
+    } else {
         const Pair pair = make_pair(first, second);
         reinterpret_cast<Pair*>(to.pairs)[x / 2] = pair;
         // Of the rounded values: else the mean that is taken off products is another one than theirs.
-        if (to.centred) add_products(to.sum, pair, make_pair(broadcast(1), broadcast(1)));
+        add_products(to.sum, pair, make_pair(broadcast(1), broadcast(1)));
     }
+}
+
+// Calls `f` with each of the numbers from 0 to N - 1, as constants.
+template <class F, int... N>
+inline void for_each_constant(std::integer_sequence<int, N...>, const F& f) {
+    (f(std::integral_constant<int, N>()), ...);
 }
 
 // `present` is all ones but for the lanes of a last block that hold no image. VALUES: whether any `values` are not null.
 template <bool VALUES, int NUM_TERMS>
-inline void combine_row(const RowTerm* terms, const RowTargets& to, int width, LaneBits present) {
+inline void combine_row(const RowTerm* row_terms, const RowTargets& targets, int width, LaneBits present) {
+    // Copies, which nothing that is written can change: they stay in registers.
+    const RowTargets to = targets;
+    std::array<RowTerm, NUM_TERMS> terms;
+    std::copy(row_terms, row_terms + NUM_TERMS, terms.begin());
     // The value at pixel x; those of the terms, and the total behind them, go to `seen`.
     const auto combine_pixel = [&](int x, Lanes* seen) {
         Lanes total = {};
@@ -86,24 +97,33 @@ inline void combine_row(const RowTerm* terms, const RowTargets& to, int width, L
     if constexpr (!VALUES) {
         for (int x = 0; x < width; x++) combine_pixel(x, nullptr);
     } else {
-        RowValues values[NUM_TERMS + 1];  // copies, which nothing that is written can change
-        bool wanted[NUM_TERMS + 1];
-        for (int t = 0; t <= NUM_TERMS; t++) {
-            const RowValues* from = t < NUM_TERMS ? terms[t].values : to.values;
-            wanted[t] = from != nullptr;
-            values[t] = from ? *from : RowValues{};
-        }
-        for (int x = 0; x < width; x += 2) {
-            Lanes first[NUM_TERMS + 1], second[NUM_TERMS + 1] = {};
+        constexpr std::make_integer_sequence<int, NUM_TERMS + 1> TERMS_AND_TOTAL{};
+        RowValues* kept[NUM_TERMS + 1];
+        RowValues values[NUM_TERMS + 1];
+        for_each_constant(TERMS_AND_TOTAL, [&](auto t) {
+            kept[t] = to.values;
+            if constexpr (t < NUM_TERMS) kept[t] = terms[t].values;
+            values[t] = kept[t] ? *kept[t] : RowValues{};
+        });
+        int x = 0;
+        for (; x + 1 < width; x += 2) {
+            Lanes first[NUM_TERMS + 1], second[NUM_TERMS + 1];
             combine_pixel(x, first);
-            if (x + 1 < width) combine_pixel(x + 1, second);
-#pragma GCC unroll 5
-            for (int t = 0; t <= NUM_TERMS; t++)
-                if (wanted[t]) keep(values[t], x, width, first[t], second[t]);
+            combine_pixel(x + 1, second);
+            for_each_constant(TERMS_AND_TOTAL, [&](auto t) {
+                if (kept[t]) keep<false>(values[t], x, first[t], second[t]);
+            });
         }
-        for (int t = 0; t < NUM_TERMS; t++)
-            if (wanted[t]) terms[t].values->sum = values[t].sum;
-        if (to.values) to.values->sum = values[NUM_TERMS].sum;
+        if (x < width) {
+            Lanes last[NUM_TERMS + 1];
+            combine_pixel(x, last);
+            for_each_constant(TERMS_AND_TOTAL, [&](auto t) {
+                if (kept[t]) keep<true>(values[t], x, last[t], Lanes{});
+            });
+        }
+        for_each_constant(TERMS_AND_TOTAL, [&](auto t) {
+            if (kept[t]) kept[t]->sum = values[t].sum;
+        });
     }
 }
 

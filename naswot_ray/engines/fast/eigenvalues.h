@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <limits>
-#include <numeric>
 #include <vector>
 
 #include "matrices.h"
@@ -28,89 +27,82 @@ inline Lanes dot(const Lanes* a, const Lanes* b, int length) {
     return (sums[0] + sums[1]) + (sums[2] + sums[3]);
 }
 
-// R rows of A from j on, all entries before column `length`: what they add to p = A u. Row r gives its own sum, and adds to those
-// of the columns.
+// A reflection I - u u^T / h turns A into A - u q^T - q u^T.
+struct Reflection {
+    const Lanes *u, *q;
+};
+
+// Updates R rows of A from j on by a reflection, all entries before column `length`, and adds to p = A u what they give: row r
+// its own sum, and to those of the columns. Where the matrix is too large for the nearest cache, this is bound by reading it, so
+// the two are one pass.
 template <int R>
-inline void multiply_rows(const Lanes* matrix, int j, int length, const Lanes* u, Lanes* p) {
-    const Lanes* row[R];
-    Lanes sum[R] = {}, weight[R];
+inline void update_rows(Lanes* matrix, int j, int length, const Reflection& by, const Lanes* u, Lanes* p) {
+    Lanes* row[R];
+    Lanes sum[R] = {}, weight[R], by_u[R], by_q[R];
     for (int r = 0; r < R; r++) {
         row[r] = matrix + triangle(j + r);
         weight[r] = u[j + r];
+        by_u[r] = by.u[j + r];
+        by_q[r] = by.q[j + r];
     }
     for (int k = 0; k < length; k++) {
-        const Lanes uk = u[k];
+        const Lanes uk = u[k], by_uk = by.u[k], by_qk = by.q[k];
         Lanes pk = p[k];
 #pragma GCC unroll 4
         for (int r = 0; r < R; r++) {
-            const Lanes a = row[r][k];
+            const Lanes a = row[r][k] - by_u[r] * by_qk - by_q[r] * by_uk;
+            row[r][k] = a;
             sum[r] += a * uk;
             pk += a * weight[r];
         }
         p[k] = pk;
     }
-    for (int r = 0; r < R; r++) p[j + r] += sum[r];
-}
-
-// p = A u for the leading i rows and columns, of which the lower triangle is there.
-inline void multiply(const Lanes* matrix, int i, const Lanes* u, Lanes* p) {
-    constexpr int R = 4;
-    std::fill(p, p + i, Lanes{});
-    int j = 0;
-    for (; j + R <= i; j += R) {
-        multiply_rows<R>(matrix, j, j, u, p);
-        for (int r = 0; r < R; r++) {  // the triangle at the end of these rows
-            const Lanes* row = matrix + triangle(j + r);
-            for (int s = 0; s < r; s++) {
-                p[j + r] += row[j + s] * u[j + s];
-                p[j + s] += row[j + s] * u[j + r];
-            }
-            p[j + r] += row[j + r] * u[j + r];
-        }
-    }
-    for (; j < i; j++) multiply_rows<1>(matrix, j, j, u, p), p[j] += matrix[triangle(j) + j] * u[j];
-}
-
-// A -= u q^T + q u^T for the leading i rows and columns.
-inline void subtract_outer(Lanes* matrix, int i, const Lanes* u, const Lanes* q) {
-    constexpr int R = 4;
-    int j = 0;
-    for (; j + R <= i; j += R) {
-        Lanes* row[R];
-        for (int r = 0; r < R; r++) row[r] = matrix + triangle(j + r);
-        for (int k = 0; k <= j; k++) {
-            const Lanes uk = u[k], qk = q[k];
+    // The triangle at the end of these rows.
 #pragma GCC unroll 4
-            for (int r = 0; r < R; r++) row[r][k] -= u[j + r] * qk + q[j + r] * uk;
+    for (int r = 0; r < R; r++) {
+#pragma GCC unroll 4
+        for (int s = 0; s <= r; s++) {
+            const Lanes a = row[r][j + s] - by_u[r] * by_q[s] - by_q[r] * by_u[s];
+            row[r][j + s] = a;
+            sum[r] += a * weight[s];
+            if (s < r) sum[s] += a * weight[r];
         }
-        for (int r = 1; r < R; r++)
-            for (int s = 1; s <= r; s++) row[r][j + s] -= u[j + r] * q[j + s] + q[j + r] * u[j + s];
     }
-    for (; j < i; j++) {
-        Lanes* row = matrix + triangle(j);
-        for (int k = 0; k <= j; k++) row[k] -= u[j] * q[k] + q[j] * u[k];
-    }
+    for (int r = 0; r < R; r++) p[j + r] = sum[r];
+}
+
+// A -= u q^T + q u^T of a reflection for the leading i rows and columns, of which the lower triangle is there, and p = A u.
+inline void update(Lanes* matrix, int i, const Reflection& by, const Lanes* u, Lanes* p) {
+    constexpr int R = 4;
+    int j = 0;
+    for (; j + R <= i; j += R) update_rows<R>(matrix, j, j, by, u, p);
+    for (; j < i; j++) update_rows<1>(matrix, j, j, by, u, p);
 }
 
 // The diagonal, and the squares of what is beside it: squares[i] belongs to entries i - 1 and i. Destroys the matrix. A row of
 // zeros to the left of its last two entries needs no reflection, so rows of zeros at the end of a matrix leave the others alone.
+// `q`: memory for two columns.
 inline void tridiagonalise(Lanes* matrix, int n, Lanes* diagonal, Lanes* squares, Lanes* q) {
+    std::fill(q, q + 2 * n, Lanes{});
+    Reflection last{q, q};  // of the rows before i it is still to be taken off
     for (int i = n - 1; i > 0; i--) {
         Lanes* u = matrix + triangle(i);  // the row's entries become the vector of the reflection
+        for (int k = 0; k <= i; k++) u[k] -= last.u[i] * last.q[k] + last.q[i] * last.u[k];
         const Lanes rest = dot(u, u, i - 1), f = u[i - 1], norm = rest + f * f;
         diagonal[i] = u[i];
         squares[i] = norm;
         const LaneBits reflects = rest > NOTHING;
-        if (!any(reflects)) continue;
         const Lanes root = square_root(norm), g = f > 0.0f ? -root : root;
         u[i - 1] = reflects ? f - g : Lanes{};
         const Lanes reciprocal = 1.0f / (reflects ? norm - f * g : broadcast(1));
         for (int k = 0; k < i - 1; k++) u[k] = reflects ? u[k] : Lanes{};
-        multiply(matrix, i, u, q);
-        const Lanes half = 0.5f * reciprocal * (reciprocal * dot(u, q, i));  // the reciprocal's square might be infinite
-        for (int k = 0; k < i; k++) q[k] = q[k] * reciprocal - half * u[k];
-        subtract_outer(matrix, i, u, q);
+        Lanes* next = last.q == q ? q + n : q;
+        update(matrix, i, last, u, next);
+        const Lanes half = 0.5f * reciprocal * (reciprocal * dot(u, next, i));  // the reciprocal's square might be infinite
+        for (int k = 0; k < i; k++) next[k] = next[k] * reciprocal - half * u[k];
+        last = Reflection{u, next};
     }
+    // Nothing reflects the first two rows.
     diagonal[0] = matrix[0];
     squares[0] = Lanes{};
 }
@@ -139,21 +131,20 @@ inline LaneBits find_tridiagonal(Lanes* diagonal, Lanes* squares, int n) {
             const Lanes t = (diagonal[l + 1] - diagonal[l]) / (2.0f * root), s = square_root(t * t + 1.0f);
             const Lanes shift = active ? diagonal[l] - root / (t < 0.0f ? t - s : t + s) : Lanes{};
             Lanes cosine = broadcast(1), sine = {}, gamma = diagonal[n - 1] - shift, p = gamma * gamma;
-            p = p > NOTHING ? p : Lanes{};
             for (int i = n - 2; i >= l; i--) {
-                // Both divisions at once: the next p is gamma^2 / cosine.
-                const Lanes square = squares[i + 1], r = p + square, before = cosine, old = gamma;
-                const LaneBits turns = p > 0.0f;
-                const Lanes inverse_cosine = r / (turns ? p : broadcast(1));
+                // What the next step waits for are one addition, one division and two products.
+                const Lanes square = squares[i + 1], before = cosine, old = gamma, entry = diagonal[i] - shift;
+                const LaneBits turns = square > 0.0f, has_length = p > NOTHING;
+                p = naswot::largest(p, broadcast(NOTHING));
+                const Lanes r = p + square, reciprocal = 1.0f / r, inverse = 1.0f / p, turned = p * entry - square * old;
                 if (i != n - 2) squares[i + 2] = active ? sine * r : squares[i + 2];
-                const LaneBits turned = (r > NOTHING) & (square > 0.0f);
-                const Lanes reciprocal = 1.0f / (turned ? r : broadcast(1));
-                cosine = turned ? p * reciprocal : broadcast(1);
-                sine = turned ? square * reciprocal : Lanes{};
-                gamma = cosine * (diagonal[i] - shift) - sine * old;
+                cosine = turns ? p * reciprocal : broadcast(1);
+                sine = square * reciprocal;
+                gamma = turns ? turned * reciprocal : entry;
                 diagonal[i + 1] = active ? old + (diagonal[i] - gamma) : diagonal[i + 1];
-                p = turns ? gamma * gamma * inverse_cosine : before * square;
-                p = p > NOTHING ? p : Lanes{};
+                // gamma^2 / cosine
+                p = (turns ? turned * inverse : gamma) * gamma;
+                p = turns & ~has_length ? before * square : p;
             }
             squares[l + 1] = active ? sine * p : squares[l + 1];
             diagonal[l] = active ? shift + gamma : diagonal[l];
@@ -161,27 +152,28 @@ inline LaneBits find_tridiagonal(Lanes* diagonal, Lanes* squares, int n) {
     return failed;
 }
 
-// Finds the eigenvalues of positive semi-definite matrices.
-//
-// `lower` holds their lower triangles row by row, one matrix after the other, and `sizes` their numbers of rows. `eigenvalues`
-// receives the eigenvalues of each matrix in ascending order, one matrix after the other; NaN for a matrix that does not converge.
-inline void find_eigenvalues(const double* lower, const int64_t* sizes, int64_t count, double* eigenvalues) {
+// Eigenvalues of positive semi-definite matrices, ascending, those of the next matrix behind. `lower`: their lower triangles row
+// by row, likewise. What does not converge becomes not a number, and what has more than `most` rows.
+inline void find_eigenvalues(const double* lower, const int64_t* sizes, int64_t count, int64_t most, double* eigenvalues) {
     std::vector<const double*> matrices(count);
     std::vector<double*> results(count);
-    std::vector<int64_t> order(count);
-    std::iota(order.begin(), order.end(), 0);
+    std::vector<int64_t> order;
     for (int64_t t = 0; t < count; t++) {
         matrices[t] = lower;
         results[t] = eigenvalues;
+        if (sizes[t] <= most)
+            order.push_back(t);
+        else
+            std::fill(eigenvalues, eigenvalues + sizes[t], std::numeric_limits<double>::quiet_NaN());
         lower += triangle(sizes[t]);
         eigenvalues += sizes[t];
     }
     // Matrices of about the same size share a vector. The smaller ones are filled up with zeros at their ends.
     std::sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return sizes[a] > sizes[b]; });
-    const int most = count > 0 ? int(sizes[order[0]]) : 0;
-    Vectors<Lanes> matrix(triangle(most)), diagonal(most), squares(most), q(most);
-    for (int64_t first = 0; first < count; first += LANES) {
-        const int there = int(std::min<int64_t>(LANES, count - first)), n = int(sizes[order[first]]);
+    const int64_t num_taken = int64_t(order.size()), longest = order.empty() ? 0 : sizes[order[0]];
+    Vectors<Lanes> matrix(triangle(longest)), diagonal(longest), squares(longest), q(2 * longest);
+    for (int64_t first = 0; first < num_taken; first += LANES) {
+        const int there = int(std::min<int64_t>(LANES, num_taken - first)), n = int(sizes[order[first]]);
         const double* from[LANES];
         double scale[LANES], reciprocal[LANES];  // so that the squares of entries are neither too small nor too large
         for (int lane = 0; lane < LANES; lane++) {

@@ -72,9 +72,9 @@ class Encoded:
 
     @property
     def num_bytes_found(self) -> int:
-        """Memory of the results. Triangles count twice, since their eigenvalues are computed on a copy."""
+        """Of what is found."""
         triangles = self.num_covariances + self.num_correlations
-        return 2 * 8 * triangles + 4 * self.num_kernel_entries + self.num_patterns
+        return 8 * triangles + 4 * self.num_kernel_entries + self.num_patterns
 
 
 class CodedTensor(NamedTuple):
@@ -291,7 +291,6 @@ def _lay_out_values(
     kept: list[tuple[int, int, int, int]] = []
     kept_strides: dict[int, tuple[int, int]] = {}  # floats from a block to the next, pairs from a channel to the next
     firsts: list[tuple[int, int, int, int]] = []
-    combines: dict[int, Combine] = {}
     for i in sorted(pieces):
         found = pieces[i]
         start, end = found[0][0], found[-1][0]
@@ -309,14 +308,13 @@ def _lay_out_values(
             # Pieces of one phase are all computed before the next block begins, so they need room for one block.
             kept.append((start, end, block if start == end else block * num_blocks, i))
             kept_strides[i] = (0 if start == end else block, pairs)
-        combines |= {id(combine): combine for _, combine in found}
-    num_bands = 0
-    for combine in combines.values() if covariance else ():
-        channels, height, width = combine.shape
-        # A band is some whole rows or, if all pixels are treated as one row, a part of that; it never exceeds the image.
-        pairs = min(max(_band_pixels(combine.shape), width + 1), height * -(-width // 2))
+    combines = [combine for found in pieces.values() for _, combine in found] if covariance else []
+    for shape in {combine.shape for combine in combines}:
+        channels, height, width = shape
+        # A band is some whole rows, or a part of all pixels in a row; no more than there are.
+        pairs = min(max(_band_pixels(shape), width + 1), height * -(-width // 2))
         laid.band_floats = max(laid.band_floats, channels * pairs * floats_of_pair(height * width))
-        num_bands = max(num_bands, len(combine.terms) + 1)
+    num_bands = max((len(combine.terms) for combine in combines), default=0) + 1
     kept_places: dict[int, int] = {}
     first_places: dict[int, int] = {}
     laid.num_values = _place_all(kept, kept_places, laid.band_floats * num_bands)

@@ -198,7 +198,13 @@ private:
         seconds_[STAGE_GRAM] += watch.lap();
         if (results.patterns) {
             const Mask* masks = batch_.masks_at(number, 0, 0);
-            for (int64_t unit = 0; unit < codes.units; unit++) results.patterns[masks[unit] / 8] |= uint8_t(1 << (masks[unit] % 8));
+            const auto mark = [&](int64_t unit, uint8_t* bits) { bits[masks[unit] / 8] |= uint8_t(1 << (masks[unit] % 8)); };
+            int64_t unit = 0;
+            for (; unit + 1 < codes.units; unit += 2) {
+                mark(unit, results.patterns);
+                mark(unit + 1, results.patterns + PATTERN_BYTES);
+            }
+            if (unit < codes.units) mark(unit, results.patterns);
             seconds_[STAGE_PATTERNS] += watch.lap();
         }
         if (results.covariances) {
@@ -266,10 +272,11 @@ extern "C" int naswot_log_dets(const int32_t* kernels, int64_t count, int64_t n,
     }
 }
 
-// Computes the eigenvalues of symmetric matrices, whose lower triangles follow each other (eigenvalues.h).
-extern "C" int naswot_eigenvalues(const double* lower, const int64_t* sizes, int64_t count, double* eigenvalues) {
+// Eigenvalues of symmetric matrices, given by their lower triangles, one after the other; not numbers for those of more rows
+// than `most`.
+extern "C" int naswot_eigenvalues(const double* lower, const int64_t* sizes, int64_t count, int64_t most, double* eigenvalues) {
     try {
-        naswot::find_eigenvalues(lower, sizes, count, eigenvalues);
+        naswot::find_eigenvalues(lower, sizes, count, most, eigenvalues);
         return 0;
     } catch (const std::bad_alloc&) {
         return 1;

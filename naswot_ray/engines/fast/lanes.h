@@ -37,7 +37,13 @@ inline void store(float* p, Lanes v) { std::memcpy(__builtin_assume_aligned(p, 6
 
 inline Lanes broadcast(float x) { return Lanes{} + x; }
 
-inline Lanes largest(Lanes a, Lanes b) { return a > b ? a : b; }
+inline Lanes largest(Lanes a, Lanes b) {
+#if defined(__AVX512F__)
+    return (Lanes)_mm512_max_ps((__m512)a, (__m512)b);  // the same, where the compiler may not see it
+#else
+    return a > b ? a : b;
+#endif
+}
 
 inline Mask positive(Lanes v) {
 #if defined(__AVX512F__)

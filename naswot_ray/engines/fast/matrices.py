@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Final
 
 import numpy as np
@@ -53,23 +54,18 @@ class Matrices:
             lower: the lower triangles row by row, one matrix after the other, flat, float64.
             sizes: the number of rows of each matrix.
         """
-        all_sizes = np.array(sizes, np.int64)
-        ends = np.cumsum(all_sizes * (all_sizes + 1) // 2).tolist()
-        triangles = [slice(end - size * (size + 1) // 2, end) for size, end in zip(sizes, ends, strict=True)]
-        is_small = all_sizes <= MAX_BATCHED
-        small_sizes = all_sizes[is_small]
-        packed = lower if is_small.all() else np.concatenate([lower[triangles[i]] for i in np.flatnonzero(is_small)])
-        values = np.empty(small_sizes.sum())
-        self._call("eigenvalues", packed.ctypes.data, small_sizes.ctypes.data, len(small_sizes), values.ctypes.data)
-        ends = np.cumsum(np.where(is_small, all_sizes, 0)).tolist()
-        # Large matrices have no values yet; theirs are computed below.
-        found = [values[end - size if size <= MAX_BATCHED else end : end] for size, end in zip(sizes, ends, strict=True)]
-        converged = not np.isnan(values).any()
-        for number, spectrum in enumerate(found):
-            if len(spectrum) < sizes[number] or not (converged or np.isfinite(spectrum).all()):
-                matrix = np.zeros((sizes[number], sizes[number]))
-                matrix[np.tril_indices(sizes[number])] = lower[triangles[number]]
-                found[number] = np.linalg.eigvalsh(matrix)
+        rows = np.array(sizes, np.int64)
+        ends = list(accumulate(sizes))
+        values = np.empty(ends[-1] if ends else 0)
+        self._call("eigenvalues", lower.ctypes.data, rows.ctypes.data, len(sizes), MAX_BATCHED, values.ctypes.data)
+        found = [values[end - size : end] for size, end in zip(sizes, ends, strict=True)]
+        if np.isnan(values).any():  # of those that are too large, or did not converge
+            triangle_ends = accumulate(size * (size + 1) // 2 for size in sizes)
+            for number, (size, end) in enumerate(zip(sizes, triangle_ends, strict=True)):
+                if np.isnan(found[number]).any():
+                    matrix = np.zeros((size, size))
+                    matrix[np.tril_indices(size)] = lower[end - size * (size + 1) // 2 : end]
+                    found[number] = np.asarray(np.linalg.eigvalsh(matrix), np.float64)
         return found
 
     def _call(self, name: str, *arguments: int) -> None:

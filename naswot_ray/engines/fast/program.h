@@ -44,11 +44,15 @@ struct Codes {
     int64_t correlation;         // where that of the correlation goes, in doubles; -1: not wanted
 };
 
-// Where the results of a network go; null for a result that is not wanted. `Codes` says where in an array a tensor's part is.
+constexpr int PATTERN_BYTES = (1 << LANES) / 8;
+
+// What was found of a network; null for what is not wanted. `Codes` says where in an array a tensor's part is.
 struct Results {
-    int64_t *published, *paper;  // kernels, shape (n, n); agreements are added to what is there
-    int32_t* tensor_kernels;     // shape (tensors, n, n); the lower triangle of each is written
-    uint8_t* patterns;           // 2^16 bits, the lowest first, one for each pattern that may occur; they fit into the nearest cache
+    int64_t *published, *paper;  // kernels, shape (n, n), added to
+    int32_t* tensor_kernels;     // shape (tensors, n, n), of each the lower triangle
+    // 2^16 bits, the lowest first, that tell which patterns occur: few enough for the nearest cache. Of every other unit, and then
+    // of the rest: neighbours often have the same pattern, and would wait for each other.
+    uint8_t* patterns;
     double* covariances;         // lower triangles
     double* correlations;        // lower triangles
 };

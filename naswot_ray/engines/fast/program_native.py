@@ -96,9 +96,10 @@ class NativeExecutor:
         draw(self._library, weights, encoded.layers, drawn)
         n = len(images)
         kernels = constant_kernels(program.codes, n)
-        pattern_bits = np.zeros(encoded.num_patterns // 8, np.uint8)
+        pattern_bits = np.zeros((2, encoded.num_patterns // 8), np.uint8)
         tensor_kernels = np.empty((encoded.num_kernel_entries // n**2, n, n), np.int32)
-        covariances, correlations = np.empty(encoded.num_covariances), np.empty(encoded.num_correlations)
+        triangles = np.empty(encoded.num_covariances + encoded.num_correlations)
+        covariances, correlations = np.split(triangles, [encoded.num_covariances])
         arrays = (kernels.published, kernels.paper, tensor_kernels, pattern_bits, covariances, correlations)
         results = _Results(*(array.ctypes.data if array.size else None for array in arrays))
         seconds = np.zeros(len(_STAGES))
@@ -117,7 +118,7 @@ class NativeExecutor:
             raise MemoryError("not enough memory for the transformed tiles of a convolution")
         found: dict[Statistic, Any] = {Statistic.KERNELS: kernels}
         if Statistic.PATTERNS in wanted:
-            patterns = np.unpackbits(pattern_bits, bitorder="little").view(np.bool_)
+            patterns = np.unpackbits(pattern_bits[0] | pattern_bits[1], bitorder="little").view(np.bool_)
             patterns[0] |= any(codes.node is None for codes in program.codes)
             found[Statistic.PATTERNS] = patterns
         stages = dict(zip(_STAGES, seconds.tolist(), strict=True))
@@ -127,21 +128,17 @@ class NativeExecutor:
             stages["log-determinants"] = time.perf_counter() - before
         if not wanted.isdisjoint(_SPECTRA):
             before = time.perf_counter()
-            found |= self._spectra(encoded, covariances, correlations, wanted)
+            found |= self._spectra(encoded, triangles, wanted)
             stages["eigenvalues"] = time.perf_counter() - before
         self.last_stages = stages
         return found
 
-    def _spectra(
-        self, encoded: Encoded, covariances: FloatArray, correlations: FloatArray, wanted: frozenset[Statistic]
-    ) -> dict[Statistic, Any]:
-        """Compute the statistics that depend on eigenvalues, with one call for all matrices."""
-        covariance_sizes = [tensor.channels for tensor in encoded.tensors] if covariances.size else []
+    def _spectra(self, encoded: Encoded, triangles: FloatArray, wanted: frozenset[Statistic]) -> dict[Statistic, Any]:
+        """What is found of eigenvalues, all of which are computed in one go; `triangles`: covariances, then correlations."""
+        covariance_sizes = [tensor.channels for tensor in encoded.tensors] if encoded.num_covariances else []
         correlated = [number for number, tensor in enumerate(encoded.tensors) if tensor.correlated]
         correlation_sizes = [encoded.tensors[number].channels for number in correlated]
-        spectra = self._matrices.eigenvalues(
-            np.concatenate([covariances, correlations]), [*covariance_sizes, *correlation_sizes]
-        )
+        spectra = self._matrices.eigenvalues(triangles, [*covariance_sizes, *correlation_sizes])
         found: dict[Statistic, Any] = {}
         if Statistic.COVARIANCE_SPECTRA in wanted:
             found[Statistic.COVARIANCE_SPECTRA] = tuple(spectra[: len(covariance_sizes)])

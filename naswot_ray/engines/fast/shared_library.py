@@ -114,7 +114,7 @@ def _open_tested(content: bytes) -> ctypes.CDLL:
     library.naswot_run.argtypes = [pointer, integer, *[pointer] * 7]
     library.naswot_pair_floats.restype = integer
     library.naswot_log_dets.argtypes = [pointer, integer, integer, pointer, pointer]
-    library.naswot_eigenvalues.argtypes = [pointer, pointer, integer, pointer]
+    library.naswot_eigenvalues.argtypes = [pointer, pointer, integer, integer, pointer]
     library.naswot_draw_uniform.argtypes = [word, word, word, integer, ctypes.c_float, pointer]
     library.naswot_draw_normal.argtypes = [word, word, word, integer, ctypes.c_float, pointer, pointer]
     library.naswot_draw_uniform.restype = library.naswot_draw_normal.restype = None

@@ -83,7 +83,7 @@ class TestEigenvalues:
 
     def test_what_does_not_converge_is_left_to_lapack(self) -> None:
         class NeverConverges:
-            def naswot_eigenvalues(self, lower: int, sizes: int, count: int, values: int) -> int:
+            def naswot_eigenvalues(self, lower: int, sizes: int, count: int, most: int, values: int) -> int:
                 total = sum((ctypes.c_int64 * count).from_address(sizes))
                 (ctypes.c_double * total).from_address(values)[:] = [np.nan] * total
                 return 0
