@@ -27,10 +27,10 @@ class Combiner {
 
     // Where the values of a term, or of the total, go if they have codes.
     struct Target {
-        int64_t codes = -1, offset = 0;  // entry of the codes, and first channel of them
-        bool kept = false;               // all of it, or else one band
-        float* pairs = nullptr;          // of the first channel; null if not wanted
-        ptrdiff_t channel = 0;           // pairs to the next channel
+        int64_t codes = -1, offset = 0;  // index of the codes, and their first channel that is written here
+        bool kept = false;               // whether all values are kept, or only those of one band
+        float* pairs = nullptr;          // pairs of the first channel; null if not wanted
+        ptrdiff_t channel = 0;           // pairs from a channel to the next
         bool centred = false;            // whether there is a centre; without one the sum of values is not needed
         RowValues row{};
     };
@@ -175,7 +175,7 @@ private:
         const Codes& codes = batch_.codes[target.codes];
         const bool positive = work.has_flag(t, POSITIVE);
         target.row.floor = broadcast(positive ? 0.0f : -std::numeric_limits<float>::infinity());
-        // What is normalised has the mean 0.
+        // A normalised channel already has the mean 0.
         target.centred = !work.has_flag(t, NORMALISED) || positive;
         if (!batch_.results.covariances) return target;
         target.kept = codes.kept >= 0;

@@ -15,12 +15,12 @@ namespace naswot {
 
 // Where the values of a row with codes are stored. Some statistics need the values and not just their signs.
 struct RowValues {
-    float* pairs;   // less `centre`, for the covariance
-    bool precise;   // whether these are single precision numbers
-    Lanes floor;    // 0 if the positive part is meant
+    float* pairs;   // receives values less `centre`, for the covariance; may be null
+    bool precise;   // whether `pairs` holds single precision numbers
+    Lanes floor;    // 0 if max(value, 0) is stored instead of the value; otherwise -infinity
     Lanes centre;   // 0 in lanes that hold no image
-    Lanes sum;      // of `pairs`
-    float* first;   // those of the block's first image; may be null
+    Lanes sum;      // sum of what went to `pairs`
+    float* first;   // receives the values of the block's first image; may be null
 };
 
 // A summand of a combination, for one row of one channel: max((x - mean) * scale, floor).
@@ -38,7 +38,7 @@ struct RowTargets {
     RowValues* values;
 };
 
-// Pixels x and x + 1 of a row; LAST: there is no second one, and 0 in its place.
+// Stores pixels x and x + 1 of a row. LAST: the row ends with x, and zeros are stored for x + 1.
 template <bool LAST>
 inline void keep(RowValues& to, int x, Lanes first, Lanes second) {
     first = largest(first, to.floor);
@@ -57,25 +57,26 @@ inline void keep(RowValues& to, int x, Lanes first, Lanes second) {
     } else {
         const Pair pair = make_pair(first, second);
         reinterpret_cast<Pair*>(to.pairs)[x / 2] = pair;
-        // Of the rounded values: else the mean that is taken off products is another one than theirs.
+        // Sum the rounded values: the mean that is later taken off the products must be the mean of what was multiplied.
         add_products(to.sum, pair, make_pair(broadcast(1), broadcast(1)));
     }
 }
 
-// Calls `f` with each of the numbers from 0 to N - 1, as constants.
+// Calls `f` with each number of the sequence as a compile-time constant.
 template <class F, int... N>
 inline void for_each_constant(std::integer_sequence<int, N...>, const F& f) {
     (f(std::integral_constant<int, N>()), ...);
 }
 
-// `present` is all ones but for the lanes of a last block that hold no image. VALUES: whether any `values` are not null.
+// Combines up to four terms. `present` is zero in the lanes of a last block that hold no image, and all ones elsewhere.
+// VALUES: whether any `values` are not null.
 template <bool VALUES, int NUM_TERMS>
 inline void combine_row(const RowTerm* row_terms, const RowTargets& targets, int width, LaneBits present) {
-    // Copies, which nothing that is written can change: they stay in registers.
+    // Local copies stay in registers, since the compiler knows that no store below can change them.
     const RowTargets to = targets;
     std::array<RowTerm, NUM_TERMS> terms;
     std::copy(row_terms, row_terms + NUM_TERMS, terms.begin());
-    // The value at pixel x; those of the terms, and the total behind them, go to `seen`.
+    // Computes pixel x. The values of the terms, followed by the total, go to `seen`.
     const auto combine_pixel = [&](int x, Lanes* seen) {
         Lanes total = {};
 #pragma GCC unroll 4

@@ -32,9 +32,9 @@ struct Reflection {
     const Lanes *u, *q;
 };
 
-// Updates R rows of A from j on by a reflection, all entries before column `length`, and adds to p = A u what they give: row r
-// its own sum, and to those of the columns. Where the matrix is too large for the nearest cache, this is bound by reading it, so
-// the two are one pass.
+// Updates R rows of A from row j on by a reflection, up to column `length`, and adds what they contribute to p = A u. Since A is
+// symmetric, an entry of row r counts for p of its row and for p of its column. Both are done in one pass, because reading a
+// matrix that is too large for the nearest cache takes the most time.
 template <int R>
 inline void update_rows(Lanes* matrix, int j, int length, const Reflection& by, const Lanes* u, Lanes* p) {
     Lanes* row[R];
@@ -57,7 +57,7 @@ inline void update_rows(Lanes* matrix, int j, int length, const Reflection& by, 
         }
         p[k] = pk;
     }
-    // The triangle at the end of these rows.
+    // Do the same for the triangle at the end of these rows.
 #pragma GCC unroll 4
     for (int r = 0; r < R; r++) {
 #pragma GCC unroll 4
@@ -71,7 +71,7 @@ inline void update_rows(Lanes* matrix, int j, int length, const Reflection& by, 
     for (int r = 0; r < R; r++) p[j + r] = sum[r];
 }
 
-// A -= u q^T + q u^T of a reflection for the leading i rows and columns, of which the lower triangle is there, and p = A u.
+// Subtracts u q^T + q u^T of a reflection from A in the leading i rows and columns, and computes p = A u, on the lower triangle.
 inline void update(Lanes* matrix, int i, const Reflection& by, const Lanes* u, Lanes* p) {
     constexpr int R = 4;
     int j = 0;
@@ -79,12 +79,12 @@ inline void update(Lanes* matrix, int i, const Reflection& by, const Lanes* u, L
     for (; j < i; j++) update_rows<1>(matrix, j, j, by, u, p);
 }
 
-// The diagonal, and the squares of what is beside it: squares[i] belongs to entries i - 1 and i. Destroys the matrix. A row of
-// zeros to the left of its last two entries needs no reflection, so rows of zeros at the end of a matrix leave the others alone.
-// `q`: memory for two columns.
+// Writes the diagonal of the tridiagonal form, and the squares of its off-diagonal: squares[i] is that of the entry between i - 1
+// and i. Destroys the matrix. A row that is zero to the left of its last two entries needs no reflection, so rows of zeros at the
+// end of a matrix do not change the others. `q` has room for two columns.
 inline void tridiagonalise(Lanes* matrix, int n, Lanes* diagonal, Lanes* squares, Lanes* q) {
     std::fill(q, q + 2 * n, Lanes{});
-    Reflection last{q, q};  // of the rows before i it is still to be taken off
+    Reflection last{q, q};  // the rows before i still have to be updated by it
     for (int i = n - 1; i > 0; i--) {
         Lanes* u = matrix + triangle(i);  // the row's entries become the vector of the reflection
         for (int k = 0; k <= i; k++) u[k] -= last.u[i] * last.q[k] + last.q[i] * last.u[k];
@@ -102,7 +102,7 @@ inline void tridiagonalise(Lanes* matrix, int n, Lanes* diagonal, Lanes* squares
         for (int k = 0; k < i; k++) next[k] = next[k] * reciprocal - half * u[k];
         last = Reflection{u, next};
     }
-    // Nothing reflects the first two rows.
+    // The first two rows need no reflection.
     diagonal[0] = matrix[0];
     squares[0] = Lanes{};
 }
@@ -132,7 +132,7 @@ inline LaneBits find_tridiagonal(Lanes* diagonal, Lanes* squares, int n) {
             const Lanes shift = active ? diagonal[l] - root / (t < 0.0f ? t - s : t + s) : Lanes{};
             Lanes cosine = broadcast(1), sine = {}, gamma = diagonal[n - 1] - shift, p = gamma * gamma;
             for (int i = n - 2; i >= l; i--) {
-                // What the next step waits for are one addition, one division and two products.
+                // The next step has to wait for one addition, one division and two products.
                 const Lanes square = squares[i + 1], before = cosine, old = gamma, entry = diagonal[i] - shift;
                 const LaneBits turns = square > 0.0f, has_length = p > NOTHING;
                 p = naswot::largest(p, broadcast(NOTHING));
