@@ -49,6 +49,7 @@ class Dataset:
         self.storage = Storage(root)
         self.manifest = manifest.read(self.storage)
         self.verified = VerifiedFiles(self.storage)
+        self._listed: dict[str, list[StoredFile]] = {}
 
     @property
     def runs(self) -> list[runs.RunRecord]:
@@ -160,7 +161,7 @@ class Dataset:
         The files are only looked at after an error, so that successful reading takes no longer.
 
         Raises:
-            DatasetError: a file is damaged, or an object store failed.
+            DatasetError: a file is damaged or was replaced meanwhile, or an object store failed.
         """
         try:
             yield
@@ -171,6 +172,10 @@ class Dataset:
                 for file in self.files(table):
                     with self.storage.open_parquet(file.path):
                         pass
+            if any(self.files(table) != files for table, files in self._listed.items()):
+                raise DatasetError(
+                    f"files of {self.storage.root} were replaced while they were read, as by a run; run the same command again"
+                ) from error
             if self.storage.local is None:  # every file is whole, so the connection must have failed
                 raise DatasetError(
                     f"cannot read {self.storage.root}: {reason_of(error)}; run the same command again"
@@ -217,6 +222,7 @@ class Dataset:
         if faults:
             more = f" (and {len(faults) - 1:,} more files of {table})" if len(faults) > 1 else ""
             raise DatasetError(f"{faults[0]}{more}") from faults[0]
+        self._listed[table] = files
         return files
 
     def files(self, table: str) -> list[StoredFile]:

@@ -181,7 +181,7 @@ def test_what_is_not_counted_is_warned_of(networks: Path) -> None:
 def test_why_it_is_singular(networks: Path) -> None:
     text = prints("score-module", "some_networks:narrow", *SMALL)
     assert values(text)["naswot"].strip() == "-inf"
-    assert "singular: 1 units cannot tell 6 images apart: K has rank 2 at most\n" in text
+    assert "singular: 1 unit cannot tell 6 images apart: K has rank 2 at most\n" in text
 
 
 @pytest.mark.parametrize(

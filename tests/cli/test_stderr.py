@@ -35,6 +35,7 @@ ARGUMENTS: dict[str, list[str]] = {
     "fetch": [],
     "spaces": [],
     "measures": [],
+    "score-module": ["MODULE", "--batch-size", "4", "--image-size", "16"],
 }
 """Command -> the arguments of a small call that succeeds."""
 
@@ -56,10 +57,12 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     join(Dataset(root), SPACE)
     table.write_text("arch,acc\n" + "".join(f"{row['arch_id']},{row['accuracy']}\n" for row in rows))
     images = write_images(folder / "images", seed=0, num_images=16)
-    return {"DATASET": str(root), "TABLE": str(table), "IMAGES": str(images)}
+    module = folder / "network.py"
+    module.write_text("from torch import nn\n\nnetwork = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())\n")
+    return {"DATASET": str(root), "TABLE": str(table), "IMAGES": str(images), "MODULE": f"{module}:network"}
 
 
-TORCH = {"score", "audit", "ablate"}
+TORCH = {"score", "score-module", "audit", "ablate"}
 """The commands that import torch. They share one process, and all others share another; starting 16 took half a minute."""
 
 

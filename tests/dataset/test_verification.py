@@ -33,6 +33,15 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return found
 
 
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache of the test's own: other workers write to the common one."""
+    path = tmp_path / "cache"
+    path.mkdir()
+    monkeypatch.setenv("NASWOT_RAY_CACHE", str(path))
+    return path
+
+
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """A dataset that was written an hour ago."""
@@ -150,3 +159,18 @@ def test_files_that_are_gone_are_forgotten(root: Path, cache: Path) -> None:
     kept = "".join(file.read_text() for file in (cache / "verified").iterdir() if str(root) in file.read_text())
     assert path.name not in kept
     assert sorted((root / "scores").iterdir())[0].name in kept
+
+
+def test_files_that_a_run_replaces_while_they_are_read(root: Path) -> None:
+    dataset = naswot_ray.open(root)
+    path = sorted((root / "scores").iterdir())[0]
+    make_dataset(root.parent / "other", indices=range(3))
+    longer = sorted((root.parent / "other" / "scores").iterdir())[0].read_bytes()
+
+    def read_while_it_changes() -> None:
+        with dataset.naming_damaged_files(), dataset.connect(["scores"]):
+            path.write_bytes(longer)
+            raise OSError("Deserializing page header failed")  # what pyarrow says if the pages do not fit the footer
+
+    with pytest.raises(DatasetError, match=r"files of .*/d were replaced while they were read, as by a run; run the same"):
+        read_while_it_changes()

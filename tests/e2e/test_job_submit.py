@@ -47,7 +47,7 @@ def test_score_and_join_as_submitted_jobs(head: Head, working_dir: Path, tmp_pat
     status, output = submit(head, working_dir, "jobs/score.py", "--output", str(root), *ARGS)
     assert status == 0, output
     assert "24 rows scored" in output
-    assert "on 2 actors" in output
+    assert re.search(r"on [12] actors?: ", output), output  # on a busy machine the first one may do all
     assert "Continue in DuckDB" in output
     score_here(tmp_path / "undisturbed", **GRID)
     rows = logical_rows(tmp_path / "undisturbed")
