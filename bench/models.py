@@ -9,11 +9,11 @@ from importlib import import_module
 from typing import Any, Final
 
 import torch
-from torch import nn
+from torch import library, nn
 
 MODELS: Final = tuple(
-    f"{library}:{name}"
-    for library, names in {
+    f"{package}:{name}"
+    for package, names in {
         "torchvision": (
             "alexnet vgg11 vgg16_bn resnet18 resnet50 resnext50_32x4d wide_resnet50_2 densenet121 densenet169 googlenet "
             "inception_v3 squeezenet1_0 squeezenet1_1 shufflenet_v2_x0_5 shufflenet_v2_x1_0 mobilenet_v2 "
@@ -38,15 +38,15 @@ def build(model: str) -> tuple[nn.Module, int]:
     """A model with random weights (seed 0), and the size in pixels of the images that it takes.
 
     Raises:
-        ValueError: there is no such library.
-        ImportError: the library is not installed.
+        ValueError: the model is of another package.
+        ImportError: the package is not installed.
     """
-    library, name = model.split(":")
+    package, name = model.split(":")
     torch.manual_seed(0)
-    if library == "torchvision":
+    if package == "torchvision":
         models = _torchvision().models
         return models.get_model(name, weights=None), 299 if name == "inception_v3" else 224
-    if library == "timm":
+    if package == "timm":
         _torchvision()  # timm imports it
         timm = import_module("timm")
         module = timm.create_model(name, pretrained=False)
@@ -56,11 +56,11 @@ def build(model: str) -> tuple[nn.Module, int]:
 
 def _torchvision() -> Any:
     """torchvision, even where its compiled operators do not fit the installed torch. No model here needs them."""
-    plain = torch.library.register_fake
+    plain = library.register_fake
     try:
         return import_module("torchvision")
     except RuntimeError:  # operator torchvision::nms does not exist
-        torch.library.register_fake = lambda *_, **__: lambda function: function
+        library.register_fake = lambda *_, **__: lambda function: function
         return import_module("torchvision")
     finally:
-        torch.library.register_fake = plain
+        library.register_fake = plain
